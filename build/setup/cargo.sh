@@ -1,0 +1,21 @@
+#!/bin/sh
+# The `cargo` of the composed toolchain: plain cargo, except for builds of images, that is, of
+# targets of ours. Those get `core` and `alloc` built from source. Host builds stay stable.
+image=
+previous=
+for argument in "$@"; do
+    case $argument in
+        --) break ;;
+        --target=*-waitless) image=yes ;;
+        *-waitless) [ "$previous" = --target ] && image=yes ;;
+    esac
+    previous=$argument
+done
+case ${CARGO_BUILD_TARGET:-} in *-waitless) image=yes ;; esac
+if [ -n "$image" ]; then
+    export RUSTC_BOOTSTRAP=1
+    export CARGO_UNSTABLE_BUILD_STD=core,alloc
+    export CARGO_UNSTABLE_BUILD_STD_FEATURES=compiler-builtins-mem
+    export PATH="@self@/linker:$PATH"
+fi
+exec '@cargo@' "$@"
