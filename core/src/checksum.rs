@@ -1,0 +1,125 @@
+//! The Internet checksum (RFC 1071), shared by IPv4, ICMP, UDP and TCP.
+
+use core::net::IpAddr;
+
+/// A running ones'-complement sum. Folding is left to the end.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Checksum(u64);
+
+impl Checksum {
+    /// An empty sum.
+    pub const fn new() -> Self {
+        Self(0)
+    }
+
+    /// Adds `bytes` as big-endian 16-bit words; an odd last byte is padded with zero, so only
+    /// the last piece may have an odd length.
+    #[inline]
+    pub fn add(mut self, bytes: &[u8]) -> Self {
+        // Ones'-complement sums do not care about byte order until the end (RFC 1071 section 2),
+        // so native 32-bit words are summed into 64 bits, which cannot overflow below 16 GiB.
+        let (words, rest) = bytes.as_chunks::<4>();
+        let mut sum = 0u64;
+        for word in words {
+            sum += u64::from(u32::from_ne_bytes(*word));
+        }
+        let mut last = [0u8; 4];
+        last[..rest.len()].copy_from_slice(rest);
+        sum += u64::from(u32::from_ne_bytes(last));
+        // Fold before adding, so that any number of pieces can follow each other.
+        self.0 += (sum & 0xffff_ffff) + (sum >> 32);
+        self
+    }
+
+    /// Adds one 16-bit word.
+    #[inline]
+    pub fn word(mut self, word: u16) -> Self {
+        self.0 += u64::from(word.to_be());
+        self
+    }
+
+    /// Adds the pseudo header of RFC 768, RFC 9293 section 3.1 and RFC 8200 section 8.1:
+    /// both addresses, the protocol and the upper layer's length.
+    #[inline]
+    pub fn pseudo(self, source: IpAddr, destination: IpAddr, protocol: u8, length: u16) -> Self {
+        let sum = match (source, destination) {
+            (IpAddr::V4(source), IpAddr::V4(destination)) => {
+                self.add(&source.octets()).add(&destination.octets())
+            }
+            (IpAddr::V6(source), IpAddr::V6(destination)) => {
+                self.add(&source.octets()).add(&destination.octets())
+            }
+            _ => self,
+        };
+        sum.word(u16::from(protocol)).word(length)
+    }
+
+    /// The sum, folded to 16 bits and **not** complemented: what a device that completes the
+    /// checksum wants to find in the field. Zero over a region that holds a right checksum
+    /// reads as `0xffff` here.
+    #[inline]
+    pub fn folded(self) -> u16 {
+        let mut sum = self.0;
+        sum = (sum & 0xffff_ffff) + (sum >> 32);
+        sum = (sum & 0xffff_ffff) + (sum >> 32);
+        sum = (sum & 0xffff) + (sum >> 16);
+        sum = (sum & 0xffff) + (sum >> 16);
+        sum = (sum & 0xffff) + (sum >> 16);
+        u16::from_be(sum as u16)
+    }
+
+    /// The checksum to write into a header whose field was zero while summing.
+    #[inline]
+    pub fn finish(self) -> u16 {
+        !self.folded()
+    }
+
+    /// Whether what was summed, its checksum field included, is intact.
+    #[inline]
+    pub fn is_valid(self) -> bool {
+        self.folded() == 0xffff
+    }
+}
+
+/// The checksum of `bytes`.
+#[inline]
+pub fn checksum(bytes: &[u8]) -> u16 {
+    Checksum::new().add(bytes).finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_example_of_rfc_1071() {
+        let bytes = [0x00, 0x01, 0xf2, 0x03, 0xf4, 0xf5, 0xf6, 0xf7];
+        assert_eq!(Checksum::new().add(&bytes).folded(), 0xddf2);
+        assert_eq!(checksum(&bytes), 0x220d);
+    }
+
+    #[test]
+    fn every_length_agrees_with_the_definition() {
+        let bytes: [u8; 64] = core::array::from_fn(|i| (i * 37 + 11) as u8);
+        for length in 0..bytes.len() {
+            let mut sum = 0u32;
+            for pair in bytes[..length].chunks(2) {
+                sum += u32::from(pair[0]) << 8 | u32::from(*pair.get(1).unwrap_or(&0));
+            }
+            while sum > 0xffff {
+                sum = (sum & 0xffff) + (sum >> 16);
+            }
+            assert_eq!(checksum(&bytes[..length]), !(sum as u16), "length {length}");
+        }
+    }
+
+    #[test]
+    fn a_header_with_its_checksum_is_valid() {
+        let mut header = [0x45, 0, 0, 36, 0, 0, 0, 0, 64, 17, 0, 0, 10, 0, 2, 9, 10, 0, 2, 15];
+        let sum = checksum(&header).to_be_bytes();
+        header[10..12].copy_from_slice(&sum);
+        assert!(Checksum::new().add(&header).is_valid());
+        header[3] ^= 1;
+        assert!(!Checksum::new().add(&header).is_valid());
+    }
+}

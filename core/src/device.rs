@@ -1,0 +1,265 @@
+//! What drivers reach hardware through: the platform's services, device registers, DMA memory.
+//!
+//! A driver above this file needs no `unsafe`: register and memory accesses are checked against
+//! the region they belong to, and are volatile.
+
+#![allow(unsafe_code, reason = "registers and DMA memory are shared with devices")]
+
+use crate::Instant;
+use core::ptr::NonNull;
+use core::sync::atomic::{AtomicU16, Ordering, fence};
+
+/// What the lowest components may ask of the hardware or host below them, at start-up.
+/// A platform without the thing in question answers `None`.
+pub trait Platform: Sync {
+    /// Its name: `qemu`, `native`, …
+    fn name(&self) -> &'static str;
+
+    /// Seconds since 1970-01-01 00:00 UTC at the instant `now`, where it has a wall clock.
+    fn wall_clock(&self, now: Instant) -> Option<u64> {
+        let _ = now;
+        None
+    }
+
+    /// Reads a 32-bit register of a PCI function's configuration space; `None` where there is
+    /// no PCI. `offset` is a multiple of 4 below 4096 (256 without extended configuration).
+    fn pci_read(&self, function: PciAddress, offset: u16) -> Option<u32> {
+        let _ = (function, offset);
+        None
+    }
+
+    /// Writes a 32-bit register of a PCI function's configuration space.
+    fn pci_write(&self, function: PciAddress, offset: u16, value: u32) {
+        let _ = (function, offset, value);
+    }
+
+    /// Maps `length` bytes of device registers at the physical address `address`, uncached.
+    fn map(&self, address: u64, length: usize) -> Option<Registers> {
+        let _ = (address, length);
+        None
+    }
+
+    /// Zeroed memory of `length` bytes, contiguous for a device, aligned to 4096 bytes, never
+    /// given back.
+    fn dma(&self, length: usize) -> Option<Dma> {
+        let _ = length;
+        None
+    }
+
+    /// What a device must write where to interrupt `core`; the handler only wakes the core.
+    fn message_interrupt(&self, core: usize) -> Option<MessageInterrupt> {
+        let _ = core;
+        None
+    }
+
+    /// Wakes the core's sleep when the file descriptor becomes readable. Native platforms only;
+    /// `false` where there are none or no more fit.
+    fn wake_on(&self, descriptor: i32) -> bool {
+        let _ = descriptor;
+        false
+    }
+}
+
+/// A PCI function: segment 0, bus, device (0 to 31) and function (0 to 7).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct PciAddress {
+    /// The bus, 0 to 255.
+    pub bus: u8,
+    /// The device on the bus, 0 to 31.
+    pub device: u8,
+    /// The function of the device, 0 to 7.
+    pub function: u8,
+}
+
+/// The memory write with which a device interrupts (MSI-X).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct MessageInterrupt {
+    /// Where to write.
+    pub address: u64,
+    /// What to write.
+    pub data: u32,
+}
+
+/// A mapped region of device registers. Accesses outside it, or not aligned to their size, read
+/// all ones and write nothing, as a bus without a device would.
+#[derive(Debug)]
+pub struct Registers {
+    base: NonNull<u8>,
+    length: usize,
+}
+
+impl Registers {
+    /// The registers at `base`.
+    ///
+    /// # Safety
+    /// For as long as the image runs, `base` is valid for volatile reads and writes of `length`
+    /// bytes, is aligned to 8 bytes, and is no memory that Rust objects live in.
+    pub const unsafe fn new(base: NonNull<u8>, length: usize) -> Self {
+        Self { base, length }
+    }
+
+    /// How many bytes there are.
+    pub fn length(&self) -> usize {
+        self.length
+    }
+
+    /// The part of `length` bytes at `offset`; `None` when it is not inside this region or not
+    /// aligned to 4 bytes.
+    pub fn part(&self, offset: usize, length: usize) -> Option<Self> {
+        let end = offset.checked_add(length)?;
+        if end > self.length || !offset.is_multiple_of(4) {
+            return None;
+        }
+        // SAFETY: `offset <= self.length`, so the pointer stays within or one past the region.
+        Some(Self { base: unsafe { self.base.add(offset) }, length })
+    }
+
+    /// Reads 8 bits.
+    pub fn read8(&self, offset: usize) -> u8 {
+        self.read(offset).unwrap_or(u8::MAX)
+    }
+
+    /// Reads 16 bits.
+    pub fn read16(&self, offset: usize) -> u16 {
+        self.read(offset).unwrap_or(u16::MAX)
+    }
+
+    /// Reads 32 bits.
+    pub fn read32(&self, offset: usize) -> u32 {
+        self.read(offset).unwrap_or(u32::MAX)
+    }
+
+    /// Writes 8 bits.
+    pub fn write8(&self, offset: usize, value: u8) {
+        self.write(offset, value);
+    }
+
+    /// Writes 16 bits.
+    #[inline]
+    pub fn write16(&self, offset: usize, value: u16) {
+        self.write(offset, value);
+    }
+
+    /// Writes 32 bits.
+    #[inline]
+    pub fn write32(&self, offset: usize, value: u32) {
+        self.write(offset, value);
+    }
+
+    fn read<T: Copy>(&self, offset: usize) -> Option<T> {
+        let at = self.at::<T>(offset)?;
+        // SAFETY: `at` is aligned and inside a region that is valid for volatile reads.
+        Some(unsafe { at.read_volatile() })
+    }
+
+    #[inline]
+    fn write<T: Copy>(&self, offset: usize, value: T) {
+        if let Some(at) = self.at::<T>(offset) {
+            // SAFETY: `at` is aligned and inside a region that is valid for volatile writes.
+            unsafe { at.write_volatile(value) };
+        }
+    }
+
+    #[inline]
+    fn at<T>(&self, offset: usize) -> Option<NonNull<T>> {
+        let end = offset.checked_add(size_of::<T>())?;
+        // SAFETY: checked to be inside the region before the pointer is used.
+        let at = (end <= self.length).then(|| unsafe { self.base.add(offset) }.cast::<T>())?;
+        at.is_aligned().then_some(at)
+    }
+}
+
+/// Memory that a device reads and writes on its own. Accesses are volatile and checked like
+/// those of [`Registers`]; order between them is made with [`publish`] and its siblings.
+#[derive(Debug)]
+pub struct Dma {
+    memory: Registers,
+    address: u64,
+}
+
+impl Dma {
+    /// The memory at `base`, which devices find at `address`.
+    ///
+    /// # Safety
+    /// As for [`Registers::new`]; and `address` is where devices find `base`.
+    pub const unsafe fn new(base: NonNull<u8>, length: usize, address: u64) -> Self {
+        // SAFETY: the caller vouches for the same things.
+        Self { memory: unsafe { Registers::new(base, length) }, address }
+    }
+
+    /// Where devices find this memory.
+    pub fn address(&self) -> u64 {
+        self.address
+    }
+
+    /// How many bytes there are.
+    pub fn length(&self) -> usize {
+        self.memory.length
+    }
+
+    /// The part of `length` bytes at `offset`; `None` when it is not inside this memory or not
+    /// aligned to 4 bytes.
+    pub fn part(&self, offset: usize, length: usize) -> Option<Self> {
+        let memory = self.memory.part(offset, length)?;
+        Some(Self { memory, address: self.address + offset as u64 })
+    }
+
+    /// Reads 16 bits; 0 outside.
+    #[inline]
+    pub fn read16(&self, offset: usize) -> u16 {
+        self.memory.read(offset).unwrap_or(0)
+    }
+
+    /// Reads 32 bits; 0 outside.
+    #[inline]
+    pub fn read32(&self, offset: usize) -> u32 {
+        self.memory.read(offset).unwrap_or(0)
+    }
+
+    /// Reads 64 bits; 0 outside.
+    #[inline]
+    pub fn read64(&self, offset: usize) -> u64 {
+        self.memory.read(offset).unwrap_or(0)
+    }
+
+    /// Reads 16 bits that a device publishes: what it wrote before is seen by reads after this.
+    #[inline]
+    pub fn acquire16(&self, offset: usize) -> u16 {
+        let Some(at) = self.memory.at::<u16>(offset) else { return 0 };
+        // SAFETY: `at` is aligned and valid; the device's writes to it are atomic.
+        unsafe { AtomicU16::from_ptr(at.as_ptr()) }.load(Ordering::Acquire)
+    }
+
+    /// Writes 16 bits that publish everything written before to a device.
+    #[inline]
+    pub fn publish16(&self, offset: usize, value: u16) {
+        let Some(at) = self.memory.at::<u16>(offset) else { return };
+        // SAFETY: `at` is aligned and valid; the device's reads of it are atomic.
+        unsafe { AtomicU16::from_ptr(at.as_ptr()) }.store(value, Ordering::Release);
+    }
+
+    /// Writes 16 bits.
+    #[inline]
+    pub fn write16(&self, offset: usize, value: u16) {
+        self.memory.write(offset, value);
+    }
+
+    /// Writes 32 bits.
+    #[inline]
+    pub fn write32(&self, offset: usize, value: u32) {
+        self.memory.write(offset, value);
+    }
+
+    /// Writes 64 bits.
+    #[inline]
+    pub fn write64(&self, offset: usize, value: u64) {
+        self.memory.write(offset, value);
+    }
+}
+
+/// A full barrier: all accesses before it, reads and writes, happen before all after it. What a
+/// driver needs between publishing an index and looking at the other side's.
+#[inline]
+pub fn full_barrier() {
+    fence(Ordering::SeqCst);
+}

@@ -1,0 +1,44 @@
+//! What every Waitless component shares: ports, packets, time, randomness, tasks and counters.
+//!
+//! Calls go down and data comes up. A component provides a port by implementing the port's trait
+//! on a plain struct, and requires one by a generic `impl Component<P>`; it never names what
+//! stands on it, nor the type of what it stands on. The generated graph owns all instances side
+//! by side and lends each its neighbour for the length of one call.
+//!
+//! Nothing here depends on an operating system, on a clock or on a static: time, randomness,
+//! packets and the log reach a component through its [`Context`].
+//!
+//! `unsafe` is confined to [`packet`], [`device`] and the slab of [`task`], each of which argues
+//! its case at every block.
+
+#![no_std]
+#![deny(unsafe_code)]
+
+extern crate alloc;
+
+pub mod checksum;
+mod component;
+mod context;
+pub mod counter;
+pub mod device;
+pub mod log;
+mod mailbox;
+pub mod packet;
+pub mod ports;
+mod random;
+mod system;
+pub mod testing;
+mod time;
+
+pub use component::{Component, InitError, Inspect, Sweep};
+pub use context::Context;
+pub use counter::{Counter, CounterSet};
+pub use mailbox::Mailbox;
+pub use packet::{Held, Packet, Pool};
+pub use ports::*;
+pub use random::Random;
+pub use system::{Image, Instance, System};
+pub use time::{Duration, Instant};
+
+/// How many packets one sweep moves over an edge at most.
+pub const BATCH: usize = 32;

@@ -1,0 +1,133 @@
+use crate::{Offloads, Packet};
+use core::net::{IpAddr, Ipv4Addr};
+
+/// An IP layer, for the transports that stand on it.
+pub trait IpPort {
+    /// The next packet of `protocol` for this host, IP header stripped and checked;
+    /// [`Info`](crate::packet::Info) says from where and to where.
+    fn recv(&mut self, protocol: Protocol) -> Option<Packet>;
+
+    /// Queues a packet to `info().remote`, from `info().local` or, where that is unspecified,
+    /// from [`source_for`](Self::source_for) the remote. A transport that put a pseudo header
+    /// into its checksum sets both. `Err` when there is no room now.
+    fn send(&mut self, protocol: Protocol, packet: Packet) -> Result<(), Packet>;
+
+    /// How many packets [`send`](Self::send) would take now.
+    fn room(&self) -> usize;
+
+    /// The address that a packet to `remote` goes out from; `None` when there is no route.
+    fn source_for(&self, remote: IpAddr) -> Option<IpAddr>;
+
+    /// Whether `address` is one of this host's.
+    fn is_local(&self, address: IpAddr) -> bool;
+
+    /// Whether `address` is a broadcast (also of a connected network) or multicast address.
+    fn is_broadcast(&self, address: IpAddr) -> bool;
+
+    /// The longest IP packet to `remote`, in bytes, IP header included.
+    fn mtu(&self, remote: IpAddr) -> u16;
+
+    /// What the card below does itself.
+    fn offloads(&self) -> Offloads;
+
+    /// Hands back a received packet of `protocol`, its transport header not stripped, that
+    /// nobody here wants, so that its sender may be told. Dropped, counted, when there is no
+    /// room, or when the packet may not be answered (RFC 1122 section 3.2.2).
+    fn reject(&mut self, protocol: Protocol, packet: Packet, why: Reject);
+
+    /// The next rejected packet, for the component that tells senders. Its IP header is
+    /// restored.
+    fn rejected(&mut self) -> Option<(Packet, Reject)>;
+
+    /// Passes on what an ICMP message said of a packet of `protocol` that this host sent.
+    /// Dropped, counted, when there is no room.
+    fn report(&mut self, protocol: Protocol, error: PathError);
+
+    /// The next such error for the transport `protocol`.
+    fn path_error(&mut self, protocol: Protocol) -> Option<PathError>;
+
+    /// Whether this layer waits for somebody to [`configure`](Self::configure) it.
+    fn wants_address(&self) -> bool;
+
+    /// Sets what DHCP or a person has found out; `None` takes the address away. A transport
+    /// sees a change by [`generation`](Self::generation).
+    fn configure(&mut self, configuration: Option<Ipv4Configuration>);
+
+    /// What [`configure`](Self::configure) or the manifest set.
+    fn configuration(&self) -> Option<&Ipv4Configuration>;
+
+    /// What became of the address on the link.
+    fn claim_state(&self) -> crate::ClaimState;
+
+    /// Grows each time an address comes or goes.
+    fn generation(&self) -> u32;
+
+    /// The address of the link below, for DHCP's client hardware address.
+    fn mac(&self) -> crate::Mac;
+}
+
+/// An IP protocol number.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Protocol(pub u8);
+
+impl Protocol {
+    /// ICMP (RFC 792).
+    pub const ICMP: Self = Self(1);
+    /// TCP (RFC 9293).
+    pub const TCP: Self = Self(6);
+    /// UDP (RFC 768).
+    pub const UDP: Self = Self(17);
+}
+
+/// Why a received packet was rejected.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Reject {
+    /// No such protocol here.
+    Protocol,
+    /// Nobody listens on the port.
+    Port,
+    /// Its fragments did not all arrive in time.
+    Reassembly,
+}
+
+/// What an ICMP error said of a packet that this host sent.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PathError {
+    /// What went wrong.
+    pub kind: PathErrorKind,
+    /// The local address of the packet in question.
+    pub local: IpAddr,
+    /// Where it was sent to.
+    pub remote: IpAddr,
+    /// The first eight bytes of its transport header: both ports, and TCP's sequence number.
+    pub header: [u8; 8],
+}
+
+/// What went wrong with a packet on its way.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum PathErrorKind {
+    /// Unreachable, with ICMP's code (RFC 792, RFC 1122 section 3.2.2.1).
+    Unreachable(u8),
+    /// Longer than the next link takes; its MTU where the router said so, otherwise 0.
+    TooBig(u16),
+    /// Time exceeded, with ICMP's code.
+    TimeExceeded(u8),
+    /// Parameter problem, with the pointer.
+    Parameter(u8),
+}
+
+/// What an IPv4 host must know of its network.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Ipv4Configuration {
+    /// The host's address.
+    pub address: Ipv4Addr,
+    /// Bits of the network's part, 0 to 32. 32 means that every neighbour but the gateway is
+    /// reached through the gateway.
+    pub prefix: u8,
+    /// The router to everywhere else. It counts as on the link even outside the prefix.
+    pub gateway: Option<Ipv4Addr>,
+    /// Name servers, unspecified where there are fewer.
+    pub dns: [Ipv4Addr; 3],
+    /// The path's MTU where DHCP gave one, otherwise 0.
+    pub mtu: u16,
+}

@@ -1,0 +1,24 @@
+//! The ports: all that one component may know of another.
+//!
+//! A port is a mailbox. Every method is O(1), touches only the state of the component that
+//! provides it, never blocks, never allocates and never calls further. What cannot be sent now
+//! comes back unchanged as `Err`, and is sent in a later sweep or dropped and counted by who
+//! holds it then. A provider checks for room **before** it prepends a header.
+
+mod http;
+mod ip;
+mod link;
+mod nic;
+mod pci;
+mod stream;
+mod udp;
+mod virtio;
+
+pub use http::*;
+pub use ip::*;
+pub use link::*;
+pub use nic::*;
+pub use pci::*;
+pub use stream::*;
+pub use udp::*;
+pub use virtio::*;

@@ -1,0 +1,71 @@
+/// Virtio devices behind any transport (virtio 1.2 section 4), for their drivers.
+///
+/// The transport finds the device, resets it and carries the registers; the driver negotiates,
+/// owns the queues and says when the device may start. All but [`notify`](Self::notify) are
+/// for start-up and for rare events.
+pub trait VirtioPort {
+    /// Takes the first device of the type `kind` (1 is a network card, 4 an entropy source) that
+    /// nobody took, resets it and sets ACKNOWLEDGE and DRIVER. `None` when there is none.
+    fn take(&mut self, kind: u16) -> Option<VirtioDevice>;
+
+    /// What the device offers: bits 0 to 127 of section 2.2.
+    fn features(&mut self, device: VirtioDevice) -> u128;
+
+    /// Accepts `features`, a subset of what is offered, and sets FEATURES_OK. `false` when the
+    /// device does not agree.
+    fn accept(&mut self, device: VirtioDevice, features: u128) -> bool;
+
+    /// How many queues the device has at most.
+    fn queues(&mut self, device: VirtioDevice) -> u16;
+
+    /// The most entries that queue `queue` takes; 0 when there is no such queue.
+    fn queue_size(&mut self, device: VirtioDevice, queue: u16) -> u16;
+
+    /// Sets queue `queue` up and enables it, with its interrupt to `core`. `false` when the
+    /// device refuses.
+    fn enable_queue(&mut self, device: VirtioDevice, queue: u16, memory: QueueMemory) -> bool;
+
+    /// Sets DRIVER_OK: the device is live.
+    fn start(&mut self, device: VirtioDevice);
+
+    /// Sets FAILED and stops using the device.
+    fn fail(&mut self, device: VirtioDevice);
+
+    /// Whether the device says that it needs a reset (DEVICE_NEEDS_RESET).
+    fn needs_reset(&mut self, device: VirtioDevice) -> bool;
+
+    /// Reads 8 bits of the device's own configuration.
+    fn config8(&mut self, device: VirtioDevice, offset: usize) -> u8;
+
+    /// Reads 16 bits of the device's own configuration, unchanged while it was read.
+    fn config16(&mut self, device: VirtioDevice, offset: usize) -> u16;
+
+    /// Reads 32 bits of the device's own configuration, unchanged while it was read.
+    fn config32(&mut self, device: VirtioDevice, offset: usize) -> u32;
+
+    /// Tells the device that queue `queue` has something new for it: the doorbell. Costs an
+    /// exit to the hypervisor.
+    fn notify(&mut self, device: VirtioDevice, queue: u16);
+
+    /// Whether the device's configuration changed since this was last asked.
+    fn config_changed(&mut self, device: VirtioDevice) -> bool;
+}
+
+/// A device that was taken, as its [`VirtioPort`] knows it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct VirtioDevice(pub usize);
+
+/// Where a split virtqueue lies (virtio 1.2 section 2.7), as device addresses.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct QueueMemory {
+    /// Entries, a power of two.
+    pub size: u16,
+    /// The descriptor table, aligned to 16 bytes.
+    pub descriptors: u64,
+    /// The available ring, aligned to 2 bytes.
+    pub available: u64,
+    /// The used ring, aligned to 4 bytes.
+    pub used: u64,
+    /// The core that the queue interrupts.
+    pub core: usize,
+}

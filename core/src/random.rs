@@ -1,0 +1,107 @@
+//! A deterministic random bit generator: ChaCha20 with fast key erasure.
+
+use chacha20::ChaCha20;
+use chacha20::cipher::{KeyIvInit, StreamCipher};
+
+/// Random numbers that nobody outside can predict, as long as the seed is secret.
+///
+/// One block of output at a time replaces the key, so what was drawn before can not be found
+/// from the state that is left. The same seed gives the same numbers: simulation relies on it.
+pub struct Random {
+    key: [u8; 32],
+    block: [u8; BLOCK],
+    used: usize,
+}
+
+impl Random {
+    /// A generator that starts from `seed`, of which every bit should be unpredictable.
+    pub fn new(seed: [u8; 32]) -> Self {
+        Self { key: seed, block: [0; BLOCK], used: BLOCK }
+    }
+
+    /// Mixes fresh entropy in, for whatever is drawn from now on.
+    pub fn reseed(&mut self, entropy: &[u8; 32]) {
+        for (key, fresh) in self.key.iter_mut().zip(entropy) {
+            *key ^= fresh;
+        }
+        self.used = BLOCK;
+    }
+
+    /// Fills `bytes`.
+    pub fn fill(&mut self, bytes: &mut [u8]) {
+        for byte in bytes {
+            if self.used == BLOCK {
+                self.refill();
+            }
+            // A drawn byte is wiped, so that it can not be read from here later.
+            *byte = core::mem::take(&mut self.block[self.used]);
+            self.used += 1;
+        }
+    }
+
+    /// `N` random bytes.
+    pub fn bytes<const N: usize>(&mut self) -> [u8; N] {
+        let mut bytes = [0; N];
+        self.fill(&mut bytes);
+        bytes
+    }
+
+    /// A random 32-bit number.
+    pub fn u32(&mut self) -> u32 {
+        u32::from_le_bytes(self.bytes())
+    }
+
+    /// A random 64-bit number.
+    pub fn u64(&mut self) -> u64 {
+        u64::from_le_bytes(self.bytes())
+    }
+
+    /// A random number from zero to `limit`, `limit` itself excluded; zero when `limit` is.
+    pub fn below(&mut self, limit: u64) -> u64 {
+        // Lemire's multiplication; its bias is below 2^-32 for limits below 2^32.
+        ((u128::from(self.u64()) * u128::from(limit)) >> 64) as u64
+    }
+
+    fn refill(&mut self) {
+        let mut stream = [0; 32 + BLOCK];
+        ChaCha20::new(&self.key.into(), &[0; 12].into()).apply_keystream(&mut stream);
+        self.key.copy_from_slice(&stream[..32]);
+        self.block.copy_from_slice(&stream[32..]);
+        self.used = 0;
+    }
+}
+
+const BLOCK: usize = 224;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_seed_gives_the_same_numbers_and_another_gives_others() {
+        let draw = |seed| core::array::from_fn::<u64, 100, _>({
+            let mut random = Random::new([seed; 32]);
+            move |_| random.u64()
+        });
+        assert_eq!(draw(1), draw(1));
+        assert_ne!(draw(1), draw(2));
+    }
+
+    #[test]
+    fn below_stays_below_and_reaches_everything() {
+        let mut random = Random::new([7; 32]);
+        let mut seen = [false; 10];
+        for _ in 0..1_000 {
+            seen[random.below(10) as usize] = true;
+        }
+        assert_eq!(seen, [true; 10]);
+        assert_eq!(random.below(0), 0);
+    }
+
+    #[test]
+    fn reseeding_changes_what_follows() {
+        let (mut one, mut two) = (Random::new([1; 32]), Random::new([1; 32]));
+        one.reseed(&[9; 32]);
+        assert_ne!(one.u64(), two.u64());
+    }
+}
