@@ -29,6 +29,7 @@ mod random;
 mod system;
 pub mod testing;
 mod time;
+mod wheel;
 
 pub use component::{Component, InitError, Inspect, Sweep};
 pub use context::Context;
@@ -39,6 +40,7 @@ pub use ports::*;
 pub use random::Random;
 pub use system::{Image, Instance, System};
 pub use time::{Duration, Instant};
+pub use wheel::Wheel;
 
 /// How many packets one sweep moves over an edge at most.
 pub const BATCH: usize = 32;
