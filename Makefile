@@ -1,0 +1,140 @@
+# What a person or a CI machine does with Waitless. `make help` lists it.
+#
+# Everything here is plain cargo underneath; what is missing is set up first, quietly.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+MAKEFLAGS += --no-print-directory
+.DEFAULT_GOAL := help
+
+# Where `build/setup/setup.sh` puts the toolchain when there is no rustup to select it.
+ifeq ($(shell command -v rustup),)
+export PATH := $(or $(WAITLESS_TOOLCHAIN),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/waitless/toolchain)/bin:$(PATH)
+endif
+
+APP       ?=
+PLATFORM  ?= qemu
+NET       ?= user
+HTTP_PORT ?= 8080
+HTTPS_PORT ?= 8443
+UDP_PORT  ?= 7007
+MEMORY    ?=
+TARGET    ?= x86_64-waitless
+FUZZ_SECONDS ?= 60
+FUZZ_TARGET ?=
+
+waitless-build = cargo run --quiet --package build --
+# Crates that only an image is made of: the host's tools cannot link or test them.
+bare = platform-x86_64
+
+# The output of setup, less the lines that say that there was nothing to do.
+quietly = | { grep -v '^setup: ready' || true; }
+
+##@ To use it
+
+.PHONY: help
+help: ## this list
+	@awk 'BEGIN { FS = ":.*## " } \
+	  /^##@ / { printf "\n%s\n", substr($$0, 5) } \
+	  /^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@printf '\nVariables of `make run` and `make image`:\n'
+	@printf '  %-22s %s\n' \
+	  'APP=hello' 'an app of apps/; the root waitless.toml otherwise' \
+	  'PLATFORM=qemu|native' 'a virtual machine, or a process on this machine' \
+	  'NET=user|tap' "QEMU's user network (no root needed), or a tap" \
+	  'HTTP_PORT=8080' "the host's port that leads to the guest's 80" \
+	  'HTTPS_PORT=8443' "the host's port that leads to the guest's 443" \
+	  'UDP_PORT=7007' "the host's port that leads to the guest's UDP port 7" \
+	  'MEMORY=64M' "the guest's memory"
+	@printf '\nOf `make fuzz`: FUZZ_SECONDS=60 for each target, FUZZ_TARGET=http for one.\n'
+
+.PHONY: setup
+setup: ## installs and composes what is missing to build and run images
+	@build/setup/setup.sh
+
+.PHONY: run
+run: platform-exists ## builds and boots an image, prints its URLs; ends with Ctrl-C
+	@build/setup/setup.sh $(if $(filter native,$(PLATFORM)),build,) $(quietly)
+	@$(waitless-build) run $(if $(APP),--app $(APP)) --platform $(PLATFORM) --net $(NET) \
+	  --http-port $(HTTP_PORT) --https-port $(HTTPS_PORT) --udp-port $(UDP_PORT) \
+	  $(if $(MEMORY),--memory $(MEMORY))
+
+.PHONY: image
+image: ## builds an image and says where it is
+	@build/setup/setup.sh build $(quietly)
+	@cargo build --release $(if $(APP),--package $(APP)) --target $(TARGET)
+	@ls -l target/$(TARGET)/release/$(or $(APP),webserver)
+
+##@ To work on it
+
+.PHONY: check
+check: ready-to-build ## the fast part of the tests: formatting, lints, tidiness, unit tests
+	@$(stage) formatting cargo fmt --all --check
+	@$(stage) lints $(lints)
+	@$(stage) 'unit tests' cargo test --quiet --workspace --exclude waitless-tests $(not-bare)
+	@$(stage) tidiness cargo test --quiet --package waitless-tests --lib --test tidy
+
+.PHONY: test
+test: ready-to-test ## everything that CI runs
+	@rm -f $(summary)
+	@$(stage) formatting cargo fmt --all --check
+	@$(stage) lints $(lints)
+	@$(stage) 'lints of images' $(image-lints)
+	@$(stage) documentation $(docs)
+	@$(stage) 'unit and golden tests' cargo test --workspace --exclude waitless-tests $(not-bare)
+	@$(stage) 'tidiness, stack, fuzz' cargo test --package waitless-tests --lib --test tidy \
+	  --test stack --test allocation --test fuzz
+	@$(stage) 'whole images' cargo test --package waitless-tests --test image
+	@printf '\n'; cat $(summary)
+
+.PHONY: fmt
+fmt: ready-to-build ## formats all Rust code
+	@cargo fmt --all
+	@cargo fmt --manifest-path tests/fuzz/Cargo.toml
+
+.PHONY: lint
+lint: ready-to-build ## clippy with warnings denied
+	@$(lints)
+	@$(image-lints)
+
+.PHONY: doc
+doc: ready-to-build ## builds the API documentation
+	@$(docs)
+	@echo "target/doc/waitless/index.html"
+
+.PHONY: fuzz
+fuzz: ready-to-build ## fuzzes every parser, guided by coverage
+	@tests/fuzz/run $(FUZZ_SECONDS) $(FUZZ_TARGET)
+
+.PHONY: bench
+bench: ready-to-test ## measures speed and memory; the table in docs/performance.md
+	@cargo bench --package waitless-tests
+
+.PHONY: clean
+clean: ## removes everything that was built here
+	@cargo clean
+	@rm -rf tests/fuzz/target
+
+# --- Details -----------------------------------------------------------------------------------
+
+not-bare = $(addprefix --exclude ,$(bare))
+lints = cargo clippy --quiet --workspace --all-targets $(not-bare) -- -D warnings
+image-lints = cargo clippy --quiet --package webserver --package hello \
+  $(addprefix --package ,$(bare)) --target $(TARGET) -- -D warnings
+docs = env RUSTDOCFLAGS='-D warnings' \
+  cargo doc --quiet --workspace --no-deps --document-private-items $(not-bare)
+summary = target/stages
+stage = tests/stage $(summary)
+
+.PHONY: ready-to-build ready-to-test platform-exists
+ready-to-build:
+	@build/setup/setup.sh build $(quietly)
+
+ready-to-test:
+	@build/setup/setup.sh test $(quietly)
+
+platform-exists:
+	@test -e platforms/$(PLATFORM)/waitless.toml || { \
+	  echo "unknown PLATFORM=$(PLATFORM); one of:" \
+	    $(sort $(patsubst platforms/%/waitless.toml,%,$(wildcard platforms/*/waitless.toml))) >&2; \
+	  exit 2; }
