@@ -6,6 +6,7 @@
 #![allow(unsafe_code, reason = "registers and DMA memory are shared with devices")]
 
 use crate::Instant;
+use core::cell::Cell;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU16, Ordering, fence};
 
@@ -31,6 +32,12 @@ pub trait Platform: Sync {
     /// Writes a 32-bit register of a PCI function's configuration space.
     fn pci_write(&self, function: PciAddress, offset: u16, value: u32) {
         let _ = (function, offset, value);
+    }
+
+    /// Physical addresses that PCI functions' registers may be given: the first and how many.
+    /// Only where no firmware gave them theirs.
+    fn pci_window(&self) -> Option<(u64, u64)> {
+        None
     }
 
     /// Maps `length` bytes of device registers at the physical address `address`, uncached.
@@ -96,6 +103,14 @@ impl Registers {
     /// bytes, is aligned to 8 bytes, and is no memory that Rust objects live in.
     pub const unsafe fn new(base: NonNull<u8>, length: usize) -> Self {
         Self { base, length }
+    }
+
+    /// Plain memory that stands in for registers, for a device model. Nobody else reaches it
+    /// but through cells, and neither they nor the registers leave this thread.
+    pub const fn over(memory: &'static [Cell<u64>]) -> Self {
+        // SAFETY: the cells are valid, aligned to 8 bytes, live as long as the image, allow
+        // writes through a shared reference, and any bytes make a valid u64.
+        unsafe { Self::new(NonNull::from_ref(memory).cast(), size_of_val(memory)) }
     }
 
     /// How many bytes there are.
@@ -170,7 +185,8 @@ impl Registers {
 }
 
 /// Memory that a device reads and writes on its own. Accesses are volatile and checked like
-/// those of [`Registers`]; order between them is made with [`publish`] and its siblings.
+/// those of [`Registers`]; order between them is made with [`publish16`](Self::publish16),
+/// [`acquire16`](Self::acquire16) and [`full_barrier`].
 #[derive(Debug)]
 pub struct Dma {
     memory: Registers,
@@ -185,6 +201,11 @@ impl Dma {
     pub const unsafe fn new(base: NonNull<u8>, length: usize, address: u64) -> Self {
         // SAFETY: the caller vouches for the same things.
         Self { memory: unsafe { Registers::new(base, length) }, address }
+    }
+
+    /// Plain memory that a device model finds at `address`; see [`Registers::over`].
+    pub const fn over(memory: &'static [Cell<u64>], address: u64) -> Self {
+        Self { memory: Registers::over(memory), address }
     }
 
     /// Where devices find this memory.
@@ -262,4 +283,51 @@ impl Dma {
 #[inline]
 pub fn full_barrier() {
     fence(Ordering::SeqCst);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::boxed::Box;
+
+    fn cells(count: usize) -> &'static [Cell<u64>] {
+        Box::leak((0..count).map(|_| Cell::new(0)).collect())
+    }
+
+    #[test]
+    fn accesses_outside_or_unaligned_touch_nothing() {
+        let memory = cells(2);
+        let registers = Registers::over(memory);
+        registers.write32(12, 0x1234_5678);
+        registers.write32(13, 1);
+        registers.write32(16, 1);
+        registers.write16(usize::MAX, 1);
+        assert_eq!((memory[0].get(), memory[1].get()), (0, 0x1234_5678 << 32));
+        assert_eq!(registers.read16(12), 0x5678);
+        assert_eq!(registers.read16(13), u16::MAX);
+        assert_eq!(registers.read32(16), u32::MAX);
+        assert_eq!(registers.read8(16), u8::MAX);
+    }
+
+    #[test]
+    fn a_part_stays_inside_its_whole() {
+        let registers = Registers::over(cells(2));
+        assert_eq!(registers.part(8, 8).map(|part| part.length()), Some(8));
+        assert!(registers.part(8, 9).is_none());
+        assert!(registers.part(2, 2).is_none(), "not aligned to 4");
+        assert!(registers.part(4, usize::MAX).is_none());
+        let dma = Dma::over(cells(2), 0x1000);
+        assert_eq!(dma.part(8, 8).map(|part| part.address()), Some(0x1008));
+    }
+
+    #[test]
+    fn what_is_published_is_acquired() {
+        let memory = cells(1);
+        let (dma, same) = (Dma::over(memory, 0), Dma::over(memory, 0));
+        dma.publish16(2, 7);
+        full_barrier();
+        assert_eq!((same.acquire16(2), same.read64(0)), (7, 7 << 16));
+        dma.publish16(8, 1);
+        assert_eq!(dma.acquire16(8), 0);
+    }
 }

@@ -326,6 +326,23 @@ impl Packet {
         total
     }
 
+    /// Where a device finds this packet and all that stand behind it, and their lengths.
+    #[inline]
+    pub fn parts(&self) -> impl Iterator<Item = (u64, usize)> {
+        let mut at = Some(self.0);
+        core::iter::from_fn(move || {
+            let buffer = at?;
+            // SAFETY: the chain's buffers are owned by this packet, which is borrowed for as
+            // long as the iterator lives; `dma` is written once, `span` is valid.
+            unsafe {
+                at = addr_of!((*buffer.as_ptr()).next).read();
+                let (start, end) = addr_of!((*buffer.as_ptr()).span).read();
+                let data = addr_of!((*buffer.as_ptr()).dma).read();
+                Some((data + u64::from(start), usize::from(end - start)))
+            }
+        })
+    }
+
     /// The pool this packet came from.
     #[inline]
     pub fn pool(&self) -> Pool {
@@ -690,6 +707,8 @@ mod tests {
         let mut first = packets[0].take().unwrap();
         first.set_next(Some(second));
         assert_eq!(first.chain_len(), 9);
+        assert_eq!(first.parts().count(), 3);
+        assert_eq!(first.parts().next(), Some((first.dma_address(), 3)));
         drop(first);
         assert_eq!(pool.available(), 4);
     }

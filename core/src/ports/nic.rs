@@ -26,7 +26,8 @@ pub trait NicPort {
     /// Queues a frame. `Err` when there is no room now.
     fn send(&mut self, frame: Packet) -> Result<(), Packet>;
 
-    /// How many frames [`send`](Self::send) would take now.
+    /// How many frames of one packet each [`send`](Self::send) would take now. A chain takes
+    /// the room of as many frames as it has packets.
     fn room(&self) -> usize;
 }
 

@@ -1,4 +1,6 @@
-use crate::device::Registers;
+//! The PCI bus, as drivers of its functions see it.
+
+use crate::device::{MessageInterrupt, Registers};
 
 /// The PCI bus, for drivers: finds a function and brings it up.
 pub trait PciPort {
@@ -17,15 +19,9 @@ pub trait PciPort {
     /// none there, or they are I/O ports.
     fn bar(&mut self, function: PciFunction, bar: u8) -> Option<Registers>;
 
-    /// Makes vector `vector` of the function's MSI-X table interrupt core `core`, and switches
-    /// MSI-X on. `false` when the function or the platform has no such thing.
-    fn interrupt(&mut self, function: PciFunction, vector: u16, core: usize) -> bool;
-
-    /// How many MSI-X vectors the function has; 0 when it has none.
-    fn vectors(&self, function: PciFunction) -> u16;
-
-    /// Keeps a vector from interrupting, or lets it interrupt again.
-    fn mask(&mut self, function: PciFunction, vector: u16, masked: bool);
+    /// Switches the function's message interrupts (MSI-X) on, all of them masked, and gives
+    /// their table. `None` when it has none.
+    fn vectors(&mut self, function: PciFunction) -> Option<Vectors>;
 
     /// The offset of the function's next capability with the id `id` behind the one at `after`
     /// (0 starts at the front); 0 when there is none.
@@ -52,3 +48,43 @@ pub struct PciIdentity {
 /// A function that was taken, as its [`PciPort`] knows it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct PciFunction(pub usize);
+
+/// A function's MSI-X table (PCI 3.0 section 6.8.2): who has it may route its interrupts.
+#[derive(Debug)]
+pub struct Vectors {
+    table: Registers,
+}
+
+impl Vectors {
+    /// The vectors whose table of 16 bytes each is `table`.
+    pub const fn new(table: Registers) -> Self {
+        Self { table }
+    }
+
+    /// How many there are, at most 2048.
+    pub fn count(&self) -> u16 {
+        u16::try_from(self.table.length() / 16).unwrap_or(u16::MAX)
+    }
+
+    /// Makes vector `vector` send `message`, and unmasks it. `false` when there is none.
+    pub fn route(&self, vector: u16, message: MessageInterrupt) -> bool {
+        if vector >= self.count() {
+            return false;
+        }
+        let entry = usize::from(vector) * 16;
+        // An entry that changes must be masked (section 6.8.3.5).
+        self.mask(vector, true);
+        self.table.write32(entry, message.address as u32);
+        self.table.write32(entry + 4, (message.address >> 32) as u32);
+        self.table.write32(entry + 8, message.data);
+        self.mask(vector, false);
+        true
+    }
+
+    /// Keeps a vector from interrupting, or lets it interrupt again.
+    pub fn mask(&self, vector: u16, masked: bool) {
+        if vector < self.count() {
+            self.table.write32(usize::from(vector) * 16 + 12, u32::from(masked));
+        }
+    }
+}

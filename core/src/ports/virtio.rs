@@ -28,10 +28,14 @@ pub trait VirtioPort {
     /// Sets DRIVER_OK: the device is live.
     fn start(&mut self, device: VirtioDevice);
 
-    /// Sets FAILED and stops using the device.
-    fn fail(&mut self, device: VirtioDevice);
+    /// Resets the device for good and sets FAILED. `true` when it confirmed the reset, so that
+    /// it leaves memory alone from now on; otherwise what it was given must never be reused.
+    fn fail(&mut self, device: VirtioDevice) -> bool;
 
-    /// Whether the device says that it needs a reset (DEVICE_NEEDS_RESET).
+    /// Whether every queue that was enabled can interrupt its core. If not, it must be polled.
+    fn interrupts(&self, device: VirtioDevice) -> bool;
+
+    /// Whether the device says that it needs a reset (DEVICE_NEEDS_RESET), or has vanished.
     fn needs_reset(&mut self, device: VirtioDevice) -> bool;
 
     /// Reads 8 bits of the device's own configuration.
@@ -47,7 +51,7 @@ pub trait VirtioPort {
     /// exit to the hypervisor.
     fn notify(&mut self, device: VirtioDevice, queue: u16);
 
-    /// Whether the device's configuration changed since this was last asked.
+    /// Whether the device's configuration may have changed since this was last asked.
     fn config_changed(&mut self, device: VirtioDevice) -> bool;
 }
 
