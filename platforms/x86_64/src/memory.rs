@@ -1,0 +1,216 @@
+//! Which memory an image may use, worked out from what the loader says there is.
+
+use heapless::Vec;
+
+/// Bytes of the smallest page.
+pub const PAGE: u64 = 4096;
+
+/// Physical memory from `start` up to, not including, `end`. Having one proves `start <= end`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Range {
+    start: u64,
+    end: u64,
+}
+
+impl Range {
+    /// From `start` up to `end`; empty where `end` is below `start`.
+    pub const fn new(start: u64, end: u64) -> Self {
+        Self { start, end: if end < start { start } else { end } }
+    }
+
+    /// `length` bytes from `start`, cut off at the top of the address space.
+    pub const fn sized(start: u64, length: u64) -> Self {
+        Self { start, end: start.saturating_add(length) }
+    }
+
+    /// The first address.
+    pub const fn start(self) -> u64 {
+        self.start
+    }
+
+    /// The first address behind it.
+    pub const fn end(self) -> u64 {
+        self.end
+    }
+
+    /// Bytes in it.
+    pub const fn length(self) -> u64 {
+        self.end - self.start
+    }
+
+    /// Whether it has no bytes.
+    pub const fn is_empty(self) -> bool {
+        self.start == self.end
+    }
+
+    /// Whether it and `other` have a byte in common.
+    pub const fn overlaps(self, other: Self) -> bool {
+        self.start < other.end && other.start < self.end
+    }
+
+    /// Whether `address` is in it.
+    pub const fn contains(self, address: u64) -> bool {
+        self.start <= address && address < self.end
+    }
+
+    /// The whole pages in it.
+    pub const fn inner_pages(self) -> Self {
+        let start = self.start.saturating_add(PAGE - 1) & !(PAGE - 1);
+        Self::new(start, self.end & !(PAGE - 1))
+    }
+
+    /// The pages that it touches.
+    pub const fn outer_pages(self) -> Self {
+        let end = self.end.saturating_add(PAGE - 1) & !(PAGE - 1);
+        Self::new(self.start & !(PAGE - 1), end)
+    }
+}
+
+/// What a piece of the loader's memory map is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// Free memory.
+    Ram,
+    /// Firmware tables: read, and never written.
+    Acpi,
+    /// Anything else.
+    Reserved,
+}
+
+impl Kind {
+    /// The meaning of a type number of an E820 map, which PVH and Multiboot2 share.
+    pub const fn from_e820(number: u32) -> Self {
+        match number {
+            1 => Self::Ram,
+            3 | 4 => Self::Acpi,
+            _ => Self::Reserved,
+        }
+    }
+}
+
+/// One piece of the loader's memory map.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Entry {
+    /// Where it is.
+    pub range: Range,
+    /// What it is for.
+    pub kind: Kind,
+}
+
+/// How many pieces of a loader's map are kept. Firmware on large machines gives about 40.
+pub const ENTRIES: usize = 128;
+
+/// Pieces of memory, sorted, disjoint and made of whole pages.
+pub type Ranges = Vec<Range, ENTRIES>;
+
+/// The RAM in `entries` without anything that another entry or `taken` lays claim to.
+///
+/// Entries may come in any order and overlap. Where more pieces come out than [`Ranges`] holds,
+/// the rest is left unused.
+pub fn usable(entries: &[Entry], taken: &[Range]) -> Ranges {
+    let mut free = Ranges::new();
+    for entry in entries.iter().filter(|entry| entry.kind == Kind::Ram) {
+        insert(&mut free, entry.range.inner_pages());
+    }
+    let claimed = entries.iter().filter(|entry| entry.kind != Kind::Ram).map(|entry| entry.range);
+    for range in claimed.chain(taken.iter().copied()) {
+        subtract(&mut free, range.outer_pages());
+    }
+    free
+}
+
+/// Adds `range`, merging it with what it overlaps or touches.
+fn insert(ranges: &mut Ranges, mut range: Range) {
+    if range.is_empty() {
+        return;
+    }
+    ranges.retain(|other| {
+        let apart = other.end < range.start || range.end < other.start;
+        if !apart {
+            range = Range::new(range.start.min(other.start), range.end.max(other.end));
+        }
+        apart
+    });
+    let at = ranges.iter().take_while(|other| other.start < range.start).count();
+    // A full list leaves the range unused, which is safe.
+    let _ = ranges.insert(at, range);
+}
+
+/// Cuts `hole` out.
+fn subtract(ranges: &mut Ranges, hole: Range) {
+    let mut left = Ranges::new();
+    for range in ranges.iter() {
+        let pieces = if range.overlaps(hole) {
+            let below = Range::new(range.start, hole.start.clamp(range.start, range.end));
+            let above = Range::new(hole.end.clamp(range.start, range.end), range.end);
+            [below, above]
+        } else {
+            [*range, Range::default()]
+        };
+        for piece in pieces.into_iter().filter(|piece| !piece.is_empty()) {
+            // A full list leaves the piece unused, which is safe.
+            let _ = left.push(piece);
+        }
+    }
+    *ranges = left;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn entry(start: u64, end: u64, kind: Kind) -> Entry {
+        Entry { range: Range::new(start, end), kind }
+    }
+
+    #[test]
+    fn overlapping_and_unsorted_entries_give_sorted_disjoint_memory() {
+        let entries = [
+            entry(0x10_0000, 0x80_0000, Kind::Ram),
+            entry(0x70_0000, 0x78_0000, Kind::Acpi),
+            entry(0, 0x9_f000, Kind::Ram),
+            entry(0x80_0000, 0x90_0000, Kind::Ram),
+            entry(0x9_e000, 0x10_0000, Kind::Reserved),
+        ];
+        let free = usable(&entries, &[Range::new(0, 0x1000)]);
+        let expected = [
+            Range::new(0x1000, 0x9_e000),
+            Range::new(0x10_0000, 0x70_0000),
+            Range::new(0x78_0000, 0x90_0000),
+        ];
+        assert_eq!(free.as_slice(), &expected);
+    }
+
+    #[test]
+    fn only_whole_pages_are_used_and_whole_pages_are_taken() {
+        let entries = [entry(0x10_0001, 0x10_4fff, Kind::Ram)];
+        assert_eq!(usable(&entries, &[]).as_slice(), &[Range::new(0x10_1000, 0x10_4000)]);
+        let taken = [Range::new(0x10_2fff, 0x10_3001)];
+        assert_eq!(usable(&entries, &taken).as_slice(), &[Range::new(0x10_1000, 0x10_2000)]);
+    }
+
+    #[test]
+    fn a_hole_may_cover_everything_and_an_entry_may_reach_the_top() {
+        let entries = [entry(0x10_0000, u64::MAX, Kind::Ram)];
+        assert_eq!(usable(&entries, &[Range::new(0, u64::MAX)]).len(), 0);
+        let free = usable(&entries, &[]);
+        assert_eq!(free.as_slice(), &[Range::new(0x10_0000, u64::MAX & !(PAGE - 1))]);
+    }
+
+    #[test]
+    fn a_map_of_too_many_pieces_loses_memory_and_nothing_else() {
+        let mut free = Ranges::new();
+        for index in 0..2 * ENTRIES as u64 {
+            insert(&mut free, Range::sized(index * 2 * PAGE, PAGE));
+        }
+        assert_eq!(free.len(), ENTRIES);
+        assert!(free.windows(2).all(|pair| pair[0].end < pair[1].start));
+    }
+
+    #[test]
+    fn ranges_never_turn_around() {
+        assert!(Range::new(5, 3).is_empty());
+        assert_eq!(Range::sized(u64::MAX - 1, 10).length(), 1);
+        assert!(Range::new(1, 4095).inner_pages().is_empty());
+    }
+}

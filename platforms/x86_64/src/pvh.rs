@@ -1,0 +1,150 @@
+//! Reads what a loader that speaks PVH leaves: `hvm_start_info` and what it points to.
+
+use crate::loader::{BootInfo, COMMAND_LINE, LoaderError, Physical, Root, u32_at, u64_at};
+use crate::memory::{Entry, Kind, Range};
+
+/// The first word of the start information.
+pub const MAGIC: u32 = 0x336e_c578;
+
+/// Byte offsets into the start information and into what it points to.
+mod field {
+    pub const MAGIC: usize = 0;
+    pub const VERSION: usize = 4;
+    pub const MODULES: usize = 12;
+    pub const MODULE_LIST: usize = 16;
+    pub const COMMAND_LINE: usize = 24;
+    pub const RSDP: usize = 32;
+    pub const MEMORY_MAP: usize = 40;
+    pub const MEMORY_ENTRIES: usize = 48;
+    pub const LENGTH: usize = 56;
+
+    pub const MODULE_LENGTH: usize = 32;
+    pub const ENTRY_LENGTH: usize = 24;
+}
+
+/// Reads the start information at `address`.
+pub fn parse(memory: &impl Physical, address: u64) -> Result<BootInfo, LoaderError> {
+    // Version 0 is shorter, and useless here: it has no memory map.
+    let start = memory.bytes(address, field::LENGTH).ok_or(LoaderError::Short)?;
+    let word = |offset| u32_at(start, offset).ok_or(LoaderError::Short);
+    let long = |offset| u64_at(start, offset).ok_or(LoaderError::Short);
+    let magic = word(field::MAGIC)?;
+    if magic != MAGIC {
+        return Err(LoaderError::Magic(magic));
+    }
+    if word(field::VERSION)? == 0 {
+        return Err(LoaderError::NoMemoryMap);
+    }
+    let mut info = BootInfo::default();
+    read_command_line(&mut info, memory, long(field::COMMAND_LINE)?);
+    if long(field::RSDP)? != 0 {
+        info.root = Some(Root::Pointer(long(field::RSDP)?));
+    }
+    let map = long(field::MEMORY_MAP)?;
+    for index in 0..u64::from(word(field::MEMORY_ENTRIES)?) {
+        let at = map.saturating_add(index * field::ENTRY_LENGTH as u64);
+        let entry = memory.bytes(at, field::ENTRY_LENGTH).ok_or(LoaderError::Short)?;
+        let range = Range::sized(
+            u64_at(entry, 0).ok_or(LoaderError::Short)?,
+            u64_at(entry, 8).ok_or(LoaderError::Short)?,
+        );
+        let kind = Kind::from_e820(u32_at(entry, 16).ok_or(LoaderError::Short)?);
+        if info.memory.push(Entry { range, kind }).is_err() {
+            break;
+        }
+    }
+    for index in 0..u64::from(word(field::MODULES)?) {
+        let at = long(field::MODULE_LIST)?.saturating_add(index * field::MODULE_LENGTH as u64);
+        let module = memory.bytes(at, field::MODULE_LENGTH).ok_or(LoaderError::Short)?;
+        let start = u64_at(module, 0).ok_or(LoaderError::Short)?;
+        let length = u64_at(module, 8).ok_or(LoaderError::Short)?;
+        // More modules than are kept track of would be written over: better not to start.
+        info.taken.push(Range::sized(start, length)).map_err(|_| LoaderError::Short)?;
+    }
+    if info.memory.is_empty() { Err(LoaderError::NoMemoryMap) } else { Ok(info) }
+}
+
+/// The command line is as long as its text, so it is read in steps that stay within a page.
+fn read_command_line(info: &mut BootInfo, memory: &impl Physical, address: u64) {
+    if address == 0 {
+        return;
+    }
+    let mut line = heapless::Vec::<u8, COMMAND_LINE>::new();
+    for offset in 0..COMMAND_LINE as u64 {
+        match memory.bytes(address.saturating_add(offset), 1) {
+            // As long as the loop, so it cannot be full.
+            Some(&[byte]) if byte != 0 => _ = line.push(byte),
+            _ => break,
+        }
+    }
+    info.set_command_line(&line);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::memory::usable;
+
+    struct Memory([u8; 512]);
+
+    impl Physical for Memory {
+        fn bytes(&self, address: u64, length: usize) -> Option<&[u8]> {
+            let at = usize::try_from(address).ok()?;
+            self.0.get(at..at.checked_add(length)?)
+        }
+    }
+
+    impl Memory {
+        fn put(&mut self, at: usize, bytes: &[u8]) {
+            self.0[at..at + bytes.len()].copy_from_slice(bytes);
+        }
+
+        /// Start information at 16, a map of two entries at 128, a command line at 256 and a
+        /// module at 320.
+        fn example() -> Self {
+            let mut memory = Self([0; 512]);
+            memory.put(16, &MAGIC.to_le_bytes());
+            memory.put(20, &1u32.to_le_bytes());
+            memory.put(28, &1u32.to_le_bytes());
+            memory.put(32, &320u64.to_le_bytes());
+            memory.put(40, &256u64.to_le_bytes());
+            memory.put(48, &0xf_5a90_u64.to_le_bytes());
+            memory.put(56, &128u64.to_le_bytes());
+            memory.put(64, &2u32.to_le_bytes());
+            memory.put(136, &0xa_0000_u64.to_le_bytes());
+            memory.put(144, &1u32.to_le_bytes());
+            memory.put(152, &0x10_0000_u64.to_le_bytes());
+            memory.put(160, &0x70_0000_u64.to_le_bytes());
+            memory.put(168, &1u32.to_le_bytes());
+            memory.put(256, b"kernel log=debug\0rubbish");
+            memory.put(320, &0x40_0000_u64.to_le_bytes());
+            memory.put(328, &0x1234_u64.to_le_bytes());
+            memory
+        }
+    }
+
+    #[test]
+    fn a_start_information_gives_map_modules_command_line_and_tables() {
+        let info = parse(&Memory::example(), 16).unwrap();
+        assert_eq!(info.command_line.as_str(), "kernel log=debug");
+        assert_eq!(info.root, Some(Root::Pointer(0xf_5a90)));
+        assert_eq!(info.memory[1].range, Range::new(0x10_0000, 0x80_0000));
+        let free = usable(&info.memory, &info.taken);
+        assert_eq!(free[1], Range::new(0x10_0000, 0x40_0000));
+        assert_eq!(free[2], Range::new(0x40_2000, 0x80_0000));
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_refused_by_cause() {
+        let mut memory = Memory::example();
+        assert_eq!(parse(&memory, 500).unwrap_err(), LoaderError::Short);
+        memory.put(64, &99u32.to_le_bytes());
+        assert_eq!(parse(&memory, 16).unwrap_err(), LoaderError::Short);
+        memory.put(64, &0u32.to_le_bytes());
+        assert_eq!(parse(&memory, 16).unwrap_err(), LoaderError::NoMemoryMap);
+        memory.put(20, &0u32.to_le_bytes());
+        assert_eq!(parse(&memory, 16).unwrap_err(), LoaderError::NoMemoryMap);
+        memory.put(16, &7u32.to_le_bytes());
+        assert_eq!(parse(&memory, 16).unwrap_err(), LoaderError::Magic(7));
+    }
+}
