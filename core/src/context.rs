@@ -80,6 +80,12 @@ impl Context {
         level <= self.log.level()
     }
 
+    /// The log, for a component that must say why a port's method, which is lent no context,
+    /// failed.
+    pub fn log(&self) -> Log {
+        self.log
+    }
+
     /// Writes a message. Use [`info!`](crate::info) and its siblings.
     #[cold]
     pub fn write_log(&self, level: Level, target: &'static str, text: core::fmt::Arguments<'_>) {

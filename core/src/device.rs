@@ -5,7 +5,7 @@
 
 #![allow(unsafe_code, reason = "registers and DMA memory are shared with devices")]
 
-use crate::Instant;
+use crate::{Instant, Protocol};
 use core::cell::Cell;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU16, Ordering, fence};
@@ -57,6 +57,14 @@ pub trait Platform: Sync {
     fn message_interrupt(&self, core: usize) -> Option<MessageInterrupt> {
         let _ = core;
         None
+    }
+
+    /// The port of the host that stands for the image's own `port` of the transport `protocol`,
+    /// where the host's network serves the image. A platform that maps ports also remembers what
+    /// was asked for, so that it can tell the user where to find it; elsewhere they are equal.
+    fn host_port(&self, protocol: Protocol, port: u16) -> u16 {
+        let _ = protocol;
+        port
     }
 
     /// Wakes the core's sleep when the file descriptor becomes readable. Native platforms only;

@@ -16,6 +16,7 @@
 
 extern crate alloc;
 
+pub mod capture;
 pub mod checksum;
 mod component;
 mod context;

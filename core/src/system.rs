@@ -1,6 +1,7 @@
 //! The image as a whole: what it is made of, and the counters of its instances.
 
 use crate::CounterSet;
+use crate::capture::Capture;
 use alloc::vec::Vec;
 use core::cell::RefCell;
 
@@ -36,12 +37,13 @@ pub struct Instance {
 pub struct System {
     image: &'static Image,
     sets: RefCell<Vec<(&'static str, &'static dyn CounterSet)>>,
+    captures: RefCell<Vec<&'static Capture>>,
 }
 
 impl System {
     /// A registry for `image`, empty as yet.
     pub const fn new(image: &'static Image) -> Self {
-        Self { image, sets: RefCell::new(Vec::new()) }
+        Self { image, sets: RefCell::new(Vec::new()), captures: RefCell::new(Vec::new()) }
     }
 
     /// What the generator knows of the image.
@@ -57,5 +59,20 @@ impl System {
     /// The counters at `index`, with the instance's name; `None` behind the last.
     pub fn set(&self, index: usize) -> Option<(&'static str, &'static dyn CounterSet)> {
         self.sets.borrow().get(index).copied()
+    }
+
+    /// Enters a capture. `false` when there is one for the same file already.
+    pub fn offer(&self, capture: &'static Capture) -> bool {
+        let mut captures = self.captures.borrow_mut();
+        let taken = captures.iter().any(|other| other.file() == capture.file());
+        if !taken {
+            captures.push(capture);
+        }
+        !taken
+    }
+
+    /// The capture at `index`; `None` behind the last.
+    pub fn capture(&self, index: usize) -> Option<&'static Capture> {
+        self.captures.borrow().get(index).copied()
     }
 }
