@@ -76,7 +76,7 @@ pub trait Platform: Sync {
 }
 
 /// A PCI function: segment 0, bus, device (0 to 31) and function (0 to 7).
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
 pub struct PciAddress {
     /// The bus, 0 to 255.
     pub bus: u8,
