@@ -37,6 +37,8 @@ mod boot;
 #[cfg(target_os = "none")]
 mod calibrate;
 #[cfg(target_os = "none")]
+mod cmos;
+#[cfg(target_os = "none")]
 pub mod console;
 #[cfg(target_os = "none")]
 mod cpu;
@@ -48,6 +50,8 @@ mod entry;
 mod heap;
 #[cfg(target_os = "none")]
 mod interrupts;
+#[cfg(target_os = "none")]
+mod kvm;
 #[cfg(target_os = "none")]
 mod machine;
 #[cfg(target_os = "none")]
@@ -64,7 +68,7 @@ mod stacks;
 #[cfg(target_os = "none")]
 pub use machine::{Machine, machine};
 #[cfg(target_os = "none")]
-pub use run::run;
+pub use run::{finish, run};
 
 /// Makes a graph the image's: called once, at the root of the binary.
 ///

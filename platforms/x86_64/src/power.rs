@@ -1,0 +1,100 @@
+//! Ends the image: off, or with a status for whoever started it.
+
+use crate::acpi::{Acpi, Power, Register};
+use core::sync::atomic::{AtomicPtr, Ordering};
+use x86_64::instructions::port::Port;
+
+/// The status that means: an image did what it should.
+pub const SUCCESS: u8 = 0;
+/// The status after a panic or a processor exception.
+pub const FAILURE: u8 = 1;
+/// The status of an image that could not start.
+pub const REFUSED: u8 = 2;
+
+/// What the firmware said, once it is known.
+static FIRMWARE: AtomicPtr<Acpi> = AtomicPtr::new(core::ptr::null_mut());
+
+/// A device of QEMU's and of our own runners: a value written here ends the machine with the
+/// exit status `value * 2 + 1`. Elsewhere nothing listens.
+const EXIT_PORT: u16 = 0xf4;
+
+/// Remembers what the firmware says about switching off.
+pub(crate) fn learn(acpi: &'static Acpi) {
+    FIRMWARE.store(core::ptr::from_ref(acpi).cast_mut(), Ordering::Release);
+}
+
+/// Switches the machine off. `status` reaches whoever started it where there is a way: for
+/// anything but [`SUCCESS`], a virtual machine's exit status is `status * 2 + 1`.
+pub fn exit(status: u8) -> ! {
+    x86_64::instructions::interrupts::disable();
+    if status != SUCCESS {
+        // SAFETY: the port is the exit device's, or nobody's: old machines had it reset a
+        // coprocessor that no 64-bit processor has.
+        unsafe { Port::<u32>::new(EXIT_PORT).write(status.into()) };
+    }
+    power_off();
+    reset();
+    loop {
+        x86_64::instructions::hlt();
+    }
+}
+
+/// Resets the machine.
+pub fn restart() -> ! {
+    x86_64::instructions::interrupts::disable();
+    reset();
+    loop {
+        x86_64::instructions::hlt();
+    }
+}
+
+fn firmware() -> Option<&'static Acpi> {
+    // SAFETY: null, or what `learn` was given, which lives for ever and is not changed.
+    unsafe { FIRMWARE.load(Ordering::Acquire).as_ref() }
+}
+
+fn power_off() {
+    match firmware().and_then(|firmware| firmware.power) {
+        Some(Power::Control(register, value)) => write16(register, value),
+        Some(Power::Sleep(register, value)) => write8(register, value),
+        None => {}
+    }
+    // Still here: the ports of QEMU's, Bochs's and Cloud Hypervisor's switches.
+    write16(Register::Port(0x604), 0x2000);
+    write16(Register::Port(0xb004), 0x2000);
+    write8(Register::Port(0x600), 0x34);
+}
+
+fn reset() {
+    if let Some((register, value)) = firmware().and_then(|firmware| firmware.reset) {
+        write8(register, value);
+    }
+    // Still here: the chipset's reset register, then the keyboard controller's reset line,
+    // which is also how Firecracker ends.
+    write8(Register::Port(0xcf9), 6);
+    write8(Register::Port(0x64), 0xfe);
+}
+
+fn write16(register: Register, value: u16) {
+    match register {
+        // SAFETY: the machine ends here; whoever else uses this port does not matter any more.
+        Register::Port(port) => unsafe { Port::new(port).write(value) },
+        Register::Memory(address) => {
+            if let Some(memory) = crate::machine::try_map(address, 2) {
+                memory.write16((address % 4096) as usize, value);
+            }
+        }
+    }
+}
+
+fn write8(register: Register, value: u8) {
+    match register {
+        // SAFETY: the machine ends here; whoever else uses this port does not matter any more.
+        Register::Port(port) => unsafe { Port::new(port).write(value) },
+        Register::Memory(address) => {
+            if let Some(memory) = crate::machine::try_map(address, 1) {
+                memory.write8((address % 4096) as usize, value);
+            }
+        }
+    }
+}
