@@ -62,6 +62,9 @@ pub struct Info {
     pub class: u8,
     /// Whether a received packet was sent to a broadcast or multicast address of the link or IP.
     pub broadcast: bool,
+    /// Bytes of the IP header of a received packet, options included. Stripped, it still stands
+    /// in front of the packet's bytes.
+    pub ip_header: u16,
 }
 
 /// What is known of a packet's transport checksum.
@@ -95,6 +98,7 @@ impl Default for Info {
             hops: 0,
             class: 0,
             broadcast: false,
+            ip_header: 0,
         }
     }
 }
