@@ -1,0 +1,77 @@
+//! What the user can choose when starting the process.
+
+use crate::ports::Ports;
+use waitless::log::Level;
+
+/// What the command line asks for.
+#[derive(Debug)]
+pub enum Command {
+    /// To run the graph.
+    Run(Options),
+    /// To explain itself.
+    Help,
+}
+
+/// How to run the graph.
+#[derive(Debug)]
+pub struct Options {
+    /// The level up to which messages are written.
+    pub log: Level,
+    /// Where the image's ports are on the host.
+    pub ports: Ports,
+    /// Packet buffers; `None` leaves it to the manifest.
+    pub packets: Option<usize>,
+}
+
+pub const HELP: &str = "\
+Options (each can also be set by the variable in brackets):
+  --log LEVEL     error, warn, info, debug or trace; info by default [WAITLESS_LOG]
+  --ports MAP     where the image's ports are on this host [WAITLESS_PORTS]. A list such as
+                  80=8080,7=7007, which may start with `same`: ports that are not listed are the
+                  same as the image's. Otherwise 80 is 8080, 443 is 8443, 7 is 7007 and another
+                  port below 1024 is 8000 more, because these belong to root
+  --packets N     packet buffers, 2 KiB each [WAITLESS_PACKETS]
+  --help          this text";
+
+impl Options {
+    /// Reads the command line, and from the environment what the command line leaves open.
+    pub fn parse(
+        mut arguments: impl Iterator<Item = String>,
+        variable: impl Fn(&str) -> Option<String>,
+    ) -> Result<Command, String> {
+        let mut log = variable("WAITLESS_LOG");
+        let mut ports = variable("WAITLESS_PORTS");
+        let mut packets = variable("WAITLESS_PACKETS");
+        while let Some(argument) = arguments.next() {
+            let (name, value) = match argument.split_once('=') {
+                Some((name, value)) => (name.to_string(), Some(value.to_string())),
+                None => (argument, None),
+            };
+            let choice = match name.as_str() {
+                "--log" => &mut log,
+                "--ports" => &mut ports,
+                "--packets" => &mut packets,
+                "--help" | "-h" => return Ok(Command::Help),
+                _ => return Err(format!("`{name}` is no option of this image\n\n{HELP}")),
+            };
+            let value = value.or_else(|| arguments.next());
+            *choice = Some(value.ok_or_else(|| format!("`{name}` needs a value\n\n{HELP}"))?);
+        }
+        Ok(Command::Run(Self {
+            log: log.map_or(Ok(Level::Info), |level| parse_level(&level))?,
+            ports: Ports::parse(ports.as_deref().unwrap_or_default())?,
+            packets: packets.map(|count| parse_packets(&count)).transpose()?,
+        }))
+    }
+}
+
+fn parse_level(text: &str) -> Result<Level, String> {
+    text.parse().map_err(|()| {
+        format!("`{text}` is no level of messages: use error, warn, info, debug or trace")
+    })
+}
+
+fn parse_packets(text: &str) -> Result<usize, String> {
+    let count = text.parse().ok().filter(|count| (64..=10_000_000).contains(count));
+    count.ok_or_else(|| format!("`{text}` is no number of packets: use 64 to 10000000"))
+}

@@ -1,0 +1,215 @@
+//! The loop with small graphs, and what the user can choose.
+
+use crate::host::Host;
+use crate::options::{Command, Options};
+use crate::ports::Ports;
+use crate::sleep::{Sleep, Woken};
+use crate::{ExitCode, run_with};
+use std::io::Write;
+use std::os::fd::AsRawFd;
+use std::os::unix::net::UnixStream;
+use std::sync::Mutex;
+use std::time::Instant as Clock;
+use waitless::capture::Capture;
+use waitless::device::Platform;
+use waitless::log::Level;
+use waitless::{Context, Duration, Image, InitError, Instant, Protocol, Sweep};
+
+static IMAGE: Image = Image {
+    app: "test",
+    version: "1.2.3",
+    platform: "native",
+    graph: "{}",
+    instances: &[],
+    cores: 1,
+    packets: 64,
+};
+
+fn options(arguments: &[&str]) -> Result<Options, String> {
+    let arguments = arguments.iter().map(|argument| argument.to_string());
+    match Options::parse(arguments, |_| None)? {
+        Command::Run(options) => Ok(options),
+        Command::Help => Err("help".into()),
+    }
+}
+
+/// Wants to be swept every 2 ms, and ends the process by a signal in the fifth sweep.
+struct FiveSweeps {
+    sweeps: u32,
+    next: Instant,
+    capture: &'static Capture,
+}
+
+impl Sweep for FiveSweeps {
+    fn init(&mut self, cx: &mut Context) -> Result<(), (&'static str, InitError)> {
+        assert!(cx.system().offer(self.capture));
+        assert_eq!(cx.platform().host_port(Protocol::TCP, 80), 8080);
+        assert!(cx.wall_clock().is_some());
+        assert_eq!(cx.pool().count(), 64);
+        Ok(())
+    }
+
+    fn poll(&mut self, cx: &mut Context) {
+        assert!(cx.now() >= self.next, "woken too early");
+        self.next = cx.now() + Duration::from_millis(2);
+        self.sweeps += 1;
+        self.capture.record(&[b"sweep "]);
+        if self.sweeps == 5 {
+            self.next = Instant::NEVER;
+            signal_hook::low_level::raise(signal_hook::consts::SIGTERM).unwrap();
+        }
+    }
+
+    fn deadline(&self) -> Instant {
+        self.next
+    }
+
+    fn arm(&mut self) -> bool {
+        true
+    }
+}
+
+/// For a test that signals the whole process, or that a signal would disturb.
+static SIGNALS: Mutex<()> = Mutex::new(());
+
+#[test]
+fn a_graph_is_swept_at_its_deadlines_until_a_signal_and_captures_are_written() {
+    let path = std::env::temp_dir().join(format!("native-test-{}", std::process::id()));
+    let file: &'static str = Box::leak(path.to_str().unwrap().to_string().into_boxed_str());
+    let capture = Capture::new(file, b"head ".to_vec(), 100).unwrap();
+    let capture: &'static Capture = Box::leak(Box::new(capture));
+    let _alone = SIGNALS.lock();
+    let start = Clock::now();
+    let code = run_with(&IMAGE, options(&[]).unwrap(), |_| FiveSweeps {
+        sweeps: 0,
+        next: Instant::ZERO,
+        capture,
+    });
+    assert_eq!(code, ExitCode::SUCCESS);
+    assert!(start.elapsed().as_millis() >= 8);
+    let written = std::fs::read_to_string(&path).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    assert_eq!(written, "head sweep sweep sweep sweep sweep ");
+}
+
+struct CannotStart;
+
+impl Sweep for CannotStart {
+    fn init(&mut self, _: &mut Context) -> Result<(), (&'static str, InitError)> {
+        Err(("nic", InitError("there is none")))
+    }
+
+    fn poll(&mut self, _: &mut Context) {
+        panic!("swept although it did not start");
+    }
+
+    fn deadline(&self) -> Instant {
+        Instant::NEVER
+    }
+
+    fn arm(&mut self) -> bool {
+        true
+    }
+}
+
+#[test]
+fn a_graph_that_cannot_start_fails_the_process() {
+    assert_eq!(run_with(&IMAGE, options(&[]).unwrap(), |_| CannotStart), ExitCode::FAILURE);
+}
+
+#[test]
+fn a_readable_descriptor_ends_the_sleep_and_a_dead_one_only_once() {
+    let _alone = SIGNALS.lock();
+    let host = Host::new(Ports::default());
+    let (mut sleep, _) = Sleep::until_signal().unwrap();
+    let (mut near, far) = UnixStream::pair().unwrap();
+    assert!(host.wake_on(far.as_raw_fd()));
+    let start = Clock::now();
+    let short = Some(Duration::from_millis(5));
+    assert_eq!(sleep.for_at_most(short, &host).unwrap(), Woken::Normally);
+    assert!(start.elapsed().as_millis() >= 5, "nothing was readable");
+    near.write_all(b"x").unwrap();
+    assert_eq!(sleep.for_at_most(None, &host).unwrap(), Woken::Normally);
+
+    // Nobody has this number, so `poll` reports it as invalid.
+    assert!(host.wake_on(1_000_000));
+    host.descriptors().remove(0);
+    assert_eq!(sleep.for_at_most(None, &host).unwrap(), Woken::ByDead(1_000_000));
+    assert!(host.descriptors().is_empty());
+}
+
+#[test]
+fn descriptors_are_limited() {
+    let host = Host::new(Ports::default());
+    assert!(!host.wake_on(-1));
+    assert_eq!((0..100).filter(|_| host.wake_on(0)).count(), 64);
+}
+
+#[test]
+fn low_ports_move_where_everybody_may_listen() {
+    let ports = Ports::default();
+    for (image, host) in
+        [(7, 7007), (22, 8022), (80, 8080), (443, 8443), (1023, 9023), (1024, 1024), (0, 0)]
+    {
+        assert_eq!(ports.host(image), host);
+    }
+}
+
+#[test]
+fn the_user_chooses_ports() {
+    let ports = Ports::parse("80=9000, 81=9001,80=9002").unwrap();
+    assert_eq!((ports.host(80), ports.host(81), ports.host(443)), (9002, 9001, 8443));
+    let ports = Ports::parse("same,80=9000").unwrap();
+    assert_eq!((ports.host(80), ports.host(443)), (9000, 443));
+    for text in ["80", "80=", "=80", "80=70000", "a=b", "80=81=82"] {
+        assert!(Ports::parse(text).unwrap_err().contains("IMAGE=HOST"), "{text}");
+    }
+}
+
+#[test]
+fn ports_are_told_as_a_person_types_them() {
+    let host = Host::new(Ports::default());
+    for port in [80, 443, 2000, 80, 0] {
+        host.host_port(Protocol::TCP, port);
+    }
+    host.host_port(Protocol::UDP, 7);
+    assert_eq!(
+        host.exposed(),
+        [
+            "http://localhost:8080",
+            "https://localhost:8443",
+            "tcp port 2000 on localhost:2000",
+            "udp port 7 on localhost:7007"
+        ]
+    );
+}
+
+#[test]
+fn the_command_line_goes_before_the_environment() {
+    let parsed = options(&["--log", "debug", "--ports=80=81", "--packets", "100"]).unwrap();
+    assert_eq!((parsed.log, parsed.ports.host(80), parsed.packets), (Level::Debug, 81, Some(100)));
+    let environment = |name: &str| (name == "WAITLESS_LOG").then(|| "trace".to_string());
+    let Ok(Command::Run(parsed)) = Options::parse(std::iter::empty(), environment) else {
+        panic!("refused")
+    };
+    assert_eq!((parsed.log, parsed.packets), (Level::Trace, None));
+    let arguments = ["--log=warn".to_string()].into_iter();
+    let Ok(Command::Run(parsed)) = Options::parse(arguments, environment) else {
+        panic!("refused")
+    };
+    assert_eq!(parsed.log, Level::Warn);
+}
+
+#[test]
+fn a_wrong_command_line_says_what_is_right() {
+    for (arguments, part) in [
+        (&["--nonsense"][..], "no option"),
+        (&["--log"], "needs a value"),
+        (&["--log", "loud"], "use error, warn"),
+        (&["--packets", "3"], "64 to 10000000"),
+        (&["--help"], "help"),
+    ] {
+        let error = options(arguments).unwrap_err();
+        assert!(error.contains(part), "{error}");
+    }
+}
