@@ -1,0 +1,183 @@
+//! Images, built once and kept, and copies of the checkout to build variants in.
+
+use super::process::{Finished, tool};
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// What is built before the first test: all apps that tests boot as they are.
+#[derive(Debug)]
+pub struct Images {
+    target: PathBuf,
+}
+
+/// An app's name, and what it is built for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct App {
+    /// The package.
+    pub name: &'static str,
+    /// Whether it is an image, or a program of this machine.
+    pub image: bool,
+}
+
+impl App {
+    const ALL: [Self; 3] = [
+        Self { name: "webserver", image: true },
+        Self { name: "hello", image: true },
+        Self { name: "webserver", image: false },
+    ];
+}
+
+/// A file of the checkout, and what a variant makes of its text.
+pub type Edit<'a> = (&'a str, &'a dyn Fn(&str) -> String);
+
+/// The target of images.
+const TARGET: &str = "x86_64-waitless";
+
+impl Images {
+    /// Builds all of [`App::ALL`] with cargo, as the README says.
+    pub fn build() -> Result<(), String> {
+        for app in App::ALL {
+            let target: &[&str] = if app.image { &["--target", TARGET] } else { &[] };
+            let arguments = [&["build", "--release", "--package", app.name][..], target].concat();
+            println!("building: cargo {}", arguments.join(" "));
+            let status = cargo(&checkout(), &arguments).stdin(Stdio::null()).status();
+            if !status.is_ok_and(|status| status.success()) {
+                return Err(format!("cargo {} failed", arguments.join(" ")));
+            }
+        }
+        Ok(())
+    }
+
+    /// Where [`build`](Self::build) left everything.
+    pub fn built() -> Self {
+        Self { target: target() }
+    }
+
+    /// The image of the app `name`.
+    pub fn image(&self, name: &str) -> PathBuf {
+        self.target.join(TARGET).join("release").join(name)
+    }
+
+    /// The app `name` as a program of this machine.
+    pub fn native(&self, name: &str) -> PathBuf {
+        self.target.join("release").join(name)
+    }
+
+    /// The default image, built from a copy of the checkout whose root manifest `edit` changed.
+    #[track_caller]
+    pub fn variant(&self, name: &str, edit: impl Fn(&str) -> String) -> PathBuf {
+        self.variant_with(name, &[("waitless.toml", &edit)], &["--target", TARGET])
+    }
+
+    /// The app `webserver`, built with `arguments` from a copy of the checkout in which `edits`
+    /// changed files.
+    #[track_caller]
+    pub fn variant_with(&self, name: &str, edits: &[Edit<'_>], arguments: &[&str]) -> PathBuf {
+        let copy = self.target.join("lab/checkout");
+        copy_checkout(&copy);
+        for (file, edit) in edits {
+            let text = fs::read_to_string(copy.join(file)).expect("the file to edit");
+            fs::write(copy.join(file), edit(&text)).expect("the edited file");
+        }
+        let all = [&["build", "--release", "--package", "webserver"][..], arguments].concat();
+        build_in(&copy, &all);
+        let sub = if arguments.contains(&TARGET) { TARGET } else { "." };
+        let built = copy.join("target").join(sub).join("release/webserver");
+        let kept = self.target.join("lab").join(name);
+        fs::copy(&built, &kept).expect("what was built");
+        kept
+    }
+}
+
+/// Runs cargo in `folder`, without a network; panics with its output when it fails.
+#[track_caller]
+pub(super) fn build_in(folder: &Path, arguments: &[&str]) -> Finished {
+    let mut cargo = cargo(folder, arguments);
+    let output = cargo.env("CARGO_NET_OFFLINE", "true").output().expect("cargo runs");
+    let finished = Finished {
+        status: output.status,
+        output: String::from_utf8_lossy(&output.stdout).into_owned(),
+        errors: String::from_utf8_lossy(&output.stderr).into_owned(),
+    };
+    assert!(finished.status.success(), "cargo {arguments:?}:\n{}", finished.errors);
+    finished
+}
+
+/// `cargo ARGUMENTS` in `folder`, free of what the cargo that runs this test has set.
+pub fn cargo(folder: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(tool("cargo").expect("cargo is in PATH"));
+    command.args(arguments).current_dir(folder);
+    for (name, _) in env::vars_os() {
+        let text = name.to_string_lossy();
+        let set_for_tests = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_"];
+        if set_for_tests.iter().any(|prefix| text.starts_with(prefix)) {
+            command.env_remove(&name);
+        }
+    }
+    if folder != checkout() {
+        command.env_remove("CARGO_TARGET_DIR");
+    }
+    command
+}
+
+/// Copies what git tracks, and leaves files alone that are the same already, so that cargo
+/// builds only what changed.
+fn copy_checkout(to: &Path) {
+    let from = checkout();
+    for file in crate::tidy::files() {
+        let bytes = fs::read(from.join(&file)).expect("a listed file can be read");
+        let copy = to.join(&file);
+        if fs::read(&copy).is_ok_and(|there| there == bytes) {
+            continue;
+        }
+        fs::create_dir_all(copy.parent().expect("inside a folder")).expect("a folder");
+        fs::copy(from.join(&file), &copy).expect("a copy");
+    }
+    let lock = to.join("Cargo.lock");
+    fs::copy(from.join("Cargo.lock"), lock).expect("the lock file");
+}
+
+/// The checkout that this crate stands in.
+pub fn checkout() -> PathBuf {
+    crate::tidy::checkout()
+}
+
+/// Where cargo puts what it builds here.
+fn target() -> PathBuf {
+    let set = env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
+    set.unwrap_or_else(|| checkout().join("target"))
+}
+
+/// An empty folder for a test; gone when dropped.
+#[derive(Debug)]
+pub struct Folder(PathBuf);
+
+impl Folder {
+    /// A folder whose name contains `name`.
+    #[track_caller]
+    pub fn new(name: &str) -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        // Process ids repeat in process namespaces; the time does not.
+        let time = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        let time = time.map_or(0, |time| time.as_nanos());
+        let path = env::temp_dir().join(format!("waitless-{name}-{time:x}-{number}"));
+        fs::create_dir_all(&path).expect("a temporary folder");
+        Self(path)
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        // A folder left behind in the temporary folder harms nobody.
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}

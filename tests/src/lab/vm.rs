@@ -1,0 +1,192 @@
+//! Images that run: in QEMU, or as a process.
+
+use super::network::{Frames, Tap};
+use super::process::{Running, tool};
+use super::{Connection, PATIENCE, wait_for};
+use std::net::Ipv4Addr;
+use std::path::Path;
+use std::process::{Command, ExitStatus};
+use std::time::Duration;
+
+/// Long enough for an emulated machine to start beside other work.
+const BOOT_PATIENCE: Duration = Duration::from_secs(60);
+
+/// An emulated machine, as it will be started.
+#[derive(Debug)]
+pub struct Machine {
+    memory: String,
+    arguments: Vec<String>,
+    card: String,
+}
+
+impl Machine {
+    /// One core and no network.
+    pub fn new() -> Self {
+        Self {
+            memory: "64M".to_owned(),
+            arguments: Vec::new(),
+            card: "virtio-net-pci,netdev=net".to_owned(),
+        }
+    }
+
+    /// With so much memory, in QEMU's words.
+    pub fn memory(mut self, memory: &str) -> Self {
+        memory.clone_into(&mut self.memory);
+        self
+    }
+
+    /// With further arguments to QEMU.
+    pub fn arguments(mut self, arguments: &[&str]) -> Self {
+        self.arguments.extend(arguments.iter().map(|argument| (*argument).to_owned()));
+        self
+    }
+
+    /// With further properties of the network card; before the network is chosen.
+    pub fn card(mut self, properties: &str) -> Self {
+        self.card = format!("{},{properties}", self.card);
+        self
+    }
+
+    /// With its network card on `tap`.
+    pub fn on(self, tap: &Tap) -> Self {
+        let netdev = format!("tap,id=net,ifname={},script=no,downscript=no", tap.name);
+        let card = self.card.clone();
+        self.arguments(&["-netdev", &netdev, "-device", &card])
+    }
+
+    /// With its network card on a hub, together with `tap` and a test's raw frames.
+    pub fn on_hub(self, tap: &Tap, frames: &Frames) -> Self {
+        let wire = format!("tap,id=wire,ifname={},script=no,downscript=no", tap.name);
+        let ours = format!(
+            "socket,id=ours,udp=127.0.0.1:{},localaddr=127.0.0.1:{}",
+            frames.port(),
+            frames.hub.port()
+        );
+        let card = self.card.clone();
+        self.arguments(&["-netdev", &wire, "-netdev", &ours])
+            .arguments(&["-netdev", "hubport,id=h0,hubid=0,netdev=wire"])
+            .arguments(&["-netdev", "hubport,id=h1,hubid=0,netdev=ours"])
+            .arguments(&["-netdev", "hubport,id=net,hubid=0", "-device", &card])
+    }
+
+    /// With its network card on QEMU's user network; `forwards` are host and guest ports.
+    pub fn on_user_network(self, forwards: &[(&str, u16, u16)]) -> Self {
+        let mut netdev = "user,id=net".to_owned();
+        for (protocol, host, guest) in forwards {
+            netdev += &format!(",hostfwd={protocol}:127.0.0.1:{host}-:{guest}");
+        }
+        let card = self.card.clone();
+        self.arguments(&["-netdev", &netdev, "-device", &card])
+    }
+
+    /// Starts `image` on it.
+    #[track_caller]
+    pub fn boot(self, image: &Path) -> Vm {
+        let mut command = Command::new(tool("qemu-system-x86_64").expect("QEMU is there"));
+        command.args(["-M", "q35", "-accel", "tcg", "-cpu", "max", "-smp", "1", "-nodefaults"]);
+        command.args(["-display", "none", "-serial", "stdio", "-no-reboot", "-m", &self.memory]);
+        command.args(["-device", "isa-debug-exit,iobase=0xf4,iosize=4"]);
+        command.args(&self.arguments).arg("-kernel").arg(image);
+        Vm { process: Running::start(command) }
+    }
+}
+
+impl Default for Machine {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// An emulated machine that runs.
+#[derive(Debug)]
+pub struct Vm {
+    process: Running,
+}
+
+impl Vm {
+    /// Waits until its console shows `text`, and gives everything it shows.
+    #[track_caller]
+    pub fn expect(&mut self, text: &str) -> String {
+        self.process.expect_output(text, BOOT_PATIENCE)
+    }
+
+    /// What its console has shown.
+    pub fn console(&self) -> String {
+        self.process.output()
+    }
+
+    /// Waits for its end.
+    #[track_caller]
+    pub fn expect_end(&mut self) -> ExitStatus {
+        self.process.expect_end(BOOT_PATIENCE)
+    }
+
+    /// Panics when it has ended.
+    #[track_caller]
+    pub fn assert_alive(&mut self) {
+        let ended = self.process.status();
+        assert!(ended.is_none(), "the machine ended ({ended:?}):\n{}", self.console());
+    }
+
+    /// Waits until it answers HTTP at `address`.
+    #[track_caller]
+    pub fn expect_http(&mut self, address: Ipv4Addr, port: u16) {
+        wait_for("an answer", BOOT_PATIENCE, || {
+            self.assert_alive();
+            answers(address, port).then_some(())
+        });
+    }
+
+    /// Waits until it has an address in the network of `tap`, and gives that.
+    #[track_caller]
+    pub fn expect_address(&mut self, tap: &Tap) -> Ipv4Addr {
+        wait_for("an address by DHCP", BOOT_PATIENCE, || {
+            self.assert_alive();
+            let console = self.console();
+            (50..60).map(|host| tap.host(host)).find(|it| names(&console, *it))
+        })
+    }
+}
+
+/// An app that runs as a process of this machine.
+#[derive(Debug)]
+pub struct Native {
+    /// The process.
+    pub process: Running,
+}
+
+impl Native {
+    /// Starts `program`.
+    #[track_caller]
+    pub fn start(program: &Path, environment: &[(&str, &str)]) -> Self {
+        let mut command = Command::new(program);
+        command.envs(environment.iter().copied());
+        Self { process: Running::start(command) }
+    }
+
+    /// Waits until it answers HTTP at `address`.
+    #[track_caller]
+    pub fn expect_http(&mut self, address: Ipv4Addr, port: u16) {
+        wait_for("an answer", PATIENCE, || {
+            let ended = self.process.status();
+            assert!(ended.is_none(), "it ended ({ended:?}):\n{}", self.process.output());
+            answers(address, port).then_some(())
+        });
+    }
+}
+
+fn answers(address: Ipv4Addr, port: u16) -> bool {
+    let timeout = Duration::from_secs(1);
+    if std::net::TcpStream::connect_timeout(&(address, port).into(), timeout).is_err() {
+        return false;
+    }
+    let mut connection = Connection::to(address, port);
+    connection.send(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    connection.answer().is_some()
+}
+
+/// Whether `text` names `address`, and not one that only begins like it.
+fn names(text: &str, address: Ipv4Addr) -> bool {
+    let address = address.to_string();
+    text.split(|c: char| !c.is_ascii_digit() && c != '.').any(|word| word == address)
+}
