@@ -118,7 +118,9 @@ pub fn parse(memory: &impl Physical, root: Root) -> Acpi {
         match signature {
             b"APIC" => _ = table(memory, address, b"APIC").map(|t| parse_madt(&mut acpi, t)),
             b"MCFG" => acpi.ecam = table(memory, address, b"MCFG").and_then(parse_mcfg),
-            b"FACP" => _ = table(memory, address, b"FACP").map(|t| parse_fadt(&mut acpi, memory, t)),
+            b"FACP" => {
+                _ = table(memory, address, b"FACP").map(|t| parse_fadt(&mut acpi, memory, t))
+            }
             _ => {}
         }
     }
@@ -253,7 +255,7 @@ fn first_number(bytes: &[u8]) -> Option<u8> {
     let more = usize::from(bytes.first()? >> 6);
     // Behind the length: the count of elements, then the first of them.
     match *bytes.get(more + 2..)? {
-        [0x0a, number, ..] => Some(number), // a byte follows
+        [0x0a, number, ..] => Some(number),   // a byte follows
         [number @ 0..=1, ..] => Some(number), // zero and one stand for themselves
         _ => None,
     }

@@ -23,7 +23,7 @@ pub(crate) fn print(rip: Option<u64>, frame: u64) {
     for _ in 0..DEPTH {
         // A frame holds its caller's frame and its return address.
         let inside = stacks::around(frame).filter(|stack| frame + 16 <= stack.end());
-        if inside.is_none() || frame % 8 != 0 {
+        if inside.is_none() || !frame.is_multiple_of(8) {
             return;
         }
         let at = core::ptr::with_exposed_provenance::<u64>(frame as usize);

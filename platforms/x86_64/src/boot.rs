@@ -15,6 +15,7 @@ use crate::{calibrate, cmos, entropy, heap, interrupts, kvm, multiboot2, power, 
 use alloc::boxed::Box;
 use core::sync::atomic::AtomicU64;
 use spinning_top::Spinlock;
+use waitless::Counter;
 use x86_64::PhysAddr;
 use x86_64::VirtAddr;
 use x86_64::registers::control::{Cr3, Cr3Flags};
@@ -66,9 +67,11 @@ pub(crate) extern "C" fn start(magic: u32, info: u32) -> ! {
     };
     let hertz = calibrate::run(&features, &mut apic, acpi.timer);
     let Some(clock) = hertz.and_then(|hertz| Clock::new(first_tick, hertz)) else {
-        refuse(format_args!("no clock of known speed: neither CPUID, the hypervisor, ACPI nor a PIT"));
+        refuse(format_args!(
+            "no clock of known speed: neither CPUID, the hypervisor, ACPI nor a PIT"
+        ));
     };
-    let Some((seed, _)) = entropy::seed(&features) else {
+    let Some((seed, sources)) = entropy::seed(&features) else {
         refuse(format_args!(
             "no source of entropy: the processor has no generator and its timing does not vary; \
              give the machine a processor with RDRAND"
@@ -83,6 +86,7 @@ pub(crate) extern "C" fn start(magic: u32, info: u32) -> ! {
         pci: Configuration::find(acpi.ecam, machine::try_map),
         core,
         seed: Spinlock::new(Some(seed)),
+        sources,
         started,
         name: Spinlock::new(""),
     };
@@ -165,9 +169,9 @@ fn with(mut ranges: heapless::Vec<Range, 16>, range: Range) -> heapless::Vec<Ran
 
 /// The largest free range that the entry code mapped: page tables come from there.
 fn first_mapped(free: &Ranges) -> Range {
-    let reachable = free.iter().map(|range| {
-        Range::new(range.start().min(FIRST_MAPPED), range.end().min(FIRST_MAPPED))
-    });
+    let reachable = free
+        .iter()
+        .map(|range| Range::new(range.start().min(FIRST_MAPPED), range.end().min(FIRST_MAPPED)));
     reachable.max_by_key(|range| range.length()).unwrap_or_default()
 }
 
@@ -206,6 +210,7 @@ fn start_core(apic: LocalApic) -> &'static Core {
         end_register: apic.end_register(),
         interrupts: AtomicU64::new(0),
         number: 0,
+        sleeps: Counter::new(),
         apic,
     }));
     GsBase::write(VirtAddr::from_ptr(core));

@@ -99,8 +99,10 @@ impl Reference {
 
     fn read(&self) -> u64 {
         match *self {
-            // SAFETY: the firmware's tables name this port, and reading a timer changes nothing.
-            Self::Firmware(Register::Port(port), _) => unsafe { Port::<u32>::new(port).read() }.into(),
+            Self::Firmware(Register::Port(port), _) => {
+                // SAFETY: the firmware's tables name this port; reading a timer changes nothing.
+                unsafe { Port::<u32>::new(port).read() }.into()
+            }
             Self::Firmware(Register::Memory(address), _) => {
                 let memory = machine::try_map(address, 4);
                 memory.map_or(0, |memory| memory.read32((address % 4096) as usize).into())

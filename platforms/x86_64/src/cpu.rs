@@ -1,6 +1,6 @@
 //! What the processor can do, and turning it on.
 
-use core::arch::x86_64::{__cpuid, __cpuid_count, CpuidResult, _rdtsc, _mm_lfence};
+use core::arch::x86_64::{__cpuid, __cpuid_count, _mm_lfence, _rdtsc, CpuidResult};
 use x86_64::registers::control::{Cr4, Cr4Flags};
 use x86_64::registers::model_specific::{Efer, EferFlags};
 use x86_64::registers::xcontrol::{XCr0, XCr0Flags};

@@ -6,7 +6,7 @@
 
 use crate::cpu::{Features, ticks_in_order};
 use crate::health::{Claim, HealthTest};
-use core::arch::x86_64::{_rdrand64_step, _rdseed64_step};
+use core::arch::x86_64::{_mm_clflush, _mm_mfence, _rdrand64_step, _rdseed64_step};
 use sha2::{Digest, Sha256};
 
 /// Words drawn from the processor's generator: one window of the health test.
@@ -17,8 +17,12 @@ const RETRIES: usize = 16;
 const SAMPLES_BESIDE: usize = 512;
 /// Jitter samples that make a seed alone: at half a bit each, eight times what it takes.
 const SAMPLES_ALONE: usize = 4096;
-/// Bytes that a sample walks over.
+/// Samples taken before any is looked at.
+const BATCH: usize = 256;
+/// Bytes that samples walk over.
 const WALK: usize = 4096;
+/// Ways to memory per sample.
+const STEPS: usize = 4;
 
 /// A seed of 256 bits and what it was made of; `None` when there is no source of entropy.
 pub(crate) fn seed(features: &Features) -> Option<([u8; 32], &'static str)> {
@@ -75,24 +79,41 @@ unsafe fn rdrand(word: &mut u64) -> bool {
     _rdrand64_step(word) == 1
 }
 
-/// Draws from the time that walking over memory takes; whether it varies as it should.
+/// Draws from the time that the way to memory takes; whether it varies as it should.
+///
+/// Every sample does the same work, and nothing else is done between two of them. So where time
+/// itself is emulated, all samples are equal and the health test fails, instead of taking the
+/// work's own pattern for noise.
 fn draw_jitter(samples: usize, hash: &mut Sha256) -> bool {
     let mut health = HealthTest::new(Claim::HALF_BIT);
     let mut memory = [0u8; WALK];
-    let mut position = 0usize;
-    let mut last = ticks_in_order();
-    for _ in 0..samples {
-        // A walk whose way depends on what it read takes a time that nobody controls.
-        for _ in 0..8 {
-            memory[position] = memory[position].wrapping_add(last as u8 | 1);
-            position = (position * 5 + usize::from(memory[position]) + 67) % WALK;
+    let mut deltas = [0u64; BATCH];
+    for _ in 0..samples / BATCH {
+        // The first sample of a batch would see what was done between batches.
+        let mut last = sample(&mut memory, 0);
+        for (index, delta) in deltas.iter_mut().enumerate() {
+            let now = sample(&mut memory, index * 67 % WALK);
+            *delta = now.wrapping_sub(last);
+            last = now;
         }
-        core::hint::black_box(&mut memory);
-        let now = ticks_in_order();
-        let delta = now.wrapping_sub(last);
-        last = now;
-        health.sample(delta as u8);
-        hash.update(delta.to_le_bytes());
+        for delta in deltas {
+            health.sample(delta as u8);
+            hash.update(delta.to_le_bytes());
+        }
     }
     health.passes()
+}
+
+/// Goes to memory past the caches, a few times, and tells when it came back.
+fn sample(memory: &mut [u8; WALK], position: usize) -> u64 {
+    for step in 0..STEPS {
+        let byte = &mut memory[(position + step * 1021) % WALK];
+        *byte = byte.wrapping_add(1);
+        // SAFETY: every 64-bit processor has both; the line belongs to `memory`.
+        unsafe {
+            _mm_clflush(byte);
+            _mm_mfence();
+        }
+    }
+    ticks_in_order()
 }

@@ -134,7 +134,7 @@ exception_stubs:
     .set vector, 0
     .rept 32
     .align 16
-    .if (vector == 8) || (vector >= 10 && vector <= 14) || vector == 17 || vector == 21 || (vector >= 29 && vector <= 30)
+    .if ({codes} >> vector) & 1
     .else
     push 0
     .endif
@@ -193,6 +193,7 @@ spurious_stub:
     iretq
     "#,
     exception = sym exception,
+    codes = const ERROR_CODES,
 );
 
 /// Reports an exception and ends the image. None is expected: nothing here is recoverable.
@@ -231,6 +232,9 @@ fn describe(error: u64, address: u64) -> impl core::fmt::Display {
     let hint = if address < crate::memory::PAGE { " (a null pointer)" } else { "" };
     core::fmt::from_fn(move |f| write!(f, "{what} {address:#x}: {why}{hint}"))
 }
+
+/// A bit for each exception that comes with an error code: 8, 10 to 14, 17, 21, 29 and 30.
+const ERROR_CODES: u32 = 1 << 8 | 0x1f << 10 | 1 << 17 | 1 << 21 | 3 << 29;
 
 const NAMES: [&str; 32] = [
     "divide error",

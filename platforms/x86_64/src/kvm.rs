@@ -15,11 +15,8 @@ unsafe impl Sync for Clock {}
 static CLOCK: Clock = Clock(UnsafeCell::new([0; 8]));
 static WALL: Clock = Clock(UnsafeCell::new([0; 8]));
 
-const SIGNATURE: [u32; 3] = [
-    u32::from_le_bytes(*b"KVMK"),
-    u32::from_le_bytes(*b"VMKV"),
-    u32::from_le_bytes(*b"M\0\0\0"),
-];
+const SIGNATURE: [u32; 3] =
+    [u32::from_le_bytes(*b"KVMK"), u32::from_le_bytes(*b"VMKV"), u32::from_le_bytes(*b"M\0\0\0")];
 const CLOCK_FEATURE: u32 = 1 << 3;
 const WALL_MSR: u32 = 0x4b56_4d00;
 const CLOCK_MSR: u32 = 0x4b56_4d01;
@@ -73,7 +70,7 @@ pub(crate) fn wall_clock() -> Option<u64> {
     let since = ticks().saturating_sub(pair(clock[2], clock[3]));
     let shift = u32::from((clock[7] as i8).unsigned_abs());
     let ticks = if (clock[7] as i8) < 0 { since >> shift } else { since << shift };
-    let nanos = (u128::from(ticks) * u128::from(clock[6]) >> 32) as u64;
+    let nanos = ((u128::from(ticks) * u128::from(clock[6])) >> 32) as u64;
     let nanos = nanos + pair(clock[4], clock[5]) + u64::from(wall[2]);
     Some(u64::from(wall[1]) + nanos / 1_000_000_000)
 }

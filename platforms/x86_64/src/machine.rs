@@ -11,6 +11,7 @@ use core::ptr::NonNull;
 use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 use spinning_top::Spinlock;
 use waitless::Instant;
+use waitless::counter::{Counter, CounterSet, Kind, Metric};
 use waitless::device::{Dma, MessageInterrupt, PciAddress, Platform, Registers};
 
 /// What was found while booting. One for all cores.
@@ -20,6 +21,8 @@ pub struct Machine {
     pub(crate) pci: Configuration,
     pub(crate) core: &'static Core,
     pub(crate) seed: Spinlock<Option<[u8; 32]>>,
+    /// What the seed was made of.
+    pub(crate) sources: &'static str,
     /// Seconds since 1970 when the image started.
     pub(crate) started: Option<u64>,
     /// The name of the platform that the image was built for.
@@ -31,6 +34,9 @@ pub struct Machine {
 // for it is reached through `core` only.
 unsafe impl Sync for Machine {}
 
+// SAFETY: as for `Machine`.
+unsafe impl Sync for Core {}
+
 /// What belongs to one core. Its address is the core's GS base.
 #[repr(C)]
 pub(crate) struct Core {
@@ -40,7 +46,32 @@ pub(crate) struct Core {
     pub(crate) interrupts: AtomicU64,
     /// The core's number, from 0.
     pub(crate) number: usize,
+    /// How often the core went to sleep.
+    pub(crate) sleeps: Counter,
     pub(crate) apic: crate::apic::LocalApic,
+}
+
+impl CounterSet for Core {
+    fn count(&self) -> usize {
+        3
+    }
+
+    fn metric(&self, index: usize) -> Option<Metric> {
+        let interrupts = self.interrupts.load(Ordering::Relaxed);
+        let all = [
+            ("interrupts", "interrupts", "Interrupts taken.", Kind::Counter, interrupts),
+            (
+                "sleeps",
+                "sleeps",
+                "Times there was nothing to do.",
+                Kind::Counter,
+                self.sleeps.get(),
+            ),
+            ("memory", "bytes", "Memory of all allocations.", Kind::Gauge, crate::heap::size()),
+        ];
+        let (name, unit, help, kind, value) = *all.get(index)?;
+        Some(Metric { name, unit, help, kind, value })
+    }
 }
 
 static MACHINE: AtomicPtr<Machine> = AtomicPtr::new(core::ptr::null_mut());
@@ -73,7 +104,8 @@ pub(crate) fn set_space(space: Space) {
 /// the first page. `None` for memory that is not a device's, and when memory is out.
 pub(crate) fn try_map(address: u64, length: usize) -> Option<Registers> {
     let pages = Range::sized(address, length as u64).outer_pages();
-    let mut space = SPACE.try_lock()?;
+    // Whoever dies while holding the lock still gets to the power switch, by another way.
+    let mut space = (0..LOCK_TRIES).find_map(|_| SPACE.try_lock())?;
     let space = space.as_mut()?;
     if pages.is_empty() || space.ram.iter().any(|ram| ram.overlaps(pages)) {
         return None;
@@ -85,6 +117,9 @@ pub(crate) fn try_map(address: u64, length: usize) -> Option<Registers> {
     // so no objects live there.
     Some(unsafe { Registers::new(base, pages.length() as usize) })
 }
+
+/// How often the address space's lock is tried. Changing a mapping takes microseconds.
+const LOCK_TRIES: u32 = 1_000_000;
 
 /// Forgets translations that may have changed.
 fn flush() {

@@ -126,14 +126,10 @@ mod tests {
     #[test]
     fn tags_of_any_length_are_walked() {
         let map = map(&[(0, 0xa_0000, 1), (0x10_0000, 0x7f0_0000, 1), (0xfff0_0000, 0x10_0000, 2)]);
-        let module = [&0x40_0000_u32.to_le_bytes()[..], &0x40_1000_u32.to_le_bytes(), b"m\0"].concat();
-        let memory = info(&[
-            (1, b"log=debug\0"),
-            (2, b"GRUB\0"),
-            (3, &module),
-            (6, &map),
-            (14, &rsdp()),
-        ]);
+        let module =
+            [&0x40_0000_u32.to_le_bytes()[..], &0x40_1000_u32.to_le_bytes(), b"m\0"].concat();
+        let memory =
+            info(&[(1, b"log=debug\0"), (2, b"GRUB\0"), (3, &module), (6, &map), (14, &rsdp())]);
         let info = parse(&memory, 16).unwrap();
         assert_eq!(info.option("log"), Some("debug"));
         assert_eq!(info.memory.len(), 3);

@@ -117,13 +117,8 @@ impl AddressSpace {
         None
     }
 
-    fn change(
-        self,
-        tables: &mut impl Tables,
-        range: Range,
-        bits: u64,
-    ) -> Result<(), PagingError> {
-        if range.end() > LIMIT || (range.start() | range.end()) % PAGE != 0 {
+    fn change(self, tables: &mut impl Tables, range: Range, bits: u64) -> Result<(), PagingError> {
+        if range.end() > LIMIT || !(range.start() | range.end()).is_multiple_of(PAGE) {
             return Err(PagingError::OutOfReach);
         }
         let mut at = range.start();

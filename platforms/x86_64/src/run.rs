@@ -6,7 +6,7 @@ use crate::machine::{Core, Machine, machine};
 use crate::{heap, panic, power};
 use alloc::boxed::Box;
 use waitless::log::{Level, Log};
-use waitless::{Context, Image, Instant, Pool, Random, Sweep, System};
+use waitless::{Context, Image, Instant, Pool, Random, Sweep, System, debug, info};
 use x86_64::instructions::interrupts;
 
 /// Runs `image`'s graph, which `make` builds, for ever.
@@ -19,6 +19,7 @@ pub fn run<G: Sweep>(image: &'static Image, make: impl FnOnce(&mut Context) -> G
     panic::remember(system);
     let mut cx = context(machine, system);
     cx.set_now(now(machine));
+    announce(machine, &cx);
     let mut graph = Box::new(make(&mut cx));
     if let Err((instance, error)) = graph.init(&mut cx) {
         panic::refuse(format_args!("{instance}: {error}"));
@@ -47,8 +48,16 @@ fn sleep(machine: &Machine, core: &Core, deadline: Instant) {
     }
     let timer = (deadline != Instant::NEVER).then(|| deadline.as_nanos());
     core.apic.set_timer(&machine.clock, now.as_nanos(), timer);
+    core.sleeps.add(1);
     interrupts::enable_and_hlt();
     interrupts::disable();
+}
+
+fn announce(machine: &Machine, cx: &Context) {
+    let Image { app, version, platform, .. } = cx.system().image();
+    let memory = heap::size() >> 20;
+    info!(cx, "{app} {version} for {platform}: {memory} MiB, {} packets", cx.pool().count());
+    debug!(cx, "{} MHz, seeded from {}", machine.clock.hertz() / 1_000_000, machine.sources);
 }
 
 fn now(machine: &Machine) -> Instant {
@@ -70,6 +79,8 @@ fn context(machine: &'static Machine, system: &'static System) -> Context {
     let Some(seed) = machine.seed.lock().take() else {
         panic::refuse(format_args!("the image was started twice"))
     };
+    system.register("pool", pool.counters());
+    system.register("core", machine.core);
     let log = Log::new(level, &CONSOLE);
     Context::new(machine.core.number, pool, Random::new(seed), log, machine, system)
 }
