@@ -64,6 +64,11 @@ pub trait IpPort {
 
     /// The address of the link below, for DHCP's client hardware address.
     fn mac(&self) -> crate::Mac;
+
+    /// Whether the link below can send and receive, for DHCP to start over when it comes back.
+    fn link_up(&self) -> bool {
+        true
+    }
 }
 
 /// An IP protocol number.
