@@ -8,8 +8,8 @@
 //! Nothing here depends on an operating system, on a clock or on a static: time, randomness,
 //! packets and the log reach a component through its [`Context`].
 //!
-//! `unsafe` is confined to [`packet`], [`device`] and the slab of [`task`], each of which argues
-//! its case at every block.
+//! `unsafe` is confined to [`packet`], [`device`] and the wakers of [`task`], each of which
+//! argues its case at every block.
 
 #![no_std]
 #![deny(unsafe_code)]
@@ -22,12 +22,14 @@ mod component;
 mod context;
 pub mod counter;
 pub mod device;
+pub mod http;
 pub mod log;
 mod mailbox;
 pub mod packet;
 pub mod ports;
 mod random;
 mod system;
+pub mod task;
 pub mod testing;
 mod time;
 mod wheel;
@@ -45,3 +47,19 @@ pub use wheel::Wheel;
 
 /// How many packets one sweep moves over an edge at most.
 pub const BATCH: usize = 32;
+
+/// What every app has once, at its crate's root: the graph that the build generated, and, where
+/// there is an operating system, `main`.
+#[macro_export]
+macro_rules! app {
+    () => {
+        mod graph {
+            include!(concat!(env!("OUT_DIR"), "/graph.rs"));
+        }
+
+        #[cfg(not(target_os = "none"))]
+        fn main() -> std::process::ExitCode {
+            graph::main()
+        }
+    };
+}

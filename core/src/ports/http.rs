@@ -1,1 +1,77 @@
-//! To come.
+use crate::Packet;
+use crate::http::{Head, Response};
+use core::net::SocketAddr;
+
+/// Requests and their responses, whatever the version of HTTP that carries them.
+///
+/// One service stands on it. It [`accept`](Self::accept)s requests whose head has arrived and
+/// owes each exchange exactly one [`respond`](Self::respond). When the response's body is
+/// streamed, its parts follow by [`send`](Self::send), and [`finish`](Self::finish) after the
+/// last; any other body is complete with the response itself. After that, or after
+/// [`abort`](Self::abort), the exchange is over: its handle is not valid any more. On a handle
+/// that is not valid, every method does nothing and reads as gone.
+///
+/// An exchange has news, by the tag that it was accepted with, when bytes of its body have
+/// arrived after [`body`](Self::body) said [`Chunk::Pending`], when there is room after
+/// [`send`](Self::send) had refused, and when it is gone.
+pub trait HttpPort {
+    /// How many requests wait to be accepted.
+    fn waiting(&self) -> usize;
+
+    /// The next request. `tag` is the service's own number for the exchange. What the body
+    /// holds is not asked for before [`body`](Self::body) is called.
+    fn accept(&mut self, tag: u32) -> Option<(Exchange, Head)>;
+
+    /// The tag of the next exchange with news.
+    fn news(&mut self) -> Option<u32>;
+
+    /// Whether the client is gone, or has broken the rules of the protocol. What is left to do
+    /// is to [`abort`](Self::abort) the exchange.
+    fn is_gone(&self, exchange: Exchange) -> bool;
+
+    /// The next part of the request's body.
+    fn body(&mut self, exchange: Exchange) -> Chunk;
+
+    /// Sends the response's head, and its body unless that is streamed. `Err` when there is no
+    /// room now: the exchange has news then as soon as there is.
+    fn respond(&mut self, exchange: Exchange, response: Response) -> Result<(), Response>;
+
+    /// Sends a part of a streamed body: a packet, without what may stand behind it. `Err` when
+    /// there is no room now. Costs no copy when
+    /// the packet has the headroom of a fresh one. Where the response has no body to send, as
+    /// for `HEAD`, and on an exchange that is gone, the part is dropped.
+    fn send(&mut self, exchange: Exchange, part: Packet) -> Result<(), Packet>;
+
+    /// A streamed body is complete. When it is shorter than its response had said, this is an
+    /// [`abort`](Self::abort).
+    fn finish(&mut self, exchange: Exchange);
+
+    /// Ends the exchange at once, so that the client sees that the response is not complete.
+    fn abort(&mut self, exchange: Exchange);
+
+    /// The client's address.
+    fn peer(&self, exchange: Exchange) -> Option<SocketAddr>;
+}
+
+/// A request and its response, as their [`HttpPort`] knows them: a place and a generation, so
+/// that an old handle never reaches a new exchange.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Exchange {
+    /// The place in the provider's table.
+    pub index: u32,
+    /// How often the place was used before.
+    pub generation: u32,
+}
+
+/// A part of a request's body.
+#[derive(Debug)]
+pub enum Chunk {
+    /// The next bytes, at least one.
+    Data(Packet),
+    /// Nothing has arrived yet.
+    Pending,
+    /// There is nothing more: the body was complete, or there was none.
+    End,
+    /// There is nothing more, and the body was not complete: the exchange is gone.
+    Aborted,
+}

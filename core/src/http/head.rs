@@ -1,0 +1,193 @@
+//! A request's head: its bytes, and where in them everything is.
+
+use super::{Length, Method};
+use crate::Packet;
+use alloc::boxed::Box;
+use core::fmt;
+
+/// The head of a request. It owns its bytes, usually the very packet that they arrived in, so
+/// everything in it can be looked at for as long as the head is kept, across awaits too.
+///
+/// Whoever makes one vouches for the layout: a span that does not lie within the bytes reads as
+/// empty. The fields stand as lines `name: value` with CR LF after each, whatever the version.
+pub struct Head {
+    bytes: HeadBytes,
+    layout: Layout,
+}
+
+/// What holds the bytes of a [`Head`].
+#[derive(Debug)]
+pub enum HeadBytes {
+    /// The packet that they arrived in, or one that they were copied to.
+    Packet(Packet),
+    /// Memory of their own, for a head that did not arrive in one packet.
+    Memory(Box<[u8]>),
+}
+
+/// Where everything in a head is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Layout {
+    /// The method.
+    pub method: Method,
+    /// The version the request came with.
+    pub version: Version,
+    /// What is known of the body's length; [`Length::None`] when there is no body.
+    pub body: Length,
+    /// The method's name.
+    pub name: Span,
+    /// The whole target, as sent.
+    pub target: Span,
+    /// Host and port that the request is for; empty when nothing says.
+    pub authority: Span,
+    /// The target's path; `*` or empty for targets that have none.
+    pub path: Span,
+    /// The target's query, without the question mark; `None` when there is no question mark.
+    pub query: Option<Span>,
+    /// The field lines.
+    pub fields: Span,
+}
+
+/// A range of a head's bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Span {
+    /// The first byte.
+    pub start: u16,
+    /// Behind the last byte.
+    pub end: u16,
+}
+
+/// The version of HTTP that a request came with.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Version {
+    /// HTTP/1.0.
+    Http10,
+    /// HTTP/1.1.
+    Http11,
+    /// HTTP/2.
+    Http2,
+    /// HTTP/3.
+    Http3,
+}
+
+impl Head {
+    /// A head of `bytes`, in which everything is where `layout` says.
+    pub fn new(bytes: HeadBytes, layout: Layout) -> Self {
+        Self { bytes, layout }
+    }
+
+    /// The method.
+    #[inline]
+    pub fn method(&self) -> Method {
+        self.layout.method
+    }
+
+    /// The method's name, also for one that [`Method`] does not list.
+    pub fn method_name(&self) -> &str {
+        self.text(self.layout.name)
+    }
+
+    /// The version the request came with.
+    #[inline]
+    pub fn version(&self) -> Version {
+        self.layout.version
+    }
+
+    /// What is known of the body's length.
+    #[inline]
+    pub fn body(&self) -> Length {
+        self.layout.body
+    }
+
+    /// The whole target, as sent.
+    pub fn target(&self) -> &str {
+        self.text(self.layout.target)
+    }
+
+    /// Host and port that the request is for; empty when nothing says.
+    pub fn authority(&self) -> &str {
+        self.text(self.layout.authority)
+    }
+
+    /// The target's path, percent-encoded as sent.
+    pub fn path(&self) -> &str {
+        self.text(self.layout.path)
+    }
+
+    /// The bytes of the target's path.
+    #[inline]
+    pub fn path_bytes(&self) -> &[u8] {
+        self.slice(self.layout.path)
+    }
+
+    /// The target's query, without the question mark, percent-encoded as sent.
+    pub fn query(&self) -> Option<&str> {
+        Some(self.text(self.layout.query?))
+    }
+
+    /// The fields in order, names as sent, values without white space around them.
+    pub fn fields(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        let mut rest = self.slice(self.layout.fields);
+        core::iter::from_fn(move || {
+            let colon = rest.iter().position(|&byte| byte == b':')?;
+            let end = colon + rest.get(colon..)?.iter().position(|&byte| byte == b'\n')?;
+            let (name, value) = (rest.get(..colon)?, rest.get(colon + 1..end)?);
+            rest = rest.get(end + 1..)?;
+            Some((core::str::from_utf8(name).unwrap_or(""), value.trim_ascii()))
+        })
+    }
+
+    /// The value of the first field called `name`, in whatever case; `None` when there is none.
+    pub fn field_bytes(&self, name: &str) -> Option<&[u8]> {
+        self.fields().find(|(other, _)| other.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+    }
+
+    /// The same as text; `None` also when it is not UTF-8.
+    pub fn field(&self, name: &str) -> Option<&str> {
+        core::str::from_utf8(self.field_bytes(name)?).ok()
+    }
+
+    fn text(&self, span: Span) -> &str {
+        core::str::from_utf8(self.slice(span)).unwrap_or("")
+    }
+
+    #[inline]
+    fn slice(&self, span: Span) -> &[u8] {
+        let bytes = match &self.bytes {
+            HeadBytes::Packet(packet) => packet.bytes(),
+            HeadBytes::Memory(memory) => memory,
+        };
+        bytes.get(usize::from(span.start)..usize::from(span.end)).unwrap_or(&[])
+    }
+}
+
+impl Span {
+    /// The range from `start` up to `end`, `end` itself excluded; empty when either is above
+    /// 65535.
+    #[inline]
+    pub fn new(start: usize, end: usize) -> Self {
+        match (u16::try_from(start), u16::try_from(end)) {
+            (Ok(start), Ok(end)) => Self { start, end },
+            _ => Self::default(),
+        }
+    }
+
+    /// Bytes in the range.
+    #[inline]
+    pub fn len(self) -> usize {
+        usize::from(self.end.saturating_sub(self.start))
+    }
+
+    /// Whether there are none.
+    #[inline]
+    pub fn is_empty(self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl fmt::Debug for Head {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut out = f.debug_struct("Head");
+        out.field("method", &self.method_name()).field("target", &self.target());
+        out.field("version", &self.version()).field("body", &self.body()).finish_non_exhaustive()
+    }
+}

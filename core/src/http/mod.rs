@@ -1,0 +1,100 @@
+//! HTTP for apps: requests, responses, a router, and the component that runs the handlers.
+//!
+//! A handler is an `async fn` from [`Request`] to something that is [`IntoResponse`]. A
+//! [`Router`] picks the handler by method and path, and a [`Server`] stands on one or more
+//! [`HttpPort`](crate::HttpPort)s and runs a task for each request, with the futures in place:
+//! nothing here is boxed, called through a pointer or, once warmed up, allocated per request.
+//!
+//! ```
+//! use waitless::http::{Handler, IntoResponse, Json, Problem, Request, Router};
+//!
+//! #[derive(serde::Serialize)]
+//! struct Sum {
+//!     sum: u64,
+//! }
+//!
+//! async fn add(request: Request) -> Result<impl IntoResponse, Problem> {
+//!     let (a, b): (u64, u64) = (request.param("a")?, request.query("b")?);
+//!     Ok(Json(Sum { sum: a.wrapping_add(b) }))
+//! }
+//!
+//! fn site() -> impl Handler {
+//!     Router::new().get("/add/{a}", add)
+//! }
+//! # let _ = site();
+//! ```
+//!
+//! When the client goes away, its handler is dropped where it waits. So reading and writing
+//! bodies cannot fail from a handler's point of view.
+
+mod body;
+mod fields;
+mod handler;
+mod head;
+mod json;
+mod method;
+pub mod openmetrics;
+mod ports;
+mod request;
+mod response;
+mod router;
+mod server;
+mod slot;
+mod status;
+#[cfg(test)]
+mod tests;
+mod uri;
+mod writer;
+
+pub use body::{BodyWriter, Finished};
+pub use fields::Fields;
+pub use handler::{Handler, Respond};
+pub use head::{Head, HeadBytes, Layout, Span, Version};
+pub use json::Json;
+pub use method::{Method, Methods};
+pub use ports::HttpPorts;
+pub use request::{Problem, Request};
+pub use response::{
+    Body, FieldValue, Html, IntoBody, IntoResponse, Length, Response, Text, WithField, WithMedia,
+    WithStatus,
+};
+pub use router::{End, Route, Routed, Router, Routes};
+pub use server::{Server, ServerConfig};
+pub use status::Status;
+pub use uri::decode;
+pub use writer::{Integer, Writer};
+
+/// Whether `bytes` are a token (RFC 9110, section 5.6.2): a method or a field's name.
+#[inline]
+pub fn is_token(bytes: &[u8]) -> bool {
+    !bytes.is_empty() && bytes.iter().all(|&byte| TOKEN[usize::from(byte)])
+}
+
+/// Which bytes may stand in a token.
+pub static TOKEN: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 128 {
+        let c = byte as u8;
+        table[byte] = c.is_ascii_alphanumeric()
+            || matches!(
+                c,
+                b'!' | b'#'
+                    | b'$'
+                    | b'%'
+                    | b'&'
+                    | b'\''
+                    | b'*'
+                    | b'+'
+                    | b'-'
+                    | b'.'
+                    | b'^'
+                    | b'_'
+                    | b'`'
+                    | b'|'
+                    | b'~'
+            );
+        byte += 1;
+    }
+    table
+};

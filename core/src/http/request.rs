@@ -1,0 +1,214 @@
+//! Requests, as a handler sees them.
+
+use super::response::TEXT;
+use super::slot::{BODY_ENDED, BROKEN, Reply, STARTED, STREAMED, WANTS_BODY};
+use super::{Body, BodyWriter, Head, IntoResponse, Length, Method, Response, Status, Version, uri};
+use crate::task::{Sleep, sleep};
+use crate::{Duration, Instant, Packet, Pool, System};
+use alloc::vec::Vec;
+use core::fmt;
+use core::future::poll_fn;
+use core::net::SocketAddr;
+use core::str::FromStr;
+use core::task::Poll;
+
+/// A request. It owns its head, so what it shows can be held across awaits.
+pub struct Request {
+    head: Head,
+    pattern: &'static str,
+    reply: Reply,
+}
+
+/// Why a request cannot be served: a status and a sentence for whoever sent it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Problem {
+    /// The status to answer with.
+    pub status: Status,
+    /// What is wrong, and what would be right.
+    pub reason: &'static str,
+}
+
+impl Request {
+    #[inline]
+    pub(super) fn new(head: Head, reply: Reply) -> Self {
+        Self { head, pattern: "", reply }
+    }
+
+    #[inline]
+    pub(super) fn set_pattern(&mut self, pattern: &'static str) {
+        self.pattern = pattern;
+    }
+
+    #[inline]
+    pub(super) fn reply(&self) -> Reply {
+        self.reply
+    }
+
+    /// The head.
+    #[inline]
+    pub fn head(&self) -> &Head {
+        &self.head
+    }
+
+    /// The method.
+    #[inline]
+    pub fn method(&self) -> Method {
+        self.head.method()
+    }
+
+    /// The version of HTTP it came with.
+    pub fn version(&self) -> Version {
+        self.head.version()
+    }
+
+    /// The target's path, percent-encoded as sent.
+    pub fn path(&self) -> &str {
+        self.head.path()
+    }
+
+    /// Host and port that it is for; empty when nothing says.
+    pub fn authority(&self) -> &str {
+        self.head.authority()
+    }
+
+    /// The value of the first field called `name`, in whatever case; `None` when there is none,
+    /// or when it is not UTF-8.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.head.field(name)
+    }
+
+    /// The path parameter `name`: what stands at `{name}` in the route's pattern, decoded and
+    /// parsed. What does not parse is a 400.
+    pub fn param<T: FromStr>(&self, name: &str) -> Result<T, Problem> {
+        uri::parameter(self.pattern, self.head.path(), name)
+            .and_then(|text| parse(text, false))
+            .ok_or(Problem::bad_request("a part of the path is not what it should be"))
+    }
+
+    /// The query parameter `name`, decoded and parsed. What is missing or does not parse is
+    /// a 400.
+    pub fn query<T: FromStr>(&self, name: &str) -> Result<T, Problem> {
+        self.find_query(name)?.ok_or(Problem::bad_request("a query parameter is missing"))
+    }
+
+    /// The same, and `default` where it is missing.
+    pub fn query_or<T: FromStr>(&self, name: &str, default: T) -> Result<T, Problem> {
+        Ok(self.find_query(name)?.unwrap_or(default))
+    }
+
+    fn find_query<T: FromStr>(&self, name: &str) -> Result<Option<T>, Problem> {
+        let query = self.head.query().unwrap_or("");
+        let Some(text) = uri::query_parameter(query, name) else { return Ok(None) };
+        let problem = Problem::bad_request("a query parameter is not what it should be");
+        parse(text, true).map(Some).ok_or(problem)
+    }
+
+    /// What is known of the body's length.
+    pub fn body_length(&self) -> Length {
+        self.head.body()
+    }
+
+    /// The next bytes of the body, as they come; `None` at its end. When the body ends early,
+    /// or breaks the rules of its encoding, the handler is dropped instead.
+    pub async fn chunk(&mut self) -> Option<Packet> {
+        poll_fn(|_| {
+            let Some(slot) = self.reply.slot() else { return Poll::Ready(None) };
+            if let Some(packet) = slot.incoming.pop() {
+                return Poll::Ready(Some(packet));
+            }
+            if slot.has(BODY_ENDED) {
+                return Poll::Ready(None);
+            }
+            slot.set(WANTS_BODY);
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// The whole body, of at most `limit` bytes; a longer one is a 413. Allocates.
+    pub async fn collect(&mut self, limit: usize) -> Result<Vec<u8>, Problem> {
+        let too_large =
+            Problem { status: Status::CONTENT_TOO_LARGE, reason: "the body is too long" };
+        if matches!(self.head.body(), Length::Known(length) if length > limit as u64) {
+            return Err(too_large);
+        }
+        let mut all = Vec::new();
+        while let Some(chunk) = self.chunk().await {
+            if all.len() + chunk.len() > limit {
+                return Err(too_large);
+            }
+            all.extend_from_slice(chunk.bytes());
+        }
+        Ok(all)
+    }
+
+    /// Answers with `response` now, and with a body that is written bit by bit. A request has
+    /// one response: a second stream breaks both.
+    pub fn stream(&self, response: impl IntoResponse) -> BodyWriter {
+        let response = response.into_response(self.pool()).body(Body::Stream);
+        if let Some(slot) = self.reply.slot() {
+            if slot.has(STARTED) {
+                slot.set(BROKEN);
+            } else {
+                slot.set(STARTED | STREAMED);
+                slot.response.set(Some(response));
+            }
+        }
+        BodyWriter::new(self.reply)
+    }
+
+    /// A response of text: `request.text(format_args!("{a} and {b}"))`.
+    pub fn text(&self, text: fmt::Arguments<'_>) -> Response {
+        let mut writer = super::Writer::new(self.pool());
+        let _ = fmt::Write::write_fmt(&mut writer, text);
+        match writer.into_body() {
+            Some(body) => Response::ok().content_type(TEXT).body(body),
+            None => Response::plain(Status::SERVICE_UNAVAILABLE),
+        }
+    }
+
+    /// The client's address.
+    pub fn peer(&self) -> Option<SocketAddr> {
+        self.reply.slot()?.peer.get()
+    }
+
+    /// The image as a whole: its graph and the counters of its instances.
+    pub fn system(&self) -> &'static System {
+        self.reply.environment().system
+    }
+
+    /// Where packets come from.
+    pub fn pool(&self) -> Pool {
+        self.reply.environment().pool
+    }
+
+    /// The time at the start of this sweep.
+    pub fn now(&self) -> Instant {
+        self.reply.environment().task.scheduler().now()
+    }
+
+    /// Waits for `duration`.
+    pub fn sleep(&self, duration: Duration) -> Sleep {
+        sleep(duration)
+    }
+}
+
+fn parse<T: FromStr>(text: &str, plus: bool) -> Option<T> {
+    uri::decode(text, plus, &mut [0; PARAMETER])?.parse().ok()
+}
+
+impl Problem {
+    /// 400 Bad Request, because of `reason`.
+    pub const fn bad_request(reason: &'static str) -> Self {
+        Self { status: Status::BAD_REQUEST, reason }
+    }
+}
+
+impl fmt::Debug for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Request").field("head", &self.head).finish_non_exhaustive()
+    }
+}
+
+/// The most bytes of a parameter that has to be decoded.
+const PARAMETER: usize = 512;

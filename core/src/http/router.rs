@@ -1,0 +1,228 @@
+//! Picking a handler by method and path.
+
+use super::{Handler, Integer, Method, Methods, Request, Response, Status, uri};
+use crate::Packet;
+use crate::packet::NoRoom;
+use core::future::{Ready, ready};
+use core::pin::Pin;
+use core::task::{Context, Poll};
+use pin_project_lite::pin_project;
+
+/// Handlers by method and path. The first route that fits gets the request.
+///
+/// A pattern is a path in which `{name}` stands for one segment and, at the end, `{name...}` for
+/// all that follows; [`Request::param`] finds what stood there. `HEAD` goes to the route for
+/// `GET`, `OPTIONS` is answered with what is allowed, a path that other methods have with 405,
+/// a method that nobody knows with 501, and everything else with 404.
+#[derive(Clone, Copy, Debug)]
+pub struct Router<R = End> {
+    routes: R,
+}
+
+/// The end of a list of routes.
+#[derive(Clone, Copy, Debug)]
+pub struct End(());
+
+/// A route, and those that were declared before it.
+#[derive(Clone, Copy, Debug)]
+pub struct Route<H, R> {
+    methods: Methods,
+    pattern: &'static str,
+    handler: H,
+    earlier: R,
+}
+
+/// A list of routes. Implemented here alone.
+pub trait Routes: 'static {
+    /// How many there are.
+    const COUNT: usize;
+
+    /// What answers one request.
+    type Future: Future<Output = ()>;
+
+    /// The number of the first route for `method` and `path`, counted from 0. All methods that
+    /// `path` has so far are added to `allowed`.
+    fn find(&self, method: Method, path: &[u8], allowed: &mut Methods) -> Option<usize>;
+
+    /// Calls the handler of route number `index`; `None` calls nobody.
+    fn call(&self, index: Option<usize>, request: Request) -> Self::Future;
+}
+
+impl Router {
+    /// A router that knows no path.
+    pub const fn new() -> Self {
+        Self { routes: End(()) }
+    }
+}
+
+impl Default for Router {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<R> Router<R> {
+    /// Adds a route for `GET` and `HEAD`.
+    pub fn get<H>(self, pattern: &'static str, handler: H) -> Router<Route<H, R>> {
+        self.route(Methods::of(Method::Get).and(Methods::of(Method::Head)), pattern, handler)
+    }
+
+    /// Adds a route for `POST`.
+    pub fn post<H>(self, pattern: &'static str, handler: H) -> Router<Route<H, R>> {
+        self.route(Methods::of(Method::Post), pattern, handler)
+    }
+
+    /// Adds a route for `PUT`.
+    pub fn put<H>(self, pattern: &'static str, handler: H) -> Router<Route<H, R>> {
+        self.route(Methods::of(Method::Put), pattern, handler)
+    }
+
+    /// Adds a route for `PATCH`.
+    pub fn patch<H>(self, pattern: &'static str, handler: H) -> Router<Route<H, R>> {
+        self.route(Methods::of(Method::Patch), pattern, handler)
+    }
+
+    /// Adds a route for `DELETE`.
+    pub fn delete<H>(self, pattern: &'static str, handler: H) -> Router<Route<H, R>> {
+        self.route(Methods::of(Method::Delete), pattern, handler)
+    }
+
+    /// Adds a route for all `methods`.
+    ///
+    /// # Panics
+    /// When `pattern` does not begin with a slash.
+    pub fn route<H>(
+        self,
+        methods: Methods,
+        pattern: &'static str,
+        handler: H,
+    ) -> Router<Route<H, R>> {
+        assert!(pattern.starts_with('/'), "a route's pattern begins with a slash");
+        Router { routes: Route { methods, pattern, handler, earlier: self.routes } }
+    }
+}
+
+impl<R: Routes> Handler for Router<R> {
+    type Future = R::Future;
+
+    #[inline]
+    fn call(&self, request: Request) -> R::Future {
+        let mut allowed = Methods::NONE;
+        let found = self.routes.find(request.method(), request.head().path_bytes(), &mut allowed);
+        if found.is_none() {
+            answer_without_route(&request, allowed);
+        }
+        self.routes.call(found, request)
+    }
+}
+
+impl Routes for End {
+    const COUNT: usize = 0;
+    type Future = Ready<()>;
+
+    #[inline]
+    fn find(&self, _: Method, _: &[u8], _: &mut Methods) -> Option<usize> {
+        None
+    }
+
+    #[inline]
+    fn call(&self, _: Option<usize>, _: Request) -> Ready<()> {
+        ready(())
+    }
+}
+
+impl<H: Handler, R: Routes> Routes for Route<H, R> {
+    const COUNT: usize = R::COUNT + 1;
+    type Future = Routed<H::Future, R::Future>;
+
+    #[inline]
+    fn find(&self, method: Method, path: &[u8], allowed: &mut Methods) -> Option<usize> {
+        if let Some(index) = self.earlier.find(method, path, allowed) {
+            return Some(index);
+        }
+        if !uri::matches(self.pattern, path) {
+            return None;
+        }
+        *allowed = allowed.and(self.methods);
+        self.methods.contains(method).then_some(R::COUNT)
+    }
+
+    #[inline]
+    fn call(&self, index: Option<usize>, mut request: Request) -> Self::Future {
+        if index == Some(R::COUNT) {
+            request.set_pattern(self.pattern);
+            return Routed { which: Which::Here { future: self.handler.call(request) } };
+        }
+        Routed { which: Which::Earlier { future: self.earlier.call(index, request) } }
+    }
+}
+
+pin_project! {
+    /// The future of one route, or of one that was declared before it.
+    #[must_use = "nothing runs until it is polled"]
+    pub struct Routed<A, B> {
+        #[pin]
+        which: Which<A, B>,
+    }
+}
+
+pin_project! {
+    #[project = Projected]
+    enum Which<A, B> {
+        Here { #[pin] future: A },
+        Earlier { #[pin] future: B },
+    }
+}
+
+impl<A: Future<Output = ()>, B: Future<Output = ()>> Future for Routed<A, B> {
+    type Output = ();
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        match self.project().which.project() {
+            Projected::Here { future } => future.poll(cx),
+            Projected::Earlier { future } => future.poll(cx),
+        }
+    }
+}
+
+#[cold]
+fn answer_without_route(request: &Request, allowed: Methods) {
+    let method = request.method();
+    let (status, tells) = match method {
+        Method::Options if !allowed.is_empty() || request.path() == "*" => {
+            (Status::NO_CONTENT, true)
+        }
+        _ if !allowed.is_empty() => (Status::METHOD_NOT_ALLOWED, true),
+        Method::Other => (Status::NOT_IMPLEMENTED, false),
+        _ => (Status::NOT_FOUND, false),
+    };
+    let mut response = match status {
+        Status::NO_CONTENT => Response::new(status),
+        _ => Response::plain(status),
+    };
+    if tells {
+        response.add_field(request.pool(), "Allow", allowed.and(Methods::of(Method::Options)));
+    }
+    request.reply().complete(response);
+}
+
+/// The names, as in `Allow`.
+impl super::FieldValue for Methods {
+    fn write(self, fields: &mut Packet) -> Result<(), NoRoom> {
+        let mut comma: &[u8] = b"";
+        for method in Method::ALL.into_iter().filter(|&method| self.contains(method)) {
+            fields.append(comma)?;
+            fields.append(method.name().as_bytes())?;
+            comma = b", ";
+        }
+        Ok(())
+    }
+}
+
+/// As in `Retry-After`, in whole seconds.
+impl super::FieldValue for crate::Duration {
+    fn write(self, fields: &mut Packet) -> Result<(), NoRoom> {
+        fields.append(Integer::new(self.as_secs()).bytes())
+    }
+}

@@ -1,0 +1,328 @@
+//! The component that runs handlers: one task per request, all in one table.
+
+use super::slot::{BODY_ENDED, BROKEN, FINISHED, STARTED, STREAMED, Slot, WANTS_BODY, WANTS_ROOM};
+use super::{Handler, HttpPorts, Request, Response};
+use crate::counter::leak;
+use crate::task::Tasks;
+use crate::{
+    BATCH, Chunk, Component, Context, CounterSet, Exchange, Inspect, Instant, Pool, System,
+};
+use alloc::vec::Vec;
+
+/// How a [`Server`] is set up.
+#[derive(Debug)]
+pub struct ServerConfig {
+    /// How many requests are served at a time; more wait in their connections. 1 to 65536.
+    pub tasks: u32,
+}
+
+crate::counters! {
+    /// What a [`Server`] counts.
+    pub struct Counters {
+        /// Requests that were given to a handler.
+        counter requests: requests,
+        /// Responses with a status from 200 to 299.
+        counter responses_2xx: responses,
+        /// Responses with a status from 300 to 399.
+        counter responses_3xx: responses,
+        /// Responses with a status from 400 to 499, those of the port not counted.
+        counter responses_4xx: responses,
+        /// Responses with a status from 500 to 599.
+        counter responses_5xx: responses,
+        /// Requests whose client went away, or broke the rules, before the response was complete.
+        counter abandoned: requests,
+        /// Responses that their handler did not complete.
+        counter broken: responses,
+        /// Requests that are being served.
+        gauge tasks: tasks,
+        /// Sweeps in which a request had to wait because all tasks were in use.
+        counter waited: sweeps,
+    }
+}
+
+/// Runs the handler `H` for every request that comes out of the ports it stands on.
+pub struct Server<H: Handler> {
+    handler: H,
+    tasks: Tasks<H::Future>,
+    slots: Vec<&'static Slot>,
+    bindings: Vec<Binding>,
+    free: Vec<u32>,
+    /// Whether a request could be accepted at once.
+    more: bool,
+    pool: Pool,
+    system: &'static System,
+    counters: &'static Counters,
+}
+
+/// What a task is bound to.
+#[derive(Clone, Copy, Default)]
+struct Binding {
+    exchange: Exchange,
+    port: u8,
+    phase: Phase,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+enum Phase {
+    /// There is no task.
+    #[default]
+    Free,
+    /// The handler runs.
+    Running,
+    /// The handler is done, and what it said is on its way.
+    Draining,
+}
+
+impl<H: Handler> Server<H> {
+    /// A server that answers with `handler`.
+    pub fn new(config: &'static ServerConfig, handler: H, cx: &mut Context) -> Self {
+        Self {
+            handler,
+            tasks: Tasks::new(config.tasks.clamp(1, 65_536)),
+            slots: Vec::new(),
+            bindings: Vec::new(),
+            free: Vec::new(),
+            more: false,
+            pool: cx.pool(),
+            system: cx.system(),
+            counters: Counters::leak(),
+        }
+    }
+
+    /// Bytes of memory that one task takes.
+    pub const TASK_SIZE: usize = size_of::<Option<H::Future>>()
+        + size_of::<Slot>()
+        + size_of::<Binding>()
+        + size_of::<crate::task::Task>()
+        + 2 * size_of::<usize>()
+        + size_of::<u32>();
+
+    /// A place for one more task, by making more of them if need be.
+    #[inline]
+    fn place(&mut self) -> Option<u32> {
+        if self.free.is_empty() {
+            self.grow();
+        }
+        self.free.pop()
+    }
+
+    #[cold]
+    fn grow(&mut self) {
+        for _ in 0..GROWTH {
+            let Some(task) = self.tasks.grow() else { return };
+            self.slots.push(leak(Slot::new(task, self.pool, self.system)));
+            self.bindings.push(Binding::default());
+            // Room for all that exist, so that giving one back never allocates.
+            self.free.reserve(self.slots.len().saturating_sub(self.free.len()));
+            self.free.push(task.index());
+        }
+        // The lowest first, so that a few tasks stay in a few cache lines.
+        self.free.sort_unstable_by(|a, b| b.cmp(a));
+    }
+
+    #[inline]
+    fn has_place(&self) -> bool {
+        !self.free.is_empty() || (self.slots.len() as u64) < u64::from(self.tasks.limit())
+    }
+
+    fn accept<P: HttpPorts>(&mut self, below: &mut P) {
+        let mut left = BATCH;
+        self.more = false;
+        for port in 0..P::COUNT {
+            while left > 0 {
+                // Looked at first: `place` may have to make more of them.
+                if below.waiting(port) == 0 {
+                    break;
+                }
+                let Some(place) = self.place() else {
+                    self.counters.waited.add(1);
+                    return;
+                };
+                let Some((exchange, head)) = below.accept(port, place) else {
+                    self.free.push(place);
+                    break;
+                };
+                left -= 1;
+                let Some(slot) = self.slots.get(place as usize) else { return };
+                slot.peer.set(below.peer(port, exchange));
+                self.bindings[place as usize] =
+                    Binding { exchange, port: port as u8, phase: Phase::Running };
+                self.counters.requests.add(1);
+                self.counters.tasks.add(1);
+                let request = Request::new(head, slot.reply());
+                self.tasks.start(place, self.handler.call(request));
+            }
+        }
+    }
+
+    /// Moves what lies in the mailboxes between a task and its port.
+    #[inline]
+    fn service<P: HttpPorts>(&mut self, place: u32, below: &mut P) {
+        let (Some(slot), Some(binding)) =
+            (self.slots.get(place as usize), self.bindings.get(place as usize))
+        else {
+            return;
+        };
+        let (slot, binding) = (*slot, *binding);
+        let (port, exchange) = (usize::from(binding.port), binding.exchange);
+        if binding.phase == Phase::Free {
+            return;
+        }
+        if let Some(response) = slot.response.take() {
+            let class = response.code().class();
+            if let Err(response) = below.respond(port, exchange, response) {
+                slot.response.set(Some(response));
+                return;
+            }
+            self.count(class);
+            if !slot.has(STREAMED) && binding.phase == Phase::Draining {
+                // The usual case: all was said in one go.
+                return self.release(place);
+            }
+        }
+        if slot.has(BROKEN) {
+            self.counters.broken.add(1);
+            return self.abort(place, below);
+        }
+        self.service_stream(place, slot, below);
+    }
+
+    fn service_stream<P: HttpPorts>(&mut self, place: u32, slot: &'static Slot, below: &mut P) {
+        let binding = self.bindings[place as usize];
+        let (port, exchange) = (usize::from(binding.port), binding.exchange);
+        let mut wake = false;
+        while let Some(part) = slot.outgoing.pop() {
+            if let Err(part) = below.send(port, exchange, part) {
+                slot.outgoing.unpop(part);
+                break;
+            }
+            wake |= slot.has(WANTS_ROOM);
+            slot.clear(WANTS_ROOM);
+        }
+        while slot.has(WANTS_BODY) && !slot.incoming.is_full() {
+            match below.body(port, exchange) {
+                Chunk::Data(packet) => {
+                    wake = true;
+                    let _ = slot.incoming.push(packet);
+                }
+                Chunk::Pending => break,
+                Chunk::End => {
+                    wake = true;
+                    slot.set(BODY_ENDED);
+                    slot.clear(WANTS_BODY);
+                }
+                Chunk::Aborted => {
+                    self.counters.abandoned.add(1);
+                    return self.abort(place, below);
+                }
+            }
+        }
+        if binding.phase == Phase::Draining {
+            let said = slot.has(STARTED) && slot.outgoing.is_empty();
+            match slot.has(FINISHED) {
+                true if said => {
+                    below.finish(port, exchange);
+                    self.release(place);
+                }
+                true => {}
+                false if !slot.has(STREAMED) => self.release(place),
+                false => self.abort(place, below),
+            }
+        } else if wake {
+            if !slot.incoming.is_empty() {
+                slot.clear(WANTS_BODY);
+            }
+            slot.task.wake();
+        }
+    }
+
+    fn poll_ready<P: HttpPorts>(&mut self, below: &mut P) {
+        for _ in 0..POLLS {
+            let Some(place) = self.tasks.scheduler().next_ready() else { return };
+            if self.tasks.poll(place) {
+                let Some(binding) = self.bindings.get_mut(place as usize) else { continue };
+                binding.phase = Phase::Draining;
+            }
+            self.service(place, below);
+        }
+    }
+
+    /// Ends an exchange that cannot be completed, and its handler where it waits.
+    #[cold]
+    fn abort<P: HttpPorts>(&mut self, place: u32, below: &mut P) {
+        let binding = self.bindings[place as usize];
+        self.tasks.stop(place);
+        below.abort(usize::from(binding.port), binding.exchange);
+        self.release(place);
+    }
+
+    #[inline]
+    fn release(&mut self, place: u32) {
+        if self.tasks.is_running(place) {
+            self.tasks.stop(place);
+        }
+        self.slots[place as usize].reset();
+        self.bindings[place as usize].phase = Phase::Free;
+        self.free.push(place);
+        self.counters.tasks.sub(1);
+    }
+
+    #[inline]
+    fn count(&self, class: u8) {
+        match class {
+            2 => self.counters.responses_2xx.add(1),
+            3 => self.counters.responses_3xx.add(1),
+            4 => self.counters.responses_4xx.add(1),
+            _ => self.counters.responses_5xx.add(1),
+        }
+    }
+}
+
+impl<H: Handler, P: HttpPorts> Component<P> for Server<H> {
+    fn receive(&mut self, below: &mut P, cx: &mut Context) {
+        self.tasks.scheduler().advance(cx.now(), BATCH);
+        for port in 0..P::COUNT {
+            for _ in 0..BATCH {
+                let Some(place) = below.news(port) else { break };
+                let Some(&binding) = self.bindings.get(place as usize) else { continue };
+                if binding.phase == Phase::Free {
+                    continue;
+                }
+                if below.is_gone(port, binding.exchange) {
+                    self.counters.abandoned.add(1);
+                    self.abort(place, below);
+                } else {
+                    self.service(place, below);
+                }
+            }
+        }
+        self.accept(below);
+        self.poll_ready(below);
+        // Room may have come back, and requests may have stayed behind.
+        self.more = self.has_place() && (0..P::COUNT).any(|port| below.waiting(port) > 0);
+    }
+
+    fn deadline(&self) -> Instant {
+        if self.more { Instant::ZERO } else { self.tasks.scheduler().deadline() }
+    }
+}
+
+impl<H: Handler> Inspect for Server<H> {
+    fn counters(&self) -> &'static dyn CounterSet {
+        self.counters
+    }
+}
+
+impl<H: Handler> core::fmt::Debug for Server<H> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Server").field("places", &self.slots.len()).finish_non_exhaustive()
+    }
+}
+
+/// Polls of tasks in one sweep: each task that was just accepted, and as many that go on.
+const POLLS: usize = 2 * BATCH;
+
+/// Places made at a time.
+const GROWTH: usize = 16;
+
+const _: () = assert!(size_of::<Response>() <= 96);

@@ -1,0 +1,196 @@
+//! Where a handler and the server meet: mailboxes for one exchange, which live as long as the
+//! image and serve one exchange after the other.
+
+use super::{Body, Response, Status};
+use crate::task::Task;
+use crate::{Packet, Pool, System};
+use core::cell::Cell;
+use core::net::SocketAddr;
+
+pub(super) struct Slot {
+    pub(super) task: &'static Task,
+    pub(super) pool: Pool,
+    pub(super) system: &'static System,
+    /// How many exchanges this served before; who remembers another number talks to nobody.
+    generation: Cell<u32>,
+    flags: Cell<u8>,
+    pub(super) peer: Cell<Option<SocketAddr>>,
+    pub(super) response: Cell<Option<Response>>,
+    pub(super) incoming: Ring,
+    pub(super) outgoing: Ring,
+}
+
+/// The handler has used up what came of the request's body.
+pub(super) const WANTS_BODY: u8 = 1 << 0;
+/// All of the request's body is in `incoming`, or was.
+pub(super) const BODY_ENDED: u8 = 1 << 1;
+/// The handler waits for room in `outgoing`.
+pub(super) const WANTS_ROOM: u8 = 1 << 2;
+/// The response was begun.
+pub(super) const STARTED: u8 = 1 << 3;
+/// The response's body is streamed.
+pub(super) const STREAMED: u8 = 1 << 4;
+/// All of the streamed body is in `outgoing`, or was.
+pub(super) const FINISHED: u8 = 1 << 5;
+/// The response cannot be completed.
+pub(super) const BROKEN: u8 = 1 << 6;
+
+impl Slot {
+    pub(super) fn new(task: &'static Task, pool: Pool, system: &'static System) -> Self {
+        Self {
+            task,
+            pool,
+            system,
+            generation: Cell::new(0),
+            flags: Cell::new(0),
+            peer: Cell::new(None),
+            response: Cell::new(None),
+            incoming: Ring::new(),
+            outgoing: Ring::new(),
+        }
+    }
+
+    #[inline]
+    pub(super) fn reply(&'static self) -> Reply {
+        Reply { slot: self, generation: self.generation.get() }
+    }
+
+    #[inline]
+    pub(super) fn has(&self, flag: u8) -> bool {
+        self.flags.get() & flag != 0
+    }
+
+    #[inline]
+    pub(super) fn set(&self, flag: u8) {
+        self.flags.set(self.flags.get() | flag);
+    }
+
+    #[inline]
+    pub(super) fn clear(&self, flag: u8) {
+        self.flags.set(self.flags.get() & !flag);
+    }
+
+    /// Makes the slot ready for another exchange.
+    #[inline]
+    pub(super) fn reset(&self) {
+        self.generation.set(self.generation.get().wrapping_add(1));
+        self.flags.set(0);
+        self.response.take();
+        self.incoming.clear();
+        self.outgoing.clear();
+    }
+}
+
+/// A handler's end of its slot. It outlives the exchange where a handler keeps it, and does
+/// nothing then.
+#[derive(Clone, Copy)]
+pub(super) struct Reply {
+    slot: &'static Slot,
+    generation: u32,
+}
+
+impl Reply {
+    /// The slot's environment, which is there whatever exchange the slot serves.
+    #[inline]
+    pub(super) fn environment(&self) -> &'static Slot {
+        self.slot
+    }
+
+    /// The slot, as long as it serves this exchange.
+    #[inline]
+    pub(super) fn slot(&self) -> Option<&'static Slot> {
+        (self.slot.generation.get() == self.generation).then_some(self.slot)
+    }
+
+    /// The handler returned `response`.
+    #[inline]
+    pub(super) fn complete(&self, response: Response) {
+        let Some(slot) = self.slot() else { return };
+        let streamed = matches!(response.body_ref(), Body::Stream);
+        match (slot.has(STARTED), streamed) {
+            (false, false) => {
+                slot.set(STARTED);
+                slot.response.set(Some(response));
+            }
+            (true, true) => {}
+            // It streams one response and returns another: the client must not take what it
+            // got for all of it.
+            (true, false) => slot.set(BROKEN),
+            // A stream that was never opened.
+            (false, true) => {
+                slot.set(STARTED);
+                slot.response.set(Some(Response::plain(Status::INTERNAL_SERVER_ERROR)));
+            }
+        }
+    }
+}
+
+/// A queue of a few packets behind a shared reference.
+pub(super) struct Ring {
+    places: [Cell<Option<Packet>>; RING],
+    first: Cell<u8>,
+    length: Cell<u8>,
+}
+
+impl Ring {
+    fn new() -> Self {
+        Self {
+            places: [const { Cell::new(None) }; RING],
+            first: Cell::new(0),
+            length: Cell::new(0),
+        }
+    }
+
+    #[inline]
+    pub(super) fn is_empty(&self) -> bool {
+        self.length.get() == 0
+    }
+
+    #[inline]
+    pub(super) fn is_full(&self) -> bool {
+        usize::from(self.length.get()) == RING
+    }
+
+    #[inline]
+    pub(super) fn push(&self, packet: Packet) -> Result<(), Packet> {
+        if self.is_full() {
+            return Err(packet);
+        }
+        self.place(self.length.get()).set(Some(packet));
+        self.length.set(self.length.get() + 1);
+        Ok(())
+    }
+
+    /// Puts a packet back that was just popped.
+    #[inline]
+    pub(super) fn unpop(&self, packet: Packet) {
+        self.first.set(self.first.get().wrapping_sub(1));
+        self.length.set(self.length.get() + 1);
+        self.place(0).set(Some(packet));
+    }
+
+    #[inline]
+    pub(super) fn pop(&self) -> Option<Packet> {
+        if self.is_empty() {
+            return None;
+        }
+        let packet = self.place(0).take();
+        self.first.set(self.first.get().wrapping_add(1));
+        self.length.set(self.length.get() - 1);
+        packet
+    }
+
+    #[inline]
+    fn clear(&self) {
+        while self.pop().is_some() {}
+    }
+
+    #[inline]
+    fn place(&self, at: u8) -> &Cell<Option<Packet>> {
+        &self.places[usize::from(self.first.get().wrapping_add(at)) % RING]
+    }
+}
+
+/// Packets between a handler and the server, each way. Divides 256, so that `first` may wrap.
+const RING: usize = 8;
+const _: () = assert!(256 % RING == 0);

@@ -1,0 +1,188 @@
+//! Which tasks are ready, and when timers fire.
+
+use super::Task;
+use super::time::Timers;
+use crate::{Duration, Instant};
+use alloc::boxed::Box;
+use core::cell::{Cell, RefCell};
+use core::fmt;
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+/// The readiness and the timers of up to a fixed number of tasks, on one core.
+pub struct Scheduler {
+    now: Cell<Instant>,
+    ready: Box<[Cell<u64>]>,
+    ready_count: Cell<u32>,
+    /// The word where the search for a ready task goes on, so that all get their turn.
+    cursor: Cell<u32>,
+    remote: Remote,
+    timers: RefCell<Timers>,
+}
+
+/// Wake-ups that come through a [`Waker`](core::task::Waker), from whatever thread.
+pub(super) struct Remote {
+    any: AtomicBool,
+    bits: Box<[AtomicU64]>,
+}
+
+impl Scheduler {
+    /// A scheduler for the tasks 0 to `tasks` - 1, which lives as long as the image.
+    pub fn leak(tasks: u32) -> &'static Self {
+        let words = (tasks as usize).div_ceil(64);
+        Box::leak(Box::new(Self {
+            now: Cell::new(Instant::ZERO),
+            ready: (0..words).map(|_| Cell::new(0)).collect(),
+            ready_count: Cell::new(0),
+            cursor: Cell::new(0),
+            remote: Remote {
+                any: AtomicBool::new(false),
+                bits: (0..words).map(|_| AtomicU64::new(0)).collect(),
+            },
+            timers: RefCell::new(Timers::new()),
+        }))
+    }
+
+    /// The time that tasks see.
+    #[inline]
+    pub fn now(&self) -> Instant {
+        self.now.get()
+    }
+
+    /// Sets the time and makes ready whose timers fire, at most `limit` timers, and whom other
+    /// threads have woken.
+    pub fn advance(&self, now: Instant, limit: usize) {
+        self.now.set(now);
+        if self.remote.any.load(Ordering::Relaxed) {
+            self.collect_remote();
+        }
+        let mut timers = self.timers.borrow_mut();
+        for _ in 0..limit {
+            let Some(task) = timers.pop(now) else { break };
+            task.wake();
+        }
+    }
+
+    /// When [`advance`](Self::advance) must be called next, or [`Instant::ZERO`] when a task is
+    /// ready.
+    pub fn deadline(&self) -> Instant {
+        if self.ready_count.get() > 0 || self.remote.any.load(Ordering::Relaxed) {
+            return Instant::ZERO;
+        }
+        self.timers.borrow().deadline()
+    }
+
+    /// How many tasks are ready.
+    #[inline]
+    pub fn ready(&self) -> u32 {
+        self.ready_count.get()
+    }
+
+    /// Takes the next ready task, in turns.
+    #[inline]
+    pub fn next_ready(&self) -> Option<u32> {
+        if self.ready_count.get() == 0 {
+            return None;
+        }
+        self.search()
+    }
+
+    fn search(&self) -> Option<u32> {
+        let words = self.ready.len() as u32;
+        // `cursor` counts tasks: the bits below it in its word come last, in a second visit.
+        let cursor = self.cursor.get();
+        let (first, below) = (cursor / 64, (1_u64 << (cursor % 64)) - 1);
+        for step in 0..=words {
+            let word = if first + step >= words { first + step - words } else { first + step };
+            let cell = self.ready.get(word as usize)?;
+            let mut bits = cell.get();
+            if step == 0 {
+                bits &= !below;
+            }
+            if bits != 0 {
+                let bit = bits.trailing_zeros();
+                cell.set(cell.get() & !(1 << bit));
+                self.ready_count.set(self.ready_count.get() - 1);
+                let index = word * 64 + bit;
+                let next = index + 1;
+                self.cursor.set(if next >= words * 64 { 0 } else { next });
+                return Some(index);
+            }
+        }
+        None
+    }
+
+    /// Makes task `index` ready; does nothing for one that there is not.
+    #[inline]
+    pub fn make_ready(&self, index: u32) {
+        let Some(cell) = self.ready.get(index as usize / 64) else { return };
+        let bit = 1 << (index % 64);
+        if cell.get() & bit == 0 {
+            cell.set(cell.get() | bit);
+            self.ready_count.set(self.ready_count.get() + 1);
+        }
+    }
+
+    /// Takes task `index` off the ready ones.
+    #[inline]
+    pub(super) fn make_unready(&self, index: u32) {
+        let Some(cell) = self.ready.get(index as usize / 64) else { return };
+        let bit = 1 << (index % 64);
+        if cell.get() & bit != 0 {
+            cell.set(cell.get() & !bit);
+            self.ready_count.set(self.ready_count.get() - 1);
+        }
+    }
+
+    /// How many timers are armed.
+    pub fn timers(&self) -> usize {
+        self.timers.borrow().armed()
+    }
+
+    #[inline]
+    pub(super) fn remote(&self) -> &Remote {
+        &self.remote
+    }
+
+    pub(super) fn arm(&self, at: Instant, task: &'static Task) -> u32 {
+        self.timers.borrow_mut().arm(at, task)
+    }
+
+    pub(super) fn has_fired(&self, timer: u32) -> bool {
+        self.timers.borrow().has_fired(timer)
+    }
+
+    pub(super) fn disarm(&self, timer: u32) {
+        self.timers.borrow_mut().disarm(timer);
+    }
+
+    #[cold]
+    fn collect_remote(&self) {
+        self.remote.any.store(false, Ordering::Relaxed);
+        for (word, bits) in (0_u32..).zip(&self.remote.bits) {
+            // Acquire: what the waking thread did before is seen by the task that it woke.
+            let mut bits = bits.swap(0, Ordering::Acquire);
+            while bits != 0 {
+                self.make_ready(word * 64 + bits.trailing_zeros());
+                bits &= bits - 1;
+            }
+        }
+    }
+}
+
+impl Remote {
+    pub(super) fn wake(&self, index: u32) {
+        let Some(bits) = self.bits.get(index as usize / 64) else { return };
+        bits.fetch_or(1 << (index % 64), Ordering::Release);
+        self.any.store(true, Ordering::Release);
+    }
+}
+
+impl fmt::Debug for Scheduler {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut out = f.debug_struct("Scheduler");
+        out.field("now", &self.now()).field("ready", &self.ready()).finish_non_exhaustive()
+    }
+}
+
+/// How late a timer may fire.
+pub(super) const GRANULARITY: Duration = Duration::from_micros(128);
