@@ -1,0 +1,354 @@
+//! Every component that an instance can be, as the crates' metadata declares them.
+
+use crate::report::{Report, list, nearest};
+use crate::source::{Key, Node, Sources, Span, Table, Value, get, parse};
+use crate::types::{Field, Type};
+use crate::workspace::Workspace;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// All components, sorted by name.
+#[derive(Clone, Default, Debug)]
+pub struct Catalogue {
+    /// The components.
+    pub components: Vec<Component>,
+}
+
+/// `[package.metadata.waitless]`: what the generator knows about a component.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Component {
+    /// What `is` calls it.
+    pub name: String,
+    /// Its package.
+    pub package: String,
+    /// One line about it: the package's description, or the component's own.
+    pub doc: String,
+    /// Its `Cargo.toml`.
+    pub manifest: PathBuf,
+    /// Where its metadata begins.
+    pub at: Span,
+    /// What it is in Rust.
+    pub code: Code,
+    /// The ports that it provides; none for a leaf.
+    pub provides: Vec<String>,
+    /// What it stands on.
+    pub requires: Requires,
+    /// How it spreads over cores.
+    pub per_core: PerCore,
+    /// What the platform must have.
+    pub needs: Vec<String>,
+    /// Whether one instance alone may stand on it; by its port's kind when absent.
+    pub exclusive: Option<bool>,
+    /// Its keys, in the order of the metadata.
+    pub config: Vec<Field>,
+}
+
+/// What a component is in Rust.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Code {
+    /// A function of the app that gives its request handler.
+    Handler(String),
+    /// A type and its configuration's type, as paths from the crate's root.
+    Type(String, String),
+}
+
+/// What a component stands on.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Requires {
+    /// One or more instances that provide the port.
+    Many(String),
+    /// An instance for each name.
+    Named(Vec<(String, String)>),
+    /// Nothing: it is among the lowest.
+    Nothing,
+    /// One instance.
+    One(String),
+}
+
+/// How a component spreads over cores.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum PerCore {
+    /// There is one, on one core.
+    One,
+    /// There is one device; each core has a queue of it.
+    Queue,
+    /// Each core has its own.
+    Replicate,
+}
+
+impl Requires {
+    /// All ports, in order.
+    pub fn ports(&self) -> Vec<&str> {
+        match self {
+            Self::Many(port) | Self::One(port) => vec![port],
+            Self::Named(ports) => ports.iter().map(|(_, port)| port.as_str()).collect(),
+            Self::Nothing => Vec::new(),
+        }
+    }
+
+    /// In the words of the catalogue.
+    pub fn text(&self) -> String {
+        match self {
+            Self::Many(port) => format!("{port}+"),
+            Self::Named(ports) => {
+                let each = ports.iter().map(|(name, port)| format!("{name}: {port}"));
+                each.collect::<Vec<_>>().join(", ")
+            }
+            Self::Nothing => String::new(),
+            Self::One(port) => port.clone(),
+        }
+    }
+}
+
+impl PerCore {
+    /// In the words of the metadata.
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::One => "one",
+            Self::Queue => "queue",
+            Self::Replicate => "replicate",
+        }
+    }
+}
+
+impl Catalogue {
+    /// All components of `workspace`, and those in the Waitless tree that nothing depends on yet.
+    pub fn load(workspace: &Workspace, sources: &mut Sources, reports: &mut Vec<Report>) -> Self {
+        let mut manifests: Vec<_> =
+            workspace.packages.iter().map(|package| package.manifest.clone()).collect();
+        let folder = workspace.home.join("components");
+        let mut more: Vec<_> = fs::read_dir(&folder)
+            .into_iter()
+            .flatten()
+            .flatten()
+            .map(|entry| entry.path().join("Cargo.toml"))
+            .filter(|path| path.is_file())
+            .collect();
+        more.sort();
+        manifests.extend(more.into_iter().filter(|path| !manifests.contains(path)).collect::<Vec<_>>());
+        let mut components: Vec<Component> = Vec::new();
+        for manifest in manifests {
+            for component in read(&manifest, sources, reports) {
+                let known = components.iter().find(|known| known.name == component.name);
+                if known.is_none_or(|known| known.package != component.package) {
+                    components.push(component);
+                }
+            }
+        }
+        components.sort_by(|a, b| a.name.cmp(&b.name));
+        Self { components }
+    }
+
+    /// The component called `name`; among several, the one of the first package in `prefer`.
+    pub fn find(&self, name: &str, prefer: &[String]) -> Option<&Component> {
+        let called = || self.components.iter().filter(|component| component.name == name);
+        let preferred = prefer.iter().find_map(|package| called().find(|c| c.package == *package));
+        preferred.or_else(|| called().next())
+    }
+
+    /// The names of the components that provide `port`.
+    pub fn providers(&self, port: &str) -> Vec<&str> {
+        let provides = |c: &&Component| c.provides.iter().any(|provided| provided == port);
+        self.components.iter().filter(provides).map(|c| c.name.as_str()).collect()
+    }
+}
+
+/// The components that the `Cargo.toml` at `path` declares.
+pub fn read(path: &Path, sources: &mut Sources, reports: &mut Vec<Report>) -> Vec<Component> {
+    // Most packages are no components, and their manifests need not be kept.
+    let Ok(text) = fs::read_to_string(path) else { return Vec::new() };
+    if !text.contains("metadata.waitless") {
+        return Vec::new();
+    }
+    let file = sources.read(path).unwrap_or_else(|_| sources.add(path, text));
+    let (table, syntax) = parse(sources, file);
+    reports.extend(syntax.into_iter().map(|error| Report::new(error.at, error.message)));
+    let Some(package) = get(&table, "package") else { return Vec::new() };
+    let name = package.get("name").and_then(Node::str).unwrap_or_default();
+    let doc = package.get("description").and_then(Node::str).unwrap_or_default();
+    let metadata = package.get("metadata").and_then(|node| node.get("waitless"));
+    let Some(metadata) = metadata.and_then(Node::table) else { return Vec::new() };
+    let mut reader = Reader { path, package: name, doc, file, reports };
+    let mut found = Vec::new();
+    if get(metadata, "component").is_some() || get(metadata, "handler").is_some() {
+        found.extend(reader.component(name, metadata, &["components"]));
+    }
+    for (key, node) in get(metadata, "components").and_then(Node::table).into_iter().flatten() {
+        match node.table() {
+            Some(table) => found.extend(reader.component(&key.name, table, &[])),
+            None => reader.reports.push(Report::new(node.at, "a component is a table")),
+        }
+    }
+    found
+}
+
+struct Reader<'a> {
+    path: &'a Path,
+    package: &'a str,
+    doc: &'a str,
+    file: usize,
+    reports: &'a mut Vec<Report>,
+}
+
+const KEYS: [&str; 10] = [
+    "component",
+    "config",
+    "config-type",
+    "doc",
+    "exclusive",
+    "handler",
+    "needs",
+    "per-core",
+    "provides",
+    "requires",
+];
+const FIELD_KEYS: [&str; 7] = ["default", "doc", "memory", "optional", "range", "rust", "type"];
+
+impl Reader<'_> {
+    fn component(&mut self, name: &str, table: &Table, more: &[&str]) -> Option<Component> {
+        self.unknown(table, &[&KEYS[..], more].concat(), "a component's metadata");
+        let text = |key| get(table, key).and_then(Node::str);
+        let (code, at) = match (text("component"), text("handler")) {
+            (Some(path), _) => {
+                let module = path.rsplit_once("::").map_or("", |(module, _)| module);
+                let separator = if module.is_empty() { "" } else { "::" };
+                let config = match text("config-type") {
+                    Some(config) => config.to_owned(),
+                    None => format!("{module}{separator}Config"),
+                };
+                (Code::Type(path.to_owned(), config), get(table, "component")?.at)
+            }
+            (None, Some(function)) => {
+                (Code::Handler(function.to_owned()), get(table, "handler")?.at)
+            }
+            (None, None) => {
+                let at = table.first().map(|(key, _)| key.at);
+                let at = at.unwrap_or(Span { file: self.file, start: 0, end: 0 });
+                let report = Report::new(at, format!("`{name}` does not say what it is in Rust"));
+                self.reports.push(report.help("add `component = \"Type\"` or `handler = \"fn\"`"));
+                return None;
+            }
+        };
+        let config = get(table, "config").and_then(Node::table);
+        let config = config.into_iter().flatten();
+        Some(Component {
+            name: name.to_owned(),
+            package: self.package.to_owned(),
+            doc: text("doc").unwrap_or(self.doc).to_owned(),
+            manifest: self.path.to_owned(),
+            at,
+            code,
+            provides: self.strings(table, "provides"),
+            requires: self.requires(table),
+            per_core: self.per_core(table),
+            needs: self.strings(table, "needs"),
+            exclusive: get(table, "exclusive").map(|node| node.value == Value::Bool(true)),
+            config: config.filter_map(|(key, node)| self.field(key, node)).collect(),
+        })
+    }
+
+    fn strings(&mut self, table: &Table, key: &str) -> Vec<String> {
+        let Some(node) = get(table, key) else { return Vec::new() };
+        match node.strings() {
+            Some(texts) => texts.into_iter().map(|(text, _)| text.to_owned()).collect(),
+            None => {
+                let report = Report::new(node.at, format!("`{key}` is a name or a list of names"));
+                self.reports.push(report);
+                Vec::new()
+            }
+        }
+    }
+
+    fn requires(&mut self, table: &Table) -> Requires {
+        let Some(node) = get(table, "requires") else { return Requires::Nothing };
+        match &node.value {
+            Value::String(port) => match port.strip_suffix('+') {
+                Some(port) => Requires::Many(port.to_owned()),
+                None => Requires::One(port.to_owned()),
+            },
+            Value::Table(ports) if ports.iter().all(|(_, port)| port.str().is_some()) => {
+                let port = |(name, port): &(Key, Node)| Some((name.name.clone(), port.str()?.into()));
+                Requires::Named(ports.iter().filter_map(port).collect())
+            }
+            _ => {
+                let message = "`requires` is a port, `\"Port+\"`, or a table of ports";
+                self.reports.push(Report::new(node.at, message));
+                Requires::Nothing
+            }
+        }
+    }
+
+    fn per_core(&mut self, table: &Table) -> PerCore {
+        let Some(node) = get(table, "per-core") else { return PerCore::Replicate };
+        match node.str() {
+            Some("one") => PerCore::One,
+            Some("queue") => PerCore::Queue,
+            Some("replicate") => PerCore::Replicate,
+            _ => {
+                let message = "`per-core` is \"replicate\", \"queue\" or \"one\"";
+                self.reports.push(Report::new(node.at, message));
+                PerCore::Replicate
+            }
+        }
+    }
+
+    fn field(&mut self, key: &Key, node: &Node) -> Option<Field> {
+        let Some(table) = node.table() else {
+            let report = Report::new(node.at, format!("the key `{}` is no table", key.name));
+            self.reports.push(report.help("such as { type = \"u16\", default = 7, doc = \"…\" }"));
+            return None;
+        };
+        self.unknown(table, &FIELD_KEYS, "a key of a component");
+        let text = |key| get(table, key).and_then(Node::str);
+        let kind_text = text("type").unwrap_or_default();
+        let Some(kind) = Type::parse(kind_text, text("rust")) else {
+            let report = Report::new(get(table, "type").map_or(key.at, |node| node.at), {
+                format!("`{}` has no type that the generator knows", key.name)
+            });
+            self.reports.push(report.help(
+                "u8 u16 u32 u64 bool string duration size ipv4 ip cidr4 mac, `[T]`, `T | word`,\n\
+                 or `a | b` with `rust = \"EnumAtTheRoot\"`",
+            ));
+            return None;
+        };
+        let range_text = text("range").map(str::to_owned);
+        let range = range_text.as_deref().and_then(|range| kind.range(range));
+        if let (Some(node), None) = (get(table, "range"), range) {
+            let message = format!("this is no range of {kind_text}");
+            self.reports.push(Report::new(node.at, message).help("such as \"1..=255\""));
+        }
+        let field = Field {
+            name: key.name.clone(),
+            at: key.at,
+            kind,
+            kind_text: kind_text.to_owned(),
+            range,
+            range_text,
+            default: get(table, "default").cloned(),
+            optional: get(table, "optional").is_some_and(|n| n.value == Value::Bool(true)),
+            doc: text("doc").unwrap_or_default().to_owned(),
+            memory: get(table, "memory").and_then(|node| match node.value {
+                Value::Integer(bytes) => u64::try_from(bytes).ok(),
+                _ => None,
+            }),
+        };
+        let default = field.default.as_ref();
+        if let Some(Err(why)) = default.map(|default| field.expression(default, "x")) {
+            let message = format!("the default of `{}` does not fit its type", key.name);
+            let label = format!("expected {}", why.expected);
+            self.reports.push(Report::new(why.at, message).label(label));
+        }
+        Some(field)
+    }
+
+    fn unknown(&mut self, table: &Table, known: &[&str], what: &str) {
+        for (key, _) in table.iter().filter(|(key, _)| !known.contains(&key.name.as_str())) {
+            let report = Report::new(key.at, format!("{what} has no key `{}`", key.name));
+            let near = nearest(&key.name, known.iter().copied());
+            self.reports.push(match near {
+                Some(near) => report.label(format!("did you mean `{near}`?")),
+                None => report.help(format!("there are {}", list(known))),
+            });
+        }
+    }
+}

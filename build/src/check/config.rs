@@ -1,0 +1,110 @@
+//! The keys of instances: known, present, of the right type and in range.
+
+use super::Check;
+use crate::catalogue::Component;
+use crate::graph::{Origin, Setting};
+use crate::manifest::{Entry, RESERVED_KEYS};
+use crate::report::{Report, list, nearest};
+use crate::source::{Node, Span, Value, get};
+use crate::types::Field;
+
+impl Check<'_> {
+    /// Checks all keys of all instances, and settles their values.
+    pub(super) fn settings(&mut self) {
+        for index in 0..self.slots.len() {
+            let slot = &self.slots[index];
+            let (entry, Some(component)) = (slot.entry, slot.component) else { continue };
+            let alive = slot.alive;
+            let replaced = self.draft.hidden.iter().find(|hidden| hidden.name.name == entry.name.name);
+            let standard = replaced.and_then(|hidden| {
+                self.around.catalogue.find(kind(hidden), &self.preferred())
+            });
+            self.unknown_keys_of(entry, component, standard);
+            self.slots[index].settings = self.values(entry, component, alive);
+        }
+        // What the app says about instances that this platform replaces is for other platforms.
+        for hidden in self.draft.hidden.iter().filter(|hidden| hidden.touched) {
+            let here = self.draft.entries.iter().any(|entry| entry.name.name == hidden.name.name);
+            let component = self.around.catalogue.find(kind(hidden), &self.preferred());
+            if let (Some(component), false) = (component, here) {
+                self.unknown_keys_of(hidden, component, None);
+                self.values(hidden, component, false);
+            }
+        }
+    }
+
+    fn unknown_keys_of(&mut self, entry: &Entry, component: &Component, standard: Option<&Component>) {
+        let has = |component: &Component, key: &str| component.config.iter().any(|f| f.name == key);
+        for (key, _) in &entry.keys {
+            let name = key.name.as_str();
+            let known = RESERVED_KEYS.contains(&name)
+                || has(component, name)
+                || standard.is_some_and(|standard| has(standard, name));
+            if known {
+                continue;
+            }
+            let message = format!("`{}` has no key `{name}`", component.name);
+            let report = Report::new(key.at, message);
+            let keys: Vec<_> = component.config.iter().map(|field| field.name.as_str()).collect();
+            let near = nearest(name, keys.iter().copied().chain(RESERVED_KEYS));
+            self.report(match near {
+                Some(near) => report.label(format!("did you mean `{near}`?")),
+                None if keys.is_empty() => report.help("it has no keys of its own: remove the line"),
+                None => report.help(format!("its keys are {}", list(&keys))),
+            });
+        }
+    }
+
+    fn values(&mut self, entry: &Entry, component: &Component, required: bool) -> Vec<Setting> {
+        let krate = self.krate(component);
+        let mut settings = Vec::new();
+        for field in &component.config {
+            let written = get(&entry.keys, &field.name);
+            let shared = (field.name == "hostname").then(|| get(&self.draft.app.keys, "hostname"));
+            let written = written.or(shared.flatten());
+            let Some(node) = written.or(field.default.as_ref()) else {
+                if field.is_option() {
+                    settings.push(setting(field, "None".into(), String::new(), Origin::Default));
+                } else if required {
+                    self.missing_key(entry, field);
+                }
+                continue;
+            };
+            let origin = written.map_or(Origin::Default, |node| Origin::Written(node.at));
+            match field.expression(node, &krate) {
+                Ok(text) => settings.push(setting(field, text, node.value.to_string(), origin)),
+                // A bad default has been reported with the catalogue.
+                Err(_) if written.is_none() => {}
+                Err(why) => self.report(bad_value(field, node, &why)),
+            }
+        }
+        settings
+    }
+
+    fn missing_key(&mut self, entry: &Entry, field: &Field) {
+        let name = &entry.name.name;
+        let message = format!("`{name}` needs `{}`", field.name);
+        let range = field.range_text.as_ref().map_or(String::new(), |range| format!(" in {range}"));
+        let label = format!("has no `{}`, of type {}{range}", field.name, field.kind_text);
+        let report = Report::new(entry.name.at, message).label(label);
+        let doc = if field.doc.is_empty() { String::new() } else { format!("   # {}", field.doc) };
+        self.report(report.help(format!("add a line `{} = …`{doc}", field.name)));
+    }
+}
+
+fn kind(entry: &Entry) -> &str {
+    get(&entry.keys, "is").and_then(Node::str).unwrap_or(&entry.name.name)
+}
+
+fn setting(field: &Field, expression: String, shown: String, origin: Origin) -> Setting {
+    Setting { field: field.clone(), expression, shown, origin }
+}
+
+fn bad_value(field: &Field, node: &Node, why: &crate::types::Misfit) -> Report {
+    let whole = Span { ..node.at };
+    let at = if why.at.file == whole.file { why.at } else { whole };
+    let report = Report::new(at, format!("bad value for `{}`", field.name));
+    let report = report.label(format!("expected {}", why.expected)).help(why.help.as_str());
+    let unquoted = matches!(node.value, Value::Integer(_)) && why.help.contains('"');
+    if unquoted { report.help("put it in quotes") } else { report }
+}

@@ -1,0 +1,241 @@
+//! `[app]`, `[platform]`, and what the app's package must depend on.
+
+use super::Check;
+use crate::graph::{App, Platform};
+use crate::manifest::{Head, Layer};
+use crate::report::{Report, list, nearest};
+use crate::source::{Node, Value, get};
+use crate::types::size;
+
+/// The keys of `[app]`: name, what it may be, what it is for.
+pub const APP_KEYS: [(&str, &str, &str); 6] = [
+    ("crate", "string", "The package that the image is made from."),
+    ("cores", "\"all\" | 1..=256", "How many cores run a graph of their own."),
+    ("hostname", "string", "What the image calls itself, for components with a key `hostname`."),
+    ("memory", "size", "The memory that the image is given when the runner boots it."),
+    ("packets", "0..=1000000", "Packet buffers for each core; 0: by the memory there is."),
+    ("stacks", "[string]", "The named stacks whose instances belong to the graph."),
+];
+
+/// The keys of `[platform]`.
+pub const PLATFORM_KEYS: [(&str, &str, &str); 6] = [
+    ("crate", "string", "The package that boots the image."),
+    ("cores", "1..=256", "How many cores it can run."),
+    ("doc", "string", "One line about it."),
+    ("has", "[string]", "What components may need of it."),
+    ("memory", "size", "The memory that an image gets where [app] does not say."),
+    ("target", "string", "What rustc builds for: a target, or \"host\"."),
+];
+
+/// Bytes of one packet buffer (`waitless::packet::CAPACITY`, and what it says of itself).
+const PACKET: u64 = 2048 + 128;
+
+impl Check<'_> {
+    pub(super) fn heads(&mut self) {
+        let (app, platform) = (&self.draft.app, &self.draft.platform);
+        self.unknown_keys(app, &APP_KEYS);
+        self.unknown_keys(platform, &PLATFORM_KEYS);
+        let most = self.number(platform, "cores", 1..=256).unwrap_or(1);
+        let package = self.text(app, "crate", true).unwrap_or_default();
+        let found = self.around.workspace.package(&package);
+        if found.is_none() && !package.is_empty() {
+            let names = self.around.workspace.packages.iter().map(|package| package.name.as_str());
+            let at = get(&app.keys, "crate").map_or(app.key.at, |node| node.at);
+            let report = Report::new(at, format!("there is no package `{package}`"));
+            let near = nearest(&package, names);
+            let near = near.map_or(String::new(), |near| format!("did you mean `{near}`?"));
+            self.report(report.label(near).help("name the package of the app"));
+        }
+        let memory = self.size(platform, "memory");
+        self.app = App {
+            version: found.map_or(String::new(), |found| found.version.clone()),
+            package,
+            cores: self.core_count(most),
+            packets: self.number(app, "packets", 0..=1_000_000).unwrap_or(0),
+            memory: self.size(app, "memory").or(memory),
+            hostname: self.text(app, "hostname", false),
+            stacks: get(&app.keys, "stacks").and_then(Node::strings).map_or(Vec::new(), |names| {
+                names.into_iter().map(|(name, _)| name.to_owned()).collect()
+            }),
+        };
+        let package = self.text(platform, "crate", true).unwrap_or_default();
+        let has = get(&platform.keys, "has").and_then(Node::strings).unwrap_or_default();
+        let dependency = found.and_then(|found| found.dependency(&package));
+        self.platform = Platform {
+            name: self.around.platform.to_owned(),
+            ident: dependency.map_or(package.replace('-', "_"), |found| found.ident.clone()),
+            package,
+            target: self.text(platform, "target", true).unwrap_or_default(),
+            has: has.into_iter().map(|(name, _)| name.to_owned()).collect(),
+        };
+    }
+
+    fn core_count(&mut self, most: u64) -> u64 {
+        let app = &self.draft.app;
+        let Some(node) = get(&app.keys, "cores") else { return 1 };
+        if node.str() == Some("all") {
+            return most;
+        }
+        match node.value {
+            Value::Integer(count @ 1..=256) if count.unsigned_abs() <= most => count.unsigned_abs(),
+            Value::Integer(count @ 1..=256) => {
+                let name = self.around.platform;
+                let plural = if most == 1 { "" } else { "s" };
+                let message = format!("{count} cores do not fit: `{name}` runs {most} core{plural}");
+                let report = Report::new(node.at, message);
+                self.report(report.help("use cores = \"all\" for as many as there are"));
+                1
+            }
+            _ => {
+                let report = Report::new(node.at, "bad value for `cores`");
+                self.report(report.label("expected \"all\" or a number in 1..=256"));
+                1
+            }
+        }
+    }
+
+    fn unknown_keys(&mut self, head: &Head, known: &[(&str, &str, &str)]) {
+        for (key, _) in &head.keys {
+            if known.iter().any(|(name, ..)| *name == key.name) {
+                continue;
+            }
+            let report = Report::new(key.at, format!("`[{}]` has no key `{}`", head.key.name, key.name));
+            let names: Vec<_> = known.iter().map(|(name, ..)| *name).collect();
+            self.report(match nearest(&key.name, names.iter().copied()) {
+                Some(near) => report.label(format!("did you mean `{near}`?")),
+                None => report.help(format!("its keys are {}", list(&names))),
+            });
+        }
+    }
+
+    fn text(&mut self, head: &Head, key: &str, required: bool) -> Option<String> {
+        match get(&head.keys, key) {
+            Some(node) if node.str().is_some_and(|text| !text.is_empty()) => {
+                node.str().map(str::to_owned)
+            }
+            Some(node) => {
+                let report = Report::new(node.at, format!("bad value for `{key}`"));
+                self.report(report.label("expected text in quotes"));
+                None
+            }
+            None => {
+                // A head that is missing altogether has been reported.
+                if required && !head.keys.is_empty() {
+                    let message = format!("`[{}]` needs `{key}`", head.key.name);
+                    let report = Report::new(head.key.at, message);
+                    self.report(report.help(format!("add a line `{key} = \"…\"`")));
+                }
+                None
+            }
+        }
+    }
+
+    fn number(&mut self, head: &Head, key: &str, range: std::ops::RangeInclusive<u64>) -> Option<u64> {
+        let node = get(&head.keys, key)?;
+        if let Value::Integer(number) = node.value
+            && let Ok(number) = u64::try_from(number)
+            && range.contains(&number)
+        {
+            return Some(number);
+        }
+        let report = Report::new(node.at, format!("bad value for `{key}`"));
+        let label = format!("expected a number in {}..={}", range.start(), range.end());
+        self.report(report.label(label));
+        None
+    }
+
+    fn size(&mut self, head: &Head, key: &str) -> Option<u64> {
+        let node = get(&head.keys, key)?;
+        let bytes = match &node.value {
+            Value::Integer(bytes) => u64::try_from(*bytes).ok(),
+            Value::String(text) => size(text),
+            _ => None,
+        };
+        if bytes.is_none() {
+            let report = Report::new(node.at, format!("bad value for `{key}`"));
+            self.report(report.label("expected a size in bytes").help("such as \"128M\""));
+        }
+        bytes
+    }
+
+    /// Every crate that the generated code names must be a dependency of the app's package.
+    pub(super) fn dependencies(&mut self) {
+        let workspace = self.around.workspace;
+        let Some(app) = workspace.package(&self.app.package) else { return };
+        let mut lines: Vec<(Option<&str>, String)> = Vec::new();
+        let mut missing: Vec<&str> = Vec::new();
+        let bare = (self.platform.target != "host").then_some("target_os = \"none\"");
+        let condition = bare.unwrap_or("not(target_os = \"none\")");
+        let alive = self.slots.iter().filter(|slot| slot.alive);
+        let components = alive.filter_map(|slot| {
+            let component = slot.component?;
+            let own = slot.entry.layer == Layer::Platform || component.name.starts_with("host-");
+            Some((component.package.as_str(), &component.manifest, own))
+        });
+        let found = workspace.package(&self.platform.package);
+        let manifest = found.map(|found| found.manifest.clone());
+        let guess = self.platform.package.trim_start_matches("platform-");
+        let manifest = manifest
+            .unwrap_or_else(|| workspace.home.join("platforms").join(guess).join("Cargo.toml"));
+        let platform = std::iter::once((self.platform.package.as_str(), &manifest, true));
+        for (package, manifest, own) in platform.chain(components) {
+            let known = app.name == package || app.dependency(package).is_some();
+            if known || missing.contains(&package) || package.is_empty() {
+                continue;
+            }
+            missing.push(package);
+            let line = workspace.line_for(package, manifest, app.folder());
+            lines.push((own.then_some(condition), line));
+        }
+        if missing.is_empty() {
+            return;
+        }
+        let at = get(&self.draft.app.keys, "crate").map_or(self.draft.app.key.at, |node| node.at);
+        let message = format!("`{}` does not depend on {}", app.name, list(&missing));
+        let mut help = format!("add to {}:", workspace.shown(&app.manifest));
+        for condition in [None, Some(condition)] {
+            let mut lines = lines.iter().filter(|(of, _)| *of == condition).peekable();
+            if lines.peek().is_some() {
+                help += &match condition {
+                    None => "\n[dependencies]".to_owned(),
+                    Some(condition) => format!("\n[target.'cfg({condition})'.dependencies]"),
+                };
+                lines.for_each(|(_, line)| help += &format!("\n{line}"));
+            }
+        }
+        self.report(Report::new(at, message).label("this package").help(help));
+    }
+
+    /// What is declared to be set aside must fit into the memory that the image is given.
+    pub(super) fn memory(&mut self) {
+        let Some(memory) = self.app.memory else { return };
+        let packets = self.app.packets.saturating_mul(PACKET);
+        let place = |key| get(&self.draft.app.keys, key).map(|node| node.at);
+        let mut parts = vec![("packets".to_owned(), packets, place("packets"))];
+        for slot in self.slots.iter().filter(|slot| slot.alive) {
+            for setting in &slot.settings {
+                let Some(each) = setting.field.memory else { continue };
+                let written = get(&slot.entry.keys, &setting.field.name);
+                let node = written.or(setting.field.default.as_ref());
+                let count = node.and_then(|node| setting.field.number(node)).unwrap_or(0);
+                let name = format!("{}.{}", slot.entry.name.name, setting.field.name);
+                parts.push((name, count.saturating_mul(each), written.map(|node| node.at)));
+            }
+        }
+        let sum = parts.iter().fold(0u64, |sum, (_, bytes, _)| sum.saturating_add(*bytes));
+        let sum = sum.saturating_mul(self.app.cores);
+        if sum <= memory {
+            return;
+        }
+        parts.retain(|(_, bytes, _)| *bytes > 0);
+        parts.sort_by_key(|(_, bytes, _)| std::cmp::Reverse(*bytes));
+        let at = parts.iter().find_map(|(_, _, at)| *at).unwrap_or(self.draft.app.key.at);
+        let bytes = crate::types::bytes;
+        let each = parts.iter().map(|(name, size, _)| format!("{name} takes {}", bytes(*size)));
+        let each = each.collect::<Vec<_>>().join(", ");
+        let message =
+            format!("{} do not fit into the {} of memory", bytes(sum), bytes(memory));
+        let report = Report::new(at, message).label(format!("on each core, {each}"));
+        self.report(report.help("lower it, or give the image more: `memory` in [app]"));
+    }
+}

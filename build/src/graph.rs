@@ -1,0 +1,140 @@
+//! A graph that is known to be sound: what pictures and code are made from.
+
+use crate::catalogue::{Code, Component};
+use crate::manifest::Layer;
+use crate::source::Span;
+use crate::types::Field;
+
+/// Everything that one image runs.
+#[derive(Clone, Debug)]
+pub struct Graph {
+    /// What `[app]` says.
+    pub app: App,
+    /// What `[platform]` says.
+    pub platform: Platform,
+    /// All instances; each comes after those that it stands on.
+    pub instances: Vec<Instance>,
+}
+
+/// `[app]`.
+#[derive(Clone, Default, Debug)]
+pub struct App {
+    /// The app's package.
+    pub package: String,
+    /// The package's version.
+    pub version: String,
+    /// How many cores run a graph of their own.
+    pub cores: u64,
+    /// Packet buffers for each core; 0 lets the platform choose.
+    pub packets: u64,
+    /// Bytes of memory that the image is given.
+    pub memory: Option<u64>,
+    /// What the app calls itself on the network.
+    pub hostname: Option<String>,
+    /// The stacks that are merged in.
+    pub stacks: Vec<String>,
+}
+
+/// `[platform]`.
+#[derive(Clone, Default, Debug)]
+pub struct Platform {
+    /// Its name.
+    pub name: String,
+    /// The package that boots the image.
+    pub package: String,
+    /// The crate's name in the generated code.
+    pub ident: String,
+    /// What rustc builds for; `host` for the machine that builds.
+    pub target: String,
+    /// What it has, of what components need.
+    pub has: Vec<String>,
+}
+
+/// An instance of a component.
+#[derive(Clone, Debug)]
+pub struct Instance {
+    /// The table's name.
+    pub name: String,
+    /// The component.
+    pub component: Component,
+    /// The component's crate in the generated code; `crate` for the app's own.
+    pub krate: String,
+    /// All keys of the component, in its order.
+    pub config: Vec<Setting>,
+    /// What it stands on, in the order of what it requires.
+    pub below: Vec<Edge>,
+    /// The core that it runs on; none for every core.
+    pub core: Option<u64>,
+    /// Where it was declared first.
+    pub layer: Layer,
+    /// Where.
+    pub at: Span,
+}
+
+/// One key with its value.
+#[derive(Clone, Debug)]
+pub struct Setting {
+    /// The key.
+    pub field: Field,
+    /// The value as a Rust constant.
+    pub expression: String,
+    /// The value as the manifest would write it.
+    pub shown: String,
+    /// Where the value comes from.
+    pub origin: Origin,
+}
+
+/// Where a value comes from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Origin {
+    /// The component's metadata.
+    Default,
+    /// A line of a manifest.
+    Written(Span),
+}
+
+/// What an instance stands on.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Edge {
+    /// The instance below, as an index into the graph's.
+    pub to: usize,
+    /// The port that it provides.
+    pub port: String,
+    /// What the component calls it, where it stands on several.
+    pub label: Option<String>,
+}
+
+impl Instance {
+    /// Its name in the generated code.
+    pub fn ident(&self) -> String {
+        self.name.replace('-', "_")
+    }
+
+    /// The name of its configuration in the generated code.
+    pub fn constant(&self) -> String {
+        self.ident().to_uppercase()
+    }
+
+    /// Whether it runs the app's handlers.
+    pub fn is_handler(&self) -> bool {
+        matches!(self.component.code, Code::Handler(_))
+    }
+
+    /// The settings that somebody wrote.
+    pub fn written(&self) -> impl Iterator<Item = &Setting> {
+        self.config.iter().filter(|setting| matches!(setting.origin, Origin::Written(_)))
+    }
+}
+
+impl Graph {
+    /// The instance called `name`.
+    pub fn find(&self, name: &str) -> Option<&Instance> {
+        self.instances.iter().find(|instance| instance.name == name)
+    }
+
+    /// The instances that stand on number `index`.
+    pub fn above(&self, index: usize) -> impl Iterator<Item = (usize, &Instance)> {
+        let stands = move |i: &Instance| i.below.iter().any(|edge| edge.to == index);
+        self.instances.iter().enumerate().filter(move |(_, i)| stands(i))
+    }
+}

@@ -1,0 +1,232 @@
+//! The files around an app, found and read, and the graph that they make.
+
+use crate::catalogue::Catalogue;
+use crate::check::{Surroundings, check};
+use crate::graph::Graph;
+use crate::manifest::{Layers, merge};
+use crate::report::{Report, list, nearest, render};
+use crate::source::{Node, Sources, Span, Table, get, parse};
+use crate::workspace::{Package, Workspace};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Where a graph is made: the packages, the components and the platforms.
+#[derive(Debug)]
+pub struct Project {
+    /// The packages.
+    pub workspace: Workspace,
+    /// All files that were read.
+    pub sources: Sources,
+    /// All components.
+    pub catalogue: Catalogue,
+    /// What is wrong with the catalogue.
+    faults: Vec<Report>,
+    /// The folder that this was asked for.
+    folder: PathBuf,
+}
+
+/// A platform as its manifest's head declares it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PlatformFile {
+    /// Its name: that of the folder.
+    pub name: String,
+    /// The manifest.
+    pub path: PathBuf,
+    /// What rustc builds for, or `host`.
+    pub target: String,
+    /// One line about it.
+    pub doc: String,
+    /// The instances that it brings.
+    pub instances: Vec<String>,
+}
+
+impl Project {
+    /// The project of the package or workspace in `folder`.
+    ///
+    /// # Errors
+    /// One message that says what cannot be read.
+    pub fn open(folder: &Path) -> Result<Self, String> {
+        let workspace = Workspace::load(folder)?;
+        Ok(Self::with(workspace, folder))
+    }
+
+    /// The project of a workspace that was loaded before.
+    pub fn with(workspace: Workspace, folder: &Path) -> Self {
+        let mut sources = Sources::new(&workspace.root);
+        let mut faults = Vec::new();
+        let catalogue = Catalogue::load(&workspace, &mut sources, &mut faults);
+        Self { workspace, sources, catalogue, faults, folder: folder.to_owned() }
+    }
+
+    /// The app that is meant when none is named: that of the folder, else the workspace's.
+    ///
+    /// # Errors
+    /// One message with the next step.
+    pub fn default_app(&self) -> Result<String, String> {
+        let mut folder = Some(self.folder.as_path());
+        while let Some(at) = folder {
+            let manifest = at.join("waitless.toml");
+            if manifest.is_file()
+                && let Some(name) = crate_of(&manifest)
+            {
+                return Ok(name);
+            }
+            folder = at.parent().filter(|_| at != self.workspace.root);
+        }
+        match &self.apps()[..] {
+            [only] => Ok(only.clone()),
+            [] => Err("there is no app here; make one by `new NAME`".to_owned()),
+            several => Err(format!("there are several apps: choose {} by --app", list(several))),
+        }
+    }
+
+    /// All packages of the workspace that are apps.
+    pub fn apps(&self) -> Vec<String> {
+        let members = self.workspace.packages.iter().filter(|package| package.member);
+        members.filter(|p| self.manifest_of(p).is_some()).map(|p| p.name.clone()).collect()
+    }
+
+    /// The manifest of an app: its own, or the workspace's if that names it.
+    pub fn manifest_of(&self, package: &Package) -> Option<PathBuf> {
+        let own = package.folder().join("waitless.toml");
+        if own.is_file() {
+            return Some(own);
+        }
+        [&self.workspace.root, &self.workspace.home]
+            .map(|root| root.join("waitless.toml"))
+            .into_iter()
+            .find(|path| crate_of(path).as_ref() == Some(&package.name))
+    }
+
+    /// All platforms, sorted by name.
+    pub fn platforms(&self) -> Vec<PlatformFile> {
+        let mut found: Vec<PlatformFile> = Vec::new();
+        for root in [&self.workspace.root, &self.workspace.home] {
+            let entries = fs::read_dir(root.join("platforms")).into_iter().flatten().flatten();
+            for entry in entries {
+                let name = entry.file_name().to_string_lossy().into_owned();
+                let path = entry.path().join("waitless.toml");
+                if !path.is_file() || found.iter().any(|known| known.name == name) {
+                    continue;
+                }
+                let table: toml::Table =
+                    fs::read_to_string(&path).unwrap_or_default().parse().unwrap_or_default();
+                let text = |key: &str| {
+                    let text = table.get("platform").and_then(|head| head.get(key)?.as_str());
+                    text.unwrap_or_default().to_owned()
+                };
+                let (target, doc) = (text("target"), text("doc"));
+                let is_instance = |name: &&String| *name != "platform" && *name != "stack";
+                let instances = table.keys().filter(is_instance).cloned().collect();
+                found.push(PlatformFile { name, path, target, doc, instances });
+            }
+        }
+        found.sort_by(|a, b| a.name.cmp(&b.name));
+        found
+    }
+
+    /// The graph of `app` on `platform`.
+    ///
+    /// # Errors
+    /// Everything that is wrong, as a person should see it.
+    pub fn graph(&mut self, app: &str, platform: &str) -> Result<Graph, String> {
+        let (graph, reports) = self.try_graph(app, platform)?;
+        graph.ok_or_else(|| render(&reports, &self.sources))
+    }
+
+    /// The graph of `app` on `platform`, or everything that is wrong with it.
+    ///
+    /// # Errors
+    /// One message, when the app or the platform is unknown or cannot be read.
+    pub fn try_graph(
+        &mut self,
+        app: &str,
+        platform: &str,
+    ) -> Result<(Option<Graph>, Vec<Report>), String> {
+        let Some(package) = self.workspace.package(app).cloned() else {
+            let apps = self.apps();
+            let near = nearest(app, apps.iter().map(String::as_str));
+            let near = near.map_or(format!("the apps are {}", list(&apps)), |near| {
+                format!("did you mean `{near}`?")
+            });
+            return Err(format!("there is no app `{app}`; {near}"));
+        };
+        let Some(manifest) = self.manifest_of(&package) else {
+            let at = self.workspace.shown(&package.folder().join("waitless.toml"));
+            return Err(format!("`{app}` has no manifest; its place is {at}"));
+        };
+        let platforms = self.platforms();
+        let Some(chosen) = platforms.iter().find(|known| known.name == platform) else {
+            let names: Vec<_> = platforms.iter().map(|platform| &platform.name).collect();
+            return Err(format!("there is no platform `{platform}`; there are {}", list(&names)));
+        };
+        let others: Vec<_> = platforms
+            .iter()
+            .filter(|other| other.name != platform)
+            .map(|other| (other.name.clone(), other.instances.clone()))
+            .collect();
+        let home = self.workspace.home.join("waitless.toml");
+        let mut reports = self.faults.clone();
+        let (app_table, start) = self.read(&manifest, &mut reports)?;
+        let (platform_table, platform_start) = self.read(&chosen.path, &mut reports)?;
+        let home_table = match home.is_file() && home != manifest {
+            true => self.read(&home, &mut reports)?.0,
+            false => app_table.clone(),
+        };
+        let broken = reports.len() > self.faults.len();
+        let layers = Layers {
+            platform: &platform_table,
+            home: &home_table,
+            app: &app_table,
+            start,
+            platform_start,
+        };
+        let draft = merge(&layers, &mut reports);
+        if let Some(named) = get(&draft.app.keys, "crate").filter(|named| named.str() != Some(app)) {
+            let report = Report::new(named.at, format!("this manifest is for the package `{app}`"));
+            reports.push(report.label(format!("expected \"{app}\"")));
+        }
+        let around = Surroundings {
+            workspace: &self.workspace,
+            catalogue: &self.catalogue,
+            platform,
+            others: &others,
+        };
+        let graph = check(&draft, &around, &mut reports);
+        if broken {
+            // What a parser could not read is missing everywhere else; say only what it says.
+            reports.retain(|report| report.help.iter().any(|help| help.contains("as TOML")));
+        }
+        Ok((graph, reports))
+    }
+
+    fn read(&mut self, path: &Path, reports: &mut Vec<Report>) -> Result<(Table, Span), String> {
+        let file = self.sources.read(path)?;
+        let (table, syntax) = parse(&self.sources, file);
+        for error in syntax {
+            reports.push(syntax_report(error.at, &error.message, &self.sources));
+        }
+        Ok((table, Span { file, start: 0, end: 0 }))
+    }
+}
+
+/// What the parser says, in our words where it is about names.
+fn syntax_report(at: Span, message: &str, sources: &Sources) -> Report {
+    if message.contains("duplicate key") {
+        let name = sources.get(at.file).text.get(at.start..at.end).unwrap_or_default();
+        let report = Report::new(at, format!("`{name}` is declared twice")).label("again here");
+        return report.help("give one of the two another name, or remove it: as TOML, names are unique");
+    }
+    let message = message.lines().collect::<Vec<_>>().join("; ");
+    Report::new(at, "the manifest cannot be read as TOML")
+        .label(message)
+        .help("see https://toml.io; the rest is checked once the file can be read as TOML")
+}
+
+/// The package that the manifest at `path` is for.
+fn crate_of(path: &Path) -> Option<String> {
+    let mut sources = Sources::default();
+    let file = sources.read(path).ok()?;
+    let (table, _) = parse(&sources, file);
+    get(&table, "app")?.get("crate").and_then(Node::str).map(str::to_owned)
+}

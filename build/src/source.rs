@@ -1,0 +1,277 @@
+//! Files with positions: every value that is read from a manifest knows where it was written.
+
+use std::path::{Path, PathBuf};
+use std::{fmt, fs};
+use toml::de::{DeTable, DeValue};
+
+/// A place in one of the files that were read.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Span {
+    /// The file, as an index into [`Sources`].
+    pub file: usize,
+    /// The first byte.
+    pub start: usize,
+    /// The byte behind the last.
+    pub end: usize,
+}
+
+/// All files that were read, in the order in which their errors are shown.
+#[derive(Default, Debug)]
+pub struct Sources {
+    files: Vec<Source>,
+    base: PathBuf,
+}
+
+/// One file.
+#[derive(Debug)]
+pub struct Source {
+    /// Where it is.
+    pub path: PathBuf,
+    /// How messages call it.
+    pub shown: String,
+    /// What is in it.
+    pub text: String,
+}
+
+impl Sources {
+    /// No files yet. Messages show paths below `base` relative to it.
+    pub fn new(base: &Path) -> Self {
+        Self { files: Vec::new(), base: base.to_owned() }
+    }
+
+    /// Reads the file at `path` and remembers its text; gives its index.
+    ///
+    /// # Errors
+    /// One line that says which file could not be read, and why.
+    pub fn read(&mut self, path: &Path) -> Result<usize, String> {
+        if let Some(known) = self.files.iter().position(|file| file.path == path) {
+            return Ok(known);
+        }
+        match fs::read_to_string(path) {
+            Ok(text) => Ok(self.add(path, text)),
+            Err(why) => Err(format!("cannot read {}: {why}", self.shown(path))),
+        }
+    }
+
+    /// Remembers `text` as the content of `path`; gives its index.
+    pub fn add(&mut self, path: &Path, text: String) -> usize {
+        let shown = self.shown(path);
+        self.files.push(Source { path: path.to_owned(), shown, text });
+        self.files.len() - 1
+    }
+
+    /// The file with the index `file`.
+    pub fn get(&self, file: usize) -> &Source {
+        &self.files[file]
+    }
+
+    /// All files.
+    pub fn iter(&self) -> impl Iterator<Item = &Source> {
+        self.files.iter()
+    }
+
+    /// `file:line` of a place.
+    pub fn line(&self, at: Span) -> String {
+        let source = self.get(at.file);
+        format!("{}:{}", source.shown, source.line_and_column(at.start).0)
+    }
+
+    fn shown(&self, path: &Path) -> String {
+        let path = path.strip_prefix(&self.base).unwrap_or(path);
+        path.display().to_string().replace('\\', "/")
+    }
+}
+
+impl Source {
+    /// The line and the column of a byte, both from 1; the column counts characters.
+    pub fn line_and_column(&self, byte: usize) -> (usize, usize) {
+        let before = self.text.get(..byte.min(self.text.len())).unwrap_or(&self.text);
+        let line = before.matches('\n').count() + 1;
+        let start = before.rfind('\n').map_or(0, |newline| newline + 1);
+        (line, before[start..].chars().count() + 1)
+    }
+
+    /// Line number `line`, from 1, without its end.
+    pub fn text_of(&self, line: usize) -> &str {
+        self.text.lines().nth(line - 1).unwrap_or("")
+    }
+}
+
+/// A name with its place.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Key {
+    /// What was written, quotes removed.
+    pub name: String,
+    /// Where.
+    pub at: Span,
+}
+
+/// A value with its place.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Node {
+    /// What was written.
+    pub value: Value,
+    /// Where.
+    pub at: Span,
+}
+
+/// A TOML value.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Value {
+    /// Anything between brackets.
+    Array(Vec<Node>),
+    /// `true` or `false`.
+    Bool(bool),
+    /// A date, a time or a fraction: nothing that a manifest uses. As it was written.
+    Other(String),
+    /// A number.
+    Integer(i64),
+    /// A text.
+    String(String),
+    /// A table.
+    Table(Table),
+}
+
+/// A table's entries, in the order of the file.
+pub type Table = Vec<(Key, Node)>;
+
+impl Node {
+    /// The text, if it is one.
+    pub fn str(&self) -> Option<&str> {
+        match &self.value {
+            Value::String(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// The table, if it is one.
+    pub fn table(&self) -> Option<&Table> {
+        match &self.value {
+            Value::Table(table) => Some(table),
+            _ => None,
+        }
+    }
+
+    /// The entry `key` of a table.
+    pub fn get(&self, key: &str) -> Option<&Node> {
+        self.table().and_then(|table| get(table, key))
+    }
+
+    /// The texts of a list of texts, or of one text.
+    pub fn strings(&self) -> Option<Vec<(&str, Span)>> {
+        match &self.value {
+            Value::String(text) => Some(vec![(text, self.at)]),
+            Value::Array(items) => items.iter().map(|item| Some((item.str()?, item.at))).collect(),
+            _ => None,
+        }
+    }
+}
+
+/// The value of `key`.
+pub fn get<'a>(table: &'a Table, key: &str) -> Option<&'a Node> {
+    table.iter().find(|(name, _)| name.name == key).map(|(_, node)| node)
+}
+
+/// As TOML would write it.
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Array(items) => {
+                let items: Vec<_> = items.iter().map(|item| item.value.to_string()).collect();
+                write!(f, "[{}]", items.join(", "))
+            }
+            Self::Bool(value) => write!(f, "{value}"),
+            Self::Integer(value) => write!(f, "{value}"),
+            Self::Other(text) => f.write_str(text),
+            Self::String(text) => write!(f, "{text:?}"),
+            Self::Table(table) => {
+                let entry = |(key, node): &(Key, Node)| format!("{} = {}", key.name, node.value);
+                write!(f, "{{ {} }}", table.iter().map(entry).collect::<Vec<_>>().join(", "))
+            }
+        }
+    }
+}
+
+/// What is wrong with a file as TOML.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Syntax {
+    /// Where.
+    pub at: Span,
+    /// What, in the parser's words.
+    pub message: String,
+}
+
+/// Parses the file with the index `file`. What can be read is returned beside what cannot.
+pub fn parse(sources: &Sources, file: usize) -> (Table, Vec<Syntax>) {
+    let text = &sources.get(file).text;
+    let (table, errors) = DeTable::parse_recoverable(text);
+    let clip = |range: std::ops::Range<usize>| {
+        let start = floor(text, range.start.min(text.len()));
+        Span { file, start, end: floor(text, range.end.min(text.len())).max(start) }
+    };
+    let mut errors: Vec<_> = errors
+        .iter()
+        .map(|error| Syntax {
+            at: clip(error.span().unwrap_or(0..0)),
+            message: error.message().to_owned(),
+        })
+        .collect();
+    let table = entries(table.get_ref(), &clip, &mut errors);
+    (table, errors)
+}
+
+fn floor(text: &str, mut byte: usize) -> usize {
+    while !text.is_char_boundary(byte) {
+        byte -= 1;
+    }
+    byte
+}
+
+fn entries(
+    table: &DeTable<'_>,
+    clip: &dyn Fn(std::ops::Range<usize>) -> Span,
+    errors: &mut Vec<Syntax>,
+) -> Table {
+    let mut found: Table = table
+        .iter()
+        .map(|(key, value)| {
+            let key = Key { name: key.get_ref().to_string(), at: clip(key.span()) };
+            (key, node(value.get_ref(), clip(value.span()), clip, errors))
+        })
+        .collect();
+    found.sort_by_key(|(key, _)| key.at.start);
+    found
+}
+
+fn node(
+    value: &DeValue<'_>,
+    at: Span,
+    clip: &dyn Fn(std::ops::Range<usize>) -> Span,
+    errors: &mut Vec<Syntax>,
+) -> Node {
+    let value = match value {
+        DeValue::String(text) => Value::String(text.to_string()),
+        DeValue::Boolean(value) => Value::Bool(*value),
+        DeValue::Integer(value) => {
+            let digits = value.as_str();
+            match i64::from_str_radix(digits, value.radix()) {
+                Ok(value) => Value::Integer(value),
+                Err(_) => {
+                    let message = "the number does not fit into 64 bits".to_owned();
+                    errors.push(Syntax { at, message });
+                    Value::Integer(0)
+                }
+            }
+        }
+        DeValue::Float(value) => Value::Other(value.as_str().to_owned()),
+        DeValue::Datetime(value) => Value::Other(value.to_string()),
+        DeValue::Array(items) => Value::Array(
+            items
+                .iter()
+                .map(|item| node(item.get_ref(), clip(item.span()), clip, errors))
+                .collect(),
+        ),
+        DeValue::Table(table) => Value::Table(entries(table, clip, errors)),
+    };
+    Node { value, at }
+}

@@ -1,0 +1,392 @@
+//! The types of configuration keys: what a manifest may say, and the Rust constant it becomes.
+
+use crate::source::{Node, Span, Value};
+use std::net::{IpAddr, Ipv4Addr};
+
+/// The type of a key.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Type {
+    /// `true` or `false`.
+    Bool,
+    /// One of some words: a variant of the enum with this name at the crate's root.
+    Choice(Vec<String>, String),
+    /// An IPv4 address with the length of its prefix.
+    Cidr4,
+    /// A length of time.
+    Duration,
+    /// An IPv4 or IPv6 address.
+    Ip,
+    /// An IPv4 address.
+    Ipv4,
+    /// A list.
+    List(Box<Type>),
+    /// An Ethernet address.
+    Mac,
+    /// A value or, for none, a word.
+    Or(Box<Type>, String),
+    /// Bytes.
+    Size,
+    /// Text.
+    String,
+    /// An unsigned number of so many bits.
+    Unsigned(u32),
+}
+
+/// A key of a component's configuration.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Field {
+    /// Its name, in kebab case.
+    pub name: String,
+    /// Where it is declared.
+    pub at: Span,
+    /// Its type.
+    pub kind: Type,
+    /// The type in the metadata's words.
+    pub kind_text: String,
+    /// The smallest and the largest number, in the type's smallest unit.
+    pub range: Option<(u64, u64)>,
+    /// The range in the metadata's words.
+    pub range_text: Option<String>,
+    /// What it is when the manifest does not say.
+    pub default: Option<Node>,
+    /// Whether it may be absent without a default.
+    pub optional: bool,
+    /// What it is for.
+    pub doc: String,
+    /// How many bytes of memory each unit of it takes.
+    pub memory: Option<u64>,
+}
+
+/// Why a value does not fit its type.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Misfit {
+    /// Where.
+    pub at: Span,
+    /// What was expected: a noun phrase.
+    pub expected: String,
+    /// An example, or what to do.
+    pub help: String,
+}
+
+impl Type {
+    /// The type that `text` names; `rust` is the enum's name for a list of words.
+    pub fn parse(text: &str, rust: Option<&str>) -> Option<Self> {
+        let text = text.trim();
+        if let Some(simple) = Self::simple(text) {
+            return Some(simple);
+        }
+        let words: Vec<_> = text.split('|').map(|word| word.trim().to_owned()).collect();
+        if words.len() < 2 || !words[1..].iter().all(|word| is_word(word)) {
+            return None;
+        }
+        match (Self::simple(&words[0]), rust) {
+            (Some(kind), _) if words.len() == 2 => {
+                Some(Self::Or(Box::new(kind), words[1].clone()))
+            }
+            (None, Some(rust)) if is_word(&words[0]) => {
+                Some(Self::Choice(words, rust.to_owned()))
+            }
+            _ => None,
+        }
+    }
+
+    fn simple(text: &str) -> Option<Self> {
+        if let Some(item) = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')) {
+            return Some(Self::List(Box::new(Self::simple(item.trim())?)));
+        }
+        Some(match text {
+            "bool" => Self::Bool,
+            "cidr4" => Self::Cidr4,
+            "duration" => Self::Duration,
+            "ip" => Self::Ip,
+            "ipv4" => Self::Ipv4,
+            "mac" => Self::Mac,
+            "size" => Self::Size,
+            "string" => Self::String,
+            "u8" => Self::Unsigned(8),
+            "u16" => Self::Unsigned(16),
+            "u32" => Self::Unsigned(32),
+            "u64" => Self::Unsigned(64),
+            _ => return None,
+        })
+    }
+
+    /// A range such as `1..=255` or `1ms..`, in the type's smallest unit.
+    pub fn range(&self, text: &str) -> Option<(u64, u64)> {
+        let number = |text: &str| self.number(text.trim());
+        let (low, high) = text.split_once("..")?;
+        let low = if low.trim().is_empty() { 0 } else { number(low)? };
+        let high = match high.strip_prefix('=') {
+            Some(high) => number(high)?,
+            None if high.trim().is_empty() => self.largest(),
+            None => number(high)?.checked_sub(1)?,
+        };
+        (low <= high && high <= self.largest()).then_some((low, high))
+    }
+
+    fn number(&self, text: &str) -> Option<u64> {
+        match self {
+            Self::Duration => duration(text),
+            Self::List(inner) | Self::Or(inner, _) => inner.number(text),
+            Self::Size => size(text),
+            Self::String | Self::Unsigned(_) => text.replace('_', "").parse().ok(),
+            _ => None,
+        }
+    }
+
+    fn largest(&self) -> u64 {
+        match self {
+            Self::List(inner) | Self::Or(inner, _) => inner.largest(),
+            Self::Unsigned(bits) => u64::MAX >> (64 - bits),
+            _ => u64::MAX,
+        }
+    }
+
+    /// What a value of the type looks like, for a message.
+    fn expected(&self) -> (String, &'static str) {
+        match self {
+            Self::Bool => ("`true` or `false`".into(), ""),
+            Self::Choice(words, _) => {
+                let words: Vec<_> = words.iter().map(|word| format!("\"{word}\"")).collect();
+                (words.join(" or "), "")
+            }
+            Self::Cidr4 => ("an IPv4 address with its prefix".into(), "such as \"10.0.0.2/24\""),
+            Self::Duration => {
+                ("a length of time".into(), "such as \"200ms\", \"5s\", \"2m\" or \"1h\"")
+            }
+            Self::Ip => ("an IP address".into(), "such as \"10.0.0.2\" or \"fd00::2\""),
+            Self::Ipv4 => ("an IPv4 address".into(), "such as \"10.0.0.2\""),
+            Self::List(inner) => (format!("a list of {}", inner.plural()), ""),
+            Self::Mac => ("an Ethernet address".into(), "such as \"52:54:00:12:34:56\""),
+            Self::Or(inner, word) => {
+                let (expected, help) = inner.expected();
+                (format!("{expected}, or \"{word}\""), help)
+            }
+            Self::Size => ("a size in bytes".into(), "such as \"64K\", \"4M\" or 4096"),
+            Self::String => ("text in quotes".into(), ""),
+            Self::Unsigned(_) => (format!("a number from 0 to {}", self.largest()), ""),
+        }
+    }
+
+    fn plural(&self) -> &'static str {
+        match self {
+            Self::Bool => "`true` and `false`",
+            Self::Choice(..) | Self::Or(..) => "words",
+            Self::Cidr4 => "IPv4 addresses with their prefixes",
+            Self::Duration => "lengths of time",
+            Self::Ip | Self::Ipv4 => "IP addresses",
+            Self::List(_) => "lists",
+            Self::Mac => "Ethernet addresses",
+            Self::Size => "sizes",
+            Self::String => "texts",
+            Self::Unsigned(_) => "numbers",
+        }
+    }
+
+    /// The Rust type of the configuration's field; `krate` is the path of the component's crate.
+    pub fn rust(&self, krate: &str) -> String {
+        match self {
+            Self::Bool => "bool".into(),
+            Self::Choice(_, name) => format!("{krate}::{name}"),
+            Self::Cidr4 => "(core::net::Ipv4Addr, u8)".into(),
+            Self::Duration => "waitless::Duration".into(),
+            Self::Ip => "core::net::IpAddr".into(),
+            Self::Ipv4 => "core::net::Ipv4Addr".into(),
+            Self::List(inner) => format!("&'static [{}]", inner.rust(krate)),
+            Self::Mac => "waitless::Mac".into(),
+            Self::Or(inner, _) => format!("Option<{}>", inner.rust(krate)),
+            Self::Size => "u64".into(),
+            Self::String => "&'static str".into(),
+            Self::Unsigned(bits) => format!("u{bits}"),
+        }
+    }
+}
+
+impl Field {
+    /// `node` as a constant expression; `krate` is the path of the component's crate.
+    ///
+    /// # Errors
+    /// Where and why the value does not fit the type or the range.
+    pub fn expression(&self, node: &Node, krate: &str) -> Result<String, Misfit> {
+        let inner = self.of_type(&self.kind, node, krate)?;
+        Ok(if self.is_option() { format!("Some({inner})") } else { inner })
+    }
+
+    /// Whether the Rust field is an `Option` because the key may be absent.
+    pub fn is_option(&self) -> bool {
+        self.optional && self.default.is_none() && !matches!(self.kind, Type::Or(..))
+    }
+
+    /// The number that the value stands for, in the type's smallest unit.
+    pub fn number(&self, node: &Node) -> Option<u64> {
+        match &node.value {
+            Value::Integer(number) => u64::try_from(*number).ok(),
+            Value::String(text) => self.kind.number(text),
+            _ => None,
+        }
+    }
+
+    fn of_type(&self, kind: &Type, node: &Node, krate: &str) -> Result<String, Misfit> {
+        let misfit = || {
+            let (mut expected, help) = kind.expected();
+            if let (Some(range), false) = (&self.range_text, matches!(kind, Type::List(_))) {
+                expected = match kind {
+                    Type::Unsigned(_) => format!("a number in {range}"),
+                    Type::String => format!("text of {range} bytes"),
+                    _ => format!("{expected} in {range}"),
+                };
+            }
+            Misfit { at: node.at, expected, help: help.to_owned() }
+        };
+        let ranged = |number: u64| match self.range {
+            Some((low, high)) if number < low || number > high => Err(misfit()),
+            _ => Ok(number),
+        };
+        match (kind, &node.value) {
+            (Type::Bool, Value::Bool(value)) => Ok(value.to_string()),
+            (Type::Choice(words, rust), Value::String(text)) => {
+                let word = words.iter().find(|word| *word == text).ok_or_else(misfit)?;
+                Ok(format!("{krate}::{rust}::{}", camel(word)))
+            }
+            (Type::List(inner), Value::Array(items)) => {
+                let each = items.iter().map(|item| self.of_type(inner, item, krate));
+                Ok(format!("&[{}]", each.collect::<Result<Vec<_>, _>>()?.join(", ")))
+            }
+            (Type::Or(_, word), Value::String(text)) if word == text => Ok("None".into()),
+            (Type::Or(inner, _), _) => match self.of_type(inner, node, krate) {
+                Ok(value) => Ok(format!("Some({value})")),
+                Err(_) => Err(misfit()),
+            },
+            (Type::Size | Type::Unsigned(_), Value::Integer(number)) => {
+                let number = u64::try_from(*number).map_err(|_| misfit())?;
+                if number > kind.largest() {
+                    return Err(misfit());
+                }
+                ranged(number).map(grouped)
+            }
+            (_, Value::String(text)) => scalar(kind, text, &ranged).unwrap_or_else(|| Err(misfit())),
+            _ => Err(misfit()),
+        }
+    }
+}
+
+/// A value that is written as text. `None` when it is not of the type.
+fn scalar(
+    kind: &Type,
+    text: &str,
+    ranged: &dyn Fn(u64) -> Result<u64, Misfit>,
+) -> Option<Result<String, Misfit>> {
+    Some(match kind {
+        Type::Cidr4 => {
+            let (address, prefix) = text.split_once('/')?;
+            let address: Ipv4Addr = address.parse().ok()?;
+            let prefix = prefix.parse::<u8>().ok().filter(|prefix| *prefix <= 32)?;
+            Ok(format!("({}, {prefix})", ipv4(address)))
+        }
+        Type::Duration => ranged(duration(text)?).map(duration_expression),
+        Type::Ip => Ok(match text.parse().ok()? {
+            IpAddr::V4(address) => format!("core::net::IpAddr::V4({})", ipv4(address)),
+            IpAddr::V6(address) => {
+                let parts: Vec<_> = address.segments().map(|part| format!("{part:#x}")).into();
+                format!("core::net::IpAddr::V6(core::net::Ipv6Addr::new({}))", parts.join(", "))
+            }
+        }),
+        Type::Ipv4 => Ok(ipv4(text.parse().ok()?)),
+        Type::Mac => {
+            let parts: Option<Vec<u8>> = text
+                .split(':')
+                .map(|part| u8::from_str_radix(part, 16).ok().filter(|_| part.len() == 2))
+                .collect();
+            let parts = parts.filter(|parts| parts.len() == 6)?;
+            let parts: Vec<_> = parts.iter().map(|part| format!("{part:#04x}")).collect();
+            Ok(format!("waitless::Mac([{}])", parts.join(", ")))
+        }
+        Type::Size => ranged(size(text)?).map(grouped),
+        Type::String => ranged(text.len() as u64).map(|_| format!("{text:?}")),
+        _ => return None,
+    })
+}
+
+fn ipv4(address: Ipv4Addr) -> String {
+    let [a, b, c, d] = address.octets();
+    format!("core::net::Ipv4Addr::new({a}, {b}, {c}, {d})")
+}
+
+/// Nanoseconds.
+pub fn duration(text: &str) -> Option<u64> {
+    let digits = text.trim_end_matches(|letter: char| !letter.is_ascii_digit());
+    let unit: u64 = match &text[digits.len()..] {
+        "ns" => 1,
+        "us" => 1_000,
+        "ms" => 1_000_000,
+        "s" => 1_000_000_000,
+        "m" => 60_000_000_000,
+        "h" => 3_600_000_000_000,
+        "d" => 86_400_000_000_000,
+        _ => return None,
+    };
+    digits.replace('_', "").parse::<u64>().ok()?.checked_mul(unit)
+}
+
+fn duration_expression(nanos: u64) -> String {
+    let units = [("secs", 1_000_000_000), ("millis", 1_000_000), ("micros", 1_000), ("nanos", 1)];
+    let fits = |(_, unit): &&(&str, u64)| nanos.is_multiple_of(*unit);
+    let (name, unit) = units.iter().find(fits).unwrap_or(&("nanos", 1));
+    format!("waitless::Duration::from_{name}({})", grouped(nanos / unit))
+}
+
+/// Bytes.
+pub fn size(text: &str) -> Option<u64> {
+    let digits = text.trim_end_matches(|letter: char| !letter.is_ascii_digit());
+    let unit: u64 = match &text[digits.len()..] {
+        "" | "B" => 1,
+        "K" | "KiB" => 1 << 10,
+        "M" | "MiB" => 1 << 20,
+        "G" | "GiB" => 1 << 30,
+        _ => return None,
+    };
+    digits.replace('_', "").parse::<u64>().ok()?.checked_mul(unit)
+}
+
+/// Bytes as a person writes them: `64 KiB`.
+pub fn bytes(count: u64) -> String {
+    for (unit, shift) in [("GiB", 30), ("MiB", 20), ("KiB", 10)] {
+        if count >= 1 << shift {
+            let tenths = (u128::from(count) * 10) >> shift;
+            let fraction = if tenths.is_multiple_of(10) { String::new() } else { format!(".{}", tenths % 10) };
+            return format!("{}{fraction} {unit}", tenths / 10);
+        }
+    }
+    format!("{count} bytes")
+}
+
+/// A number with its thousands apart, as clippy wants long ones.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    if digits.len() < 5 {
+        return digits;
+    }
+    let mut out = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            out.push('_');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+fn is_word(text: &str) -> bool {
+    text.starts_with(|letter: char| letter.is_ascii_lowercase())
+        && text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
+}
+
+/// `new-reno` as `NewReno`.
+pub fn camel(word: &str) -> String {
+    let part = |part: &str| {
+        let mut letters = part.chars();
+        let first = letters.next().map(|letter| letter.to_ascii_uppercase());
+        first.into_iter().chain(letters).collect::<String>()
+    };
+    word.split('-').map(part).collect()
+}

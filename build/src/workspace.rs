@@ -1,0 +1,189 @@
+//! What cargo knows: the packages around an app, and where the Waitless tree is.
+
+use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
+use std::path::{Path, PathBuf};
+use std::{env, process::Command};
+
+/// The packages that an app can be made of.
+#[derive(Clone, Debug, Default)]
+pub struct Workspace {
+    /// The Waitless tree: home of the named stacks and the platforms.
+    pub home: PathBuf,
+    /// The root of the workspace that the app belongs to.
+    pub root: PathBuf,
+    /// Where cargo puts what it builds.
+    pub target: PathBuf,
+    /// All packages, members of the workspace first.
+    pub packages: Vec<Package>,
+}
+
+/// One package.
+#[derive(Clone, Debug, Default)]
+pub struct Package {
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// Its `Cargo.toml`.
+    pub manifest: PathBuf,
+    /// Whether it belongs to the app's workspace.
+    pub member: bool,
+    /// What it depends on to run.
+    pub dependencies: Vec<Dependency>,
+}
+
+/// That a package depends on another.
+#[derive(Clone, Debug, Default)]
+pub struct Dependency {
+    /// The other package's name.
+    pub package: String,
+    /// How the code calls it, as an identifier.
+    pub ident: String,
+    /// The `cfg` or the target on which it does, if not on all.
+    pub target: Option<String>,
+}
+
+impl Workspace {
+    /// The workspace of the package or workspace in the folder `at`.
+    ///
+    /// # Errors
+    /// What cargo says.
+    pub fn load(at: &Path) -> Result<Self, String> {
+        let metadata = metadata(&at.join("Cargo.toml"))?;
+        let member = |id| metadata.workspace_members.contains(id);
+        let mut packages: Vec<Package> = metadata
+            .packages
+            .iter()
+            .map(|package| Package {
+                name: package.name.to_string(),
+                version: package.version.to_string(),
+                manifest: package.manifest_path.clone().into_std_path_buf(),
+                member: member(&package.id),
+                dependencies: package.dependencies.iter().filter_map(dependency).collect(),
+            })
+            .collect();
+        packages.sort_by(|a, b| (!a.member, &a.name).cmp(&(!b.member, &b.name)));
+        let root = metadata.workspace_root.clone().into_std_path_buf();
+        let target = metadata.target_directory.clone().into_std_path_buf();
+        Ok(Self { home: home(&packages), root, target, packages })
+    }
+
+    /// The package called `name`; the workspace's own before others.
+    pub fn package(&self, name: &str) -> Option<&Package> {
+        self.packages.iter().find(|package| package.name == name)
+    }
+}
+
+impl Package {
+    /// Its folder.
+    pub fn folder(&self) -> &Path {
+        self.manifest.parent().unwrap_or(Path::new("."))
+    }
+
+    /// The dependency on the package `name`.
+    pub fn dependency(&self, name: &str) -> Option<&Dependency> {
+        self.dependencies.iter().find(|dependency| dependency.package == name)
+    }
+}
+
+fn dependency(dependency: &cargo_metadata::Dependency) -> Option<Dependency> {
+    (dependency.kind == DependencyKind::Normal).then(|| Dependency {
+        package: dependency.name.clone(),
+        ident: dependency.rename.as_ref().unwrap_or(&dependency.name).replace('-', "_"),
+        target: dependency.target.as_ref().map(ToString::to_string),
+    })
+}
+
+/// Asks cargo without the network, then with it, then for the workspace's members alone.
+fn metadata(manifest: &Path) -> Result<Metadata, String> {
+    let host = host();
+    let mut first = None;
+    for (flag, packages) in [("--offline", true), ("", true), ("--offline", false)] {
+        let mut command = MetadataCommand::new();
+        command.manifest_path(manifest);
+        let mut options = Vec::new();
+        if !flag.is_empty() {
+            options.push(flag.to_owned());
+        }
+        if let Some(host) = &host {
+            options.extend(["--filter-platform".to_owned(), host.clone()]);
+        }
+        command.other_options(options);
+        if !packages {
+            command.no_deps();
+        }
+        // Meant for the build of the image around this, not for a question about packages.
+        for variable in ["RUSTC_BOOTSTRAP", "CARGO_UNSTABLE_BUILD_STD", "CARGO_BUILD_TARGET"] {
+            command.env_remove(variable);
+        }
+        match command.exec() {
+            Ok(metadata) => return Ok(metadata),
+            Err(why) => first = first.or(Some(why)),
+        }
+    }
+    let why = first.map_or(String::new(), |why| why.to_string());
+    Err(format!("cargo cannot read the workspace of {}:\n{}", manifest.display(), why.trim()))
+}
+
+/// The machine that builds, as rustc calls it. Packages for others need not be at hand.
+fn host() -> Option<String> {
+    if let Ok(host) = env::var("HOST")
+        && env::var_os("OUT_DIR").is_some()
+    {
+        return Some(host);
+    }
+    let rustc = env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let output = Command::new(rustc).arg("-vV").output().ok()?;
+    let text = String::from_utf8(output.stdout).ok()?;
+    text.lines().find_map(|line| line.strip_prefix("host: ").map(str::to_owned))
+}
+
+/// The tree that the app's `waitless` comes from, else the one that this was built from.
+fn home(packages: &[Package]) -> PathBuf {
+    let trees = packages
+        .iter()
+        .filter(|package| package.name == "waitless" || package.name == "build")
+        .filter_map(|package| package.folder().parent());
+    let own = Path::new(env!("CARGO_MANIFEST_DIR")).parent();
+    let is_home = |tree: &&Path| tree.join("platforms").is_dir();
+    trees.chain(own).find(is_home).or(own).unwrap_or(Path::new(".")).to_owned()
+}
+
+impl Workspace {
+    /// The line that makes a package in `folder` depend on `package`, whose manifest is at
+    /// `manifest`.
+    pub fn line_for(&self, package: &str, manifest: &Path, folder: &Path) -> String {
+        if self.inherits(package) && folder.starts_with(&self.root) {
+            return format!("{package}.workspace = true");
+        }
+        let at = manifest.parent().unwrap_or(Path::new("."));
+        format!("{package} = {{ path = {:?} }}", relative(at, folder))
+    }
+
+    /// Whether the workspace's root declares `package` for its members.
+    fn inherits(&self, package: &str) -> bool {
+        let text = std::fs::read_to_string(self.root.join("Cargo.toml")).unwrap_or_default();
+        let table: toml::Table = text.parse().unwrap_or_default();
+        let shared = table.get("workspace").and_then(|workspace| workspace.get("dependencies"));
+        shared.is_some_and(|shared| shared.get(package).is_some())
+    }
+
+    /// `path` as messages call it.
+    pub fn shown(&self, path: &Path) -> String {
+        let path = path.strip_prefix(&self.root).unwrap_or(path);
+        path.display().to_string().replace('\\', "/")
+    }
+}
+
+/// `path` as seen from `folder`, with forward slashes.
+pub fn relative(path: &Path, folder: &Path) -> String {
+    let (to, from): (Vec<_>, Vec<_>) = (path.components().collect(), folder.components().collect());
+    let same = to.iter().zip(&from).take_while(|(a, b)| a == b).count();
+    if same <= 1 {
+        return path.display().to_string();
+    }
+    let up = from[same..].iter().map(|_| "..".to_owned());
+    let down = to[same..].iter().map(|part| part.as_os_str().to_string_lossy().into_owned());
+    let all: Vec<_> = up.chain(down).collect();
+    if all.is_empty() { ".".to_owned() } else { all.join("/") }
+}
