@@ -79,10 +79,12 @@ mod tests {
 
     #[test]
     fn the_same_seed_gives_the_same_numbers_and_another_gives_others() {
-        let draw = |seed| core::array::from_fn::<u64, 100, _>({
-            let mut random = Random::new([seed; 32]);
-            move |_| random.u64()
-        });
+        let draw = |seed| {
+            core::array::from_fn::<u64, 100, _>({
+                let mut random = Random::new([seed; 32]);
+                move |_| random.u64()
+            })
+        };
         assert_eq!(draw(1), draw(1));
         assert_ne!(draw(1), draw(2));
     }
