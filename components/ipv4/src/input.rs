@@ -1,0 +1,160 @@
+//! From the link to the transports.
+
+use crate::network::{ALL_HOSTS, is_host, is_network_broadcast};
+use crate::reassembly::{Outcome, Reason};
+use crate::wire::{HEADER, Header, Malformed, options_allowed};
+use crate::{Ipv4, network};
+use core::net::{IpAddr, Ipv4Addr};
+use waitless::{Counter, Packet, Protocol, Reject};
+
+impl Ipv4 {
+    /// Takes a packet from the link.
+    #[inline]
+    pub(crate) fn accept(&mut self, mut packet: Packet) {
+        self.counters.received.add(1);
+        let header = match Header::parse(packet.bytes()) {
+            Ok(header) => header,
+            Err(why) => return self.malformed(why).add(1),
+        };
+        if !self.is_other_host(header.source) {
+            return self.counters.bad_source.add(1);
+        }
+        let Some(broadcast) = self.takes(&header, packet.info().broadcast) else {
+            return self.counters.foreign.add(1);
+        };
+        if header.length > HEADER {
+            let options = packet.bytes().get(HEADER..header.length).unwrap_or_default();
+            if !options_allowed(options) {
+                return self.counters.bad_options.add(1);
+            }
+        }
+        packet.info_mut().broadcast |= broadcast;
+        if header.is_fragment() {
+            return self.accept_fragment(&header, packet);
+        }
+        packet.truncate(header.total);
+        packet.trim_front(header.length);
+        let info = packet.info_mut();
+        info.remote = IpAddr::V4(header.source);
+        info.local = IpAddr::V4(header.destination);
+        info.hops = header.hops;
+        info.class = header.class;
+        info.ip_header = header.length as u16;
+        self.deliver(header.protocol, packet);
+    }
+
+    /// Leaves a packet for its transport.
+    #[inline]
+    fn deliver(&mut self, protocol: Protocol, packet: Packet) {
+        // In the first sweep nobody above has asked yet.
+        let settled = self.sweeps > 1;
+        let known = self.transport(protocol).filter(|transport| transport.wanted || !settled);
+        let Some(transport) = known else {
+            self.counters.unknown_protocol.add(1);
+            return self.refuse(protocol, packet, Reject::Protocol);
+        };
+        match transport.packets.push_back(packet) {
+            Ok(()) => self.counters.delivered.add(1),
+            Err(_) => self.counters.mailbox_full.add(1),
+        }
+    }
+
+    fn accept_fragment(&mut self, header: &Header, packet: Packet) {
+        let (outcome, evicted) = self.reassembly.add(header, &packet, self.now);
+        self.counters.reassembly_evicted.add(evicted);
+        match outcome {
+            Outcome::Kept => self.counters.fragments.add(1),
+            Outcome::Complete(packet) => {
+                self.counters.fragments.add(1);
+                self.counters.reassembled.add(1);
+                self.deliver(header.protocol, packet);
+            }
+            Outcome::Dropped(Reason::Bad) => self.counters.bad_fragments.add(1),
+            Outcome::Dropped(Reason::TooLong) => self.counters.long_fragments.add(1),
+            Outcome::Dropped(Reason::Full) => self.counters.fragments_full.add(1),
+        }
+        self.counters.reassembling.set(self.reassembly.len() as u64);
+    }
+
+    /// Gives up the datagrams whose fragments did not all arrive in time, and has their senders
+    /// told where the first fragment did (RFC 1122 section 3.3.2).
+    pub(crate) fn expire(&mut self) {
+        while let Some(first) = self.reassembly.expire(self.now) {
+            self.counters.reassembly_late.add(1);
+            if let Some((mut packet, protocol)) = first {
+                packet.trim_front(usize::from(packet.info().ip_header));
+                self.refuse(protocol, packet, Reject::Reassembly);
+            }
+        }
+        self.counters.reassembling.set(self.reassembly.len() as u64);
+    }
+
+    /// Leaves a packet, whose IP header still stands in front of it, for ICMP to answer.
+    pub(crate) fn refuse(&mut self, protocol: Protocol, mut packet: Packet, why: Reject) {
+        let header = usize::from(packet.info().ip_header);
+        let answer = self.rejects_wanted
+            && !self.rejects.is_full()
+            && header >= HEADER
+            && self.may_answer(protocol, &packet)
+            && packet.grow_front(header).is_ok();
+        if answer {
+            let _ = self.rejects.push_back((packet, why));
+            self.counters.rejected.add(1);
+        } else {
+            self.counters.rejects_silent.add(1);
+        }
+    }
+
+    /// Whether an ICMP error may be sent about a packet: it was sent to us alone, and is not an
+    /// ICMP error itself (RFC 1122 section 3.2.2). That its source is one host, and that it is
+    /// not a later fragment, is so for every packet that gets here.
+    fn may_answer(&self, protocol: Protocol, packet: &Packet) -> bool {
+        const INFORMATIONAL: [u8; 8] = [0, 8, 13, 14, 15, 16, 17, 18];
+        let kind = packet.bytes().first();
+        let error =
+            protocol == Protocol::ICMP && kind.is_none_or(|kind| !INFORMATIONAL.contains(kind));
+        let ours = self.active().is_some_and(|s| IpAddr::V4(s.address) == packet.info().local);
+        ours && !packet.info().broadcast && !error
+    }
+
+    /// Whether `source` can be the address of another host (RFC 1122 section 3.2.1.3).
+    #[inline]
+    fn is_other_host(&self, source: Ipv4Addr) -> bool {
+        let ours =
+            |settings: &_| is_network_broadcast(settings, source) || settings.address == source;
+        network::is_host(source) && !self.active().is_some_and(ours)
+    }
+
+    /// Whether a packet is for this host, and then whether it is for others too. `link_broadcast`
+    /// says that of its frame.
+    #[inline]
+    fn takes(&self, header: &Header, link_broadcast: bool) -> Option<bool> {
+        let to = header.destination;
+        let active = self.active();
+        if active.is_some_and(|settings| settings.address == to) {
+            // RFC 1122 section 3.3.6: an address of one host in a frame to all is a mistake.
+            return (!link_broadcast).then_some(false);
+        }
+        if to.is_broadcast() || to == ALL_HOSTS {
+            return Some(true);
+        }
+        match active {
+            Some(settings) => is_network_broadcast(settings, to).then_some(true),
+            // DHCP's answers come to the address that they offer (RFC 2131 section 4.1).
+            None => {
+                let offer = header.protocol == Protocol::UDP && is_host(to) && !link_broadcast;
+                (offer && self.config.address.is_none()).then_some(false)
+            }
+        }
+    }
+
+    fn malformed(&self, why: Malformed) -> &'static Counter {
+        match why {
+            Malformed::Short => &self.counters.short,
+            Malformed::Version => &self.counters.bad_version,
+            Malformed::HeaderLength => &self.counters.bad_header_length,
+            Malformed::TotalLength => &self.counters.bad_length,
+            Malformed::Checksum => &self.counters.bad_checksum,
+        }
+    }
+}

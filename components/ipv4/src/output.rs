@@ -1,0 +1,187 @@
+//! From the transports to the link.
+
+use crate::Ipv4;
+use crate::network::{is_host, next_hop};
+use crate::wire::{HEADER, Outgoing};
+use core::net::{IpAddr, Ipv4Addr};
+use waitless::packet::ChecksumState;
+use waitless::{IpPort, NextHop, Packet, Protocol, Random};
+
+/// Where packets to one destination go, and from which address.
+#[derive(Clone, Copy)]
+pub(crate) struct Flow {
+    remote: Ipv4Addr,
+    local: Ipv4Addr,
+    hop: Hop,
+}
+
+#[derive(Clone, Copy)]
+enum Hop {
+    Link(NextHop),
+    /// Back to ourselves.
+    Loop,
+}
+
+/// Numbers for packets that may be fragmented on their way: each of the 65,536 once before the
+/// first one again, in an order that others can not guess (RFC 6864 section 4.3, RFC 7739).
+pub(crate) struct Identifications {
+    keys: [u8; 8],
+    next: u16,
+}
+
+impl Ipv4 {
+    /// Queues a packet of a transport.
+    #[inline]
+    pub(crate) fn output(&mut self, protocol: Protocol, packet: Packet) -> Result<(), Packet> {
+        if self.down.is_full() {
+            return Err(packet);
+        }
+        let IpAddr::V4(remote) = packet.info().remote else {
+            self.counters.no_route.add(1);
+            return Ok(());
+        };
+        let flow = match self.flow {
+            Some(flow) if flow.remote == remote => flow,
+            _ => match self.find_flow(remote) {
+                Some(flow) => flow,
+                None => {
+                    self.counters.no_route.add(1);
+                    return Ok(());
+                }
+            },
+        };
+        let local = packet.info().local;
+        if local != IpAddr::V4(flow.local) && !local.is_unspecified() {
+            self.counters.not_ours.add(1);
+            return Ok(());
+        }
+        let whole = HEADER + packet.chain_len();
+        let limit = match packet.info().segment {
+            0 => self.mtu(IpAddr::V4(remote)),
+            _ => u16::MAX, // the card cuts it up
+        };
+        if whole > usize::from(limit) {
+            self.counters.too_long.add(1);
+            return Ok(());
+        }
+        match flow.hop {
+            Hop::Link(hop) => {
+                self.output_to(hop, &flow, protocol, whole as u16, packet);
+                Ok(())
+            }
+            Hop::Loop => self.output_loop(&flow, protocol, whole as u16, packet),
+        }
+    }
+
+    #[inline]
+    fn output_to(
+        &mut self,
+        hop: NextHop,
+        flow: &Flow,
+        protocol: Protocol,
+        total: u16,
+        mut packet: Packet,
+    ) {
+        let header = self.header(flow, protocol, total, &packet);
+        match packet.prepend(header) {
+            Ok(()) => drop(self.down.push_back((hop, packet))),
+            Err(_) => self.counters.no_room.add(1),
+        }
+    }
+
+    /// Leaves a packet to ourselves for its transport, as if it had arrived.
+    #[cold]
+    fn output_loop(
+        &mut self,
+        flow: &Flow,
+        protocol: Protocol,
+        total: u16,
+        mut packet: Packet,
+    ) -> Result<(), Packet> {
+        let taken = self.transport(protocol).filter(|transport| transport.wanted);
+        if taken.as_ref().is_some_and(|transport| transport.packets.is_full()) {
+            return Err(packet);
+        }
+        if taken.is_none() || packet.info().segment != 0 {
+            self.counters.no_route.add(1);
+            return Ok(());
+        }
+        packet.complete_checksum();
+        let header = self.header(flow, protocol, total, &packet);
+        if packet.prepend(header).is_err() {
+            self.counters.no_room.add(1);
+            return Ok(());
+        }
+        packet.trim_front(HEADER);
+        let info = packet.info_mut();
+        info.local = IpAddr::V4(flow.remote);
+        info.remote = IpAddr::V4(flow.local);
+        core::mem::swap(&mut info.local_port, &mut info.remote_port);
+        info.checksum = ChecksumState::Verified;
+        info.ip_header = HEADER as u16;
+        self.counters.looped.add(1);
+        if let Some(transport) = self.transport(protocol) {
+            let _ = transport.packets.push_back(packet);
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn header(
+        &mut self,
+        flow: &Flow,
+        protocol: Protocol,
+        total: u16,
+        packet: &Packet,
+    ) -> [u8; HEADER] {
+        let info = packet.info();
+        let identification = match protocol {
+            // Its segments fit the path, and nobody on the way may fragment them.
+            Protocol::TCP => None,
+            _ => Some(self.identifications.next()),
+        };
+        let hops = if info.hops == 0 { self.config.ttl.max(1) } else { info.hops };
+        Outgoing {
+            source: flow.local,
+            destination: flow.remote,
+            protocol,
+            total,
+            identification,
+            hops,
+            class: info.class,
+        }
+        .bytes()
+    }
+
+    /// Finds the way to another destination than the last one.
+    fn find_flow(&mut self, remote: Ipv4Addr) -> Option<Flow> {
+        let settings = self.active();
+        let ours = settings.is_some_and(|settings| settings.address == remote);
+        let local = settings.map_or(Ipv4Addr::UNSPECIFIED, |settings| settings.address);
+        let hop = if ours { Hop::Loop } else { Hop::Link(next_hop(settings, remote)?) };
+        debug_assert!(is_host(remote) || !matches!(hop, Hop::Loop));
+        let flow = Flow { remote, local, hop };
+        self.flow = Some(flow);
+        Some(flow)
+    }
+}
+
+impl Identifications {
+    pub fn new(random: &mut Random) -> Self {
+        Self { keys: random.bytes(), next: random.u32() as u16 }
+    }
+
+    /// The next number: a counter, through four rounds of a Feistel network, which gives each
+    /// number exactly once.
+    fn next(&mut self) -> u16 {
+        self.next = self.next.wrapping_add(1);
+        let [mut left, mut right] = self.next.to_be_bytes();
+        for pair in self.keys.as_chunks::<2>().0 {
+            let [add, multiply] = *pair;
+            let mixed = u16::from(right.wrapping_add(add)).wrapping_mul(u16::from(multiply) | 1);
+            let mixed = (mixed ^ mixed >> 5).wrapping_mul(0x9d);
+            (left, right) = (right, left ^ (mixed >> 4) as u8);
+        }
+        u16::from_be_bytes([left, right])
+    }
+}

@@ -1,0 +1,162 @@
+//! The IPv4 header (RFC 791 section 3.1).
+
+use core::net::Ipv4Addr;
+use waitless::Protocol;
+use waitless::checksum::{Checksum, checksum};
+
+/// Bytes of a header without options.
+pub(crate) const HEADER: usize = 20;
+
+/// Bytes of the longest header.
+pub(crate) const HEADER_MAX: usize = 60;
+
+const DONT_FRAGMENT: u16 = 0x4000;
+const MORE_FRAGMENTS: u16 = 0x2000;
+const OFFSET: u16 = 0x1fff;
+
+/// A header's meaning. Having one proves that version, lengths and checksum are right, and that
+/// the packet's bytes reach to `total`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Header {
+    pub source: Ipv4Addr,
+    pub destination: Ipv4Addr,
+    pub protocol: Protocol,
+    /// Bytes of the header, 20 to 60.
+    pub length: usize,
+    /// Bytes of header and payload.
+    pub total: usize,
+    pub identification: u16,
+    /// Whether fragments follow behind this one.
+    pub more: bool,
+    /// Where in the datagram's payload this fragment's starts, in bytes.
+    pub offset: usize,
+    pub hops: u8,
+    pub class: u8,
+}
+
+/// What is wrong with a header.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Malformed {
+    /// Fewer bytes than a header has.
+    Short,
+    /// Another version.
+    Version,
+    /// The header says to be shorter than 20 bytes, or longer than the packet.
+    HeaderLength,
+    /// The packet says to be shorter than its header, or longer than it is.
+    TotalLength,
+    Checksum,
+}
+
+impl Header {
+    /// What `bytes` mean. Behind the packet's end there may be padding of the link.
+    #[inline]
+    pub fn parse(bytes: &[u8]) -> Result<Self, Malformed> {
+        let fixed = bytes.first_chunk::<HEADER>().ok_or(Malformed::Short)?;
+        let [version, class, l0, l1, i0, i1, f0, f1, hops, protocol, _, _, rest @ ..] = *fixed;
+        let [s0, s1, s2, s3, d0, d1, d2, d3] = rest;
+        if version >> 4 != 4 {
+            return Err(Malformed::Version);
+        }
+        let length = usize::from(version & 15) * 4;
+        let sum = if length == HEADER {
+            Checksum::new().add(fixed)
+        } else {
+            let whole = bytes.get(..length).filter(|_| length > HEADER);
+            Checksum::new().add(whole.ok_or(Malformed::HeaderLength)?)
+        };
+        let total = usize::from(u16::from_be_bytes([l0, l1]));
+        if total < length || total > bytes.len() {
+            return Err(Malformed::TotalLength);
+        }
+        if !sum.is_valid() {
+            return Err(Malformed::Checksum);
+        }
+        let fragment = u16::from_be_bytes([f0, f1]);
+        Ok(Self {
+            source: Ipv4Addr::new(s0, s1, s2, s3),
+            destination: Ipv4Addr::new(d0, d1, d2, d3),
+            protocol: Protocol(protocol),
+            length,
+            total,
+            identification: u16::from_be_bytes([i0, i1]),
+            more: fragment & MORE_FRAGMENTS != 0,
+            offset: usize::from(fragment & OFFSET) * 8,
+            hops,
+            class,
+        })
+    }
+
+    /// Whether this is a part of a datagram only.
+    #[inline]
+    pub fn is_fragment(&self) -> bool {
+        self.more || self.offset != 0
+    }
+}
+
+/// What a header to send says. The source and destination are the caller's.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Outgoing {
+    pub source: Ipv4Addr,
+    pub destination: Ipv4Addr,
+    pub protocol: Protocol,
+    /// Bytes of header and payload.
+    pub total: u16,
+    /// `None`: must not be fragmented on its way, so that it needs no identification (RFC 6864
+    /// section 4.1).
+    pub identification: Option<u16>,
+    pub hops: u8,
+    pub class: u8,
+}
+
+impl Outgoing {
+    #[inline]
+    pub fn bytes(&self) -> [u8; HEADER] {
+        let [l0, l1] = self.total.to_be_bytes();
+        let [i0, i1] = self.identification.unwrap_or(0).to_be_bytes();
+        let flags = if self.identification.is_none() { DONT_FRAGMENT } else { 0 };
+        let [f0, f1] = flags.to_be_bytes();
+        let [s0, s1, s2, s3] = self.source.octets();
+        let [d0, d1, d2, d3] = self.destination.octets();
+        let Protocol(protocol) = self.protocol;
+        let mut header = [
+            0x45, self.class, l0, l1, i0, i1, f0, f1, self.hops, protocol, 0, 0, s0, s1, s2, s3,
+            d0, d1, d2, d3,
+        ];
+        [header[10], header[11]] = checksum(&header).to_be_bytes();
+        header
+    }
+}
+
+/// Makes the header of a first fragment that of the whole datagram of `total` bytes.
+pub(crate) fn defragment(header: &mut [u8], total: u16) {
+    if let Some(fixed) = header.first_chunk_mut::<HEADER>() {
+        [fixed[2], fixed[3]] = total.to_be_bytes();
+        [fixed[6], fixed[7], fixed[10], fixed[11]] = [0; 4];
+    }
+    let sum = checksum(header).to_be_bytes();
+    if let Some(fixed) = header.first_chunk_mut::<HEADER>() {
+        [fixed[10], fixed[11]] = sum;
+    }
+}
+
+/// Whether a packet with these options is taken: all are well-formed, and none makes the sender
+/// choose the route (LSRR and SSRR; RFC 7126 sections 4.3 and 4.4). They are skipped otherwise.
+pub(crate) fn options_allowed(mut options: &[u8]) -> bool {
+    const END: u8 = 0;
+    const NOTHING: u8 = 1;
+    const LOOSE_ROUTE: u8 = 131;
+    const STRICT_ROUTE: u8 = 137;
+    loop {
+        options = match *options {
+            [] | [END, ..] => return true,
+            [NOTHING, ref rest @ ..] => rest,
+            [LOOSE_ROUTE | STRICT_ROUTE, ..] => return false,
+            [_, length, ..] if length >= 2 => match options.get(usize::from(length)..) {
+                Some(rest) => rest,
+                None => return false,
+            },
+            _ => return false,
+        }
+    }
+}
