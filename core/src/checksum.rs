@@ -15,6 +15,7 @@ impl Checksum {
     /// Adds `bytes` as big-endian 16-bit words; an odd last byte is padded with zero, so only
     /// the last piece may have an odd length.
     #[inline]
+    #[allow(clippy::should_implement_trait, reason = "it adds bytes to a sum, not two sums")]
     pub fn add(mut self, bytes: &[u8]) -> Self {
         // Ones'-complement sums do not care about byte order until the end (RFC 1071 section 2),
         // so native 32-bit words are summed into 64 bits, which cannot overflow below 16 GiB.
