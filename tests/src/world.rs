@@ -35,9 +35,12 @@ impl Card {
     pub fn put(&mut self, frame: &[u8], cx: &Context) {
         let room = self.arrived.len() < CARD_FRAMES;
         let packet = if room { cx.packet() } else { None };
-        match packet {
-            Some(mut packet) if packet.append(frame).is_ok() => self.arrived.push_back(packet),
-            _ => self.overruns.add(1),
+        let Some(mut packet) = packet else {
+            self.overruns.add(1);
+            return;
+        };
+        if packet.append(frame).is_ok() {
+            self.arrived.push_back(packet);
         }
     }
 

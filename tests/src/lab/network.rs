@@ -23,10 +23,20 @@ impl Tap {
     pub fn new() -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(1);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("wl{}-{number}", std::process::id());
-        let address = Ipv4Addr::new(10, 77, (number % 250) as u8, 1);
-        run("ip", &["tuntap", "add", "dev", &name, "mode", "tap"]);
-        let tap = Self { name, address };
+        Self::with(number, &format!("wl{}-{number}", std::process::id()))
+    }
+
+    /// A tap called `name`.
+    #[track_caller]
+    pub fn named(name: &str) -> Self {
+        Self::with(251, name)
+    }
+
+    #[track_caller]
+    fn with(number: u32, name: &str) -> Self {
+        let address = Ipv4Addr::new(10, 77, (number % 252) as u8, 1);
+        run("ip", &["tuntap", "add", "dev", name, "mode", "tap"]);
+        let tap = Self { name: name.to_owned(), address };
         run("ip", &["address", "add", &format!("{address}/24"), "dev", &tap.name]);
         // So that nothing but what a test does is on the wire.
         let no_ipv6 = format!("/proc/sys/net/ipv6/conf/{}/disable_ipv6", tap.name);

@@ -1,0 +1,135 @@
+//! Writes the corpora that fuzzing starts from: `cargo run -p waitless-tests --example corpus`.
+
+use std::net::Ipv4Addr;
+use waitless_tests::corpus::{self, Segment, arp, ethernet, ipv4, udp};
+
+const HOST: ([u8; 6], Ipv4Addr) = ([2, 0, 0, 0, 0, 1], Ipv4Addr::new(10, 0, 0, 2));
+const PEER: ([u8; 6], Ipv4Addr) = ([2, 0, 0, 0, 0, 2], Ipv4Addr::new(10, 0, 0, 1));
+
+fn main() {
+    write("ethernet", "unknown-type", &ethernet(HOST.0, PEER.0, 0x88b5, b"nobody's"));
+    write("ethernet", "length-field", &ethernet(HOST.0, PEER.0, 46, &[0xaa; 46]));
+    write("ethernet", "vlan", &ethernet(HOST.0, PEER.0, 0x8100, &[0, 1, 8, 0, 0x45]));
+    write("ethernet", "ipv6", &ethernet(HOST.0, PEER.0, 0x86dd, &[0x60; 40]));
+    write("ethernet", "short", &[2, 0, 0]);
+    write("arp", "request", &ethernet([255; 6], PEER.0, 0x806, &arp(1, PEER, ([0; 6], HOST.1))));
+    write("arp", "reply", &ethernet(HOST.0, PEER.0, 0x806, &arp(2, PEER, HOST)));
+    write("arp", "announce", &ethernet([255; 6], PEER.0, 0x806, &arp(1, PEER, ([0; 6], PEER.1))));
+    let conflict = arp(2, (PEER.0, HOST.1), HOST);
+    write("arp", "conflict", &ethernet([255; 6], PEER.0, 0x806, &conflict));
+    internet();
+    transports();
+    dhcp();
+    http();
+}
+
+fn internet() {
+    let echo = [&[8, 0, 0, 0, 0, 1, 0, 1][..], b"are you there?"].concat();
+    packet("icmp", "echo", 1, &echo);
+    let quoted = ipv4(HOST.1, PEER.1, 17, &udp((HOST.1, 7), (PEER.1, 999), b"lost"));
+    for (name, kind, code) in [("unreachable", 3, 3), ("too-big", 3, 4), ("expired", 11, 0)] {
+        packet("icmp", name, 1, &[&[kind, code, 0, 0, 0, 0, 2, 64][..], &quoted[..28]].concat());
+    }
+    packet("ipv4", "unknown-protocol", 200, b"whatever");
+    let datagram = udp((PEER.1, 1000), (HOST.1, 7), &[0x55; 64]);
+    for (name, flags, part) in
+        [("first", 0x2000_u16, &datagram[..32]), ("last", 4, &datagram[32..])]
+    {
+        let mut fragment = ipv4(PEER.1, HOST.1, 17, part);
+        fragment[6..8].copy_from_slice(&flags.to_be_bytes());
+        let mut frame = ethernet(HOST.0, PEER.0, 0x800, &fragment);
+        corpus::repair_frame(&mut frame);
+        write("ipv4", name, &frame);
+    }
+    let mut options =
+        ipv4(PEER.1, HOST.1, 17, &[&[7, 7, 4, 0, 0, 0, 0, 1][..], &datagram].concat());
+    options[0] = 0x47;
+    let mut frame = ethernet(HOST.0, PEER.0, 0x800, &options);
+    corpus::repair_frame(&mut frame);
+    write("ipv4", "options", &frame);
+}
+
+fn transports() {
+    packet("udp", "echo", 17, &udp((PEER.1, 1000), (HOST.1, 7), b"there and back"));
+    packet("udp", "closed-port", 17, &udp((PEER.1, 1000), (HOST.1, 9999), b"nobody"));
+    let mut unchecked = udp((PEER.1, 1000), (HOST.1, 7), b"no checksum");
+    unchecked[6..8].fill(0);
+    packet("udp", "unchecked", 17, &unchecked);
+    let syn_options = [2, 4, 5, 180, 4, 2, 8, 10, 0, 0, 0, 1, 0, 0, 0, 0, 1, 3, 3, 7];
+    let segment = Segment {
+        from: (PEER.1, 40_000),
+        to: (HOST.1, 80),
+        sequence: 0,
+        acknowledgement: 0,
+        flags: 2,
+        window: 65_535,
+        options: &[],
+        payload: b"",
+    };
+    packet("tcp", "syn", 6, &Segment { options: &syn_options, ..segment }.bytes());
+    packet("tcp", "syn-to-closed", 6, &Segment { to: (HOST.1, 81), ..segment }.bytes());
+    let data = Segment { flags: 24, payload: b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", ..segment };
+    packet("tcp", "data", 6, &data.bytes());
+    packet("tcp", "late", 6, &Segment { sequence: 1000, ..data }.bytes());
+    packet("tcp", "fin", 6, &Segment { flags: 17, ..segment }.bytes());
+    packet("tcp", "reset", 6, &Segment { flags: 4, ..segment }.bytes());
+    packet("tcp", "zero-window", 6, &Segment { flags: 16, window: 0, ..segment }.bytes());
+}
+
+/// DHCP answers (RFC 2131 section 2) to a client that a fuzz target puts its own numbers into.
+fn dhcp() {
+    for (name, kind) in [("offer", 2_u8), ("ack", 5), ("nak", 6)] {
+        let mut message = vec![2, 1, 6, 0, 1, 2, 3, 4, 0, 0, 0, 0, 0, 0, 0, 0];
+        message.extend(HOST.1.octets());
+        message.extend(PEER.1.octets());
+        message.extend([0; 4]);
+        message.extend(HOST.0);
+        message.resize(236, 0);
+        message.extend([99, 130, 83, 99, 53, 1, kind, 54, 4]);
+        message.extend(PEER.1.octets());
+        message.extend([51, 4, 0, 0, 14, 16, 1, 4, 255, 255, 255, 0, 3, 4, 10, 0, 0, 1]);
+        message.extend([6, 8, 10, 0, 0, 1, 8, 8, 8, 8, 26, 2, 5, 220, 255]);
+        let datagram = udp((PEER.1, 67), (Ipv4Addr::BROADCAST, 68), &message);
+        let packet = ipv4(PEER.1, Ipv4Addr::BROADCAST, 17, &datagram);
+        write("dhcp", name, &ethernet([255; 6], PEER.0, 0x800, &packet));
+    }
+}
+
+fn http() {
+    let requests = [
+        ("get", "GET / HTTP/1.1\r\nHost: x\r\n\r\n"),
+        ("query", "GET /compute?n=12 HTTP/1.1\r\nHost: x\r\nAccept: */*\r\n\r\n"),
+        ("post", "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello"),
+        (
+            "chunked",
+            "POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n\
+             5;a=b\r\nhello\r\n0\r\nT: x\r\n\r\n",
+        ),
+        (
+            "expect",
+            "POST /echo HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\n1",
+        ),
+        ("pipeline", "GET /health HTTP/1.1\r\nHost: x\r\n\r\nHEAD / HTTP/1.1\r\nHost: x\r\n\r\n"),
+        ("old", "GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n"),
+        ("close", "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"),
+        ("absolute", "GET http://x/graph HTTP/1.1\r\nHost: x\r\n\r\n"),
+    ];
+    for (name, request) in requests {
+        write("http", name, request.as_bytes());
+    }
+}
+
+fn packet(target: &str, name: &str, protocol: u8, payload: &[u8]) {
+    let packet = ipv4(PEER.1, HOST.1, protocol, payload);
+    let mut frame = ethernet(HOST.0, PEER.0, 0x0800, &packet);
+    if protocol == 1 {
+        corpus::repair_frame(&mut frame);
+    }
+    write(target, name, &frame);
+}
+
+fn write(target: &str, name: &str, bytes: &[u8]) {
+    let folder = corpus::folder(target);
+    std::fs::create_dir_all(&folder).expect("the corpus folder");
+    std::fs::write(folder.join(name), bytes).expect("a corpus file");
+}

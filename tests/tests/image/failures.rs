@@ -1,0 +1,55 @@
+//! What can go wrong around an image: it says so, and stays up where it can.
+
+use crate::serve::Served;
+use std::time::Duration;
+use waitless_tests::lab::{Dhcp, Lab, Machine, Tap, curl};
+
+pub fn no_card(lab: &Lab) {
+    let mut vm = Machine::new().boot(&lab.images.image("webserver"));
+    let console = vm.expect("nic").to_ascii_lowercase();
+    let line = console.lines().find(|line| line.contains("nic")).unwrap_or_default();
+    assert!(line.contains("card") || line.contains("device"), "not clear: {line}\n{console}");
+    assert!(!console.contains("panic"), "{console}");
+}
+
+pub fn no_address_server(lab: &Lab) {
+    let tap = Tap::new();
+    let mut vm = Machine::new().on(&tap).boot(&lab.images.image("webserver"));
+    let said = |console: &str| console.to_ascii_lowercase().matches("no dhcp").count();
+    waitless_tests::lab::wait_for("a word about DHCP", Duration::from_secs(90), || {
+        vm.assert_alive();
+        (said(&vm.console()) > 0).then_some(())
+    });
+    std::thread::sleep(Duration::from_secs(8));
+    vm.assert_alive();
+    assert_eq!(said(&vm.console()), 1, "once is enough:\n{}", vm.console());
+    // A server that comes late is found.
+    let _dhcp = Dhcp::on(&tap, &[]);
+    let address = vm.expect_address(&tap);
+    vm.expect_http(address, 80);
+}
+
+pub fn little_memory(lab: &Lab) {
+    for memory in ["8M", "6M"] {
+        let served = Served::boot(lab, "webserver", Machine::new().memory(memory));
+        let url = format!("http://{}/download?bytes=1000000", served.address);
+        assert_eq!(curl(&["--fail", "-o", "/dev/null", "-w", "%{size_download}", &url]), "1000000");
+    }
+}
+
+/// A handler that panics ends the machine: with a status, a message and where it happened.
+pub fn panic(lab: &Lab) {
+    let image = crate::variants::panicking(lab);
+    let forward = crate::runner::free_port();
+    let mut vm = Machine::new().on_user_network(&[("tcp", forward, 80)]).boot(&image);
+    vm.expect_http([127, 0, 0, 1].into(), forward);
+    let mut connection = waitless_tests::lab::Connection::to([127, 0, 0, 1].into(), forward);
+    connection.send(b"GET /panic HTTP/1.1\r\nHost: x\r\n\r\n");
+    let status = vm.expect_end();
+    let console = vm.console();
+    assert_eq!(status.code(), Some(3), "QEMU's status for an image that panicked:\n{console}");
+    assert!(console.contains("panic: on request"), "{console}");
+    assert!(console.contains("main.rs:"), "no location:\n{console}");
+    let addresses = console.lines().filter(|line| line.trim().starts_with("at 0x")).count();
+    assert!(addresses >= 2, "no backtrace:\n{console}");
+}

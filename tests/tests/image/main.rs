@@ -1,0 +1,74 @@
+//! Whole images against real clients and servers.
+//!
+//! `cargo test -p waitless-tests --test image -- WORD` runs those whose name contains the word.
+
+mod failures;
+mod hostile;
+mod load;
+mod native;
+mod runner;
+mod serve;
+mod variants;
+
+use std::process::ExitCode;
+use waitless_tests::lab::{self, Need, Test};
+
+/// A machine on a tap, with an address server.
+const NET: &[Need] = &[
+    Need::Program("qemu-system-x86_64"),
+    Need::Tap,
+    Need::Program("dnsmasq"),
+    Need::Program("curl"),
+    Need::Program("ping"),
+];
+/// The same with a capture.
+const CAPTURE: &[Need] = &[
+    Need::Program("qemu-system-x86_64"),
+    Need::Tap,
+    Need::Program("dnsmasq"),
+    Need::Program("curl"),
+    Need::Program("ping"),
+    Need::Program("tshark"),
+    Need::Program("dumpcap"),
+];
+/// The same with a load generator.
+const LOAD: &[Need] = &[
+    Need::Program("qemu-system-x86_64"),
+    Need::Tap,
+    Need::Program("dnsmasq"),
+    Need::Program("wrk"),
+];
+/// A machine without a network of ours.
+const VM: &[Need] = &[Need::Program("qemu-system-x86_64"), Need::Program("curl")];
+/// A process.
+const PROCESS: &[Need] = &[Need::Program("curl")];
+/// A process on a tap.
+const PROCESS_ON_TAP: &[Need] =
+    &[Need::Tap, Need::Program("dnsmasq"), Need::Program("curl"), Need::Program("wrk")];
+
+fn main() -> ExitCode {
+    lab::main(&[
+        test("serve: every route answers", CAPTURE, serve::every_route),
+        test("serve: tshark finds nothing wrong", CAPTURE, serve::referee),
+        test("serve: keep-alive and pipelining", NET, serve::keep_alive_and_pipelining),
+        test("serve: hello", NET, serve::hello),
+        test("load: with the event index", LOAD, load::with_event_index),
+        test("load: without the event index", LOAD, load::without_event_index),
+        test("hostile: malformed requests", NET, hostile::requests),
+        test("hostile: malformed frames", NET, hostile::frames),
+        test("failures: no network card", VM, failures::no_card),
+        test("failures: no address server", NET, failures::no_address_server),
+        test("failures: little memory", NET, failures::little_memory),
+        test("failures: a panic ends the machine", VM, failures::panic),
+        test("variants: a static address", NET, variants::static_address),
+        test("variants: tables added to the manifest", CAPTURE, variants::added_tables),
+        test("native: host sockets", PROCESS, native::host_sockets),
+        test("native: on a tap", PROCESS_ON_TAP, native::on_a_tap),
+        test("runner: user network without root", VM, runner::user_network),
+        test("runner: a new app builds and boots", VM, runner::new_app),
+    ])
+}
+
+fn test(name: &'static str, needs: &'static [Need], run: fn(&lab::Lab)) -> Test {
+    Test { name, needs, run }
+}

@@ -1,0 +1,70 @@
+//! What a user changes in the manifest, and nothing else: tables added, keys changed.
+
+use std::path::PathBuf;
+use waitless_tests::lab::{
+    Capture, Connection, Dhcp, Lab, Machine, Tap, UdpProbe, curl, ping, wait_for,
+};
+
+pub fn static_address(lab: &Lab) {
+    let tap = Tap::new();
+    let address = tap.host(20);
+    let table = format!("\n[ip4]\naddress = \"{address}/24\"\ngateway = \"{}\"\n", tap.address);
+    let image = lab.images.variant("static", |manifest| insert_table(manifest, &table));
+    let mut vm = Machine::new().on(&tap).boot(&image);
+    vm.expect_http(address, 80);
+    ping(address, 2, 56);
+}
+
+pub fn added_tables(lab: &Lab) {
+    let tables = "\n[alternate]\nis = \"http1\"\non = \"tcp\"\nport = 8000\n\
+                  \n[more]\nis = \"echo\"\non = \"udp\"\nport = 9\n\
+                  \n[trace]\nis = \"pcap\"\nunder = \"eth\"\n";
+    let image = lab.images.variant("tables", |manifest| {
+        let both = manifest.replace("on = [\"http\"]", "on = [\"http\", \"alternate\"]");
+        assert_ne!(both, manifest, "the manifest's `site` stands on http");
+        insert_table(&both, tables)
+    });
+    let tap = Tap::new();
+    let mut capture = Capture::on(&tap);
+    let _dhcp = Dhcp::on(&tap, &[]);
+    let mut vm = Machine::new().on(&tap).boot(&image);
+    let address = vm.expect_address(&tap);
+    vm.expect_http(address, 80);
+    vm.expect_http(address, 8000);
+    for port in [7, 9] {
+        UdpProbe::to((address, port).into()).expect_echo(b"two of them");
+    }
+    let graph = curl(&["--fail", &format!("http://{address}/graph")]);
+    assert!(["alternate", "more", "trace"].iter().all(|name| graph.contains(name)), "{graph}");
+    assert!(!capture.frames("tcp.port == 8000").is_empty());
+}
+
+/// The web server with a handler that panics.
+pub fn panicking(lab: &Lab) -> PathBuf {
+    let panics = |source: &str| {
+        let changed = source.replacen(
+            "\"/health\" =>",
+            "\"/panic\" => panic!(\"on request\"),\n\"/health\" =>",
+            1,
+        );
+        assert_ne!(changed, source, "the web server's routes look different now");
+        changed
+    };
+    let edit: waitless_tests::lab::Edit<'_> = ("apps/webserver/src/main.rs", &panics);
+    lab.images.variant_with("panicking", &[edit], &["--target", "x86_64-waitless"])
+}
+
+/// Puts tables of the app in front of the stacks'.
+fn insert_table(manifest: &str, table: &str) -> String {
+    let at = manifest.find("[stack.").expect("the manifest declares stacks");
+    format!("{}{table}\n{}", &manifest[..at], &manifest[at..])
+}
+
+/// A connection that is answered, for tests that only have an address.
+pub fn expect_status(address: std::net::Ipv4Addr, port: u16, path: &str, status: u16) {
+    wait_for("an answer", waitless_tests::lab::PATIENCE, || {
+        let mut connection = Connection::to(address, port);
+        connection.send(format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes());
+        (connection.answer()?.status == status).then_some(())
+    });
+}
