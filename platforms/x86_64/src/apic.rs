@@ -61,7 +61,11 @@ impl LocalApic {
         let (old, registers) = unsafe {
             let old = base.read();
             let newer = old & BASE_X2APIC != 0 || features.x2apic;
-            base.write(old | BASE_ENABLE | if newer { BASE_X2APIC } else { 0 });
+            // The newer form can only be reached from the older one.
+            base.write(old | BASE_ENABLE);
+            if newer {
+                base.write(old | BASE_ENABLE | BASE_X2APIC);
+            }
             (old, !newer)
         };
         let address = old & 0x000f_ffff_ffff_f000;

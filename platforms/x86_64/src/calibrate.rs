@@ -11,9 +11,9 @@ use crate::{kvm, machine};
 use x86_64::instructions::port::Port;
 
 /// How long a comparison takes.
-const WINDOW_MICROS: u64 = 4_000;
+const WINDOW_MICROS: u64 = 2_000;
 /// Readings per end of the window, of which the quickest counts.
-const READINGS: usize = 5;
+const READINGS: usize = 8;
 /// How often a reference is read before it counts as stopped.
 const PATIENCE: u32 = 1_000_000;
 
@@ -31,27 +31,17 @@ pub(crate) fn run(
         return Some(hertz);
     }
     apic.start_counter();
-    let first = apic.counter();
-    let (ticks, timer, hertz) = match known {
-        Some(hertz) => {
-            let start = ticks_in_order();
-            let end = start + hertz / 1_000_000 * (WINDOW_MICROS / 4);
-            while ticks_in_order() < end {}
-            (ticks_in_order() - start, apic.counter() - first, hertz)
-        }
+    let window = match known {
+        Some(hertz) => compare(&Reference::Processor(hertz), apic),
         None => {
-            let mut window = None;
-            if let Some((register, long)) = reference {
-                window = compare(&Reference::Firmware(register, long), apic);
-            }
-            let (ticks, timer, hertz) = window.or_else(|| compare(&Reference::pit(), apic))?;
-            (ticks, timer, hertz)
+            let firmware = reference.map(|(register, long)| Reference::Firmware(register, long));
+            let window = firmware.and_then(|firmware| compare(&firmware, apic));
+            window.or_else(|| compare(&Reference::pit(), apic))
         }
     };
-    if let Some(timer) = frequency(timer, ticks, hertz) {
-        apic.set_frequency(timer);
-    }
-    Some(hertz)
+    let (hertz, timer) = window?;
+    apic.set_frequency(timer);
+    Some(known.unwrap_or(hertz))
 }
 
 /// What the processor or the hypervisor says.
@@ -69,6 +59,8 @@ fn told(features: &Features) -> Option<u64> {
 
 /// A clock of known speed.
 enum Reference {
+    /// The processor's counter itself, of this frequency.
+    Processor(u64),
     /// The firmware's timer, and whether it has 32 bits.
     Firmware(Register, bool),
     /// Channel 2 of the old timer, counting down from 65536.
@@ -92,6 +84,7 @@ impl Reference {
 
     fn hertz(&self) -> u64 {
         match self {
+            Self::Processor(hertz) => *hertz,
             Self::Firmware(..) => 3_579_545,
             Self::Pit => 1_193_182,
         }
@@ -99,6 +92,7 @@ impl Reference {
 
     fn read(&self) -> u64 {
         match *self {
+            Self::Processor(_) => ticks_in_order(),
             Self::Firmware(Register::Port(port), _) => {
                 // SAFETY: the firmware's tables name this port; reading a timer changes nothing.
                 unsafe { Port::<u32>::new(port).read() }.into()
@@ -119,6 +113,7 @@ impl Reference {
     /// How far it went from `start` to `end`, both read from it.
     fn passed(&self, start: u64, end: u64) -> u64 {
         let mask = match self {
+            Self::Processor(_) => u64::MAX,
             Self::Firmware(_, true) => u64::from(u32::MAX),
             Self::Firmware(_, false) => (1 << 24) - 1,
             Self::Pit => u64::from(u16::MAX),
@@ -127,35 +122,45 @@ impl Reference {
     }
 }
 
-/// One moment, as all clocks see it.
-struct Moment {
+/// What a clock shows, and where the processor's counter was then.
+#[derive(Clone, Copy)]
+struct Reading {
+    value: u64,
     ticks: u64,
-    timer: u64,
-    reference: u64,
 }
 
-/// Reads all clocks as close together as they can be read: the quickest of a few tries.
-fn moment(reference: &Reference, apic: &LocalApic) -> Moment {
-    let readings = core::array::from_fn::<_, READINGS, _>(|_| {
+/// Reads a clock in as little time as it can be read: the quickest of a few tries.
+///
+/// It is one loop, not unrolled nor inlined: code that runs for the first time is slow, most of
+/// all where the processor is emulated, and would put the two ends of a window at different
+/// distances from what they read.
+#[inline(never)]
+fn read(clock: &dyn Fn() -> u64) -> Reading {
+    let mut quickest = (u64::MAX, Reading { value: 0, ticks: 0 });
+    for _ in 0..core::hint::black_box(READINGS) {
         let before = ticks_in_order();
-        let value = reference.read();
-        let after = ticks_in_order();
-        let timer = apic.counter();
-        (after - before, Moment { ticks: before + (after - before) / 2, timer, reference: value })
-    });
-    let quickest = readings.into_iter().min_by_key(|(width, _)| *width);
-    quickest.map_or(Moment { ticks: 0, timer: 0, reference: 0 }, |(_, moment)| moment)
+        let value = clock();
+        let width = ticks_in_order() - before;
+        if width < quickest.0 {
+            quickest = (width, Reading { value, ticks: before + width / 2 });
+        }
+    }
+    quickest.1
 }
 
-/// Ticks of the counter and of the timer in one window, and the counter's frequency; `None`
-/// when the reference stands still.
-fn compare(reference: &Reference, apic: &LocalApic) -> Option<(u64, u64, u64)> {
+/// The frequencies of the processor's counter and of the timer, by a window of `reference`;
+/// `None` when that stands still.
+fn compare(reference: &Reference, apic: &LocalApic) -> Option<(u64, u64)> {
     let window = reference.hertz() * WINDOW_MICROS / 1_000_000;
-    let start = moment(reference, apic);
-    let running = || reference.passed(start.reference, reference.read()) >= window;
+    let clock = || reference.read();
+    let timer = || apic.counter();
+    let (timer_start, start) = (read(&timer), read(&clock));
+    let running = || reference.passed(start.value, clock()) >= window;
     (0..PATIENCE).find(|_| running())?;
-    let end = moment(reference, apic);
-    let known = reference.passed(start.reference, end.reference);
-    let (ticks, timer) = (end.ticks - start.ticks, end.timer - start.timer);
-    Some((ticks, timer, frequency(ticks, known, reference.hertz())?))
+    let (timer_end, end) = (read(&timer), read(&clock));
+    let known = reference.passed(start.value, end.value);
+    let hertz = frequency(end.ticks - start.ticks, known, reference.hertz())?;
+    let ticks = timer_end.ticks - timer_start.ticks;
+    let timer = frequency(timer_end.value - timer_start.value, ticks, hertz)?;
+    Some((hertz, timer))
 }

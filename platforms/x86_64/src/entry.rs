@@ -89,7 +89,7 @@ _start:
 
     .align 8
 6:
-    .quad 0, 0x00af9a000000ffff, 0x00cf92000000ffff
+    .quad 0, 0x00af9b000000ffff, 0x00cf93000000ffff
 5:
     .short 23
     .long 6b
