@@ -125,7 +125,8 @@ impl Catalogue {
             .filter(|path| path.is_file())
             .collect();
         more.sort();
-        manifests.extend(more.into_iter().filter(|path| !manifests.contains(path)).collect::<Vec<_>>());
+        manifests
+            .extend(more.into_iter().filter(|path| !manifests.contains(path)).collect::<Vec<_>>());
         let mut components: Vec<Component> = Vec::new();
         for manifest in manifests {
             for component in read(&manifest, sources, reports) {
@@ -267,7 +268,8 @@ impl Reader<'_> {
                 None => Requires::One(port.to_owned()),
             },
             Value::Table(ports) if ports.iter().all(|(_, port)| port.str().is_some()) => {
-                let port = |(name, port): &(Key, Node)| Some((name.name.clone(), port.str()?.into()));
+                let port =
+                    |(name, port): &(Key, Node)| Some((name.name.clone(), port.str()?.into()));
                 Requires::Named(ports.iter().filter_map(port).collect())
             }
             _ => {

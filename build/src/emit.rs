@@ -9,6 +9,9 @@ use std::fmt::Write;
 /// The longest line.
 const WIDTH: usize = 100;
 
+/// The last column at which the origins of values begin.
+const COLUMN: usize = 64;
+
 /// The Rust source of the graph.
 pub fn code(graph: &Graph, sources: &Sources) -> String {
     let emit = Emit { graph, sources };
@@ -62,12 +65,14 @@ impl Emit<'_> {
         });
         let fields: Vec<_> = fields.collect();
         let _ = writeln!(out, "const {name}: {kind} = {kind} {{");
+        // Origins stand in a column behind the values, but for those that reach far.
         let length = |line: &str| line.chars().count();
-        let width = fields.iter().map(|(line, _)| length(line)).max().unwrap_or(0);
-        let aligned = fields.iter().all(|(_, origin)| width + length(origin) + 4 <= WIDTH);
+        let lengths = fields.iter().map(|(line, _)| length(line));
+        let column = lengths.filter(|length| *length <= COLUMN).max().unwrap_or(0);
         for (line, origin) in &fields {
-            let _ = match aligned {
-                true => writeln!(out, "{line}{:1$} // {origin}", "", width - length(line)),
+            let gap = column.saturating_sub(length(line));
+            let _ = match length(line) + gap + length(origin) + 4 <= WIDTH {
+                true => writeln!(out, "{line}{:gap$} // {origin}", ""),
                 false => writeln!(out, "    // {origin}\n{line}"),
             };
         }
@@ -75,9 +80,8 @@ impl Emit<'_> {
     }
 
     fn structure(&self) -> String {
-        let mut out = String::from(
-            "/// What runs on one core. Nothing in it is shared with another.\n",
-        );
+        let mut out =
+            String::from("/// What runs on one core. Nothing in it is shared with another.\n");
         let _ = writeln!(out, "pub struct Graph{} {{", self.generics(|name| name));
         for instance in &self.graph.instances {
             let _ = writeln!(out, "    pub {}: {},", instance.ident(), kind(instance));
@@ -93,22 +97,23 @@ impl Emit<'_> {
         );
         for instance in &self.graph.instances {
             let (field, constant) = (instance.ident(), instance.constant());
-            let _ = match &instance.component.code {
-                Code::Handler(function) => writeln!(
-                    out,
-                    "        {field}: waitless::http::Server::new(&{constant}, crate::{function}(), cx),"
+            let (new, arguments) = match &instance.component.code {
+                Code::Handler(function) => (
+                    "waitless::http::Server::new".to_owned(),
+                    vec![format!("&{constant}"), format!("crate::{function}()"), "cx".to_owned()],
                 ),
-                Code::Type(path, _) => writeln!(
-                    out,
-                    "        {field}: {}::{path}::new(&{constant}, cx),",
-                    instance.krate
+                Code::Type(path, _) => (
+                    format!("{}::{path}::new", instance.krate),
+                    vec![format!("&{constant}"), "cx".to_owned()],
                 ),
             };
+            out += &statement(8, &format!("{field}: {new}"), &arguments, ",");
         }
         out += "    };\n    let system = cx.system();\n";
         for instance in &self.graph.instances {
             let (name, field) = (&instance.name, instance.ident());
-            let _ = writeln!(out, "    system.register({name:?}, graph.{field}.counters());");
+            let arguments = [format!("{name:?}"), format!("graph.{field}.counters()")];
+            out += &statement(4, "system.register", &arguments, ";");
         }
         out + "    graph\n}\n"
     }
@@ -118,18 +123,34 @@ impl Emit<'_> {
         let names = self.generics(|name| name);
         let all = || self.graph.instances.iter();
         let mut out = format!("impl{bounds} waitless::Sweep for Graph{names} {{\n");
-        out += "    fn init(&mut self, cx: &mut Context) -> Result<(), (&'static str, InitError)> {\n";
+        out +=
+            "    fn init(&mut self, cx: &mut Context) -> Result<(), (&'static str, InitError)> {\n";
         for instance in all() {
-            let call = self.call(instance, "init");
+            let (call, arguments) = self.call(instance, "init");
             let tail = format!(".map_err(|why| ({:?}, why))?;", instance.name);
-            out += &self.statement(&call, &tail);
+            let line = statement(8, &call, &arguments, &tail);
+            out += &match line.lines().count() {
+                1 => line,
+                _ => {
+                    // As a chain: the object, then each call on a line of its own.
+                    let (object, method) = call.rsplit_once('.').unwrap_or((&call, ""));
+                    let method = statement(12, &format!(".{method}"), &arguments, "");
+                    format!("        {object}\n{method}            {tail}\n")
+                }
+            };
         }
         out += "        Ok(())\n    }\n\n    #[inline(never)]\n";
         out += "    fn poll(&mut self, cx: &mut Context) {\n";
         out += "        // What has arrived goes up, from the wire to the services.\n";
-        all().for_each(|i| out += &self.statement(&self.call(i, "receive"), ";"));
+        all().for_each(|instance| {
+            let (call, arguments) = self.call(instance, "receive");
+            out += &statement(8, &call, &arguments, ";");
+        });
         out += "        // What is to be sent goes down, back to the wire.\n";
-        all().rev().for_each(|i| out += &self.statement(&self.call(i, "transmit"), ";"));
+        all().rev().for_each(|instance| {
+            let (call, arguments) = self.call(instance, "transmit");
+            out += &statement(8, &call, &arguments, ";");
+        });
         out += "    }\n\n    fn deadline(&self) -> Instant {\n        Instant::NEVER\n";
         for instance in all() {
             let (below, field) = (self.below_type(instance), instance.ident());
@@ -167,7 +188,8 @@ impl Emit<'_> {
                 "        waitless::Instance {{ name: {name:?}, component: {component:?} }},"
             );
         }
-        let _ = writeln!(out, "    ],\n    cores: {},\n    packets: {},\n}};", app.cores, app.packets);
+        let _ =
+            writeln!(out, "    ],\n    cores: {},\n    packets: {},\n}};", app.cores, app.packets);
         out
     }
 
@@ -202,36 +224,6 @@ impl Emit<'_> {
         (format!("self.{}.{method}", instance.ident()), vec![argument, "cx".to_owned()])
     }
 
-    /// A call as rustfmt would break it.
-    fn statement(&self, (call, arguments): &(String, Vec<String>), tail: &str) -> String {
-        let line = format!("        {call}({}){tail}\n", arguments.join(", "));
-        if line.chars().count() <= WIDTH + 1 {
-            return line;
-        }
-        let short = tail == ";";
-        let inner = format!("        {call}({})", arguments.join(", "));
-        if !short && inner.chars().count() <= WIDTH {
-            let (object, method) = call.rsplit_once('.').unwrap_or((call, ""));
-            let arguments = arguments.join(", ");
-            return format!("        {object}\n            .{method}({arguments})\n            {tail}\n");
-        }
-        let mut out = format!("        {call}(\n");
-        for argument in arguments {
-            let tuple = argument.strip_prefix("&mut (").and_then(|rest| rest.strip_suffix(')'));
-            match tuple.filter(|_| argument.chars().count() + 13 > WIDTH) {
-                None => out += &format!("            {argument},\n"),
-                Some(parts) => {
-                    out += "            &mut (\n";
-                    for part in parts.trim_end_matches(',').split(", ") {
-                        out += &format!("                {part},\n");
-                    }
-                    out += "            ),\n";
-                }
-            }
-        }
-        out + &format!("        ){tail}\n")
-    }
-
     /// The type that the instance is lent.
     fn below_type(&self, instance: &Instance) -> String {
         let kinds: Vec<_> =
@@ -260,6 +252,30 @@ impl Emit<'_> {
             Code::Type(_, config) => format!("{}::{config}", instance.krate),
         }
     }
+}
+
+/// A call as rustfmt would break it.
+fn statement(indent: usize, call: &str, arguments: &[String], tail: &str) -> String {
+    let line = format!("{:indent$}{call}({}){tail}\n", "", arguments.join(", "));
+    if line.chars().count() <= WIDTH + 1 {
+        return line;
+    }
+    let mut out = format!("{:indent$}{call}(\n", "");
+    let inner = indent + 4;
+    for argument in arguments {
+        let tuple = argument.strip_prefix("&mut (").and_then(|rest| rest.strip_suffix(')'));
+        match tuple.filter(|_| argument.chars().count() + inner + 1 > WIDTH) {
+            None => out += &format!("{:inner$}{argument},\n", ""),
+            Some(parts) => {
+                out += &format!("{:inner$}&mut (\n", "");
+                for part in parts.trim_end_matches(',').split(", ") {
+                    out += &format!("{:inner$}    {part},\n", "");
+                }
+                out += &format!("{:inner$}),\n", "");
+            }
+        }
+    }
+    out + &format!("{:indent$}){tail}\n", "")
 }
 
 fn kind(instance: &Instance) -> String {

@@ -255,7 +255,9 @@ impl Merge<'_> {
         let mut report = Report::new(at, format!("there is no stack `{name}`"));
         report = match near {
             Some(near) => report.label(format!("did you mean `{near}`?")),
-            None if known.is_empty() => report.help("declare its instances as [stack.NAME.INSTANCE]"),
+            None if known.is_empty() => {
+                report.help("declare its instances as [stack.NAME.INSTANCE]")
+            }
             None => report.help(format!("the stacks are {}", list(&known))),
         };
         self.reports.push(report);

@@ -25,5 +25,8 @@ pub const PORTS: [(&str, Sharing, &str); 8] = [
 
 /// How `port` can be shared.
 pub fn sharing(port: &str) -> Sharing {
-    PORTS.iter().find(|(name, ..)| *name == port).map_or(Sharing::Shared, |(_, sharing, _)| *sharing)
+    PORTS
+        .iter()
+        .find(|(name, ..)| *name == port)
+        .map_or(Sharing::Shared, |(_, sharing, _)| *sharing)
 }

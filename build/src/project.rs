@@ -182,14 +182,17 @@ impl Project {
             platform_start,
         };
         let draft = merge(&layers, &mut reports);
-        if let Some(named) = get(&draft.app.keys, "crate").filter(|named| named.str() != Some(app)) {
+        if let Some(named) = get(&draft.app.keys, "crate").filter(|named| named.str() != Some(app))
+        {
             let report = Report::new(named.at, format!("this manifest is for the package `{app}`"));
             reports.push(report.label(format!("expected \"{app}\"")));
         }
         let around = Surroundings {
             workspace: &self.workspace,
             catalogue: &self.catalogue,
+            app,
             platform,
+            stacks: &stacks_of(&[&app_table, &home_table]),
             others: &others,
         };
         let graph = check(&draft, &around, &mut reports);
@@ -203,11 +206,29 @@ impl Project {
     fn read(&mut self, path: &Path, reports: &mut Vec<Report>) -> Result<(Table, Span), String> {
         let file = self.sources.read(path)?;
         let (table, syntax) = parse(&self.sources, file);
+        let mut lines = Vec::new();
         for error in syntax {
+            // What follows the first mistake of a line is seldom another.
+            let line = self.sources.line(error.at);
+            if lines.contains(&line) {
+                continue;
+            }
+            lines.push(line);
             reports.push(syntax_report(error.at, &error.message, &self.sources));
         }
         Ok((table, Span { file, start: 0, end: 0 }))
     }
+}
+
+/// The named stacks and their instances.
+fn stacks_of(tables: &[&Table]) -> Vec<(String, Vec<String>)> {
+    let stacks = tables.iter().filter_map(|table| get(table, "stack")?.table()).flatten();
+    stacks
+        .map(|(key, stack)| {
+            let instances = stack.table().into_iter().flatten();
+            (key.name.clone(), instances.map(|(key, _)| key.name.clone()).collect())
+        })
+        .collect()
 }
 
 /// What the parser says, in our words where it is about names.
@@ -215,7 +236,8 @@ fn syntax_report(at: Span, message: &str, sources: &Sources) -> Report {
     if message.contains("duplicate key") {
         let name = sources.get(at.file).text.get(at.start..at.end).unwrap_or_default();
         let report = Report::new(at, format!("`{name}` is declared twice")).label("again here");
-        return report.help("give one of the two another name, or remove it: as TOML, names are unique");
+        return report
+            .help("give one of the two another name, or remove it: as TOML, names are unique");
     }
     let message = message.lines().collect::<Vec<_>>().join("; ");
     Report::new(at, "the manifest cannot be read as TOML")

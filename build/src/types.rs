@@ -80,12 +80,8 @@ impl Type {
             return None;
         }
         match (Self::simple(&words[0]), rust) {
-            (Some(kind), _) if words.len() == 2 => {
-                Some(Self::Or(Box::new(kind), words[1].clone()))
-            }
-            (None, Some(rust)) if is_word(&words[0]) => {
-                Some(Self::Choice(words, rust.to_owned()))
-            }
+            (Some(kind), _) if words.len() == 2 => Some(Self::Or(Box::new(kind), words[1].clone())),
+            (None, Some(rust)) if is_word(&words[0]) => Some(Self::Choice(words, rust.to_owned())),
             _ => None,
         }
     }
@@ -143,7 +139,8 @@ impl Type {
     }
 
     /// What a value of the type looks like, for a message.
-    fn expected(&self) -> (String, &'static str) {
+    fn expected(&self, range: Option<&str>) -> (String, &'static str) {
+        let within = range.map_or(String::new(), |range| format!(" in {range}"));
         match self {
             Self::Bool => ("`true` or `false`".into(), ""),
             Self::Choice(words, _) => {
@@ -152,18 +149,22 @@ impl Type {
             }
             Self::Cidr4 => ("an IPv4 address with its prefix".into(), "such as \"10.0.0.2/24\""),
             Self::Duration => {
-                ("a length of time".into(), "such as \"200ms\", \"5s\", \"2m\" or \"1h\"")
+                (format!("a length of time{within}"), "such as \"200ms\", \"5s\", \"2m\" or \"1h\"")
             }
             Self::Ip => ("an IP address".into(), "such as \"10.0.0.2\" or \"fd00::2\""),
             Self::Ipv4 => ("an IPv4 address".into(), "such as \"10.0.0.2\""),
             Self::List(inner) => (format!("a list of {}", inner.plural()), ""),
             Self::Mac => ("an Ethernet address".into(), "such as \"52:54:00:12:34:56\""),
             Self::Or(inner, word) => {
-                let (expected, help) = inner.expected();
+                let (expected, help) = inner.expected(range);
                 (format!("{expected}, or \"{word}\""), help)
             }
-            Self::Size => ("a size in bytes".into(), "such as \"64K\", \"4M\" or 4096"),
-            Self::String => ("text in quotes".into(), ""),
+            Self::Size => (format!("a size in bytes{within}"), "such as \"64K\", \"4M\" or 4096"),
+            Self::String => match range {
+                Some(range) => (format!("text of {range} bytes"), ""),
+                None => ("text in quotes".into(), ""),
+            },
+            Self::Unsigned(_) if range.is_some() => (format!("a number{within}"), ""),
             Self::Unsigned(_) => (format!("a number from 0 to {}", self.largest()), ""),
         }
     }
@@ -228,14 +229,7 @@ impl Field {
 
     fn of_type(&self, kind: &Type, node: &Node, krate: &str) -> Result<String, Misfit> {
         let misfit = || {
-            let (mut expected, help) = kind.expected();
-            if let (Some(range), false) = (&self.range_text, matches!(kind, Type::List(_))) {
-                expected = match kind {
-                    Type::Unsigned(_) => format!("a number in {range}"),
-                    Type::String => format!("text of {range} bytes"),
-                    _ => format!("{expected} in {range}"),
-                };
-            }
+            let (expected, help) = kind.expected(self.range_text.as_deref());
             Misfit { at: node.at, expected, help: help.to_owned() }
         };
         let ranged = |number: u64| match self.range {
@@ -264,7 +258,9 @@ impl Field {
                 }
                 ranged(number).map(grouped)
             }
-            (_, Value::String(text)) => scalar(kind, text, &ranged).unwrap_or_else(|| Err(misfit())),
+            (_, Value::String(text)) => {
+                scalar(kind, text, &ranged).unwrap_or_else(|| Err(misfit()))
+            }
             _ => Err(misfit()),
         }
     }
@@ -353,7 +349,8 @@ pub fn bytes(count: u64) -> String {
     for (unit, shift) in [("GiB", 30), ("MiB", 20), ("KiB", 10)] {
         if count >= 1 << shift {
             let tenths = (u128::from(count) * 10) >> shift;
-            let fraction = if tenths.is_multiple_of(10) { String::new() } else { format!(".{}", tenths % 10) };
+            let fraction =
+                if tenths.is_multiple_of(10) { String::new() } else { format!(".{}", tenths % 10) };
             return format!("{}{fraction} {unit}", tenths / 10);
         }
     }

@@ -15,10 +15,10 @@ impl Check<'_> {
             let slot = &self.slots[index];
             let (entry, Some(component)) = (slot.entry, slot.component) else { continue };
             let alive = slot.alive;
-            let replaced = self.draft.hidden.iter().find(|hidden| hidden.name.name == entry.name.name);
-            let standard = replaced.and_then(|hidden| {
-                self.around.catalogue.find(kind(hidden), &self.preferred())
-            });
+            let replaced =
+                self.draft.hidden.iter().find(|hidden| hidden.name.name == entry.name.name);
+            let standard = replaced
+                .and_then(|hidden| self.around.catalogue.find(kind(hidden), &self.preferred()));
             self.unknown_keys_of(entry, component, standard);
             self.slots[index].settings = self.values(entry, component, alive);
         }
@@ -33,7 +33,12 @@ impl Check<'_> {
         }
     }
 
-    fn unknown_keys_of(&mut self, entry: &Entry, component: &Component, standard: Option<&Component>) {
+    fn unknown_keys_of(
+        &mut self,
+        entry: &Entry,
+        component: &Component,
+        standard: Option<&Component>,
+    ) {
         let has = |component: &Component, key: &str| component.config.iter().any(|f| f.name == key);
         for (key, _) in &entry.keys {
             let name = key.name.as_str();
@@ -49,7 +54,10 @@ impl Check<'_> {
             let near = nearest(name, keys.iter().copied().chain(RESERVED_KEYS));
             self.report(match near {
                 Some(near) => report.label(format!("did you mean `{near}`?")),
-                None if keys.is_empty() => report.help("it has no keys of its own: remove the line"),
+                None if keys.is_empty() => {
+                    report.help("it has no keys of its own: remove the line")
+                }
+                None if keys.len() == 1 => report.help(format!("its only key is `{}`", keys[0])),
                 None => report.help(format!("its keys are {}", list(&keys))),
             });
         }
@@ -87,8 +95,7 @@ impl Check<'_> {
         let range = field.range_text.as_ref().map_or(String::new(), |range| format!(" in {range}"));
         let label = format!("has no `{}`, of type {}{range}", field.name, field.kind_text);
         let report = Report::new(entry.name.at, message).label(label);
-        let doc = if field.doc.is_empty() { String::new() } else { format!("   # {}", field.doc) };
-        self.report(report.help(format!("add a line `{} = …`{doc}", field.name)));
+        self.report(report.help(format!("add a line `{} = …`", field.name)).help(&*field.doc));
     }
 }
 

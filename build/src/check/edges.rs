@@ -21,7 +21,9 @@ impl<'a> Check<'a> {
                 (Some(on), Some(under)) => {
                     let message = "`on` and `under` exclude each other";
                     let report = Report::new(under.at, message).note(on.at, "`on` is here");
-                    self.report(report.help("`under` finds what the instance stands on: remove `on`"));
+                    self.report(
+                        report.help("`under` finds what the instance stands on: remove `on`"),
+                    );
                 }
                 (_, Some(_)) => {}
                 (None, None) => self.missing_on(index, component),
@@ -63,7 +65,8 @@ impl<'a> Check<'a> {
     /// The names of the instances that provide `port`.
     fn instances_with(&self, port: &str) -> Vec<String> {
         let provides = |c: &Component| c.provides.iter().any(|provided| provided == port);
-        let slots = self.slots.iter().filter(|slot| !slot.gone && slot.component.is_some_and(provides));
+        let slots =
+            self.slots.iter().filter(|slot| !slot.gone && slot.component.is_some_and(provides));
         slots.map(|slot| slot.entry.name.name.clone()).collect()
     }
 
@@ -125,17 +128,23 @@ impl<'a> Check<'a> {
             (Requires::Many(port), _, Some(names)) if !names.is_empty() => {
                 names.into_iter().map(|(name, at)| (None, port.as_str(), name, at)).collect()
             }
-            (Requires::Named(ports), Value::Array(_), Some(names)) if names.len() == ports.len() => {
+            (Requires::Named(ports), Value::Array(_), Some(names))
+                if names.len() == ports.len() =>
+            {
                 let both = ports.iter().zip(names);
-                both.map(|((label, port), (name, at))| (Some(label.as_str()), port.as_str(), name, at))
-                    .collect()
+                both.map(|((label, port), (name, at))| {
+                    (Some(label.as_str()), port.as_str(), name, at)
+                })
+                .collect()
             }
             (Requires::Named(ports), Value::Table(table), _) => {
                 let known = |name: &str| ports.iter().any(|(port, _)| port == name);
                 let names: Vec<_> = ports.iter().map(|(name, _)| name.as_str()).collect();
-                let complete = names.iter().all(|name| get(table, name).is_some_and(|n| n.str().is_some()));
+                let complete =
+                    names.iter().all(|name| get(table, name).is_some_and(|n| n.str().is_some()));
                 if !complete || table.iter().any(|(key, _)| !known(&key.name)) {
-                    let report = Report::new(on.at, format!("`on` does not fit what `{name}` requires"));
+                    let report =
+                        Report::new(on.at, format!("`on` does not fit what `{name}` requires"));
                     let label = format!("expected the keys {}", list(&names));
                     self.report(report.label(label).help("each names an instance, in quotes"));
                     return Vec::new();
@@ -148,14 +157,18 @@ impl<'a> Check<'a> {
             }
             (requires, ..) => {
                 let expected = match requires {
-                    Requires::Many(port) => format!("the names of one or more instances with {port}"),
+                    Requires::Many(port) => {
+                        format!("the names of one or more instances with {port}")
+                    }
                     Requires::Named(ports) => {
-                        let names: Vec<_> = ports.iter().map(|(n, port)| format!("{n} ({port})")).collect();
+                        let names: Vec<_> =
+                            ports.iter().map(|(n, port)| format!("{n} ({port})")).collect();
                         format!("a list or table of {}: {}", names.len(), names.join(", "))
                     }
                     _ => format!("the name of one instance with {}", requires.text()),
                 };
-                let report = Report::new(on.at, format!("`on` does not fit what `{name}` requires"));
+                let report =
+                    Report::new(on.at, format!("`on` does not fit what `{name}` requires"));
                 self.report(report.label(format!("expected {expected}")));
                 Vec::new()
             }
@@ -179,17 +192,23 @@ impl<'a> Check<'a> {
             let when = get(&gone.entry.keys, "when").map_or(gone.entry.name.at, |node| node.at);
             report.label("is not in this graph").note(when, "because this does not hold")
         } else if self.draft.hidden.iter().any(|hidden| hidden.name.name == name) {
-            report
-                .label(format!("is not on the platform `{platform}`"))
-                .help(format!("`{platform}` replaces the stack; choose another platform: --platform"))
+            report.label(format!("is not on the platform `{platform}`")).help(format!(
+                "`{platform}` replaces the stack; choose another platform: --platform"
+            ))
         } else if !elsewhere.is_empty() {
             report
                 .label(format!("the platform `{platform}` brings no `{name}`"))
                 .help(format!("{} would: choose it by --platform", list(&elsewhere)))
         } else if let Some(near) = near {
             report.label(format!("did you mean `{near}`?"))
+        } else if let Some((stack, _)) = self.around.stacks.iter().find(|(stack, names)| {
+            !self.app.stacks.contains(stack) && names.iter().any(|n| n == name)
+        }) {
+            report.help(format!("the stack `{stack}` has it: add \"{stack}\" to `stacks` in [app]"))
         } else if self.around.catalogue.find(name, &[]).is_some() {
-            report.help(format!("`{name}` is a component: add a table `[{name}]` to make an instance"))
+            report.help(format!(
+                "`{name}` is a component: add a table `[{name}]` to make an instance"
+            ))
         } else {
             let names: Vec<_> = known.iter().map(|slot| slot.entry.name.name.as_str()).collect();
             report.help(format!("the instances are {}", list(&names)))
@@ -202,7 +221,8 @@ impl<'a> Check<'a> {
         let provides = lower.component.map_or(String::new(), |c| c.provides.join(", "));
         let provides = if provides.is_empty() { "nothing".to_owned() } else { provides };
         let names = [&upper.entry.name.name, &lower.entry.name.name];
-        let message = format!("`{}` requires {port}, but `{}` provides {provides}", names[0], names[1]);
+        let message =
+            format!("`{}` requires {port}, but `{}` provides {provides}", names[0], names[1]);
         let report = Report::new(at, message).label(format!("provides {provides}"));
         self.report(report.help(self.who_provides(port)));
     }
@@ -212,7 +232,9 @@ impl<'a> Check<'a> {
         let mut used: Vec<String> = Vec::new();
         for slot in &self.slots {
             match get(&slot.entry.keys, "on").map(|on| (on.strings(), &on.value)) {
-                Some((Some(names), _)) => used.extend(names.iter().map(|(name, _)| (*name).to_owned())),
+                Some((Some(names), _)) => {
+                    used.extend(names.iter().map(|(name, _)| (*name).to_owned()))
+                }
                 Some((None, Value::Table(table))) => {
                     used.extend(table.iter().filter_map(|(_, node)| node.str().map(str::to_owned)));
                 }
@@ -224,7 +246,19 @@ impl<'a> Check<'a> {
             let (entry, Some(component)) = (slot.entry, slot.component) else { continue };
             let name = &entry.name.name;
             let own = entry.layer == Layer::App && get(&entry.keys, "under").is_none();
-            if slot.gone || !own || component.provides.is_empty() || used.contains(name) {
+            // Who does not say what it stands on may mean this one.
+            let wanted = self.slots.iter().any(|slot| {
+                let silent =
+                    !["on", "under"].iter().any(|key| get(&slot.entry.keys, key).is_some());
+                let requires = |c: &Component| {
+                    c.requires
+                        .ports()
+                        .iter()
+                        .any(|port| component.provides.iter().any(|p| p == port))
+                };
+                silent && !slot.gone && slot.component.is_some_and(requires)
+            });
+            if slot.gone || !own || wanted || component.provides.is_empty() || used.contains(name) {
                 continue;
             }
             let ports = component.provides.join(", ");
@@ -270,7 +304,8 @@ impl<'a> Check<'a> {
             self.report(report);
             return None;
         };
-        let (name, port) = text.split_once('.').map_or((text, None), |(name, port)| (name, Some(port)));
+        let (name, port) =
+            text.split_once('.').map_or((text, None), |(name, port)| (name, Some(port)));
         let Some(upper) = self.slot(name).filter(|upper| *upper != index) else {
             // Not on this platform: then neither is what was to be inserted there.
             let named = |entry: &crate::manifest::Entry| entry.name.name == name;
@@ -303,8 +338,10 @@ impl<'a> Check<'a> {
                     Report::new(under.at, format!("`{name}` has no edge called `{port}`"))
                         .help(format!("its edges are {}", list(&edges)))
                 }
-                (false, None) => Report::new(under.at, format!("there are several edges below `{name}`"))
-                    .help(format!("name one of {}", list(&edges))),
+                (false, None) => {
+                    Report::new(under.at, format!("there are several edges below `{name}`"))
+                        .help(format!("name one of {}", list(&edges)))
+                }
             };
             self.report(report);
         }

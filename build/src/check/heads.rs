@@ -38,7 +38,7 @@ impl Check<'_> {
         let most = self.number(platform, "cores", 1..=256).unwrap_or(1);
         let package = self.text(app, "crate", true).unwrap_or_default();
         let found = self.around.workspace.package(&package);
-        if found.is_none() && !package.is_empty() {
+        if found.is_none() && !package.is_empty() && package == self.around.app {
             let names = self.around.workspace.packages.iter().map(|package| package.name.as_str());
             let at = get(&app.keys, "crate").map_or(app.key.at, |node| node.at);
             let report = Report::new(at, format!("there is no package `{package}`"));
@@ -81,7 +81,8 @@ impl Check<'_> {
             Value::Integer(count @ 1..=256) => {
                 let name = self.around.platform;
                 let plural = if most == 1 { "" } else { "s" };
-                let message = format!("{count} cores do not fit: `{name}` runs {most} core{plural}");
+                let message =
+                    format!("{count} cores do not fit: `{name}` runs {most} core{plural}");
                 let report = Report::new(node.at, message);
                 self.report(report.help("use cores = \"all\" for as many as there are"));
                 1
@@ -99,7 +100,8 @@ impl Check<'_> {
             if known.iter().any(|(name, ..)| *name == key.name) {
                 continue;
             }
-            let report = Report::new(key.at, format!("`[{}]` has no key `{}`", head.key.name, key.name));
+            let report =
+                Report::new(key.at, format!("`[{}]` has no key `{}`", head.key.name, key.name));
             let names: Vec<_> = known.iter().map(|(name, ..)| *name).collect();
             self.report(match nearest(&key.name, names.iter().copied()) {
                 Some(near) => report.label(format!("did you mean `{near}`?")),
@@ -130,7 +132,12 @@ impl Check<'_> {
         }
     }
 
-    fn number(&mut self, head: &Head, key: &str, range: std::ops::RangeInclusive<u64>) -> Option<u64> {
+    fn number(
+        &mut self,
+        head: &Head,
+        key: &str,
+        range: std::ops::RangeInclusive<u64>,
+    ) -> Option<u64> {
         let node = get(&head.keys, key)?;
         if let Value::Integer(number) = node.value
             && let Ok(number) = u64::try_from(number)
@@ -233,8 +240,7 @@ impl Check<'_> {
         let bytes = crate::types::bytes;
         let each = parts.iter().map(|(name, size, _)| format!("{name} takes {}", bytes(*size)));
         let each = each.collect::<Vec<_>>().join(", ");
-        let message =
-            format!("{} do not fit into the {} of memory", bytes(sum), bytes(memory));
+        let message = format!("{} do not fit into the {} of memory", bytes(sum), bytes(memory));
         let report = Report::new(at, message).label(format!("on each core, {each}"));
         self.report(report.help("lower it, or give the image more: `memory` in [app]"));
     }

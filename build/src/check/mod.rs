@@ -18,8 +18,12 @@ pub struct Surroundings<'a> {
     pub workspace: &'a Workspace,
     /// The components.
     pub catalogue: &'a Catalogue,
+    /// The app's package.
+    pub app: &'a str,
     /// The platform's name.
     pub platform: &'a str,
+    /// The instances of all stacks: the stack and their names.
+    pub stacks: &'a [(String, Vec<String>)],
     /// The names of the instances that each other platform brings.
     pub others: &'a [(String, Vec<String>)],
 }
@@ -139,7 +143,10 @@ impl<'a> Check<'a> {
             None => report.label("unknown component"),
         };
         self.report(if is.is_none() {
-            report.help(format!("name the component of `{kind}` by a line `is = \"…\"`"))
+            report.help(format!("name the component of `{kind}` by a line `is = \"…\"`")).help(
+                "list them by `cargo run -p build -- components`; \
+                 the app's own are declared in its Cargo.toml",
+            )
         } else {
             report.help("list them by `cargo run -p build -- components`")
         });
@@ -236,9 +243,11 @@ impl<'a> Check<'a> {
         let name = |index: &usize| self.slots[*index].entry.name.name.clone();
         let names: Vec<_> = ring.iter().chain(ring.first()).map(name).collect();
         let slot = &self.slots[ring[0]];
-        let place = slot.links.iter().find(|link| !done[link.to]).map_or(slot.entry.name.at, |l| l.at);
+        let place =
+            slot.links.iter().find(|link| !done[link.to]).map_or(slot.entry.name.at, |l| l.at);
         let message = format!("{} stand on each other", list(&names[..names.len() - 1]));
-        let message = if names.len() == 2 { format!("`{}` stands on itself", names[0]) } else { message };
+        let message =
+            if names.len() == 2 { format!("`{}` stands on itself", names[0]) } else { message };
         let report = Report::new(place, message).label(names.join(" → "));
         self.report(report.help("let one of them stand on something lower"));
     }
@@ -246,8 +255,9 @@ impl<'a> Check<'a> {
     /// The first instance that is not done and stands only on what is.
     fn ready(&self, done: &[bool]) -> Option<usize> {
         let below_done = |slot: &Slot<'_>| slot.links.iter().all(|link| done[link.to]);
-        (0..self.slots.len())
-            .find(|index| !done[*index] && self.slots[*index].alive && below_done(&self.slots[*index]))
+        (0..self.slots.len()).find(|index| {
+            !done[*index] && self.slots[*index].alive && below_done(&self.slots[*index])
+        })
     }
 
     /// The graph, all instances in a stable topological order.
