@@ -36,6 +36,8 @@ unsafe extern "C" {
 
 /// Memory below this is the firmware's, and other cores start there.
 const LOW: u64 = 1 << 20;
+/// Bytes of PCI's configuration space in memory, all buses.
+const ECAM_LENGTH: u64 = 1 << 28;
 /// What the entry code mapped.
 const FIRST_MAPPED: u64 = 4 << 30;
 
@@ -80,10 +82,14 @@ pub(crate) extern "C" fn start(magic: u32, info: u32) -> ! {
     let uptime = clock.nanos(ticks()) / 1_000_000_000;
     let started = kvm::wall_clock().or_else(cmos::wall_clock).map(|now| now - uptime);
     let core = start_core(apic);
+    let pci = Configuration::find(acpi.ecam, machine::try_map);
+    let ecam = acpi.ecam.map_or(Range::default(), |ecam| Range::sized(ecam.base, ECAM_LENGTH));
+    let window = memory::device_window(&info.memory, &[ecam]);
     let machine = Machine {
+        window: (!window.is_empty() && !pci.has_addresses()).then_some(window),
         info,
         clock,
-        pci: Configuration::find(acpi.ecam, machine::try_map),
+        pci,
         core,
         seed: Spinlock::new(Some(seed)),
         sources,

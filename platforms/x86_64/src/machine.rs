@@ -19,6 +19,8 @@ pub struct Machine {
     pub(crate) info: BootInfo,
     pub(crate) clock: Clock,
     pub(crate) pci: Configuration,
+    /// Where devices can be put, where firmware did not put them.
+    pub(crate) window: Option<Range>,
     pub(crate) core: &'static Core,
     pub(crate) seed: Spinlock<Option<[u8; 32]>>,
     /// What the seed was made of.
@@ -204,6 +206,10 @@ impl Platform for Machine {
 
     fn pci_write(&self, function: PciAddress, offset: u16, value: u32) {
         self.pci.write(function, offset, value);
+    }
+
+    fn pci_window(&self) -> Option<(u64, u64)> {
+        self.window.map(|window| (window.start(), window.length()))
     }
 
     fn map(&self, address: u64, length: usize) -> Option<Registers> {

@@ -119,6 +119,20 @@ pub fn usable(entries: &[Entry], taken: &[Range]) -> Ranges {
     free
 }
 
+/// Addresses below 4 GiB that nothing claims, for devices that firmware gave none: the largest
+/// gap in the part that PCs keep for devices.
+pub fn device_window(entries: &[Entry], taken: &[Range]) -> Range {
+    let mut gaps = Ranges::new();
+    insert(&mut gaps, DEVICES);
+    for range in entries.iter().map(|entry| entry.range).chain(taken.iter().copied()) {
+        subtract(&mut gaps, range.outer_pages());
+    }
+    gaps.into_iter().max_by_key(|gap| gap.length()).unwrap_or_default()
+}
+
+/// From 3 GiB up to the interrupt controllers.
+const DEVICES: Range = Range::new(0xc000_0000, 0xfec0_0000);
+
 /// Adds `range`, merging it with what it overlaps or touches.
 fn insert(ranges: &mut Ranges, mut range: Range) {
     if range.is_empty() {
@@ -205,6 +219,18 @@ mod tests {
         }
         assert_eq!(free.len(), ENTRIES);
         assert!(free.windows(2).all(|pair| pair[0].end < pair[1].start));
+    }
+
+    #[test]
+    fn devices_get_the_largest_gap_that_nothing_claims() {
+        let entries = [
+            entry(0x10_0000, 0xc800_0000, Kind::Ram),
+            entry(0xfe00_0000, 0xfe00_1000, Kind::Reserved),
+        ];
+        let ecam = Range::sized(0xe000_0000, 0x1000_0000);
+        let window = device_window(&entries, &[ecam]);
+        assert_eq!(window, Range::new(0xc800_0000, 0xe000_0000));
+        assert!(device_window(&entries, &[Range::new(0, u64::MAX)]).is_empty());
     }
 
     #[test]

@@ -45,6 +45,27 @@ impl Configuration {
         if kept == ENABLE { Self::Ports(Spinlock::new(())) } else { Self::None }
     }
 
+    /// Whether firmware gave addresses to the memory of any function on the first bus.
+    pub(crate) fn has_addresses(&self) -> bool {
+        let first = if let Self::Memory { first, .. } = self { *first } else { 0 };
+        (0..32).any(|device| {
+            let functions = (0..8).map(|function| PciAddress { bus: first, device, function });
+            functions.take_while(|at| self.is_there(*at)).any(|at| self.has_address(at))
+        })
+    }
+
+    /// Whether there is such a function. Those of a device are taken to be numbered without
+    /// gaps, which is true of what firmware looks for first.
+    fn is_there(&self, function: PciAddress) -> bool {
+        self.read(function, 0).is_some_and(|identity| identity != u32::MAX)
+    }
+
+    fn has_address(&self, function: PciAddress) -> bool {
+        let mut bars = (0x10..0x28).step_by(4).map(|offset| self.read(function, offset));
+        // Bit 0 tells ports from memory; the four lowest bits are no address.
+        bars.any(|bar| bar.is_some_and(|bar| bar & 1 == 0 && bar >> 4 != 0))
+    }
+
     /// Reads a register; all ones where there is no function. `None` without PCI.
     pub(crate) fn read(&self, function: PciAddress, offset: u16) -> Option<u32> {
         match self {
