@@ -266,6 +266,18 @@ fn the_transmit_queue_interrupts_only_for_room_or_packets() {
         pair.depart();
         assert!(pair.transmit.interrupts > 0, "somebody may wait for room");
         assert!(!pair.arm(), "and has it now");
+        pair.sweep();
+        let seen = pair.transmit.interrupts;
+        send(&mut pair, 100);
+        pair.depart();
+        assert_eq!(pair.transmit.interrupts, seen, "polled again");
+        pair.sweep();
+        send(&mut pair, 2);
+        let hoard: Vec<Packet> = core::iter::from_fn(|| pair.cx.packet()).collect();
+        assert!(pair.arm());
+        pair.depart();
+        assert!(pair.transmit.interrupts > seen, "somebody may wait for a packet");
+        drop(hoard);
     }
 }
 
@@ -393,9 +405,51 @@ fn a_chain_waits_for_room_and_one_that_never_fits_is_dropped() {
 }
 
 #[test]
+fn chains_give_all_their_entries_back() {
+    let mut pair = Pair::new(&SMALL, Registers::default(), 64);
+    for _ in 0..20 {
+        for _ in 0..2 {
+            let mut chain = large(&mut pair, 2, 0);
+            // An empty packet in between takes no entry.
+            let mut empty = pair.packet(&[]);
+            empty.set_next(chain.take_next());
+            chain.set_next(Some(empty));
+            pair.net.send(chain).unwrap();
+        }
+        assert_eq!(pair.net.room(), 8 - 4);
+        let whole = large(&mut pair, 4, 0);
+        pair.net.send(whole).unwrap();
+        pair.transmit();
+        pair.depart();
+        pair.sweep();
+        assert_eq!(pair.net.room(), 8);
+    }
+    assert_eq!(pair.sent.len(), 60);
+}
+
+#[test]
+fn a_chain_as_long_as_the_queue_waits_until_it_is_empty() {
+    let mut pair = Pair::new(&SMALL, Registers::default(), 64);
+    let frame = pair.packet(&[0; 60]);
+    pair.net.send(frame).unwrap();
+    let chain = large(&mut pair, 8, 0);
+    let chain = pair.net.send(chain).unwrap_err();
+    pair.transmit();
+    pair.depart();
+    pair.sweep();
+    pair.net.send(chain).unwrap();
+}
+
+#[test]
 fn what_the_device_cannot_do_is_not_asked_of_it() {
     type Case = (&'static str, fn(&mut Packet));
-    let cases: [Case; 5] = [
+    let cases: [Case; 6] = [
+        ("a TCP header that ends elsewhere", |frame| {
+            let mut tail = frame.take_next().unwrap();
+            frame.truncate(34 + 31);
+            tail.extend(100).unwrap();
+            frame.set_next(Some(tail));
+        }),
         ("not IPv4", |frame| frame.bytes_mut()[12] = 0x86),
         ("a TCP header too short", |frame| frame.bytes_mut()[34 + 12] = 4 << 4),
         ("no room for the header", |frame| {
