@@ -232,6 +232,10 @@ impl Reader<'_> {
         };
         let config = get(table, "config").and_then(Node::table);
         let config = config.into_iter().flatten();
+        let mut config: Vec<_> = config.filter_map(|(key, node)| self.field(key, node)).collect();
+        if matches!(code, Code::Handler(_)) && config.is_empty() {
+            config.push(tasks(at));
+        }
         Some(Component {
             name: name.to_owned(),
             package: self.package.to_owned(),
@@ -244,7 +248,7 @@ impl Reader<'_> {
             per_core: self.per_core(table),
             needs: self.strings(table, "needs"),
             exclusive: get(table, "exclusive").map(|node| node.value == Value::Bool(true)),
-            config: config.filter_map(|(key, node)| self.field(key, node)).collect(),
+            config,
         })
     }
 
@@ -352,5 +356,21 @@ impl Reader<'_> {
                 None => report.help(format!("there are {}", list(known))),
             });
         }
+    }
+}
+
+/// The key of every component that runs an app's handlers: `waitless::http::ServerConfig`.
+fn tasks(at: Span) -> Field {
+    Field {
+        name: "tasks".to_owned(),
+        at,
+        kind: Type::Unsigned(32),
+        kind_text: "u32".to_owned(),
+        range: Some((1, 65_536)),
+        range_text: Some("1..=65536".to_owned()),
+        default: Some(Node { value: Value::Integer(128), at }),
+        optional: false,
+        doc: "How many requests are served at a time; more wait in their connections.".to_owned(),
+        memory: None,
     }
 }

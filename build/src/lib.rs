@@ -12,11 +12,14 @@
 
 pub mod catalogue;
 pub mod check;
+#[cfg(feature = "cli")]
+pub mod cli;
 pub mod emit;
 mod generate;
 pub mod graph;
 pub mod json;
 pub mod manifest;
+pub mod picture;
 pub mod ports;
 pub mod project;
 pub mod report;

@@ -5,6 +5,8 @@ mod edges;
 mod heads;
 mod place;
 
+pub use heads::{APP_KEYS, PLATFORM_KEYS};
+
 use crate::catalogue::{Catalogue, Code, Component};
 use crate::graph::{App, Edge, Graph, Instance, Platform, Setting};
 use crate::manifest::{Draft, Entry, Layer};

@@ -12,7 +12,7 @@ const HTTP: http1::Config = http1::Config {
 
 // [site] apps/web/waitless.toml:23
 const SITE: waitless::http::ServerConfig = waitless::http::ServerConfig {
-    tasks: 64, // default
+    tasks: 128, // default
 };
 
 /// What runs on one core. Nothing in it is shared with another.

@@ -73,7 +73,7 @@ const ALTERNATE_SERVER_WITH_A_LONG_NAME: http1::Config = http1::Config {
 
 // [site] apps/web/waitless.toml:43
 const SITE: waitless::http::ServerConfig = waitless::http::ServerConfig {
-    tasks: 64, // default
+    tasks: 128, // default
 };
 
 /// What runs on one core. Nothing in it is shared with another.

@@ -58,7 +58,7 @@ const ECHO: echo::Config = echo::Config {
 
 // [site] apps/web/waitless.toml:14
 const SITE: waitless::http::ServerConfig = waitless::http::ServerConfig {
-    tasks: 64, // default
+    tasks: 128, // default
 };
 
 /// What runs on one core. Nothing in it is shared with another.

@@ -1,0 +1,279 @@
+//! The command line: what `cargo run -p build -- …` does.
+
+mod add;
+mod audit;
+mod components;
+mod explain;
+mod new;
+mod run;
+mod schema;
+mod size;
+
+use crate::graph::Graph;
+use crate::project::Project;
+use crate::report::{list, nearest};
+use crate::{emit, json, picture};
+use clap::{Args, Parser, Subcommand};
+use std::io::{IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::{env, fs};
+
+pub use audit::{Allow, Finding, audit_image};
+pub use components::markdown;
+pub use explain::explain;
+pub use schema::schema;
+pub use size::{Sizes, sizes};
+
+/// Waitless: from a manifest to a graph, to pictures of it, and to an image that runs.
+#[derive(Parser, Debug)]
+#[command(name = "waitless-build", version, max_term_width = 100)]
+#[command(after_help = "All commands work on the app of the current folder, or on --app; \
+    `help COMMAND` has examples.")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Which graph is meant.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Which {
+    /// The app: the name of its package [default: the current folder's, else the workspace's]
+    #[arg(long, value_name = "NAME", global = true)]
+    pub app: Option<String>,
+    /// The platform: a folder of `platforms/`
+    #[arg(long, value_name = "NAME", global = true, env = "WAITLESS_PLATFORM", default_value = "qemu")]
+    pub platform: String,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    /// Says everything that is wrong with a manifest
+    #[command(after_help = "Examples:\n  check\n  check --app hello --platform native\n  check --all")]
+    Check {
+        #[command(flatten)]
+        which: Which,
+        /// Every app on every platform
+        #[arg(long)]
+        all: bool,
+    },
+    /// Draws the graph: a tree in the terminal, or a picture
+    #[command(after_help = "Examples:\n  graph\n  graph --svg graph.svg --html graph.html\n  \
+        graph --dot | dot -Tpng > graph.png\n  graph --json | jq .instances[].name")]
+    Graph {
+        #[command(flatten)]
+        which: Which,
+        /// In the language of Graphviz
+        #[arg(long, group = "form")]
+        dot: bool,
+        /// As JSON, as an image shows it on /graph
+        #[arg(long, group = "form")]
+        json: bool,
+        /// Writes a picture
+        #[arg(long, value_name = "FILE")]
+        svg: Option<PathBuf>,
+        /// Writes a page with the picture and all settings, which needs nothing else
+        #[arg(long, value_name = "FILE")]
+        html: Option<PathBuf>,
+    },
+    /// Prints the code that is generated from the graph
+    #[command(after_help = "Examples:\n  show\n  show --app hello --platform native | less")]
+    Show {
+        #[command(flatten)]
+        which: Which,
+    },
+    /// Says what an instance is, and every key with its value and where that comes from
+    #[command(after_help = "Examples:\n  explain ip4\n  explain http --platform native\n  \
+        explain netem        # a component that is not in the graph")]
+    Explain {
+        /// The instance, or a component
+        instance: String,
+        #[command(flatten)]
+        which: Which,
+    },
+    /// Lists all components that there are
+    #[command(after_help = "Examples:\n  components\n  components --markdown > docs/components.md")]
+    Components {
+        /// All of it with every key, as docs/components.md holds it
+        #[arg(long)]
+        markdown: bool,
+    },
+    /// Adds an instance of a component to the manifest, and its crate to the app's Cargo.toml
+    #[command(after_help = "Examples:\n  add pcap --under eth\n  add http1 --name alternate --on tcp --set port=8000\n  \
+        add echo --on udp --set port=7 --dry-run")]
+    Add(add::Add),
+    /// Makes an app that builds and boots at once
+    #[command(after_help = "Examples:\n  new clock                    # apps/clock in this workspace\n  \
+        new clock --path ../clock    # in a repository of its own, on this tree\n  \
+        new clock --path ../clock --git https://example.org/waitless")]
+    New(new::New),
+    /// Says how many bytes of an image each component takes
+    #[command(after_help = "Examples:\n  size\n  size --app hello --json\n  size --image target/x86_64-waitless/release/hello")]
+    Size(size::Size),
+    /// Proves that nothing reachable from the sweep makes an indirect call or jump
+    #[command(after_help = "Examples:\n  audit\n  audit --app hello\n  audit --root 'platform_x86_64::run'")]
+    Audit(audit::Audit),
+    /// Builds an image and boots it
+    #[command(after_help = "Examples:\n  run\n  run --app hello --platform native\n  \
+        run --http-port 8000 --memory 64M --timeout 30\n  run --net tap --qemu-arg=-s")]
+    Run(run::Run),
+    /// Writes a JSON Schema for waitless.toml, by which editors complete and check
+    #[command(after_help = "Examples:\n  schema                       # to target/waitless.schema.json\n  schema --output -")]
+    Schema {
+        /// The file, or `-` for standard output [default: target/waitless.schema.json]
+        #[arg(long, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
+}
+
+/// Runs the command line of this process.
+pub fn main() -> ExitCode {
+    let command = Cli::parse().command;
+    match dispatch(command) {
+        Ok(code) => code,
+        Err(message) => {
+            let message = message.trim_end();
+            let known = message.starts_with("error") || message.starts_with("\nerror");
+            eprintln!("{}{message}", if known { "" } else { "error: " });
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(command: Command) -> Result<ExitCode, String> {
+    match command {
+        Command::Check { which, all } => check(&which, all)?,
+        Command::Graph { which, dot, json, svg, html } => draw(&which, dot, json, svg, html)?,
+        Command::Show { which } => {
+            let (project, graph) = load(&which)?;
+            print(&emit::code(&graph, &project.sources));
+        }
+        Command::Explain { instance, which } => {
+            let (project, graph) = load(&which)?;
+            print(&explain(&project, &graph, &instance)?);
+        }
+        Command::Components { markdown } => {
+            let project = open()?;
+            let catalogue = &project.catalogue;
+            print(&if markdown { components::markdown(catalogue) } else { components::table(catalogue) });
+        }
+        Command::Add(add) => add.run(open()?)?,
+        Command::New(new) => new.run()?,
+        Command::Size(size) => size.run()?,
+        Command::Audit(audit) => return audit.run(),
+        Command::Run(run) => return run.run(),
+        Command::Schema { output } => {
+            let project = open()?;
+            let text = schema::schema(&project);
+            match output {
+                Some(path) if path == Path::new("-") => print(&text),
+                Some(path) => write(&path, &text)?,
+                None => write(&project.workspace.target.join("waitless.schema.json"), &text)?,
+            }
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn check(which: &Which, all: bool) -> Result<(), String> {
+    let mut project = open()?;
+    let pairs: Vec<(String, String)> = if all {
+        let platforms: Vec<_> = project.platforms().into_iter().map(|p| p.name).collect();
+        let each = |app: String| platforms.iter().map(move |platform| (app.clone(), platform.clone()));
+        project.apps().into_iter().flat_map(each).collect()
+    } else {
+        vec![(app(&project, which)?, which.platform.clone())]
+    };
+    let mut wrong = String::new();
+    for (app, platform) in pairs {
+        match project.graph(&app, &platform) {
+            Ok(graph) => println!("{app} on {platform}: {} instances, all well", graph.instances.len()),
+            Err(why) if all => wrong += &format!("{app} on {platform}:\n{why}\n"),
+            Err(why) => return Err(why),
+        }
+    }
+    // Editors look for it there.
+    let schema = project.workspace.target.join("waitless.schema.json");
+    if project.workspace.target.is_dir() {
+        let _ = fs::write(schema, schema::schema(&project));
+    }
+    if wrong.is_empty() { Ok(()) } else { Err(format!("\nerror: not all is well\n{wrong}")) }
+}
+
+fn draw(
+    which: &Which,
+    dot: bool,
+    json: bool,
+    svg: Option<PathBuf>,
+    html: Option<PathBuf>,
+) -> Result<(), String> {
+    let (project, graph) = load(which)?;
+    if let Some(path) = &svg {
+        write(path, &picture::svg(&graph))?;
+    }
+    if let Some(path) = &html {
+        write(path, &picture::html(&graph, &project.sources))?;
+    }
+    if dot {
+        print(&picture::dot(&graph));
+    } else if json {
+        print(&json::pretty(&graph, &project.sources));
+    } else if svg.is_none() && html.is_none() {
+        let colour = std::io::stdout().is_terminal() && env::var_os("NO_COLOR").is_none();
+        print(&picture::tree(&graph, colour));
+    }
+    Ok(())
+}
+
+/// The project around the current folder.
+pub(crate) fn open() -> Result<Project, String> {
+    let mut folder = env::current_dir().map_err(|why| format!("no current folder: {why}"))?;
+    let here = folder.clone();
+    while !folder.join("Cargo.toml").is_file() {
+        if !folder.pop() {
+            let here = here.display();
+            return Err(format!("there is no Cargo.toml in {here} or above; go into a workspace"));
+        }
+    }
+    Project::open(&folder)
+}
+
+/// The app that is meant.
+pub(crate) fn app(project: &Project, which: &Which) -> Result<String, String> {
+    match &which.app {
+        Some(app) => Ok(app.clone()),
+        None => project.default_app(),
+    }
+}
+
+/// The project and the graph that is meant.
+pub(crate) fn load(which: &Which) -> Result<(Project, Graph), String> {
+    let mut project = open()?;
+    let app = app(&project, which)?;
+    let graph = project.graph(&app, &which.platform)?;
+    Ok((project, graph))
+}
+
+/// Prints; a reader that went away is no error.
+pub(crate) fn print(text: &str) {
+    let _ = std::io::stdout().write_all(text.as_bytes());
+}
+
+/// Writes a file and says so.
+pub(crate) fn write(path: &Path, text: &str) -> Result<(), String> {
+    let fail = |why| format!("cannot write {}: {why}", path.display());
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        fs::create_dir_all(folder).map_err(fail)?;
+    }
+    fs::write(path, text).map_err(fail)?;
+    eprintln!("wrote {}", path.display());
+    Ok(())
+}
+
+/// A message for a name that is not known.
+pub(crate) fn unknown(what: &str, name: &str, known: &[&str]) -> String {
+    match nearest(name, known.iter().copied()) {
+        Some(near) => format!("there is no {what} `{name}`; did you mean `{near}`?"),
+        None => format!("there is no {what} `{name}`; there are {}", list(known)),
+    }
+}

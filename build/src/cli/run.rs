@@ -1,0 +1,3 @@
+#[derive(clap::Args, Debug)]
+pub struct Run {}
+impl Run { pub fn run(&self) -> Result<std::process::ExitCode, String> { Ok(std::process::ExitCode::SUCCESS) } }

@@ -1,0 +1,178 @@
+//! A JSON Schema for manifests, from the catalogue: editors complete and check by it.
+
+use crate::catalogue::{Component, Requires};
+use crate::check::{APP_KEYS, PLATFORM_KEYS};
+use crate::project::Project;
+use crate::types::{Field, Type};
+use serde_json::{Map, Value, json};
+
+/// The schema, indented. It is written in draft 7, with taplo's links and hints.
+pub fn schema(project: &Project) -> String {
+    let components = &project.catalogue.components;
+    let mut definitions = Map::new();
+    for component in components {
+        definitions.insert(component.name.clone(), instance(component));
+    }
+    let known: Vec<_> = components.iter().map(|component| component.name.as_str()).collect();
+    // A table is of the component that `is` names; without `is`, of that with its own name.
+    let by_is = components.iter().map(|component| {
+        json!({
+            "if": { "properties": { "is": { "const": component.name } }, "required": ["is"] },
+            "then": { "$ref": format!("#/definitions/{}", component.name) },
+        })
+    });
+    definitions.insert("instance".into(), json!({
+        "type": "object",
+        "properties": reserved(&known),
+        "allOf": by_is.collect::<Vec<_>>(),
+    }));
+    let mut properties = Map::new();
+    properties.insert("app".into(), head(&APP_KEYS, "The image as a whole.", &["crate"]));
+    properties.insert("platform".into(), head(&PLATFORM_KEYS, "The platform.", &["crate", "target"]));
+    properties.insert("stack".into(), json!({
+        "type": "object",
+        "description": "Named stacks: instances that several apps share.",
+        "additionalProperties": {
+            "type": "object",
+            "properties": {
+                "replace": { "type": "boolean", "description": "A platform's own instances instead." }
+            },
+            "additionalProperties": { "$ref": "#/definitions/instance" },
+        },
+    }));
+    for component in components {
+        let own = json!({
+            "if": { "not": { "required": ["is"] } },
+            "then": { "$ref": format!("#/definitions/{}", component.name) },
+            "else": { "$ref": "#/definitions/instance" },
+        });
+        properties.insert(component.name.clone(), own);
+    }
+    let schema = json!({
+        "$schema": "http://json-schema.org/draft-07/schema#",
+        "title": "waitless.toml",
+        "description": "The graph of a Waitless image: one table for each instance.",
+        "type": "object",
+        "properties": properties,
+        "additionalProperties": { "$ref": "#/definitions/instance" },
+        "definitions": definitions,
+        "x-taplo-info": { "patterns": ["waitless\\.toml$"] },
+    });
+    serde_json::to_string_pretty(&schema).unwrap_or_default() + "\n"
+}
+
+fn head(keys: &[(&str, &str, &str)], doc: &str, required: &[&str]) -> Value {
+    let mut properties = Map::new();
+    for (key, kind, doc) in keys {
+        let mut schema = match *kind {
+            "[string]" => json!({ "type": "array", "items": { "type": "string" } }),
+            "size" => size_schema(),
+            "string" => json!({ "type": "string" }),
+            "0..=1000000" => json!({ "type": "integer", "minimum": 0, "maximum": 1_000_000 }),
+            "1..=256" => json!({ "type": "integer", "minimum": 1, "maximum": 256 }),
+            _ => json!({ "anyOf": [
+                { "const": "all" },
+                { "type": "integer", "minimum": 1, "maximum": 256 },
+            ] }),
+        };
+        schema["description"] = json!(doc);
+        properties.insert((*key).to_owned(), schema);
+    }
+    json!({
+        "type": "object",
+        "description": doc,
+        "properties": properties,
+        "required": required,
+        "additionalProperties": false,
+    })
+}
+
+/// The keys that every instance has.
+fn reserved(components: &[&str]) -> Map<String, Value> {
+    let text = |doc: &str| json!({ "type": "string", "description": doc });
+    let mut keys = Map::new();
+    keys.insert("is".into(), json!({
+        "enum": components,
+        "description": "The component, where the table is not called like it.",
+    }));
+    keys.insert("on".into(), json!({
+        "description": "The instance or the instances that this one stands on.",
+        "anyOf": [
+            { "type": "string" },
+            { "type": "array", "items": { "type": "string" } },
+            { "type": "object", "additionalProperties": { "type": "string" } },
+        ],
+    }));
+    keys.insert("under".into(), text("Puts this instance into the edge below the one named."));
+    keys.insert("when".into(), text("The instance exists only when this holds: `ip4.address == dhcp`."));
+    keys.insert("core".into(), json!({
+        "type": "integer",
+        "minimum": 0,
+        "description": "The core that the instance runs on.",
+    }));
+    keys.insert("via".into(), json!({
+        "const": "ring",
+        "description": "Declares that the edge below crosses cores.",
+    }));
+    keys
+}
+
+fn instance(component: &Component) -> Value {
+    let mut properties = reserved(&[component.name.as_str()]);
+    for field in &component.config {
+        properties.insert(field.name.clone(), key(field));
+    }
+    let mut doc = component.doc.clone();
+    if component.requires != Requires::Nothing {
+        doc += &format!("\nStands on {}.", component.requires.text());
+    }
+    json!({
+        "type": "object",
+        "description": doc.trim(),
+        "properties": properties,
+        "additionalProperties": false,
+    })
+}
+
+fn key(field: &Field) -> Value {
+    let mut schema = kind(&field.kind, field.range);
+    let range = field.range_text.as_ref().map_or(String::new(), |range| format!(" ({range})"));
+    schema["description"] = json!(format!("{}{range}", field.doc));
+    if let Some(default) = &field.default
+        && let Ok(value) = default.value.to_string().parse::<Value>()
+    {
+        schema["default"] = value;
+    }
+    schema
+}
+
+fn kind(kind_of: &Type, range: Option<(u64, u64)>) -> Value {
+    match kind_of {
+        Type::Bool => json!({ "type": "boolean" }),
+        Type::Choice(words, _) => json!({ "enum": words }),
+        Type::Cidr4 => text(r"^[0-9]+(\.[0-9]+){3}/[0-9]{1,2}$"),
+        Type::Duration => text(r"^[0-9_]+(ns|us|ms|s|m|h|d)$"),
+        Type::Ip => json!({ "type": "string" }),
+        Type::Ipv4 => text(r"^[0-9]+(\.[0-9]+){3}$"),
+        Type::List(inner) => json!({ "type": "array", "items": kind(inner, range) }),
+        Type::Mac => text("^[0-9a-fA-F]{2}(:[0-9a-fA-F]{2}){5}$"),
+        Type::Or(inner, word) => json!({ "anyOf": [kind(inner, range), { "const": word }] }),
+        Type::Size => size_schema(),
+        Type::String => json!({ "type": "string" }),
+        Type::Unsigned(bits) => {
+            let (low, high) = range.unwrap_or((0, u64::MAX >> (64 - bits)));
+            json!({ "type": "integer", "minimum": low, "maximum": high })
+        }
+    }
+}
+
+fn text(pattern: &str) -> Value {
+    json!({ "type": "string", "pattern": pattern })
+}
+
+fn size_schema() -> Value {
+    json!({ "anyOf": [
+        { "type": "integer", "minimum": 0 },
+        { "type": "string", "pattern": "^[0-9_]+(B|K|KiB|M|MiB|G|GiB)?$" },
+    ] })
+}
