@@ -89,7 +89,10 @@ pub(crate) struct Space {
 pub fn machine() -> &'static Machine {
     let machine = MACHINE.load(Ordering::Acquire);
     // SAFETY: null, or what `set_machine` was given, which lives for ever and is not changed.
-    unsafe { machine.as_ref() }.expect("boot sets the machine before it starts the image")
+    match unsafe { machine.as_ref() } {
+        Some(machine) => machine,
+        None => unreachable!("boot sets the machine before it starts the image"),
+    }
 }
 
 /// Makes `machine` the machine.
