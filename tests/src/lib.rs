@@ -1,13 +1,23 @@
 //! What the tests of Waitless as a whole share; the tests themselves are in `tests/tests`.
 //!
 //! * [`tidy`]: the rules of style and structure, as functions from a source to its findings.
-//! * [`world`]: hosts on a wire, in virtual time.
+//! * [`world`], [`graphs`], [`peer`]: hosts on a wire, in virtual time.
 //! * [`corpus`], [`mutate`]: packets that are well-formed, and what makes them otherwise.
 //! * [`lab`]: whole images in a network of their own, driven by real programs.
 
+// Generated code names this package's components by its name.
+extern crate self as waitless_tests;
+
 pub mod allocations;
 pub mod corpus;
+pub mod fuzz;
+pub mod graphs;
 pub mod lab;
 pub mod mutate;
+pub mod peer;
+mod site;
 pub mod tidy;
+pub mod wires;
 pub mod world;
+
+pub use site::site;

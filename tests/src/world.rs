@@ -1,9 +1,12 @@
 //! Hosts on a wire in virtual time: nothing waits, and the same seed gives the same run.
 
+use crate::allocations;
+use std::cell::Cell;
 use std::collections::VecDeque;
 use waitless::testing;
 use waitless::{
-    Component, Context, Counter, Duration, Inspect, Instant, Mac, NicPort, Packet, Sweep,
+    Component, Context, Counter, Duration, Inspect, Instant, Mac, NicPort, Packet, StreamPort,
+    Sweep, UdpPort,
 };
 
 /// Frames that a card holds each way.
@@ -20,9 +23,23 @@ pub struct Card {
     pub overruns: Counter,
 }
 
+/// Nothing can be set.
+#[derive(Debug)]
+pub struct CardConfig {}
+
 impl Card {
+    /// A card with an address that differs from that of every card made before it on this
+    /// thread, and is the same in every run.
+    pub fn new(_: &CardConfig, _: &mut Context) -> Self {
+        thread_local! {
+            static MADE: Cell<u8> = const { Cell::new(0) };
+        }
+        MADE.set(MADE.get().wrapping_add(1));
+        Self::with(Mac([2, 0, 0, 0, 0, MADE.get()]))
+    }
+
     /// A card with the address `mac`.
-    pub fn new(mac: Mac) -> Self {
+    pub fn with(mac: Mac) -> Self {
         Self {
             mac,
             arrived: VecDeque::with_capacity(CARD_FRAMES),
@@ -86,6 +103,27 @@ impl NicPort for Card {
     }
 }
 
+/// Nothing can be set.
+#[derive(Debug)]
+pub struct ProbeConfig {}
+
+/// Stands on the transports, so that they are in the graph, and does nothing.
+#[derive(Debug)]
+pub struct Probe;
+
+impl Probe {
+    /// It has no state.
+    pub fn new(_: &ProbeConfig, _: &mut Context) -> Self {
+        Self
+    }
+}
+
+impl<T: StreamPort, U: UdpPort> Component<(&mut T, &mut U)> for Probe {
+    fn receive(&mut self, _: &mut (&mut T, &mut U), _: &mut Context) {}
+}
+
+impl Inspect for Probe {}
+
 /// A graph with a [`Card`] at its bottom.
 pub trait OnCard: Sweep {
     /// The card.
@@ -98,6 +136,8 @@ pub struct Host<G> {
     pub cx: Context,
     /// The graph.
     pub graph: G,
+    /// Allocations in sweeps so far, where [`allocations::Counting`] counts them.
+    pub allocations: u64,
 }
 
 impl<G: OnCard> Host<G> {
@@ -108,13 +148,14 @@ impl<G: OnCard> Host<G> {
         let mut graph = make(&mut cx);
         let ready = graph.init(&mut cx);
         assert!(ready.is_ok(), "{ready:?}");
-        Self { cx, graph }
+        Self { cx, graph, allocations: 0 }
     }
 
     /// One sweep at `now`.
     pub fn sweep(&mut self, now: Instant) {
-        self.cx.set_now(now);
-        self.graph.poll(&mut self.cx);
+        let (graph, cx) = (&mut self.graph, &mut self.cx);
+        cx.set_now(now);
+        self.allocations += allocations::counted(|| graph.poll(cx));
     }
 
     /// A frame arrives at its card.

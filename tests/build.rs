@@ -1,0 +1,34 @@
+//! Generates the graphs that tests drive in virtual time: those of `graphs/`.
+
+use build::Project;
+use std::path::{Path, PathBuf};
+use std::{env, fs, process};
+
+fn main() {
+    let folder = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").unwrap_or_default());
+    let out = PathBuf::from(env::var_os("OUT_DIR").unwrap_or_default());
+    for name in ["server", "raw", "client", "roaming"] {
+        if let Err(message) = generate(name, &folder, &out) {
+            eprintln!("\n{}", message.trim_end());
+            process::exit(1);
+        }
+    }
+    for path in ["Cargo.toml", "graphs", "../waitless.toml", "../components"] {
+        println!("cargo::rerun-if-changed={path}");
+    }
+}
+
+/// The graph `name`: this package as an app whose manifest is another each time.
+fn generate(name: &str, folder: &Path, out: &Path) -> Result<(), String> {
+    const PACKAGE: &str = "waitless-tests";
+    let mut project = Project::open(folder)?;
+    let graphs = folder.join("graphs");
+    let mut packages = project.workspace.packages.iter_mut();
+    let own = packages.find(|package| package.name == PACKAGE).ok_or("this package is unknown")?;
+    own.manifest = graphs.join(name).join("Cargo.toml");
+    project.workspace.root = graphs;
+    let graph = project.graph(PACKAGE, "simulation")?;
+    let path = out.join(format!("{name}.rs"));
+    let code = build::emit::code(&graph, &project.sources);
+    fs::write(&path, code).map_err(|why| format!("cannot write {}: {why}", path.display()))
+}

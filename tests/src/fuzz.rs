@@ -1,0 +1,208 @@
+//! Fuzz targets: bytes that an enemy chose, into the whole graph through its card.
+//!
+//! A target is run by `tests/fuzz` under libFuzzer, and by `tests/tests/fuzz.rs` with a bounded
+//! number of mutations. It panics when something is wrong: the graph did, or it lost buffers, or
+//! it is busy with nothing, or it does not serve any more.
+
+use crate::corpus;
+use crate::graphs::{self, roaming};
+use crate::peer::{self, Peer, Side, flags};
+use crate::wires;
+use crate::world::OnCard;
+use std::cell::RefCell;
+use std::net::Ipv4Addr;
+use waitless::{Duration, Sweep};
+
+/// The targets, by name: one for each parser.
+pub const TARGETS: [&str; 8] = ["ethernet", "arp", "ipv4", "icmp", "udp", "tcp", "dhcp", "http"];
+
+/// Buffers of a host that is fuzzed.
+const BUFFERS: usize = 256;
+/// Inputs after which a host must have given everything back.
+const ROUND: u32 = 2_000;
+
+/// Runs the target `name` on `input`. Hosts are kept between inputs, since what they are made
+/// of is never given back.
+///
+/// # Panics
+/// When the graph did not behave; and when there is no such target.
+pub fn run(name: &str, input: &[u8]) {
+    match name {
+        "dhcp" => ROAMING.with_borrow_mut(|host| host.dhcp(input)),
+        "http" => SERVER.with_borrow_mut(|host| host.http(input)),
+        "tcp" => SERVER.with_borrow_mut(|host| host.tcp(input)),
+        _ => {
+            assert!(TARGETS.contains(&name), "there is no target `{name}`");
+            SERVER.with_borrow_mut(|host| host.frame(input));
+        }
+    }
+}
+
+thread_local! {
+    static SERVER: RefCell<Box<dyn Target>> = RefCell::new(Box::new(Fuzzed::server()));
+    static ROAMING: RefCell<Fuzzed<roaming::Graph>> = RefCell::new(Fuzzed::roaming());
+}
+
+/// What a server is fuzzed with.
+trait Target {
+    /// A frame of any kind.
+    fn frame(&mut self, input: &[u8]);
+    /// Segments of a connection that is open, or not yet.
+    fn tcp(&mut self, input: &[u8]);
+    /// Bytes of a connection.
+    fn http(&mut self, input: &[u8]);
+}
+
+/// A host and its neighbour.
+struct Fuzzed<G> {
+    peer: Peer<G>,
+    inputs: u32,
+    port: u16,
+    serves: bool,
+}
+
+impl Fuzzed<()> {
+    fn server() -> Fuzzed<impl OnCard + Sweep> {
+        let host = graphs::server(BUFFERS, 1, (wires::ALL[0].1)(1));
+        let mut peer = Peer::of(host);
+        // Until it is sure of its address.
+        peer.pass(Duration::from_secs(5));
+        Fuzzed { peer, inputs: 0, port: 20_000, serves: true }
+    }
+
+    fn roaming() -> Fuzzed<roaming::Graph> {
+        let mut peer = Peer::of(graphs::roaming(BUFFERS, 1));
+        peer.keep_frames = true;
+        peer.pass(Duration::from_secs(1));
+        Fuzzed { peer, inputs: 0, port: 0, serves: false }
+    }
+}
+
+impl<G: OnCard> Target for Fuzzed<G> {
+    fn frame(&mut self, input: &[u8]) {
+        let mut frame = input.to_vec();
+        frame.truncate(1514);
+        self.peer.send(&frame);
+        // The same with right checksums gets further.
+        corpus::repair_frame(&mut frame);
+        self.peer.send(&frame);
+        self.end_of_input();
+    }
+
+    fn tcp(&mut self, input: &[u8]) {
+        let Some((&start, rest)) = input.split_first() else { return };
+        let Some(mut side) = self.open(start) else { return };
+        for part in rest.split(|byte| *byte == 0xfe).take(8) {
+            let mut frame = peer::segment(&side, flags::ACK, b"");
+            // The input is the segment's header behind the ports, relative to the connection.
+            let relative = |value: u32, at: usize| {
+                let change =
+                    part.get(at..at + 2).map_or(0, |it| i16::from_be_bytes([it[0], it[1]]));
+                value.wrapping_add(i32::from(change) as u32).to_be_bytes()
+            };
+            let (sequence, expected) = (relative(side.next, 0), relative(side.expected, 2));
+            frame.truncate(34);
+            frame.extend(side.port.to_be_bytes());
+            frame.extend(side.host_port.to_be_bytes());
+            frame.extend(sequence);
+            frame.extend(expected);
+            frame.extend(part.get(4..).unwrap_or(&[0x50, 0x10, 1, 0, 0, 0, 0, 0]));
+            frame.truncate(1514);
+            let length = (frame.len() - 14) as u16;
+            frame[16..18].copy_from_slice(&length.to_be_bytes());
+            corpus::repair_frame(&mut frame);
+            self.peer.send(&frame);
+        }
+        side.next = side.next.wrapping_add(1);
+        self.close(&mut side);
+        self.end_of_input();
+    }
+
+    fn http(&mut self, input: &[u8]) {
+        let Some(mut side) = self.open(1) else { return };
+        // One input is sent whole and in two pieces, cut where its length says.
+        let cut = input.len() / 3;
+        self.peer.exchange(&mut side, &input[..cut]);
+        self.peer.exchange(&mut side, &input[cut..]);
+        self.close(&mut side);
+        self.end_of_input();
+    }
+}
+
+impl<G: OnCard> Fuzzed<G> {
+    /// A connection that is open, or, for every third `start`, one that is opening.
+    fn open(&mut self, start: u8) -> Option<Side> {
+        self.port = if self.port >= 60_000 { 20_000 } else { self.port + 1 };
+        if start % 3 == 2 {
+            let next = u32::from(self.port) << 8;
+            let mut side = Side { port: self.port, host_port: 80, next, expected: 0 };
+            self.peer.segments.clear();
+            self.peer.send_segment(&mut side, flags::SYN, b"");
+            side.expected = self.peer.segments.first()?.sequence.wrapping_add(1);
+            return Some(side);
+        }
+        self.peer.connect(self.port, 80)
+    }
+
+    /// Resets the connection where the host thinks it is.
+    fn close(&mut self, side: &mut Side) {
+        let last = self.peer.segments.iter().rev().find(|it| it.port == side.port);
+        if let Some(segment) = last {
+            side.next = segment.acknowledgement;
+        }
+        self.peer.segments.clear();
+        self.peer.reset(side);
+    }
+
+    /// Now and then, everything must be as it was before the first input.
+    fn end_of_input(&mut self) {
+        self.peer.segments.clear();
+        self.peer.frames.clear();
+        self.inputs += 1;
+        if self.inputs.is_multiple_of(ROUND) {
+            self.peer.pass(Duration::from_secs(1_000));
+            let out = self.peer.host.buffers_out();
+            assert_eq!(out, 0, "buffers are out long after the last input");
+            assert!(!self.serves || self.serves_still(), "it does not serve any more");
+        }
+    }
+
+    fn serves_still(&mut self) -> bool {
+        let Some(mut side) = self.open(1) else { return false };
+        let said = self.peer.exchange(&mut side, b"GET /hello HTTP/1.1\r\nHost: x\r\n\r\n");
+        self.close(&mut side);
+        said.ends_with(b"hello")
+    }
+}
+
+impl Fuzzed<roaming::Graph> {
+    /// An answer to the request that the host sent last, if its numbers are put in.
+    fn dhcp(&mut self, input: &[u8]) {
+        // Time must pass for it to ask again.
+        self.peer.pass(Duration::from_secs(5));
+        let asked = self.peer.frames.iter().rev().find(|frame| is_dhcp_request(frame)).cloned();
+        let mut frame = input.to_vec();
+        frame.truncate(1514);
+        if let Some(asked) = asked {
+            // The transaction's number and the client's station.
+            for range in [46..50, 70..76] {
+                if let Some(room) = frame.get_mut(range.clone()) {
+                    room.copy_from_slice(&asked[range]);
+                }
+            }
+        }
+        if frame.get(23) == Some(&17) {
+            corpus::repair_frame(&mut frame);
+        }
+        self.peer.send(&frame);
+        self.end_of_input();
+    }
+}
+
+fn is_dhcp_request(frame: &[u8]) -> bool {
+    let to_server = Ipv4Addr::BROADCAST.octets();
+    frame.get(23) == Some(&17)
+        && frame.get(36..38) == Some(&67_u16.to_be_bytes())
+        && frame.get(30..34) == Some(&to_server)
+        && frame.len() > 76
+}

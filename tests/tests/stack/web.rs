@@ -1,0 +1,97 @@
+//! HTTP through the whole graph: from the card to a handler and back.
+
+use crate::seeds;
+use waitless::{Duration, Phase, Stream, StreamPort, Sweep};
+use waitless_tests::graphs;
+use waitless_tests::peer::Peer;
+use waitless_tests::wires;
+use waitless_tests::world::{OnCard, World};
+
+#[test]
+fn requests_are_answered_over_every_wire() {
+    for (name, wire) in wires::ALL {
+        for seed in seeds() {
+            println!("{name}, seed {seed}");
+            let client = graphs::client(512, seed as u8);
+            let mut world = World::new(client, graphs::server(512, !seed as u8, wire(seed)));
+            world.run_for(Duration::from_secs(3));
+            let get = b"GET /hello HTTP/1.1\r\nHost: x\r\n\r\n";
+            let hello = request(&mut world, get, |got| got.ends_with(b"hello"));
+            assert!(hello.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&hello));
+            let get = b"GET /bytes?count=50000 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+            let bytes = request(&mut world, get, |got| got.len() > 50_000 && got.ends_with(b"."));
+            assert!(bytes.starts_with(b"HTTP/1.1 200"));
+            let body = b"0123456789".repeat(2_000);
+            let head = "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 20000\r\n\r\n";
+            let post = [head.as_bytes(), &body].concat();
+            let echo = request(&mut world, &post, |got| got.len() > 20_000 && got.ends_with(b"9"));
+            assert!(echo.windows(body.len()).any(|part| part == body), "the echo differs");
+            world.run_for(Duration::from_secs(600));
+            assert_eq!((world.a.buffers_out(), world.b.buffers_out()), (0, 0), "buffers out");
+        }
+    }
+}
+
+/// Sends `request` on a new connection and reads until `complete` or the server's end.
+#[track_caller]
+fn request<B: OnCard + Sweep>(
+    world: &mut World<graphs::client::Graph, B>,
+    request: &[u8],
+    complete: impl Fn(&[u8]) -> bool,
+) -> Vec<u8> {
+    let service = world.a.graph.tcp.attach().expect("room for a service");
+    let remote = (std::net::Ipv4Addr::new(10, 0, 0, 2), 80).into();
+    let stream: Stream = world.a.graph.tcp.connect(service, remote).expect("a route");
+    world.a.graph.tcp.set_tag(stream, 1);
+    let (mut sent, mut got) = (0, Vec::new());
+    world.run_until(Duration::from_secs(600), |world| {
+        let tcp = &mut world.a.graph.tcp;
+        while tcp.news(service).is_some() {}
+        if tcp.status(stream).phase == Phase::Open {
+            let room = tcp.writable(stream);
+            let count = room.len().min(request.len() - sent);
+            room[..count].copy_from_slice(&request[sent..sent + count]);
+            tcp.commit(stream, count);
+            sent += count;
+        }
+        while !tcp.readable(stream).is_empty() {
+            got.extend(tcp.readable(stream));
+            let count = tcp.readable(stream).len();
+            tcp.consume(stream, count);
+        }
+        complete(&got) || matches!(tcp.status(stream).phase, Phase::Closed | Phase::Reset)
+    });
+    world.a.graph.tcp.close(stream);
+    world.a.graph.tcp.release(stream);
+    got
+}
+
+#[test]
+fn a_request_in_single_bytes_and_a_pipeline_are_answered_in_order() {
+    let mut peer = Peer::of(graphs::server(256, 1, wires::ALL[0].1(1)));
+    peer.pass(Duration::from_secs(5));
+    let mut side = peer.connect(40_000, 80).expect("a connection");
+    let request = b"GET /hello HTTP/1.1\r\nHost: x\r\n\r\n";
+    let mut got = Vec::new();
+    for byte in request {
+        got.extend(peer.exchange(&mut side, &[*byte]));
+    }
+    assert!(got.ends_with(b"hello"), "{}", String::from_utf8_lossy(&got));
+    let pipeline = [&request[..], b"GET /bytes?count=10 HTTP/1.1\r\nHost: x\r\n\r\n"].concat();
+    let got = peer.exchange(&mut side, &pipeline);
+    let text = String::from_utf8_lossy(&got);
+    assert!(text.find("hello") < text.find(".........."), "{text}");
+    peer.reset(&mut side);
+    peer.pass(Duration::from_secs(300));
+    assert_eq!(peer.host.buffers_out(), 0);
+}
+
+#[test]
+fn connections_that_say_nothing_are_ended() {
+    let mut peer = Peer::of(graphs::server(256, 1, wires::ALL[0].1(1)));
+    peer.pass(Duration::from_secs(5));
+    let sides: Vec<_> = (0..20).filter_map(|n| peer.connect(41_000 + n, 80)).collect();
+    assert_eq!(sides.len(), 20);
+    peer.pass(Duration::from_secs(900));
+    assert_eq!(peer.host.buffers_out(), 0);
+}
