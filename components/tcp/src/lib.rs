@@ -1,1 +1,697 @@
-//! To come.
+//! TCP (RFC 9293) over any IP port: reliable byte streams for the services above.
+//!
+//! Received payload stays in the packet that the network card wrote it to and is lent to the
+//! service from there. What a service sends is queued as packets; a segment is one packet with
+//! its headers prepended in place, and a dormant handle to it is kept until it is acknowledged.
+//! So nothing is copied, unless segments are tiny or a window cuts a packet in two.
+//!
+//! Principles:
+//!
+//! * Only what has something to do is visited: connections with news, with something to send, or
+//!   with an expired timer are in lists; everything else costs nothing in a sweep.
+//! * An idle connection is one [`Conn`](state::Conn) of a few cache lines and its slots in the
+//!   connection table and the timer wheel; packets are held only for data that is under way or
+//!   unread. A connection in TIME-WAIT is smaller still.
+//! * What to send is decided in `transmit`, after the services above have run, so that an
+//!   acknowledgement rides on the response that the same sweep produced.
+//! * Every clause of an RFC is cited at the line that obeys it: `//= RFC 9293 3.5 MUST-10: …`.
+//!
+//! Not done: selective acknowledgements, RACK-TLP, CUBIC and BBR, pacing, ECN, SYN cookies,
+//! Fast Open, segmentation offload, urgent data as such (it is delivered in line), text in a SYN
+//! (it is acknowledged when it is sent again).
+
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+mod congestion;
+mod input;
+mod open;
+mod output;
+mod port;
+mod queue;
+mod reassembly;
+mod rtt;
+mod secret;
+mod seq;
+mod state;
+mod table;
+mod wait;
+mod wire;
+
+#[cfg(test)]
+mod tests;
+
+use alloc::vec::Vec;
+use open::Listener;
+use queue::{NIL, Nodes};
+use secret::Secret;
+use seq::Seq;
+use state::{Conn, Env, State, effect, flag};
+use table::{Table, Tuple};
+use wait::{Verdict, Wait, Waits};
+use waitless::checksum::Checksum;
+use waitless::packet::ChecksumState;
+use waitless::{
+    BATCH, Component, Context, CounterSet, Duration, InitError, Inspect, Instant, IpPort, Mailbox,
+    Packet, PathError, Phase, Pool, Protocol, Wheel,
+};
+use wire::{Flags, Segment};
+
+/// The configuration; `Cargo.toml` documents each key, its range and its default.
+#[derive(Clone, Copy, Debug)]
+#[expect(missing_docs, reason = "Cargo.toml's metadata documents every key")]
+pub struct Config {
+    pub connections: u32,
+    pub listeners: u16,
+    pub backlog: u32,
+    pub receive_buffer: u64,
+    pub send_buffer: u64,
+    pub memory: Option<u64>,
+    pub timestamps: bool,
+    pub nagle: bool,
+    pub delayed_ack: Duration,
+    pub retransmit_min: Duration,
+    pub syn_retries: u8,
+    pub connect_timeout: Duration,
+    pub user_timeout: Duration,
+    pub fin_wait: Duration,
+    pub time_wait: Duration,
+    pub time_waits: u32,
+    pub keep_alive: Option<Duration>,
+    pub keep_alive_interval: Duration,
+    pub keep_alive_probes: u8,
+    pub traffic_class: u8,
+}
+
+impl Config {
+    /// The defaults of `Cargo.toml`.
+    pub const DEFAULT: Self = Self {
+        connections: 131_072,
+        listeners: 64,
+        backlog: 1024,
+        receive_buffer: 256 << 10,
+        send_buffer: 256 << 10,
+        memory: None,
+        timestamps: true,
+        nagle: false,
+        delayed_ack: Duration::from_millis(40),
+        retransmit_min: Duration::from_millis(200),
+        syn_retries: 5,
+        connect_timeout: Duration::from_secs(180),
+        user_timeout: Duration::from_secs(900),
+        fin_wait: Duration::from_secs(60),
+        time_wait: Duration::from_secs(60),
+        time_waits: 65_536,
+        keep_alive: None,
+        keep_alive_interval: Duration::from_secs(75),
+        keep_alive_probes: 9,
+        traffic_class: 0,
+    };
+}
+
+waitless::counters! {
+    /// What this component counts.
+    pub struct Counters {
+        /// Segments that arrived intact.
+        counter received: segments,
+        /// Segments handed down.
+        counter sent: segments,
+        /// Segments with data that were sent again.
+        counter retransmitted: segments,
+        /// Losses noticed by duplicate acknowledgements.
+        counter fast_retransmits: times,
+        /// Retransmission timers that expired.
+        counter timeouts: times,
+        /// Window probes sent.
+        counter probes: segments,
+        /// Connections opened by other hosts.
+        counter accepted: connections,
+        /// Connections opened by this host.
+        counter connected: connections,
+        /// Connections that are not closed.
+        gauge open: connections,
+        /// Connections among these whose handshake is not finished.
+        gauge half_open: connections,
+        /// Ended connections that are remembered.
+        gauge time_waits: connections,
+        /// Ended connections forgotten early for want of room.
+        counter time_waits_recycled: connections,
+        /// Connections given up because the other side was silent.
+        counter timed_out: connections,
+        /// RSTs that ended a connection.
+        counter resets_received: segments,
+        /// RSTs sent.
+        counter resets_sent: segments,
+        /// Connections reset because data arrived, or was there, that nobody will read.
+        counter resets_unread: connections,
+        /// Challenge acknowledgements sent.
+        counter challenges: segments,
+        /// Challenge acknowledgements not sent because one was sent shortly before.
+        counter challenges_throttled: times,
+        /// Segments that arrived before others in front of them.
+        counter early: segments,
+        /// Segments that brought nothing new.
+        counter duplicates: segments,
+        /// Segments cut at the edge of the window.
+        counter truncated: segments,
+        /// ICMP errors that concerned a connection.
+        counter path_errors: errors,
+        /// ICMP errors that did not.
+        counter path_errors_ignored: errors,
+        /// Dropped: not a segment, or with illegal options.
+        counter dropped_malformed: segments,
+        /// Dropped: wrong checksum.
+        counter dropped_checksum: segments,
+        /// Dropped: from or to a broadcast, multicast or otherwise impossible address.
+        counter dropped_address: segments,
+        /// Dropped: no connection and nobody listens.
+        counter dropped_closed: segments,
+        /// Dropped: a SYN while too many connections are half open.
+        counter dropped_backlog: segments,
+        /// Dropped: a SYN while there are too many connections.
+        counter dropped_full: segments,
+        /// Dropped: outside of the window.
+        counter dropped_window: segments,
+        /// Dropped: timestamp missing or too old.
+        counter dropped_stamps: segments,
+        /// Dropped: acknowledgement impossible.
+        counter dropped_ack: segments,
+        /// Dropped: no acknowledgement.
+        counter dropped_no_ack: segments,
+        /// Dropped: no memory for the payload.
+        counter dropped_memory: segments,
+        /// Dropped: too many early segments of one connection.
+        counter dropped_early: segments,
+        /// Dropped: an answer to a segment without connection, for want of room.
+        counter dropped_answer: segments,
+        /// Dropped: refused below although there was room.
+        counter dropped_below: segments,
+    }
+}
+
+/// The component. See the crate's documentation.
+pub struct Tcp {
+    conns: Vec<Conn>,
+    env: Env,
+    table: Table,
+    secret: Secret,
+    wheel: Wheel,
+    waits: Waits,
+    listeners: Vec<Listener>,
+    /// One list of connections with news for each service.
+    services: Vec<List>,
+    /// Connections with something to send.
+    output: List,
+    /// Free places, linked like the output list.
+    free: u32,
+    /// Answers to segments that belong to no connection.
+    answers: Mailbox,
+    /// What RFC 6056 counts up.
+    next_port: u32,
+    /// The generation of the IP layer's addresses that all connections were checked against.
+    addresses: u32,
+    /// The place from which on connections are still to be checked against a newer one.
+    unchecked: u32,
+}
+
+/// Connections, linked through one of their fields.
+#[derive(Clone, Copy)]
+struct List {
+    head: u32,
+    tail: u32,
+}
+
+const EMPTY: List = List { head: NIL, tail: NIL };
+
+/// How late a timer may be.
+const GRANULARITY: Duration = Duration::from_millis(1);
+/// When something that could not be sent for want of a packet is tried again.
+const RETRY: Duration = Duration::from_millis(1);
+/// Connections that one sweep visits for output at most.
+const VISITS: usize = 4 * BATCH;
+/// Connections that one sweep checks against changed addresses.
+const CHECKS: u32 = 256;
+/// Places of remembered connections in the table have this bit.
+const WAIT: u32 = 1 << 31;
+
+impl Tcp {
+    /// An instance without connections.
+    pub fn new(config: &'static Config, cx: &mut Context) -> Self {
+        let pool = cx.pool();
+        let buffers = match config.memory {
+            Some(bytes) => (bytes / Pool::BUFFER_SIZE as u64) as usize,
+            None => pool.count() / 4 * 3,
+        };
+        let env = Env {
+            now: cx.now(),
+            millis: cx.now().as_millis() as u32,
+            config,
+            counters: Counters::leak(),
+            nodes: Nodes::new((buffers / 2).max(2) as u32),
+            pool,
+            offload: false,
+            effects: 0,
+        };
+        Self {
+            conns: Vec::new(),
+            env,
+            table: Table::default(),
+            secret: Secret::new(&mut cx.random),
+            wheel: Wheel::new(GRANULARITY),
+            waits: Waits::new(),
+            listeners: Vec::new(),
+            services: Vec::new(),
+            output: EMPTY,
+            free: NIL,
+            answers: Mailbox::new(),
+            next_port: cx.random.u32(),
+            addresses: 0,
+            unchecked: NIL,
+        }
+    }
+
+    /// What it counts.
+    pub fn counters(&self) -> &'static Counters {
+        self.env.counters
+    }
+
+    /// Packets that it keeps, of both directions.
+    pub fn kept(&self) -> usize {
+        self.env.nodes.len()
+    }
+}
+
+impl<I: IpPort> Component<I> for Tcp {
+    fn init(&mut self, ip: &mut I, cx: &mut Context) -> Result<(), InitError> {
+        self.set_time(cx);
+        self.env.offload = ip.offloads().checksum;
+        self.addresses = ip.generation();
+        Ok(())
+    }
+
+    fn receive(&mut self, ip: &mut I, cx: &mut Context) {
+        self.set_time(cx);
+        //= RFC 9293 3.8.6.3 MUST-59: all queued segments are processed before any ACK is sent
+        for _ in 0..BATCH {
+            let Some(packet) = ip.recv(Protocol::TCP) else { break };
+            self.arrive(ip, packet);
+        }
+        for _ in 0..BATCH {
+            let Some(error) = ip.path_error(Protocol::TCP) else { break };
+            self.path_error(error);
+        }
+        self.expire();
+        self.check_addresses(ip);
+    }
+
+    fn transmit(&mut self, ip: &mut I, cx: &mut Context) {
+        self.set_time(cx);
+        let mut budget = ip.room().min(BATCH);
+        while budget > 0 {
+            let Some(packet) = self.answers.pop_front() else { break };
+            budget -= 1;
+            if ip.send(Protocol::TCP, packet).is_err() {
+                self.env.counters.dropped_below.add(1);
+            }
+        }
+        for _ in 0..VISITS {
+            if budget == 0 || self.output.head == NIL {
+                break;
+            }
+            let index = self.output.head;
+            let conn = &mut self.conns[index as usize];
+            self.output.head = conn.next_output;
+            conn.flags.clear(flag::IN_OUTPUT);
+            if conn.state == State::Opening {
+                self.open_active(ip, index);
+            }
+            let conn = &mut self.conns[index as usize];
+            if conn.output(ip, &mut self.env, &mut budget) {
+                self.env.effects |= effect::OUTPUT;
+            }
+            self.settle(index);
+        }
+    }
+
+    fn deadline(&self) -> Instant {
+        if self.output.head != NIL || !self.answers.is_empty() || self.unchecked != NIL {
+            return Instant::ZERO;
+        }
+        self.wheel.deadline().min(self.waits.deadline())
+    }
+}
+
+impl Inspect for Tcp {
+    fn counters(&self) -> &'static dyn CounterSet {
+        self.env.counters
+    }
+}
+
+impl Tcp {
+    #[inline]
+    fn set_time(&mut self, cx: &Context) {
+        if self.env.now != cx.now() {
+            self.env.now = cx.now();
+            self.env.millis = cx.now().as_millis() as u32;
+        }
+    }
+
+    /// A segment arrives.
+    #[inline]
+    fn arrive<I: IpPort>(&mut self, ip: &mut I, packet: Packet) {
+        let counters = self.env.counters;
+        let info = packet.info();
+        //= RFC 9293 3.9.2.3 MUST-57: a segment to a broadcast or multicast address is dropped
+        if info.broadcast {
+            return counters.dropped_address.add(1);
+        }
+        let Ok(segment) = Segment::parse(packet.bytes()) else {
+            return counters.dropped_malformed.add(1);
+        };
+        //= RFC 9293 3.1 MUST-3: the checksum is verified
+        if info.checksum != ChecksumState::Verified {
+            let length = packet.len() as u16;
+            let sum = Checksum::new().pseudo(info.remote, info.local, Protocol::TCP.0, length);
+            if !sum.add(packet.bytes()).is_valid() {
+                return counters.dropped_checksum.add(1);
+            }
+        }
+        counters.received.add(1);
+        let tuple = Tuple {
+            local: info.local,
+            remote: info.remote,
+            local_port: segment.destination,
+            remote_port: segment.source,
+        };
+        let hash = self.secret.table.hash(&tuple);
+        match self.find(hash, &tuple) {
+            Some(place) if place & WAIT == 0 => {
+                let conn = &mut self.conns[place as usize];
+                if let Some(packet) = conn.arrive(&mut self.env, &segment, packet) {
+                    self.refuse(&tuple, &segment, packet);
+                }
+                self.settle(place);
+            }
+            Some(place) => self.arrive_late(ip, place, hash, &segment, packet),
+            None => self.arrive_new(ip, &tuple, hash, &segment, packet, None),
+        }
+    }
+
+    #[inline]
+    fn find(&self, hash: u32, tuple: &Tuple) -> Option<u32> {
+        self.table.find(hash, |place| match place & WAIT {
+            0 => self.conns[place as usize].tuple == *tuple,
+            _ => self.waits.get(place & !WAIT).tuple == *tuple,
+        })
+    }
+
+    /// A segment arrives for a connection in TIME-WAIT.
+    fn arrive_late<I: IpPort>(
+        &mut self,
+        ip: &mut I,
+        place: u32,
+        hash: u32,
+        segment: &Segment,
+        packet: Packet,
+    ) {
+        let id = place & !WAIT;
+        let verdict = self.waits.get(id).judge(segment);
+        match verdict {
+            Verdict::Drop => return,
+            Verdict::Reopen => {
+                let Wait { tuple, next, .. } = *self.waits.get(id);
+                self.forget(id);
+                return self.arrive_new(ip, &tuple, hash, segment, packet, Some(next));
+            }
+            Verdict::Restart => self.waits.restart(id, self.env.now + self.env.config.time_wait),
+            Verdict::Answer => {}
+        }
+        let millis = self.env.millis;
+        let wait = self.waits.get_mut(id);
+        let since = millis.wrapping_sub(wait.answered_at);
+        if segment.len() == 0 && since < state::CHALLENGE_INTERVAL {
+            return self.env.counters.challenges_throttled.add(1);
+        }
+        wait.answered_at = millis;
+        let (tuple, answer) = (wait.tuple, wait.answer(millis));
+        self.answer(&tuple, &answer, packet);
+    }
+
+    /// Answers a segment that nobody wants with a RST.
+    //= RFC 9293 3.10.7.1: <SEQ=SEG.ACK><CTL=RST>, or <SEQ=0><ACK=SEG.SEQ+SEG.LEN><CTL=RST,ACK>
+    #[cold]
+    fn refuse(&mut self, tuple: &Tuple, segment: &Segment, packet: Packet) {
+        if segment.flags.any(Flags::RST) {
+            return;
+        }
+        let (seq, ack, flags) = match segment.flags.any(Flags::ACK) {
+            true => (segment.ack, Seq(0), Flags::RST),
+            false => (Seq(0), segment.seq + segment.len(), Flags::RST.and(Flags::ACK)),
+        };
+        let reset = Segment {
+            source: tuple.local_port,
+            destination: tuple.remote_port,
+            seq,
+            ack,
+            flags,
+            ..Segment::default()
+        };
+        self.env.counters.resets_sent.add(1);
+        self.answer(tuple, &reset, packet);
+    }
+
+    /// Queues a segment that belongs to no connection, in the packet that it answers.
+    #[cold]
+    fn answer(&mut self, tuple: &Tuple, segment: &Segment, mut packet: Packet) {
+        packet.reset(waitless::packet::HEADROOM);
+        let (header, length) = segment.header_full();
+        if packet.append(header.get(..length).unwrap_or_default()).is_err() {
+            return self.env.counters.dropped_answer.add(1);
+        }
+        let sum = Checksum::new()
+            .pseudo(tuple.local, tuple.remote, Protocol::TCP.0, length as u16)
+            .add(packet.bytes())
+            .finish();
+        if let Some(room) = packet.bytes_mut().get_mut(wire::field::CHECKSUM) {
+            room.copy_from_slice(&sum.to_be_bytes());
+        }
+        packet.info_mut().local = tuple.local;
+        packet.info_mut().remote = tuple.remote;
+        packet.info_mut().class = self.env.config.traffic_class;
+        if self.answers.push_back(packet).is_err() {
+            self.env.counters.dropped_answer.add(1);
+        }
+    }
+
+    #[cold]
+    fn path_error(&mut self, error: PathError) {
+        //= RFC 9293 3.9.2.2 MUST-54: ICMP errors are matched to the connection
+        let [l0, l1, r0, r1, q0, q1, q2, q3] = error.header;
+        let tuple = Tuple {
+            local: error.local,
+            remote: error.remote,
+            local_port: u16::from_be_bytes([l0, l1]),
+            remote_port: u16::from_be_bytes([r0, r1]),
+        };
+        let sequence = Seq(u32::from_be_bytes([q0, q1, q2, q3]));
+        match self.find(self.secret.table.hash(&tuple), &tuple) {
+            Some(place) if place & WAIT == 0 => {
+                let conn = &mut self.conns[place as usize];
+                conn.path_error(&mut self.env, error.kind, sequence);
+                self.settle(place);
+            }
+            _ => self.env.counters.path_errors_ignored.add(1),
+        }
+    }
+
+    /// Visits what has expired, at most one batch of each kind.
+    #[inline]
+    fn expire(&mut self) {
+        for _ in 0..BATCH {
+            let Some(index) = self.wheel.pop(self.env.now) else { break };
+            let conn = &mut self.conns[index as usize];
+            conn.armed_at = Instant::NEVER;
+            conn.expire(&mut self.env);
+            self.settle(index);
+        }
+        for _ in 0..BATCH {
+            if self.waits.deadline() > self.env.now {
+                break;
+            }
+            let Some(id) = self.waits.first() else { break };
+            self.forget(id);
+        }
+    }
+
+    /// Forgets a connection in TIME-WAIT.
+    fn forget(&mut self, id: u32) {
+        let hash = self.secret.table.hash(&self.waits.get(id).tuple);
+        self.table.remove(hash, id | WAIT);
+        self.waits.remove(id);
+        self.env.counters.time_waits.set(u64::from(self.waits.len()));
+    }
+
+    /// Ends connections whose local address has gone, some in each sweep.
+    #[inline]
+    fn check_addresses<I: IpPort>(&mut self, ip: &I) {
+        if self.addresses != ip.generation() {
+            self.addresses = ip.generation();
+            self.unchecked = 0;
+        }
+        if self.unchecked == NIL {
+            return;
+        }
+        let from = self.unchecked;
+        let to = (from + CHECKS).min(self.conns.len() as u32);
+        for index in from..to {
+            let conn = &mut self.conns[index as usize];
+            if conn.state > State::Opening && !ip.is_local(conn.tuple.local) {
+                conn.end(&mut self.env, Phase::Unreachable);
+                self.settle(index);
+            }
+        }
+        self.unchecked = if to == self.conns.len() as u32 { NIL } else { to };
+    }
+
+    /// Follows up what was done to a connection.
+    #[inline]
+    fn settle(&mut self, index: u32) {
+        let effects = core::mem::take(&mut self.env.effects);
+        if effects & (effect::OPENED | effect::ENDED) != 0 {
+            self.settle_life(index, effects);
+        }
+        let conn = &mut self.conns[index as usize];
+        if effects & effect::OUTPUT != 0 && !conn.flags.has(flag::IN_OUTPUT) {
+            conn.flags.set(flag::IN_OUTPUT);
+            conn.next_output = NIL;
+            match self.output.head {
+                NIL => self.output.head = index,
+                _ => self.conns[self.output.tail as usize].next_output = index,
+            }
+            self.output.tail = index;
+        }
+        let conn = &mut self.conns[index as usize];
+        if effects & effect::NEWS != 0 && !conn.flags.has(flag::IN_NEWS | flag::ORPHAN) {
+            conn.flags.set(flag::IN_NEWS);
+            conn.next_news = NIL;
+            let list = &mut self.services[usize::from(conn.service)];
+            let tail = core::mem::replace(&mut list.tail, index);
+            match list.head {
+                NIL => list.head = index,
+                _ => self.conns[tail as usize].next_news = index,
+            }
+        }
+        let conn = &mut self.conns[index as usize];
+        let mut at = conn.deadline();
+        if effects & effect::RETRY != 0 {
+            at = at.min(self.env.now + RETRY);
+        }
+        // The wheel may be set too early, never too late: a timer that moves on costs nothing
+        // until it would have expired.
+        if at < conn.armed_at {
+            conn.armed_at = at;
+            self.wheel.set(index, at);
+        }
+        if conn.state == State::Closed {
+            self.free_if_done(index);
+        }
+    }
+
+    /// Follows up that a connection has opened or ended.
+    #[cold]
+    fn settle_life(&mut self, index: u32, effects: u8) {
+        let conn = &mut self.conns[index as usize];
+        let counters = self.env.counters;
+        let never_open = conn.flags.has(flag::HALF_OPEN);
+        if never_open {
+            conn.flags.clear(flag::HALF_OPEN);
+            counters.half_open.sub(1);
+        }
+        if effects & effect::OPENED != 0 {
+            let passive = conn.flags.has(flag::PASSIVE);
+            if passive { &counters.accepted } else { &counters.connected }.add(1);
+        }
+        if effects & effect::ENDED == 0 {
+            return;
+        }
+        if never_open && effects & effect::OPENED == 0 {
+            // No service has heard of it.
+            conn.flags.set(flag::ORPHAN);
+        }
+        counters.open.sub(1);
+        self.wheel.cancel(index);
+        conn.armed_at = Instant::NEVER;
+        if conn.flags.has(flag::HASHED) {
+            conn.flags.clear(flag::HASHED);
+            let hash = self.secret.table.hash(&conn.tuple);
+            if effects & effect::TIME_WAIT == 0 {
+                return self.table.remove(hash, index);
+            }
+            let id = self.remember(index);
+            self.table.replace(hash, index, id | WAIT);
+        }
+    }
+
+    /// Makes an ended connection one in TIME-WAIT.
+    //= RFC 9293 3.6 MUST-13: a connection that closed actively lingers for 2 MSL
+    fn remember(&mut self, index: u32) -> u32 {
+        if self.waits.len() >= self.env.config.time_waits
+            && let Some(oldest) = self.waits.first()
+        {
+            self.env.counters.time_waits_recycled.add(1);
+            self.forget(oldest);
+        }
+        let conn = &self.conns[index as usize];
+        let expires = self.env.now + self.env.config.time_wait;
+        let mut wait = Wait::new(conn.tuple, conn.sent, conn.expected, expires);
+        if conn.flags.has(flag::STAMPS) {
+            wait.stamp_recent = Some(conn.stamp_recent);
+            wait.stamp_offset = conn.stamp_offset;
+        }
+        wait.answered_at = self.env.millis.wrapping_sub(state::CHALLENGE_INTERVAL);
+        let id = self.waits.add(wait);
+        self.env.counters.time_waits.set(u64::from(self.waits.len()));
+        id
+    }
+
+    /// A place for a connection; `None` when there are too many.
+    fn allocate(&mut self, conn: Conn) -> Option<u32> {
+        let counters = self.env.counters;
+        if self.free != NIL {
+            let index = self.free;
+            let place = &mut self.conns[index as usize];
+            self.free = place.next_output;
+            let generation = place.generation;
+            *place = Conn { generation, ..conn };
+            counters.open.add(1);
+            return Some(index);
+        }
+        if self.conns.len() >= self.env.config.connections as usize {
+            return None;
+        }
+        self.conns.push(conn);
+        counters.open.add(1);
+        Some(self.conns.len() as u32 - 1)
+    }
+
+    /// Frees the place of a connection that has ended, was given up and is in no list.
+    #[inline]
+    fn free_if_done(&mut self, index: u32) {
+        let conn = &mut self.conns[index as usize];
+        let busy = flag::IN_OUTPUT | flag::IN_NEWS;
+        if conn.state != State::Closed || !conn.flags.has(flag::ORPHAN) || conn.flags.has(busy) {
+            return;
+        }
+        conn.discard(&mut self.env);
+        conn.state = State::Free;
+        conn.generation = conn.generation.wrapping_add(1);
+        conn.next_output = self.free;
+        self.free = index;
+        // A retry may have set it.
+        self.wheel.cancel(index);
+    }
+}

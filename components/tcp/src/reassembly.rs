@@ -1,0 +1,241 @@
+//! The text of a segment (RFC 9293 section 3.10.7.4, seventh and eighth): packets are queued in
+//! order for the service, and those that came early wait for what is missing.
+
+use crate::queue::{Data, NIL, Side};
+use crate::seq::Seq;
+use crate::state::{Conn, Env, State, effect, flag};
+use crate::wire::{Flags, Segment};
+use waitless::packet::CAPACITY;
+use waitless::{Packet, Phase};
+
+/// Payload up to this is copied into the packet before it, so that a flood of tiny segments
+/// cannot keep a whole packet each.
+const COPY_MAX: usize = 256;
+/// Early packets that are kept at least, whatever the receive buffer.
+const EARLY_MIN: u64 = 16;
+
+impl Conn {
+    /// Takes a segment's text and FIN. The segment is acceptable and has an acknowledgement.
+    pub fn text(&mut self, env: &mut Env, segment: &Segment, mut packet: Packet) {
+        if !matches!(self.state, State::Established | State::FinWait1 | State::FinWait2) {
+            //= RFC 9293 3.10.7.4: after a FIN this should not occur; the text is ignored
+            return self.acknowledge_now(env);
+        }
+        let mut fin = segment.flags.any(Flags::FIN);
+        let mut seq = segment.seq;
+        packet.trim_front(segment.header);
+        self.peer_mss = self.peer_mss.max(segment.payload as u16);
+        if seq.before(self.expected) {
+            let old = self.expected.since(seq);
+            if old >= segment.len() {
+                env.counters.duplicates.add(1);
+                return self.acknowledge_now(env);
+            }
+            packet.trim_front(old as usize);
+            seq = self.expected;
+        }
+        let room = self.receive_window().saturating_sub(seq.since(self.expected));
+        if packet.len() > room as usize {
+            env.counters.truncated.add(1);
+            packet.truncate(room as usize);
+            fin = false;
+        }
+        if packet.is_empty() && !fin {
+            return self.acknowledge_now(env);
+        }
+        //= RFC 9293 3.6.1 SHLD-3: text after the service gave the connection up resets it
+        if self.flags.has(flag::ORPHAN) && !packet.is_empty() {
+            env.counters.resets_unread.add(1);
+            return self.reset(env, Phase::Reset);
+        }
+        if seq != self.expected {
+            //= RFC 9293 3.10.7.4 SHLD-31: out of order segments are queued
+            //= RFC 5681 4.2: and acknowledged at once, so that the sender learns of the gap
+            self.acknowledge_now(env);
+            return self.keep_early(env, seq, packet, fin);
+        }
+        if self.take(env, packet, fin) && !self.early.is_empty() {
+            //= RFC 5681 4.2: so is a segment that fills a gap
+            self.acknowledge_now(env);
+            self.take_early(env);
+        }
+    }
+
+    /// Takes text that was expected next. Whether there was memory for it.
+    #[inline]
+    fn take(&mut self, env: &mut Env, packet: Packet, fin: bool) -> bool {
+        let length = packet.len();
+        if length > 0 {
+            if !self.store(env, packet) {
+                env.counters.dropped_memory.add(1);
+                self.acknowledge_now(env);
+                return false;
+            }
+            self.expected = self.expected + length as u32;
+            env.effects |= effect::NEWS | effect::OUTPUT;
+            //= RFC 9293 3.8.6.3 SHLD-19: an ACK at least for every second full-sized segment
+            let now = self.expected.since(self.last_ack) >= 2 * u32::from(self.peer_mss);
+            self.flags.set(if now { flag::ACK_NOW } else { flag::ACK_PENDING });
+        }
+        if fin {
+            self.take_fin(env);
+        }
+        true
+    }
+
+    //= RFC 9293 3.10.7.4: eighth, check the FIN bit
+    fn take_fin(&mut self, env: &mut Env) {
+        self.expected = self.expected + 1;
+        self.offered = self.offered.max(self.expected);
+        self.flags.set(flag::FIN_RECEIVED | flag::ACK_NOW);
+        env.effects |= effect::NEWS | effect::OUTPUT;
+        env.nodes.clear(&mut self.early);
+        self.early_count = 0;
+        match self.state {
+            State::Established => self.state = State::CloseWait,
+            State::FinWait1 => self.state = State::Closing,
+            State::FinWait2 => self.time_wait(env),
+            _ => {}
+        }
+    }
+
+    #[inline]
+    fn store(&mut self, env: &mut Env, packet: Packet) -> bool {
+        let length = packet.len();
+        if length <= COPY_MAX
+            && !self.receive.is_empty()
+            && append(env, self.receive.tail, packet.bytes())
+        {
+            self.waiting += length as u32;
+            return true;
+        }
+        let id = match env.nodes.add(Side::Receive, self.expected, packet) {
+            Ok(id) => id,
+            Err(packet) => {
+                // What is expected matters more than what came early, which was not promised.
+                env.counters.dropped_early.add(u64::from(self.early_count));
+                env.nodes.clear(&mut self.early);
+                self.early_count = 0;
+                match env.nodes.add(Side::Receive, self.expected, packet) {
+                    Ok(id) => id,
+                    Err(_) => return false,
+                }
+            }
+        };
+        env.nodes.push(&mut self.receive, id);
+        self.waiting += length as u32;
+        true
+    }
+
+    /// Keeps text that came before its time, in order and without overlaps.
+    #[cold]
+    fn keep_early(&mut self, env: &mut Env, mut seq: Seq, mut packet: Packet, mut fin: bool) {
+        env.counters.early.add(1);
+        let end = seq + packet.len() as u32;
+        let before = self.early_before(env, seq);
+        if before != NIL {
+            let node = env.nodes.get(before);
+            if node.fin {
+                return;
+            }
+            let known = node.end();
+            if !end.after(known) {
+                // All of it is there, but perhaps the FIN.
+                let fin = fin && end == known;
+                env.nodes.get_mut(before).fin |= fin;
+                return env.counters.duplicates.add(1);
+            }
+            if known.after(seq) {
+                packet.trim_front(known.since(seq) as usize);
+                seq = known;
+            }
+        }
+        loop {
+            let after = match before {
+                NIL => self.early.head,
+                before => env.nodes.next(before),
+            };
+            if after == NIL || !env.nodes.get(after).seq.before(end) {
+                break;
+            }
+            let node = env.nodes.get(after);
+            if node.end().after(end) {
+                packet.truncate(node.seq.since(seq) as usize);
+                fin = false;
+                break;
+            }
+            fin |= node.fin && node.end() == end;
+            if let Some(id) = env.nodes.pop_after(&mut self.early, before) {
+                drop(env.nodes.remove(id));
+                self.early_count -= 1;
+            }
+        }
+        self.insert_early(env, before, seq, packet, fin);
+    }
+
+    fn insert_early(&mut self, env: &mut Env, before: u32, seq: Seq, packet: Packet, fin: bool) {
+        let adjacent = before != NIL && env.nodes.get(before).end() == seq;
+        if adjacent && packet.len() <= COPY_MAX && append(env, before, packet.bytes()) {
+            env.nodes.get_mut(before).fin = fin;
+            return;
+        }
+        let limit = EARLY_MIN + env.config.receive_buffer / 1024;
+        if u64::from(self.early_count) >= limit || !env.nodes.is_relaxed(Side::Receive) {
+            return env.counters.dropped_early.add(1);
+        }
+        let Ok(id) = env.nodes.add(Side::Receive, seq, packet) else {
+            return env.counters.dropped_memory.add(1);
+        };
+        env.nodes.get_mut(id).fin = fin;
+        env.nodes.insert(&mut self.early, before, id);
+        self.early_count += 1;
+    }
+
+    /// The last early packet that begins at or before `seq`.
+    fn early_before(&self, env: &Env, seq: Seq) -> u32 {
+        let tail = self.early.tail;
+        if tail != NIL && !env.nodes.get(tail).seq.after(seq) {
+            return tail;
+        }
+        let (mut before, mut at) = (NIL, self.early.head);
+        // Ends: the queue's length is limited.
+        while at != NIL && !env.nodes.get(at).seq.after(seq) {
+            before = at;
+            at = env.nodes.next(at);
+        }
+        before
+    }
+
+    /// Takes the early packets whose turn has come.
+    #[cold]
+    fn take_early(&mut self, env: &mut Env) {
+        while self.early.head != NIL {
+            let node = env.nodes.get(self.early.head);
+            let (seq, end, fin) = (node.seq, node.end(), node.fin);
+            if seq.after(self.expected) {
+                return;
+            }
+            let Some(id) = env.nodes.pop(&mut self.early) else { return };
+            self.early_count -= 1;
+            let Data::Packet(mut packet) = env.nodes.remove(id) else { continue };
+            if end.before(self.expected) {
+                continue;
+            }
+            packet.trim_front(self.expected.since(seq) as usize);
+            if !self.take(env, packet, fin) {
+                return;
+            }
+        }
+    }
+}
+
+/// Copies `bytes` behind the packet of node `id`, where they fit.
+fn append(env: &mut Env, id: u32, bytes: &[u8]) -> bool {
+    let node = env.nodes.get_mut(id);
+    let Data::Packet(packet) = &mut node.data else { return false };
+    if usize::from(node.len) + bytes.len() > CAPACITY || packet.append(bytes).is_err() {
+        return false;
+    }
+    node.len += bytes.len() as u16;
+    true
+}

@@ -1,0 +1,88 @@
+//! What an attacker off the path must not guess: initial sequence numbers, timestamps, ports.
+
+use crate::seq::Seq;
+use crate::table::{HashKey, Tuple};
+use core::net::IpAddr;
+use siphasher::sip::SipHasher24;
+use waitless::{Instant, Random};
+
+/// The keys of an instance, drawn once.
+pub struct Secret {
+    sequence: SipHasher24,
+    stamps: SipHasher24,
+    ports: SipHasher24,
+    /// The key of the connection table.
+    pub table: HashKey,
+}
+
+impl Secret {
+    /// Fresh keys.
+    pub fn new(random: &mut Random) -> Self {
+        Self {
+            sequence: SipHasher24::new_with_key(&random.bytes()),
+            stamps: SipHasher24::new_with_key(&random.bytes()),
+            ports: SipHasher24::new_with_key(&random.bytes()),
+            table: HashKey([random.u64() | 1, random.u64() | 1]),
+        }
+    }
+
+    /// The initial sequence number of a connection that begins now.
+    //= RFC 9293 3.4.1 MUST-8, MUST-9, SHLD-1: a clock of about 4 us plus a keyed hash
+    //= RFC 6528 3: ISN = M + F(localip, localport, remoteip, remoteport, secretkey)
+    pub fn sequence(&self, now: Instant, tuple: &Tuple) -> Seq {
+        Seq((now.as_nanos() >> 12) as u32) + self.sequence.hash(&bytes(tuple)) as u32
+    }
+
+    /// What is added to the clock in a connection's timestamps.
+    //= RFC 7323 5.4: a random offset per connection
+    pub fn stamp_offset(&self, tuple: &Tuple) -> u32 {
+        self.stamps.hash(&bytes(tuple)) as u32
+    }
+
+    /// Where the search for a local port begins.
+    //= RFC 6056 3.3.3: the simple hash-based algorithm
+    pub fn port_offset(&self, local: IpAddr, remote: IpAddr, remote_port: u16) -> u32 {
+        self.ports.hash(&bytes(&Tuple { local, remote, local_port: 0, remote_port })) as u32
+    }
+}
+
+fn bytes(tuple: &Tuple) -> [u8; 36] {
+    let mut bytes = [0; 36];
+    bytes[..16].copy_from_slice(&octets(tuple.local));
+    bytes[16..32].copy_from_slice(&octets(tuple.remote));
+    bytes[32..34].copy_from_slice(&tuple.local_port.to_be_bytes());
+    bytes[34..].copy_from_slice(&tuple.remote_port.to_be_bytes());
+    bytes
+}
+
+fn octets(address: IpAddr) -> [u8; 16] {
+    match address {
+        IpAddr::V4(address) => address.to_ipv6_mapped().octets(),
+        IpAddr::V6(address) => address.octets(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use core::net::Ipv4Addr;
+
+    #[test]
+    fn sequence_numbers_grow_with_time_and_differ_by_connection_and_key() {
+        let tuple = Tuple {
+            local: Ipv4Addr::new(10, 0, 0, 1).into(),
+            remote: Ipv4Addr::new(10, 0, 0, 2).into(),
+            local_port: 80,
+            remote_port: 40_000,
+        };
+        let secret = Secret::new(&mut Random::new([1; 32]));
+        let start = secret.sequence(Instant::ZERO, &tuple);
+        let later = secret.sequence(Instant::from_nanos(4_096_000), &tuple);
+        assert_eq!(later.since(start), 1_000);
+        let other = Tuple { remote_port: 40_001, ..tuple };
+        assert_ne!(secret.sequence(Instant::ZERO, &other), start);
+        assert_ne!(secret.stamp_offset(&other), secret.stamp_offset(&tuple));
+        let another = Secret::new(&mut Random::new([2; 32]));
+        assert_ne!(another.sequence(Instant::ZERO, &tuple), start);
+    }
+}

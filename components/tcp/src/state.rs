@@ -1,0 +1,678 @@
+//! A connection: its state, its flags and everything else that is kept of it.
+
+use crate::congestion::Congestion;
+use crate::queue::{NIL, Nodes, Queue};
+use crate::rtt::Rtt;
+use crate::seq::Seq;
+use crate::table::Tuple;
+use crate::wire::Segment;
+use crate::{Config, Counters};
+use core::net::IpAddr;
+use waitless::checksum::Checksum;
+use waitless::{Duration, Instant, Phase, Pool};
+
+/// The states of RFC 9293 section 3.3.2. LISTEN and TIME-WAIT are kept elsewhere, smaller.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum State {
+    /// The place is free, or was given up and is still in a list.
+    Free,
+    /// Ended; its service has not released it yet.
+    Closed,
+    /// An active open that has no local address and port yet.
+    Opening,
+    /// A SYN was sent, or is to be.
+    SynSent,
+    /// A SYN was received and answered, or is to be.
+    SynReceived,
+    /// Open both ways.
+    Established,
+    /// The other side has ended, this one has not.
+    CloseWait,
+    /// This side has ended, and its FIN is not acknowledged.
+    FinWait1,
+    /// This side has ended in agreement, the other one has not.
+    FinWait2,
+    /// Both have ended; only the other side's FIN was acknowledged.
+    Closing,
+    /// The other side ended first; this side's FIN is not acknowledged.
+    LastAck,
+}
+
+/// A set of [`flag`]s.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct FlagSet(u32);
+
+impl FlagSet {
+    /// Whether one of `flags` is set.
+    #[inline]
+    pub fn has(self, flags: u32) -> bool {
+        self.0 & flags != 0
+    }
+
+    /// Sets all of `flags`.
+    #[inline]
+    pub fn set(&mut self, flags: u32) {
+        self.0 |= flags;
+    }
+
+    /// Clears all of `flags`.
+    #[inline]
+    pub fn clear(&mut self, flags: u32) {
+        self.0 &= !flags;
+    }
+}
+
+/// The flags of a connection.
+pub mod flag {
+    /// It is in the output list.
+    pub const IN_OUTPUT: u32 = 1;
+    /// It is in its service's list of news.
+    pub const IN_NEWS: u32 = 1 << 1;
+    /// Its service gave it a tag.
+    pub const TAGGED: u32 = 1 << 2;
+    /// Its service gave it up.
+    pub const ORPHAN: u32 = 1 << 3;
+    /// It was opened by the other side.
+    pub const PASSIVE: u32 = 1 << 4;
+    /// Both sides use timestamps.
+    pub const STAMPS: u32 = 1 << 5;
+    /// The other side understands selective acknowledgements.
+    pub const SACK: u32 = 1 << 6;
+    /// The service has closed: a FIN follows what is queued.
+    pub const FIN_QUEUED: u32 = 1 << 7;
+    /// The other side's FIN has arrived, and everything before it.
+    pub const FIN_RECEIVED: u32 = 1 << 8;
+    /// Something that must be acknowledged has arrived.
+    pub const ACK_PENDING: u32 = 1 << 9;
+    /// It must be acknowledged at once.
+    pub const ACK_NOW: u32 = 1 << 10;
+    /// A SYN or SYN-ACK is to be sent.
+    pub const SYN_DUE: u32 = 1 << 11;
+    /// A RST is to be sent, and nothing else any more.
+    pub const RESET_DUE: u32 = 1 << 12;
+    /// The first segment is to be sent again.
+    pub const RESEND: u32 = 1 << 13;
+    /// A window probe is to be sent.
+    pub const PROBE_DUE: u32 = 1 << 14;
+    /// A keep-alive probe is to be sent.
+    pub const KEEP_ALIVE_DUE: u32 = 1 << 15;
+    /// The retransmission timer runs as the persist timer.
+    pub const PERSIST: u32 = 1 << 16;
+    /// In fast recovery.
+    pub const RECOVERY: u32 = 1 << 17;
+    /// A partial acknowledgement has restarted the timer in this recovery.
+    pub const PARTIAL: u32 = 1 << 18;
+    /// A timeout gave everything up that is before `recover`.
+    pub const TIMED_OUT: u32 = 1 << 19;
+    /// A round trip is being measured without timestamps.
+    pub const TIMED: u32 = 1 << 20;
+    /// The SYN or SYN-ACK was sent more than once.
+    pub const SYN_LOST: u32 = 1 << 21;
+    /// The service found too little room to send, and wants to hear of more.
+    pub const WANTS_ROOM: u32 = 1 << 22;
+    /// It found none because packets had run out.
+    pub const STARVED: u32 = 1 << 23;
+    /// A router said that the other side can't be reached now.
+    pub const SOFT_ERROR: u32 = 1 << 24;
+    /// The other side's SYN offered a window scale.
+    pub const SCALE: u32 = 1 << 25;
+    /// What is to be sent could not be, for want of a packet; try again soon.
+    pub const RETRY: u32 = 1 << 26;
+    /// It is in the connection table.
+    pub const HASHED: u32 = 1 << 27;
+    /// It counts as half open.
+    pub const HALF_OPEN: u32 = 1 << 28;
+}
+
+/// What handling something did to a connection, for the instance to follow up.
+pub mod effect {
+    /// Its service is to hear of it.
+    pub const NEWS: u8 = 1;
+    /// It has something to send.
+    pub const OUTPUT: u8 = 1 << 1;
+    /// It has ended; `phase` says how.
+    pub const ENDED: u8 = 1 << 2;
+    /// It has ended and is to be remembered for a while.
+    pub const TIME_WAIT: u8 = 1 << 3;
+    /// It has just opened.
+    pub const OPENED: u8 = 1 << 4;
+    /// It must be visited again soon although nothing happens.
+    pub const RETRY: u8 = 1 << 5;
+}
+
+/// What a connection is lent while it is worked on.
+pub struct Env {
+    /// The time.
+    pub now: Instant,
+    /// The time in milliseconds, modulo 2^32: the clock of the timestamps.
+    pub millis: u32,
+    /// The configuration.
+    pub config: &'static Config,
+    /// The counters.
+    pub counters: &'static Counters,
+    /// The packets that are queued.
+    pub nodes: Nodes,
+    /// Where fresh packets come from.
+    pub pool: Pool,
+    /// Whether the device completes checksums.
+    pub offload: bool,
+    /// What the current call did; see [`effect`].
+    pub effects: u8,
+}
+
+impl Env {
+    /// The time in seconds, modulo 2^32.
+    pub fn seconds(&self) -> u32 {
+        (self.now.as_nanos() / 1_000_000_000) as u32
+    }
+
+    /// The time in microseconds, modulo 2^32.
+    pub fn micros(&self) -> u32 {
+        (self.now.as_nanos() / 1_000) as u32
+    }
+}
+
+/// A connection. Kept small: this is all that an idle one costs, beside its slots in the
+/// connection table and in the timer wheel.
+pub struct Conn {
+    /// Who talks to whom.
+    pub tuple: Tuple,
+    /// Its state.
+    pub state: State,
+    /// How it reads to its service once it is closed.
+    pub phase: Phase,
+    /// Its flags.
+    pub flags: FlagSet,
+    /// How often the place was used.
+    pub generation: u32,
+    /// The service's number for it.
+    pub tag: u32,
+    /// The service it belongs to.
+    pub service: u16,
+    /// The most payload bytes of a segment to send.
+    pub mss: u16,
+    /// The longest payload received: what the other side's full segments look like.
+    pub peer_mss: u16,
+    /// How many acknowledgements are still sent at once, at the connection's begin.
+    pub quick_acks: u8,
+    /// Duplicate acknowledgements in a row.
+    pub duplicates: u8,
+    /// Keep-alive or window probes in a row that were not answered.
+    pub probes: u8,
+    /// The shift of windows that the other side offers.
+    pub send_scale: u8,
+    /// The shift of windows that this side offers.
+    pub receive_scale: u8,
+
+    /// The first byte that is not acknowledged: SND.UNA.
+    pub unacked: Seq,
+    /// The next byte to send: SND.NXT. Goes back after a timeout.
+    pub next: Seq,
+    /// The byte after the last one that was ever sent.
+    pub sent: Seq,
+    /// The byte after the last one that is queued; a FIN has this number.
+    pub queued: Seq,
+    /// The window that the other side offers, scaled: SND.WND.
+    pub window: u32,
+    /// The largest that it ever offered.
+    pub window_max: u32,
+    /// The segment that last updated the window: SND.WL1 and SND.WL2.
+    pub window_seq: Seq,
+    /// See above.
+    pub window_ack: Seq,
+    /// Packets to send, and those sent that are not acknowledged.
+    pub send: Queue,
+    /// The packet that `next` lies in; [`NIL`] when all were sent.
+    pub cursor: u32,
+
+    /// The next byte that is expected: RCV.NXT.
+    pub expected: Seq,
+    /// The byte after the window that was offered: RCV.NXT + RCV.WND.
+    pub offered: Seq,
+    /// The last acknowledgement that was sent.
+    pub last_ack: Seq,
+    /// Bytes that wait for the service.
+    pub waiting: u32,
+    /// Packets that wait for the service.
+    pub receive: Queue,
+    /// Packets that wait for what is missing before them.
+    pub early: Queue,
+    /// How many these are.
+    pub early_count: u32,
+
+    /// Round-trip times.
+    pub rtt: Rtt,
+    /// The number whose acknowledgement ends the measurement without timestamps.
+    pub timed_seq: Seq,
+    /// When the measurement began, in microseconds modulo 2^32.
+    pub timed_at: u32,
+    /// The other side's clock to echo: TS.Recent.
+    pub stamp_recent: u32,
+    /// When that was taken, in seconds.
+    pub stamp_recent_at: u32,
+    /// What is added to this side's clock.
+    pub stamp_offset: u32,
+
+    /// The congestion window.
+    pub congestion: Congestion,
+    /// What had been sent when the last loss was noticed.
+    pub recover: Seq,
+
+    /// When the retransmission or persist timer expires.
+    pub resend_at: Instant,
+    /// When a delayed acknowledgement is due.
+    pub ack_at: Instant,
+    /// When an idle connection is looked after: keep-alive, FIN-WAIT-2.
+    pub idle_at: Instant,
+    /// What the timer wheel is set to. Never later than any of the three.
+    pub armed_at: Instant,
+    /// When something was last acknowledged, or sent with nothing under way, in milliseconds.
+    pub progress_at: u32,
+    /// When something last arrived, in milliseconds.
+    pub heard_at: u32,
+    /// When data was last sent, in milliseconds.
+    pub sent_at: u32,
+    /// When the last challenge acknowledgement was sent, in milliseconds.
+    pub challenged_at: u32,
+
+    /// The next in the output list, or in the list of free places.
+    pub next_output: u32,
+    /// The next in the list of news.
+    pub next_news: u32,
+    /// The pseudo header's sum without the length.
+    pub pseudo: Checksum,
+}
+
+const _: () = assert!(size_of::<Conn>() <= 288);
+
+impl Conn {
+    /// A connection in `state` that nothing has happened on.
+    pub fn new(tuple: Tuple, state: State, service: u16, env: &Env) -> Self {
+        Self {
+            tuple,
+            state,
+            phase: Phase::Closed,
+            flags: FlagSet::default(),
+            generation: 0,
+            tag: 0,
+            service,
+            mss: 536,
+            peer_mss: 0,
+            quick_acks: QUICK_ACKS,
+            duplicates: 0,
+            probes: 0,
+            send_scale: 0,
+            receive_scale: 0,
+            unacked: Seq(0),
+            next: Seq(0),
+            sent: Seq(0),
+            queued: Seq(0),
+            window: 0,
+            window_max: 0,
+            window_seq: Seq(0),
+            window_ack: Seq(0),
+            send: Queue::EMPTY,
+            cursor: NIL,
+            expected: Seq(0),
+            offered: Seq(0),
+            last_ack: Seq(0),
+            waiting: 0,
+            receive: Queue::EMPTY,
+            early: Queue::EMPTY,
+            early_count: 0,
+            rtt: Rtt::new(),
+            timed_seq: Seq(0),
+            timed_at: 0,
+            stamp_recent: 0,
+            stamp_recent_at: 0,
+            stamp_offset: 0,
+            congestion: Congestion::new(536),
+            recover: Seq(0),
+            resend_at: Instant::NEVER,
+            ack_at: Instant::NEVER,
+            idle_at: Instant::NEVER,
+            armed_at: Instant::NEVER,
+            progress_at: env.millis,
+            heard_at: env.millis,
+            sent_at: env.millis,
+            challenged_at: env.millis.wrapping_sub(CHALLENGE_INTERVAL),
+            next_output: NIL,
+            next_news: NIL,
+            pseudo: Checksum::new(),
+        }
+    }
+
+    /// Begins to send at `sequence`: SYN first.
+    pub fn begin(&mut self, sequence: Seq, mtu: u16) {
+        self.unacked = sequence;
+        self.next = sequence;
+        self.sent = sequence;
+        self.queued = sequence + 1;
+        self.recover = sequence;
+        self.mss = segment_limit(self.tuple.remote, mtu);
+        self.pseudo = Checksum::new().pseudo(self.tuple.local, self.tuple.remote, 6, 0);
+        self.flags.set(flag::SYN_DUE);
+    }
+
+    /// What the other side's SYN says.
+    pub fn agree(&mut self, segment: &Segment, env: &Env) {
+        self.expected = segment.seq + 1;
+        self.last_ack = segment.seq;
+        self.offered = self.expected;
+        self.window = u32::from(segment.window);
+        self.window_max = self.window;
+        self.window_seq = segment.seq;
+        self.window_ack = segment.ack;
+        let options = &segment.options;
+        //= RFC 9293 3.7.1 MUST-15: 536 (IPv4) or 1220 (IPv6) when the option is absent
+        let theirs = match (options.mss, self.tuple.remote) {
+            (0, IpAddr::V4(_)) => 536,
+            (0, IpAddr::V6(_)) => 1220,
+            (mss, _) => mss.max(MSS_MIN),
+        };
+        let mut mss = self.mss.min(theirs);
+        match options.stamps {
+            Some(stamps) if env.config.timestamps => {
+                self.flags.set(flag::STAMPS);
+                self.stamp_recent = stamps.value;
+                self.stamp_recent_at = env.seconds();
+                //= RFC 9293 3.7.1 MUST-16: options are deducted from what one segment carries
+                mss -= STAMPS_LENGTH;
+            }
+            _ => self.flags.clear(flag::STAMPS),
+        }
+        if options.sack_permitted {
+            self.flags.set(flag::SACK);
+        }
+        //= RFC 7323 2.2: both sides must send the option; 2.3: a shift above 14 counts as 14
+        match options.scale {
+            Some(scale) => {
+                self.flags.set(flag::SCALE);
+                self.send_scale = scale.min(14);
+                self.receive_scale = scale_for(env.config.receive_buffer);
+            }
+            None => (self.send_scale, self.receive_scale) = (0, 0),
+        }
+        self.mss = mss;
+        self.congestion = Congestion::new(u32::from(mss));
+    }
+
+    /// Bytes that are under way, a SYN or FIN included.
+    #[inline]
+    pub fn flight(&self) -> u32 {
+        self.sent.since(self.unacked)
+    }
+
+    /// Bytes that are queued or not acknowledged.
+    #[inline]
+    pub fn unacknowledged(&self) -> u32 {
+        if self.unacked.after(self.queued) { 0 } else { self.queued.since(self.unacked) }
+    }
+
+    /// Whether this side may queue data.
+    #[inline]
+    pub fn may_queue(&self) -> bool {
+        let open = matches!(
+            self.state,
+            State::SynSent | State::SynReceived | State::Established | State::CloseWait
+        );
+        open && !self.flags.has(flag::FIN_QUEUED)
+    }
+
+    /// Whether both SYNs were acknowledged.
+    #[inline]
+    pub fn is_synchronized(&self) -> bool {
+        self.state >= State::Established
+    }
+
+    /// Bytes that the window offers still.
+    #[inline]
+    pub fn receive_window(&self) -> u32 {
+        self.offered.since(self.expected)
+    }
+
+    /// When the wheel must wake it.
+    #[inline]
+    pub fn deadline(&self) -> Instant {
+        self.resend_at.min(self.ack_at).min(self.idle_at)
+    }
+
+    /// The clock that goes into this side's timestamps.
+    #[inline]
+    pub fn stamp(&self, env: &Env) -> u32 {
+        env.millis.wrapping_add(self.stamp_offset)
+    }
+
+    /// Ends it. What has arrived stays readable unless it was reset.
+    pub fn end(&mut self, env: &mut Env, phase: Phase) {
+        self.state = State::Closed;
+        self.phase = phase;
+        env.nodes.clear(&mut self.send);
+        env.nodes.clear(&mut self.early);
+        self.cursor = NIL;
+        self.early_count = 0;
+        if phase == Phase::Reset || self.flags.has(flag::ORPHAN) {
+            self.discard(env);
+        }
+        self.resend_at = Instant::NEVER;
+        self.ack_at = Instant::NEVER;
+        self.idle_at = Instant::NEVER;
+        if phase != Phase::Closed {
+            self.flags.clear(flag::ACK_NOW | flag::ACK_PENDING);
+        }
+        self.flags.clear(
+            flag::SYN_DUE
+                | flag::RESEND
+                | flag::PROBE_DUE
+                | flag::KEEP_ALIVE_DUE
+                | flag::WANTS_ROOM
+                | flag::STARVED,
+        );
+        env.effects |= effect::ENDED | effect::NEWS;
+    }
+
+    /// Ends it and tells the other side with a RST.
+    pub fn reset(&mut self, env: &mut Env, phase: Phase) {
+        //= RFC 9293 3.10.5: the states in which an ABORT sends a reset
+        let tell = matches!(
+            self.state,
+            State::SynReceived
+                | State::Established
+                | State::FinWait1
+                | State::FinWait2
+                | State::CloseWait
+        );
+        self.end(env, phase);
+        if tell {
+            self.flags.set(flag::RESET_DUE);
+            env.effects |= effect::OUTPUT;
+        }
+    }
+
+    /// Throws away what has arrived.
+    pub fn discard(&mut self, env: &mut Env) {
+        env.nodes.clear(&mut self.receive);
+        self.waiting = 0;
+    }
+
+    /// Both SYNs are acknowledged.
+    pub fn establish(&mut self, env: &mut Env) {
+        self.state = match self.flags.has(flag::FIN_QUEUED) {
+            true => State::FinWait1,
+            false => State::Established,
+        };
+        self.resend_at = Instant::NEVER;
+        if self.flags.has(flag::SYN_LOST) {
+            self.congestion.syn_was_lost(u32::from(self.mss));
+            self.rtt.syn_was_lost();
+        }
+        self.rtt.relax();
+        self.arm_idle(env);
+        env.effects |= effect::OPENED | effect::NEWS | effect::OUTPUT;
+    }
+
+    /// Sets the timer of an idle connection to what its state asks for.
+    pub fn arm_idle(&mut self, env: &Env) {
+        let after = match self.state {
+            State::FinWait2 if self.flags.has(flag::ORPHAN) => Some(env.config.fin_wait),
+            State::Established | State::CloseWait => env.config.keep_alive,
+            _ => None,
+        };
+        self.idle_at = after.map_or(Instant::NEVER, |after| env.now + after);
+    }
+
+    /// Says that this side sends nothing more; the FIN follows what is queued.
+    pub fn close(&mut self, env: &mut Env) {
+        if self.flags.has(flag::FIN_QUEUED) {
+            return;
+        }
+        match self.state {
+            //= RFC 9293 3.10.4: CLOSE in SYN-SENT deletes the TCB
+            State::Opening | State::SynSent => self.end(env, Phase::Closed),
+            State::SynReceived => self.flags.set(flag::FIN_QUEUED),
+            State::Established => {
+                self.flags.set(flag::FIN_QUEUED);
+                self.state = State::FinWait1;
+            }
+            State::CloseWait => {
+                self.flags.set(flag::FIN_QUEUED);
+                self.state = State::LastAck;
+            }
+            _ => return,
+        }
+        self.arm_idle(env);
+        env.effects |= effect::OUTPUT;
+    }
+
+    /// The timers that have expired. Whether any had.
+    pub fn expire(&mut self, env: &mut Env) {
+        if self.ack_at <= env.now {
+            self.ack_at = Instant::NEVER;
+            self.flags.set(flag::ACK_NOW);
+            env.effects |= effect::OUTPUT;
+        }
+        if self.flags.has(flag::STARVED) {
+            self.flags.clear(flag::STARVED);
+            env.effects |= effect::NEWS;
+        }
+        if self.flags.has(flag::RETRY) {
+            self.flags.clear(flag::RETRY);
+            env.effects |= effect::OUTPUT;
+        }
+        if self.resend_at <= env.now {
+            self.resend_at = Instant::NEVER;
+            self.expire_resend(env);
+        }
+        if self.idle_at <= env.now {
+            self.idle_at = Instant::NEVER;
+            self.expire_idle(env);
+        }
+    }
+
+    fn expire_resend(&mut self, env: &mut Env) {
+        let waited = env.millis.wrapping_sub(self.progress_at);
+        match self.state {
+            State::SynSent | State::SynReceived => return self.expire_syn(env, waited),
+            state if state < State::Established => return,
+            _ => {}
+        }
+        //= RFC 9293 3.8.3 MUST-20, SHLD-11: R2 is at least 100 s, then the connection closes
+        if u64::from(waited) >= env.config.user_timeout.as_millis() {
+            env.counters.timed_out.add(1);
+            return self.reset(env, Phase::TimedOut);
+        }
+        env.effects |= effect::OUTPUT;
+        if self.flags.has(flag::PERSIST) || self.window == 0 {
+            //= RFC 9293 3.8.6.1 SHLD-29, SHLD-30: first after one timeout, then exponentially
+            self.rtt.back_off();
+            self.next = self.unacked;
+            self.cursor = self.send.head;
+            return self.flags.set(flag::PERSIST | flag::PROBE_DUE);
+        }
+        if self.flight() == 0 {
+            return;
+        }
+        env.counters.timeouts.add(1);
+        //= RFC 6298 5.4, 5.5, 5.6: send the earliest again, back off, restart the timer
+        let again = self.rtt.backoff() > 0;
+        self.congestion.timed_out(self.flight(), u32::from(self.mss), again);
+        self.rtt.back_off();
+        //= RFC 6582 3.2: a timeout ends recovery and remembers what was sent
+        self.recover = self.sent;
+        self.flags.clear(flag::RECOVERY | flag::PARTIAL | flag::TIMED | flag::RESEND);
+        self.flags.set(flag::TIMED_OUT);
+        self.duplicates = 0;
+        self.next = self.unacked;
+        self.cursor = self.send.head;
+    }
+
+    fn expire_syn(&mut self, env: &mut Env, waited: u32) {
+        let over = match self.flags.has(flag::PASSIVE) {
+            true => self.rtt.backoff() >= env.config.syn_retries,
+            //= RFC 9293 3.8.3 MUST-23: R2 of a SYN is at least three minutes
+            false => u64::from(waited) >= env.config.connect_timeout.as_millis(),
+        };
+        if over {
+            env.counters.timed_out.add(1);
+            let soft = self.flags.has(flag::SOFT_ERROR);
+            return self.end(env, if soft { Phase::Unreachable } else { Phase::TimedOut });
+        }
+        env.counters.timeouts.add(1);
+        self.rtt.back_off();
+        self.flags.clear(flag::TIMED);
+        self.flags.set(flag::SYN_DUE | flag::SYN_LOST);
+        env.effects |= effect::OUTPUT;
+    }
+
+    fn expire_idle(&mut self, env: &mut Env) {
+        if self.state == State::FinWait2 {
+            env.counters.timed_out.add(1);
+            return self.end(env, Phase::TimedOut);
+        }
+        let Some(keep_alive) = env.config.keep_alive else { return };
+        //= RFC 9293 3.8.4 MUST-26: only when nothing was heard for the interval
+        let heard = Duration::from_millis(u64::from(env.millis.wrapping_sub(self.heard_at)));
+        if heard < keep_alive {
+            self.probes = 0;
+            self.idle_at = env.now + keep_alive.minus(heard);
+            return;
+        }
+        //= RFC 9293 3.8.4 MUST-29: one unanswered probe does not end a connection
+        if self.probes >= env.config.keep_alive_probes {
+            env.counters.timed_out.add(1);
+            return self.reset(env, Phase::TimedOut);
+        }
+        self.probes += 1;
+        self.idle_at = env.now + env.config.keep_alive_interval;
+        self.flags.set(flag::KEEP_ALIVE_DUE);
+        env.effects |= effect::OUTPUT;
+    }
+}
+
+/// How many acknowledgements are sent at once at the begin, so that the other side's window
+/// opens quickly.
+const QUICK_ACKS: u8 = 16;
+/// The shortest time between two challenge acknowledgements of a connection, in milliseconds.
+pub const CHALLENGE_INTERVAL: u32 = 500;
+/// A smaller MSS than this is not believed.
+pub const MSS_MIN: u16 = 48;
+/// Bytes of the timestamps option with its padding.
+pub const STAMPS_LENGTH: u16 = 12;
+
+/// The most payload bytes of a segment to `remote` when an IP packet takes `mtu` bytes and no
+/// options are used. A segment fits one packet of the pool.
+//= RFC 9293 3.7.1 MUST-67: MMS_R minus the fixed header; options are not deducted
+pub fn segment_limit(remote: IpAddr, mtu: u16) -> u16 {
+    let headers = if remote.is_ipv4() { 40 } else { 60 };
+    let most = (waitless::packet::CAPACITY - waitless::packet::HEADROOM) as u16;
+    mtu.saturating_sub(headers).clamp(MSS_MIN + STAMPS_LENGTH, most)
+}
+
+/// The shift with which a window of `buffer` bytes can be offered.
+pub fn scale_for(buffer: u64) -> u8 {
+    let mut scale = 0;
+    while scale < 14 && buffer >> scale > u64::from(u16::MAX) {
+        scale += 1;
+    }
+    scale
+}

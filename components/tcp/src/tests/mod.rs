@@ -1,0 +1,14 @@
+//! Tests of the component as a whole: traces against a fake port, and two ends on a wire.
+
+#[path = "../../tests/fake/mod.rs"]
+mod fake;
+mod sim;
+
+use crate::Config;
+
+/// A configuration that lives as long as it must.
+fn config(change: impl FnOnce(&mut Config)) -> &'static Config {
+    let mut config = Config::DEFAULT;
+    change(&mut config);
+    std::boxed::Box::leak(std::boxed::Box::new(config))
+}
