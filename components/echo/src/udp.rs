@@ -1,0 +1,109 @@
+//! Echo over UDP: sends each datagram back to its sender.
+//!
+//! A datagram from a well-known port is not answered: two echo services, or an echo and a chargen
+//! service, would keep each other busy for ever with one forged datagram. Nor is one that was sent
+//! to everybody, which would multiply (RFC 2644 has the story).
+
+#[cfg(test)]
+mod tests;
+
+use waitless::{
+    BATCH, BindError, Component, Context, CounterSet, InitError, Inspect, Instant, Packet, Socket,
+    UdpPort,
+};
+
+/// What the manifest may set.
+#[derive(Debug)]
+pub struct Config {
+    /// The port to listen on.
+    pub port: u16,
+}
+
+/// The service. Stands on a [`UdpPort`].
+pub struct Echo {
+    config: &'static Config,
+    socket: Option<Socket>,
+    /// The one for which there was no room.
+    waiting: Option<Packet>,
+    counters: &'static Counters,
+}
+
+waitless::counters! {
+    /// What the service counts.
+    pub(crate) struct Counters {
+        /// Datagrams that arrived.
+        counter received: datagrams,
+        /// Datagrams sent back.
+        counter answered: datagrams,
+        /// Datagrams from a well-known port, which may be another such service.
+        counter from_services: datagrams,
+        /// Datagrams that were sent to everybody.
+        counter to_everybody: datagrams,
+    }
+}
+
+/// Ports below this belong to services (RFC 6335 section 6).
+const FIRST_USER_PORT: u16 = 1024;
+
+impl Echo {
+    /// A service that does not listen yet.
+    pub fn new(config: &'static Config, _: &mut Context) -> Self {
+        Self { config, socket: None, waiting: None, counters: Counters::leak() }
+    }
+
+    /// Takes a datagram; gives it back when it is to be answered.
+    #[inline]
+    fn accept(&self, datagram: Packet) -> Option<Packet> {
+        self.counters.received.add(1);
+        let info = datagram.info();
+        if info.remote_port < FIRST_USER_PORT {
+            self.counters.from_services.add(1);
+        } else if info.broadcast {
+            self.counters.to_everybody.add(1);
+        } else {
+            return Some(datagram);
+        }
+        None
+    }
+}
+
+impl<U: UdpPort> Component<U> for Echo {
+    fn init(&mut self, udp: &mut U, _: &mut Context) -> Result<(), InitError> {
+        let socket = udp.bind(self.config.port).map_err(|error| match error {
+            BindError::Taken => InitError("another service has the UDP port of echo"),
+            BindError::Full => InitError("no more UDP ports can be bound: raise udp.sockets"),
+            BindError::Refused => InitError("the host does not let echo have its UDP port"),
+        })?;
+        self.socket = Some(socket);
+        Ok(())
+    }
+
+    fn receive(&mut self, udp: &mut U, _: &mut Context) {
+        let Some(socket) = self.socket else { return };
+        for _ in 0..BATCH {
+            let next = match self.waiting.take() {
+                Some(datagram) => Some(datagram),
+                None => {
+                    let Some(datagram) = udp.recv(socket) else { return };
+                    self.accept(datagram)
+                }
+            };
+            let Some(datagram) = next else { continue };
+            if let Err(datagram) = udp.send(socket, datagram) {
+                self.waiting = Some(datagram);
+                return;
+            }
+            self.counters.answered.add(1);
+        }
+    }
+
+    fn deadline(&self) -> Instant {
+        if self.waiting.is_some() { Instant::ZERO } else { Instant::NEVER }
+    }
+}
+
+impl Inspect for Echo {
+    fn counters(&self) -> &'static dyn CounterSet {
+        self.counters
+    }
+}
