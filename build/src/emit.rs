@@ -82,7 +82,9 @@ impl Emit<'_> {
     fn structure(&self) -> String {
         let mut out =
             String::from("/// What runs on one core. Nothing in it is shared with another.\n");
-        let _ = writeln!(out, "pub struct Graph{} {{", self.generics(|name| name));
+        // The bound is what `Server` asks for.
+        let bounds = self.generics(|name| format!("{name}: waitless::http::Handler"));
+        let _ = writeln!(out, "pub struct Graph{bounds} {{");
         for instance in &self.graph.instances {
             let _ = writeln!(out, "    pub {}: {},", instance.ident(), kind(instance));
         }
@@ -90,7 +92,8 @@ impl Emit<'_> {
     }
 
     fn constructor(&self) -> String {
-        let handler = self.generics(|_| "impl waitless::http::Handler".to_owned());
+        // What it returns borrows nothing of `cx`.
+        let handler = self.generics(|_| "impl waitless::http::Handler + use<>".to_owned());
         let mut out = format!(
             "/// Makes all instances, lowest first, and enters their counters.\n\
              pub fn graph(cx: &mut Context) -> Graph{handler} {{\n    let graph = Graph {{\n"

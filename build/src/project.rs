@@ -3,7 +3,7 @@
 use crate::catalogue::Catalogue;
 use crate::check::{Surroundings, check};
 use crate::graph::Graph;
-use crate::manifest::{Layers, merge};
+use crate::manifest::{Draft, Layers, merge};
 use crate::report::{Report, list, nearest, render};
 use crate::source::{Node, Sources, Span, Table, get, parse};
 use crate::workspace::{Package, Workspace};
@@ -143,6 +143,42 @@ impl Project {
         app: &str,
         platform: &str,
     ) -> Result<(Option<Graph>, Vec<Report>), String> {
+        let (draft, mut reports, stacks) = self.draft(app, platform)?;
+        let broken = reports.iter().any(|report| report.help.iter().any(|help| is_syntax(help)));
+        if let Some(named) = get(&draft.app.keys, "crate").filter(|named| named.str() != Some(app))
+        {
+            let report = Report::new(named.at, format!("this manifest is for the package `{app}`"));
+            reports.push(report.label(format!("expected \"{app}\"")));
+        }
+        let others = self.platforms().into_iter().filter(|other| other.name != platform);
+        let others: Vec<_> = others.map(|other| (other.name, other.instances)).collect();
+        let around = Surroundings {
+            workspace: &self.workspace,
+            catalogue: &self.catalogue,
+            app,
+            platform,
+            stacks: &stacks,
+            others: &others,
+        };
+        let graph = check(&draft, &around, &mut reports);
+        if broken {
+            // What a parser could not read is missing everywhere else; say only what it says.
+            reports.retain(|report| report.help.iter().any(|help| is_syntax(help)));
+        }
+        Ok((graph, reports))
+    }
+
+    /// The merged manifests of `app` on `platform`, what is wrong so far, and all stacks with
+    /// the names of their instances.
+    ///
+    /// # Errors
+    /// One message, when the app or the platform is unknown or cannot be read.
+    #[expect(clippy::type_complexity, reason = "three things that are found together")]
+    pub fn draft(
+        &mut self,
+        app: &str,
+        platform: &str,
+    ) -> Result<(Draft, Vec<Report>, Vec<(String, Vec<String>)>), String> {
         let Some(package) = self.workspace.package(app).cloned() else {
             let apps = self.apps();
             let near = nearest(app, apps.iter().map(String::as_str));
@@ -160,11 +196,6 @@ impl Project {
             let names: Vec<_> = platforms.iter().map(|platform| &platform.name).collect();
             return Err(format!("there is no platform `{platform}`; there are {}", list(&names)));
         };
-        let others: Vec<_> = platforms
-            .iter()
-            .filter(|other| other.name != platform)
-            .map(|other| (other.name.clone(), other.instances.clone()))
-            .collect();
         let home = self.workspace.home.join("waitless.toml");
         let mut reports = self.faults.clone();
         let (app_table, start) = self.read(&manifest, &mut reports)?;
@@ -173,7 +204,6 @@ impl Project {
             true => self.read(&home, &mut reports)?.0,
             false => app_table.clone(),
         };
-        let broken = reports.len() > self.faults.len();
         let layers = Layers {
             platform: &platform_table,
             home: &home_table,
@@ -182,25 +212,8 @@ impl Project {
             platform_start,
         };
         let draft = merge(&layers, &mut reports);
-        if let Some(named) = get(&draft.app.keys, "crate").filter(|named| named.str() != Some(app))
-        {
-            let report = Report::new(named.at, format!("this manifest is for the package `{app}`"));
-            reports.push(report.label(format!("expected \"{app}\"")));
-        }
-        let around = Surroundings {
-            workspace: &self.workspace,
-            catalogue: &self.catalogue,
-            app,
-            platform,
-            stacks: &stacks_of(&[&app_table, &home_table]),
-            others: &others,
-        };
-        let graph = check(&draft, &around, &mut reports);
-        if broken {
-            // What a parser could not read is missing everywhere else; say only what it says.
-            reports.retain(|report| report.help.iter().any(|help| help.contains("as TOML")));
-        }
-        Ok((graph, reports))
+        let stacks = stacks_of(&[&app_table, &home_table]);
+        Ok((draft, reports, stacks))
     }
 
     fn read(&mut self, path: &Path, reports: &mut Vec<Report>) -> Result<(Table, Span), String> {
@@ -218,6 +231,11 @@ impl Project {
         }
         Ok((table, Span { file, start: 0, end: 0 }))
     }
+}
+
+/// Whether a next step is that of a manifest that cannot be read.
+fn is_syntax(help: &str) -> bool {
+    help.contains("as TOML")
 }
 
 /// The named stacks and their instances.

@@ -2,6 +2,7 @@
 
 use crate::source::{Sources, Span};
 use std::fmt::Write;
+use std::path::PathBuf;
 
 /// One thing that is wrong.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -16,6 +17,19 @@ pub struct Report {
     pub notes: Vec<(Span, String)>,
     /// The next steps.
     pub help: Vec<String>,
+    /// The packages that the app's package must depend on, where that is what is wrong.
+    pub missing: Vec<Missing>,
+}
+
+/// A dependency that the app's package must have.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Missing {
+    /// The package.
+    pub package: String,
+    /// Its `Cargo.toml`.
+    pub manifest: PathBuf,
+    /// The `cfg` under which it is needed, if not always.
+    pub condition: Option<String>,
 }
 
 impl Report {
@@ -32,6 +46,7 @@ impl Report {
             label: String::new(),
             notes: Vec::new(),
             help: Vec::new(),
+            missing: Vec::new(),
         }
     }
 

@@ -161,7 +161,7 @@ impl Workspace {
     }
 
     /// Whether the workspace's root declares `package` for its members.
-    fn inherits(&self, package: &str) -> bool {
+    pub fn inherits(&self, package: &str) -> bool {
         let text = std::fs::read_to_string(self.root.join("Cargo.toml")).unwrap_or_default();
         let table: toml::Table = text.parse().unwrap_or_default();
         let shared = table.get("workspace").and_then(|workspace| workspace.get("dependencies"));

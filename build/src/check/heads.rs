@@ -3,7 +3,7 @@
 use super::Check;
 use crate::graph::{App, Platform};
 use crate::manifest::{Head, Layer};
-use crate::report::{Report, list, nearest};
+use crate::report::{Missing, Report, list, nearest};
 use crate::source::{Node, Value, get};
 use crate::types::size;
 
@@ -171,6 +171,7 @@ impl Check<'_> {
         let Some(app) = workspace.package(&self.app.package) else { return };
         let mut lines: Vec<(Option<&str>, String)> = Vec::new();
         let mut missing: Vec<&str> = Vec::new();
+        let mut wanted: Vec<Missing> = Vec::new();
         let bare = (self.platform.target != "host").then_some("target_os = \"none\"");
         let condition = bare.unwrap_or("not(target_os = \"none\")");
         let alive = self.slots.iter().filter(|slot| slot.alive);
@@ -191,6 +192,11 @@ impl Check<'_> {
                 continue;
             }
             missing.push(package);
+            wanted.push(Missing {
+                package: package.to_owned(),
+                manifest: manifest.clone(),
+                condition: own.then(|| condition.to_owned()),
+            });
             let line = workspace.line_for(package, manifest, app.folder());
             lines.push((own.then_some(condition), line));
         }
@@ -210,7 +216,8 @@ impl Check<'_> {
                 lines.for_each(|(_, line)| help += &format!("\n{line}"));
             }
         }
-        self.report(Report::new(at, message).label("this package").help(help));
+        let report = Report::new(at, message).label("this package").help(help);
+        self.report(Report { missing: wanted, ..report });
     }
 
     /// What is declared to be set aside must fit into the memory that the image is given.

@@ -12,7 +12,8 @@ pub fn table(catalogue: &Catalogue) -> String {
         [component.name.clone(), ports, component.requires.text(), component.doc.clone()]
     };
     let rows: Vec<_> = std::iter::once(head).chain(catalogue.components.iter().map(row)).collect();
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let width =
+        |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
     let (a, b, c) = (width(0), width(1), width(2));
     let mut out = String::new();
     for [name, provides, requires, doc] in &rows {

@@ -30,7 +30,8 @@ fn instance(project: &Project, graph: &Graph, index: usize) -> String {
     let instance = &graph.instances[index];
     let component = &instance.component;
     let at = project.sources.line(instance.at);
-    let mut out = format!("{}: an instance of {}, declared at {at}\n", instance.name, component.name);
+    let mut out =
+        format!("{}: an instance of {}, declared at {at}\n", instance.name, component.name);
     about(&mut out, project, component);
     for edge in &instance.below {
         let label = edge.label.as_ref().map_or(String::new(), |label| format!(" as `{label}`"));
@@ -90,7 +91,8 @@ fn keys(out: &mut String, project: &Project, component: &Component, instance: Op
         if !field.doc.is_empty() {
             let _ = writeln!(out, "      {}", field.doc);
         }
-        let range = field.range_text.as_ref().map_or(String::new(), |range| format!(", in {range}"));
+        let range =
+            field.range_text.as_ref().map_or(String::new(), |range| format!(", in {range}"));
         let _ = writeln!(out, "      {}{range}, default {default}", field.kind_text);
     }
 }

@@ -4,10 +4,12 @@ mod add;
 mod audit;
 mod components;
 mod explain;
+mod image;
 mod new;
 mod run;
 mod schema;
 mod size;
+mod symbols;
 
 use crate::graph::Graph;
 use crate::project::Project;
@@ -42,14 +44,22 @@ pub(crate) struct Which {
     #[arg(long, value_name = "NAME", global = true)]
     pub app: Option<String>,
     /// The platform: a folder of `platforms/`
-    #[arg(long, value_name = "NAME", global = true, env = "WAITLESS_PLATFORM", default_value = "qemu")]
+    #[arg(
+        long,
+        value_name = "NAME",
+        global = true,
+        env = "WAITLESS_PLATFORM",
+        default_value = "qemu"
+    )]
     pub platform: String,
 }
 
 #[derive(Subcommand, Debug)]
 enum Command {
     /// Says everything that is wrong with a manifest
-    #[command(after_help = "Examples:\n  check\n  check --app hello --platform native\n  check --all")]
+    #[command(
+        after_help = "Examples:\n  check\n  check --app hello --platform native\n  check --all"
+    )]
     Check {
         #[command(flatten)]
         which: Which,
@@ -99,26 +109,36 @@ enum Command {
         markdown: bool,
     },
     /// Adds an instance of a component to the manifest, and its crate to the app's Cargo.toml
-    #[command(after_help = "Examples:\n  add pcap --under eth\n  add http1 --name alternate --on tcp --set port=8000\n  \
-        add echo --on udp --set port=7 --dry-run")]
+    #[command(
+        after_help = "Examples:\n  add pcap --under eth\n  add http1 --name alternate --on tcp --set port=8000\n  \
+        add echo --on udp --set port=7 --dry-run"
+    )]
     Add(add::Add),
     /// Makes an app that builds and boots at once
-    #[command(after_help = "Examples:\n  new clock                    # apps/clock in this workspace\n  \
+    #[command(
+        after_help = "Examples:\n  new clock                    # apps/clock in this workspace\n  \
         new clock --path ../clock    # in a repository of its own, on this tree\n  \
-        new clock --path ../clock --git https://example.org/waitless")]
+        new clock --path ../clock --git https://example.org/waitless"
+    )]
     New(new::New),
     /// Says how many bytes of an image each component takes
-    #[command(after_help = "Examples:\n  size\n  size --app hello --json\n  size --image target/x86_64-waitless/release/hello")]
+    #[command(
+        after_help = "Examples:\n  size\n  size --app hello --json\n  size --image target/x86_64-waitless/release/hello"
+    )]
     Size(size::Size),
     /// Proves that nothing reachable from the sweep makes an indirect call or jump
-    #[command(after_help = "Examples:\n  audit\n  audit --app hello\n  audit --root 'platform_x86_64::run'")]
+    #[command(
+        after_help = "Examples:\n  audit\n  audit --app hello\n  audit --root 'platform_x86_64::run'"
+    )]
     Audit(audit::Audit),
     /// Builds an image and boots it
     #[command(after_help = "Examples:\n  run\n  run --app hello --platform native\n  \
         run --http-port 8000 --memory 64M --timeout 30\n  run --net tap --qemu-arg=-s")]
     Run(run::Run),
     /// Writes a JSON Schema for waitless.toml, by which editors complete and check
-    #[command(after_help = "Examples:\n  schema                       # to target/waitless.schema.json\n  schema --output -")]
+    #[command(
+        after_help = "Examples:\n  schema                       # to target/waitless.schema.json\n  schema --output -"
+    )]
     Schema {
         /// The file, or `-` for standard output [default: target/waitless.schema.json]
         #[arg(long, value_name = "FILE")]
@@ -155,7 +175,11 @@ fn dispatch(command: Command) -> Result<ExitCode, String> {
         Command::Components { markdown } => {
             let project = open()?;
             let catalogue = &project.catalogue;
-            print(&if markdown { components::markdown(catalogue) } else { components::table(catalogue) });
+            print(&if markdown {
+                components::markdown(catalogue)
+            } else {
+                components::table(catalogue)
+            });
         }
         Command::Add(add) => add.run(open()?)?,
         Command::New(new) => new.run()?,
@@ -179,7 +203,8 @@ fn check(which: &Which, all: bool) -> Result<(), String> {
     let mut project = open()?;
     let pairs: Vec<(String, String)> = if all {
         let platforms: Vec<_> = project.platforms().into_iter().map(|p| p.name).collect();
-        let each = |app: String| platforms.iter().map(move |platform| (app.clone(), platform.clone()));
+        let each =
+            |app: String| platforms.iter().map(move |platform| (app.clone(), platform.clone()));
         project.apps().into_iter().flat_map(each).collect()
     } else {
         vec![(app(&project, which)?, which.platform.clone())]
@@ -187,7 +212,9 @@ fn check(which: &Which, all: bool) -> Result<(), String> {
     let mut wrong = String::new();
     for (app, platform) in pairs {
         match project.graph(&app, &platform) {
-            Ok(graph) => println!("{app} on {platform}: {} instances, all well", graph.instances.len()),
+            Ok(graph) => {
+                println!("{app} on {platform}: {} instances, all well", graph.instances.len())
+            }
             Err(why) if all => wrong += &format!("{app} on {platform}:\n{why}\n"),
             Err(why) => return Err(why),
         }

@@ -1,3 +1,7 @@
 #[derive(clap::Args, Debug)]
 pub struct New {}
-impl New { pub fn run(&self) -> Result<(), String> { Ok(()) } }
+impl New {
+    pub fn run(&self) -> Result<(), String> {
+        Ok(())
+    }
+}

@@ -1,3 +1,398 @@
+//! The runner: builds an image, boots it, and ends as it ends.
+
+use crate::catalogue::Component;
+use crate::cli::symbols::Symbols;
+use crate::cli::{self, Which, image};
+use crate::graph::Graph;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How to run an image.
 #[derive(clap::Args, Debug)]
-pub struct Run {}
-impl Run { pub fn run(&self) -> Result<std::process::ExitCode, String> { Ok(std::process::ExitCode::SUCCESS) } }
+pub struct Run {
+    #[command(flatten)]
+    which: Which,
+    /// The network of a virtual machine: QEMU's own, which needs no rights, or a TAP device
+    #[arg(long, default_value = "user", value_parser = ["user", "tap"])]
+    net: String,
+    /// The TAP device
+    #[arg(long, value_name = "NAME", default_value = "waitless0")]
+    tap: String,
+    /// The host's port that leads to the image's port 80
+    #[arg(long, value_name = "PORT", default_value_t = 8080)]
+    http_port: u16,
+    /// The host's port that leads to the image's port 443
+    #[arg(long, value_name = "PORT", default_value_t = 8443)]
+    https_port: u16,
+    /// The host's port that leads to the image's UDP port 7
+    #[arg(long, value_name = "PORT", default_value_t = 7007)]
+    udp_port: u16,
+    /// The virtual machine's memory [default: what the manifests say, else 128M]
+    #[arg(long, value_name = "SIZE")]
+    memory: Option<String>,
+    /// The processor that QEMU emulates [default: max; host with --kvm]
+    #[arg(long, value_name = "MODEL")]
+    cpu: Option<String>,
+    /// Uses the processor's own virtualization
+    #[arg(long)]
+    kvm: bool,
+    /// One more argument for QEMU; may be repeated: --qemu-arg=-s
+    #[arg(long, value_name = "ARG", allow_hyphen_values = true)]
+    qemu_arg: Vec<String>,
+    /// Ends the image after so many seconds; that is a success if it was ready by then
+    #[arg(long, value_name = "SECONDS")]
+    timeout: Option<u64>,
+    /// Runs this image instead of building one
+    #[arg(long, value_name = "FILE")]
+    image: Option<PathBuf>,
+    /// Prints the command instead of running it
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// Something that listens in the image: what, its port there, and the host's port.
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct Service {
+    kind: Kind,
+    inside: u16,
+    outside: u16,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Kind {
+    Http,
+    Https,
+    Tcp,
+    Udp,
+}
+
+/// What is heard from an image while it runs.
+enum News {
+    Line(String),
+    Ended,
+}
+
+/// How often ports are asked whether they answer.
+const PROBE: Duration = Duration::from_millis(50);
+
+impl Run {
+    /// Builds and runs it.
+    ///
+    /// # Errors
+    /// One line with the next step, when it cannot be started.
+    pub fn run(&self) -> Result<ExitCode, String> {
+        let (project, graph) = cli::load(&self.which)?;
+        let platforms = project.platforms();
+        let platform = platforms.iter().find(|known| known.name == graph.platform.name);
+        let platform = platform.ok_or("the platform vanished")?;
+        let native = platform.target == "host";
+        let services = self.services(&graph);
+        if self.net == "user" && !self.dry_run && platform.name != "native-tap" {
+            free(&services)?;
+        }
+        let program = match &self.image {
+            Some(path) => path.clone(),
+            None => image::build(&project, &graph.app.package, platform)?,
+        };
+        let mut command = if native {
+            self.native(&program, &services)
+        } else {
+            self.qemu(&program, &graph, &services)?
+        };
+        if self.dry_run {
+            println!("{}", line(&command));
+            return Ok(ExitCode::SUCCESS);
+        }
+        command.stdin(Stdio::null()).stdout(Stdio::piped());
+        let mut child = command.spawn().map_err(|why| start_error(&command, &why))?;
+        let outcome = self.watch(&mut child, &graph, &services, &program);
+        let status = child.wait().map_err(|why| format!("cannot wait for the image: {why}"))?;
+        Ok(self.verdict(status, native, outcome))
+    }
+
+    /// What listens in the image. Ports without an option of their own are the same outside,
+    /// or 8000 higher where they belong to root.
+    fn services(&self, graph: &Graph) -> Vec<Service> {
+        let mut services: Vec<Service> = Vec::new();
+        for (index, instance) in graph.instances.iter().enumerate() {
+            let port = instance.config.iter().find(|setting| setting.field.name == "port");
+            let Some(inside) = port.and_then(|s| s.shown.parse::<u16>().ok()) else { continue };
+            let Some(kind) = kind(graph, index, &instance.component) else { continue };
+            let outside = match (kind, inside) {
+                (Kind::Udp, 7) => self.udp_port,
+                (Kind::Udp, _) if inside < 1024 => inside + 8000,
+                (Kind::Http, 80) => self.http_port,
+                (Kind::Https, 443) => self.https_port,
+                _ if inside < 1024 => inside + 8000,
+                _ => inside,
+            };
+            let service = Service { kind, inside, outside };
+            if !services.contains(&service) {
+                services.push(service);
+            }
+        }
+        services
+    }
+
+    fn native(&self, program: &Path, services: &[Service]) -> Command {
+        let mut command = Command::new(program);
+        let ports = services.iter().map(|s| format!("{}={}", s.inside, s.outside));
+        let ports = ports.collect::<Vec<_>>().join(",");
+        if !ports.is_empty() {
+            command.args(["--ports", &ports]);
+        }
+        command
+    }
+
+    fn qemu(&self, program: &Path, graph: &Graph, services: &[Service]) -> Result<Command, String> {
+        let mut command = Command::new("qemu-system-x86_64");
+        let accelerator = if self.kvm { "kvm" } else { "tcg" };
+        let usual = if self.kvm { "host" } else { "max" };
+        let cpu = self.cpu.as_deref().unwrap_or(usual);
+        let bytes = graph.app.memory.unwrap_or(128 << 20);
+        let memory = self.memory.clone().unwrap_or_else(|| format!("{}M", bytes.div_ceil(1 << 20)));
+        command.args(["-machine", "q35", "-accel", accelerator, "-cpu", cpu, "-m", &memory]);
+        if graph.app.cores > 1 {
+            command.args(["-smp", &graph.app.cores.to_string()]);
+        }
+        command.arg("-kernel").arg(program);
+        command.args(["-nodefaults", "-display", "none", "-serial", "stdio", "-no-reboot"]);
+        command.args(["-device", "isa-debug-exit,iobase=0xf4,iosize=0x04"]);
+        let netdev = if self.net == "tap" {
+            self.tap_exists()?;
+            format!("tap,id=n0,ifname={},script=no,downscript=no", self.tap)
+        } else {
+            let forward = |service: &Service| {
+                let protocol = if service.kind == Kind::Udp { "udp" } else { "tcp" };
+                format!(",hostfwd={protocol}:127.0.0.1:{}-:{}", service.outside, service.inside)
+            };
+            format!("user,id=n0{}", services.iter().map(forward).collect::<String>())
+        };
+        command.args(["-netdev", &netdev, "-device", "virtio-net-pci,netdev=n0"]);
+        command.args(&self.qemu_arg);
+        Ok(command)
+    }
+
+    fn tap_exists(&self) -> Result<(), String> {
+        let tap = &self.tap;
+        if !cfg!(target_os = "linux") || Path::new("/sys/class/net").join(tap).exists() {
+            return Ok(());
+        }
+        Err(format!(
+            "there is no TAP device `{tap}`; make it by: sudo ip tuntap add {tap} mode tap user $USER \
+             && sudo ip addr add 10.0.2.2/24 dev {tap} && sudo ip link set {tap} up"
+        ))
+    }
+
+    /// Shows what the image says, and where it can be reached once it can. Gives whether it was
+    /// ready, and whether it was ended from here.
+    fn watch(
+        &self,
+        child: &mut Child,
+        graph: &Graph,
+        services: &[Service],
+        program: &Path,
+    ) -> (bool, bool) {
+        let interrupted = Arc::new(AtomicBool::new(false));
+        let flag = Arc::clone(&interrupted);
+        // A second attempt finds the handler set, which is as good.
+        let _ = ctrlc::set_handler(move || flag.store(true, Ordering::Relaxed));
+        let news = listen(child);
+        let start = Instant::now();
+        let limit = self.timeout.map(|seconds| start + Duration::from_secs(seconds));
+        let own_stack =
+            graph.instances.iter().any(|i| i.component.provides.iter().any(|p| p == "IpPort"));
+        let mut symbols = Symbols::new(program);
+        let (mut ready, mut told, mut address) = (false, false, None);
+        loop {
+            match news.recv_timeout(PROBE) {
+                Ok(News::Line(line)) => {
+                    println!("{}", symbols.explain(&line));
+                    address = address.or_else(|| address_in(&line));
+                }
+                Ok(News::Ended) | Err(mpsc::RecvTimeoutError::Disconnected) => {
+                    return (ready, false);
+                }
+                Err(mpsc::RecvTimeoutError::Timeout) => {}
+            }
+            ready = ready || if own_stack { address.is_some() } else { answers(services) };
+            if ready && !told {
+                told = true;
+                let guest = (self.net == "tap" || graph.platform.name == "native-tap")
+                    .then(|| address.clone())
+                    .flatten();
+                tell(services, guest.as_deref(), start.elapsed());
+            }
+            let late = limit.is_some_and(|limit| Instant::now() >= limit);
+            if late || interrupted.load(Ordering::Relaxed) {
+                end(child, &news);
+                return (ready, true);
+            }
+        }
+    }
+
+    fn verdict(&self, status: ExitStatus, native: bool, (ready, ended): (bool, bool)) -> ExitCode {
+        if ended {
+            if !ready && self.timeout.is_some() {
+                eprintln!("error: the image was not ready in time");
+                return ExitCode::FAILURE;
+            }
+            return ExitCode::SUCCESS;
+        }
+        match status.code() {
+            Some(0) => ExitCode::SUCCESS,
+            Some(1) if !native => {
+                eprintln!("error: QEMU failed; what it said is above");
+                ExitCode::FAILURE
+            }
+            // The exit device of the machine makes `status * 2 + 1` of the image's status.
+            Some(code) if !native && code % 2 == 1 => {
+                let code = u8::try_from(code / 2).unwrap_or(1);
+                eprintln!("error: the image ended with status {code}");
+                ExitCode::from(code)
+            }
+            Some(code) => {
+                eprintln!("error: the image ended with status {code}");
+                ExitCode::from(u8::try_from(code).unwrap_or(1))
+            }
+            None => {
+                eprintln!("error: the image was ended by a signal");
+                ExitCode::FAILURE
+            }
+        }
+    }
+}
+
+/// What a component with a port serves, by what it provides and stands on.
+fn kind(graph: &Graph, index: usize, component: &Component) -> Option<Kind> {
+    let on = |port: &str| graph.instances[index].below.iter().any(|edge| edge.port == port);
+    let http = component.provides.iter().any(|port| port == "HttpPort");
+    let mut below = graph.instances[index].below.iter().map(|edge| &graph.instances[edge.to]);
+    // A stream that itself stands on streams is encrypted.
+    let secret = below.any(|lower| lower.below.iter().any(|edge| edge.port == "StreamPort"));
+    match (on("StreamPort"), on("UdpPort"), http) {
+        (true, _, true) if secret => Some(Kind::Https),
+        (true, _, true) => Some(Kind::Http),
+        (true, ..) => Some(Kind::Tcp),
+        (_, true, _) => Some(Kind::Udp),
+        _ => None,
+    }
+}
+
+/// Whether all of the host's ports are free.
+fn free(services: &[Service]) -> Result<(), String> {
+    for service in services {
+        let at = ("127.0.0.1", service.outside);
+        let taken = match service.kind {
+            Kind::Udp => UdpSocket::bind(at).is_err(),
+            _ => TcpListener::bind(at).is_err(),
+        };
+        if taken {
+            let option = match (service.kind, service.inside) {
+                (Kind::Http, 80) => "choose another by --http-port (HTTP_PORT=… with make)",
+                (Kind::Https, 443) => "choose another by --https-port (HTTPS_PORT=… with make)",
+                (Kind::Udp, 7) => "choose another by --udp-port (UDP_PORT=… with make)",
+                _ => "choose another `port` in the manifest",
+            };
+            let protocol = if service.kind == Kind::Udp { "UDP" } else { "TCP" };
+            let port = service.outside;
+            return Err(format!("{protocol} port {port} of this machine is in use; {option}"));
+        }
+    }
+    Ok(())
+}
+
+fn listen(child: &mut Child) -> mpsc::Receiver<News> {
+    let (sender, news) = mpsc::channel();
+    if let Some(output) = child.stdout.take() {
+        thread::spawn(move || {
+            let mut lines = BufReader::new(output);
+            let mut line = Vec::new();
+            while lines.read_until(b'\n', &mut line).is_ok_and(|length| length > 0) {
+                let text = String::from_utf8_lossy(&line).trim_end().to_owned();
+                if sender.send(News::Line(text)).is_err() {
+                    return;
+                }
+                line.clear();
+            }
+            let _ = sender.send(News::Ended);
+        });
+    }
+    news
+}
+
+/// Whether all TCP services take connections.
+fn answers(services: &[Service]) -> bool {
+    let streams = services.iter().filter(|service| service.kind != Kind::Udp);
+    streams.into_iter().all(|service| TcpStream::connect(("127.0.0.1", service.outside)).is_ok())
+}
+
+/// The address in a line such as `… address 10.0.2.15/24 …`.
+fn address_in(line: &str) -> Option<String> {
+    let (_, rest) = line.split_once("address ")?;
+    let (address, _) = rest.split_once('/')?;
+    address.parse::<std::net::IpAddr>().ok().map(|address| address.to_string())
+}
+
+fn tell(services: &[Service], guest: Option<&str>, after: Duration) {
+    println!("\nready after {} ms", after.as_millis());
+    for service in services {
+        let (host, port) = match guest {
+            Some(guest) => (guest, service.inside),
+            None => ("localhost", service.outside),
+        };
+        match service.kind {
+            Kind::Http if port == 80 => println!("  http://{host}/"),
+            Kind::Http => println!("  http://{host}:{port}/"),
+            Kind::Https if port == 443 => println!("  https://{host}/"),
+            Kind::Https => println!("  https://{host}:{port}/"),
+            Kind::Tcp => println!("  tcp {host}:{port}"),
+            Kind::Udp => println!("  udp {host}:{port}"),
+        }
+    }
+    println!("Ctrl-C ends it\n");
+    let _ = std::io::stdout().flush();
+}
+
+/// Asks the image to end, and ends it if it does not.
+fn end(child: &mut Child, news: &mpsc::Receiver<News>) {
+    let id = child.id().to_string();
+    let asked = Command::new("kill").args(["-TERM", &id]).status();
+    let patience = Instant::now() + Duration::from_secs(3);
+    while asked.is_ok() && Instant::now() < patience {
+        match news.recv_timeout(PROBE) {
+            Ok(News::Line(line)) => println!("{line}"),
+            Ok(News::Ended) | Err(mpsc::RecvTimeoutError::Disconnected) => break,
+            Err(mpsc::RecvTimeoutError::Timeout) => {}
+        }
+        if matches!(child.try_wait(), Ok(Some(_))) {
+            return;
+        }
+    }
+    let _ = child.kill();
+}
+
+fn start_error(command: &Command, why: &std::io::Error) -> String {
+    let program = command.get_program().to_string_lossy();
+    if why.kind() == std::io::ErrorKind::NotFound && program.starts_with("qemu") {
+        return format!("{program} is not installed; `make setup` installs it");
+    }
+    format!("cannot start {program}: {why}")
+}
+
+/// A command as a shell would take it.
+fn line(command: &Command) -> String {
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    let quoted = words.map(|word| {
+        let word = word.to_string_lossy();
+        let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=,:+".contains(c);
+        if word.chars().all(plain) { word.into_owned() } else { format!("'{word}'") }
+    });
+    quoted.collect::<Vec<_>>().join(" ")
+}

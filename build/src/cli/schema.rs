@@ -21,14 +21,18 @@ pub fn schema(project: &Project) -> String {
             "then": { "$ref": format!("#/definitions/{}", component.name) },
         })
     });
-    definitions.insert("instance".into(), json!({
-        "type": "object",
-        "properties": reserved(&known),
-        "allOf": by_is.collect::<Vec<_>>(),
-    }));
+    definitions.insert(
+        "instance".into(),
+        json!({
+            "type": "object",
+            "properties": reserved(&known),
+            "allOf": by_is.collect::<Vec<_>>(),
+        }),
+    );
     let mut properties = Map::new();
     properties.insert("app".into(), head(&APP_KEYS, "The image as a whole.", &["crate"]));
-    properties.insert("platform".into(), head(&PLATFORM_KEYS, "The platform.", &["crate", "target"]));
+    properties
+        .insert("platform".into(), head(&PLATFORM_KEYS, "The platform.", &["crate", "target"]));
     properties.insert("stack".into(), json!({
         "type": "object",
         "description": "Named stacks: instances that several apps share.",
@@ -91,29 +95,44 @@ fn head(keys: &[(&str, &str, &str)], doc: &str, required: &[&str]) -> Value {
 fn reserved(components: &[&str]) -> Map<String, Value> {
     let text = |doc: &str| json!({ "type": "string", "description": doc });
     let mut keys = Map::new();
-    keys.insert("is".into(), json!({
-        "enum": components,
-        "description": "The component, where the table is not called like it.",
-    }));
-    keys.insert("on".into(), json!({
-        "description": "The instance or the instances that this one stands on.",
-        "anyOf": [
-            { "type": "string" },
-            { "type": "array", "items": { "type": "string" } },
-            { "type": "object", "additionalProperties": { "type": "string" } },
-        ],
-    }));
+    keys.insert(
+        "is".into(),
+        json!({
+            "enum": components,
+            "description": "The component, where the table is not called like it.",
+        }),
+    );
+    keys.insert(
+        "on".into(),
+        json!({
+            "description": "The instance or the instances that this one stands on.",
+            "anyOf": [
+                { "type": "string" },
+                { "type": "array", "items": { "type": "string" } },
+                { "type": "object", "additionalProperties": { "type": "string" } },
+            ],
+        }),
+    );
     keys.insert("under".into(), text("Puts this instance into the edge below the one named."));
-    keys.insert("when".into(), text("The instance exists only when this holds: `ip4.address == dhcp`."));
-    keys.insert("core".into(), json!({
-        "type": "integer",
-        "minimum": 0,
-        "description": "The core that the instance runs on.",
-    }));
-    keys.insert("via".into(), json!({
-        "const": "ring",
-        "description": "Declares that the edge below crosses cores.",
-    }));
+    keys.insert(
+        "when".into(),
+        text("The instance exists only when this holds: `ip4.address == dhcp`."),
+    );
+    keys.insert(
+        "core".into(),
+        json!({
+            "type": "integer",
+            "minimum": 0,
+            "description": "The core that the instance runs on.",
+        }),
+    );
+    keys.insert(
+        "via".into(),
+        json!({
+            "const": "ring",
+            "description": "Declares that the edge below crosses cores.",
+        }),
+    );
     keys
 }
 

@@ -1,5 +1,10 @@
 #![allow(missing_docs)]
 #[derive(clap::Args, Debug)]
 pub struct Size {}
-impl Size { pub fn run(&self) -> Result<(), String> { Ok(()) } }
-pub struct Sizes;pub fn sizes(){}
+impl Size {
+    pub fn run(&self) -> Result<(), String> {
+        Ok(())
+    }
+}
+pub struct Sizes;
+pub fn sizes() {}

@@ -1,7 +1,7 @@
 //! The graph as a page that needs nothing else: the picture, and a table of every setting.
 
-use super::svg::{escape, svg};
 use super::place;
+use super::svg::{escape, svg};
 use crate::graph::{Graph, Origin};
 use crate::source::Sources;
 use std::fmt::Write;

@@ -110,8 +110,11 @@ fn arrange(cells: &mut [Cell], rows: &mut [Vec<usize>]) {
     let mut best = (crossings(cells, rows), rows.to_vec());
     for round in 0..24 {
         let down = round % 2 == 0;
-        let order: Vec<usize> =
-            if down { (1..rows.len()).collect() } else { (0..rows.len().max(1) - 1).rev().collect() };
+        let order: Vec<usize> = if down {
+            (1..rows.len()).collect()
+        } else {
+            (0..rows.len().max(1) - 1).rev().collect()
+        };
         for layer in order {
             let beside = if down { &rows[layer - 1] } else { &rows[layer + 1] };
             let place = |cell: &usize| beside.iter().position(|other| other == cell);
@@ -172,7 +175,8 @@ fn crossings(cells: &[Cell], rows: &[Vec<usize>]) -> usize {
             .map(|(at, to)| (at, place(to)))
             .collect();
         for (index, a) in edges.iter().enumerate() {
-            let crosses = |b: &&(usize, usize)| (a.0 < b.0 && a.1 > b.1) || (a.0 > b.0 && a.1 < b.1);
+            let crosses =
+                |b: &&(usize, usize)| (a.0 < b.0 && a.1 > b.1) || (a.0 > b.0 && a.1 < b.1);
             count += edges[index + 1..].iter().filter(crosses).count();
         }
     }
@@ -190,15 +194,26 @@ fn spread(cells: &mut [Cell], rows: &[Vec<usize>]) {
     }
     // The last round goes up, so that boxes stand in the middle of what they stand on.
     for round in 0..41 {
-        let order: Vec<usize> =
-            if round % 2 == 0 { (0..rows.len()).collect() } else { (0..rows.len()).rev().collect() };
+        let order: Vec<usize> = if round % 2 == 0 {
+            (0..rows.len()).collect()
+        } else {
+            (0..rows.len()).rev().collect()
+        };
         for layer in order {
             let wish = |cell: &usize| {
                 let cell = &cells[*cell];
                 let near = if round % 2 == 0 { &cell.down } else { &cell.up };
-                let near = if near.is_empty() { cell.up.iter().chain(&cell.down) } else { near.iter().chain(&[]) };
+                let near = if near.is_empty() {
+                    cell.up.iter().chain(&cell.down)
+                } else {
+                    near.iter().chain(&[])
+                };
                 let places: Vec<f64> = near.map(|other| cells[*other].x).collect();
-                if places.is_empty() { cell.x } else { places.iter().sum::<f64>() / places.len() as f64 }
+                if places.is_empty() {
+                    cell.x
+                } else {
+                    places.iter().sum::<f64>() / places.len() as f64
+                }
             };
             let wishes: Vec<f64> = rows[layer].iter().map(wish).collect();
             place(cells, &rows[layer], &wishes);
@@ -223,9 +238,16 @@ fn place(cells: &mut [Cell], row: &[usize], wishes: &[f64]) {
     }
 }
 
-fn finish(items: &[Item], cells: &[Cell], rows: &[Vec<usize>], paths: &[Vec<Vec<usize>>]) -> Layout {
-    let heights: Vec<f64> =
-        rows.iter().map(|row| row.iter().map(|cell| cells[*cell].height).fold(0.0, f64::max)).collect();
+fn finish(
+    items: &[Item],
+    cells: &[Cell],
+    rows: &[Vec<usize>],
+    paths: &[Vec<Vec<usize>>],
+) -> Layout {
+    let heights: Vec<f64> = rows
+        .iter()
+        .map(|row| row.iter().map(|cell| cells[*cell].height).fold(0.0, f64::max))
+        .collect();
     let total: f64 = heights.iter().sum::<f64>() + GAP.1 * (rows.len().max(1) - 1) as f64;
     let mut bottom = total;
     let mut middles = Vec::new();

@@ -58,7 +58,8 @@ pub fn svg(graph: &Graph) -> String {
 fn head(out: &mut String, graph: &Graph) {
     let (app, platform) = (escape(&graph.app.package), escape(&graph.platform.name));
     let count = graph.instances.len();
-    let cores = if graph.app.cores == 1 { "1 core".into() } else { format!("{} cores", graph.app.cores) };
+    let cores =
+        if graph.app.cores == 1 { "1 core".into() } else { format!("{} cores", graph.app.cores) };
     let _ = writeln!(
         out,
         "<title>The graph of {app} on {platform}</title>\n\
@@ -70,7 +71,11 @@ fn head(out: &mut String, graph: &Graph) {
 }
 
 fn legend(out: &mut String, graph: &Graph, y: f64) {
-    let kinds = [("app", "from the app's manifest"), ("stack", "from a stack"), ("platform", "from the platform")];
+    let kinds = [
+        ("app", "from the app's manifest"),
+        ("stack", "from a stack"),
+        ("platform", "from the platform"),
+    ];
     let mut x = MARGIN;
     for (class, text) in kinds {
         if !graph.instances.iter().any(|instance| class_of(instance) == class) {
@@ -156,7 +161,8 @@ fn lines(out: &mut String, placed: &Layout) {
         for pair in points.windows(2) {
             let ((x0, y0), (x1, y1)) = (pair[0], pair[1]);
             let bend = (y1 - y0) / 2.0;
-            let _ = write!(path, "C{x0:.1} {:.1} {x1:.1} {:.1} {x1:.1} {y1:.1}", y0 + bend, y1 - bend);
+            let _ =
+                write!(path, "C{x0:.1} {:.1} {x1:.1} {:.1} {x1:.1} {y1:.1}", y0 + bend, y1 - bend);
         }
         let (x, y) = points[points.len() - 1];
         let _ = writeln!(
@@ -197,10 +203,7 @@ fn on_curve((x0, y0): (f64, f64), (x1, y1): (f64, f64), share: f64) -> (f64, f64
     let rest = 1.0 - share;
     let [a, b, c, d] =
         [rest.powi(3), 3.0 * rest.powi(2) * share, 3.0 * rest * share.powi(2), share.powi(3)];
-    (
-        a * x0 + b * x0 + c * x1 + d * x1,
-        a * y0 + b * (y0 + bend) + c * (y1 - bend) + d * y1,
-    )
+    (a * x0 + b * x0 + c * x1 + d * x1, a * y0 + b * (y0 + bend) + c * (y1 - bend) + d * y1)
 }
 
 /// Text that XML takes as text.

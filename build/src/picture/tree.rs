@@ -7,7 +7,8 @@ use std::fmt::Write;
 /// The graph as a tree. What several stand on is drawn once, below the first; `colour` adds
 /// terminal colours.
 pub fn tree(graph: &Graph, colour: bool) -> String {
-    let mut drawing = Drawing { graph, colour, seen: vec![false; graph.instances.len()], out: String::new() };
+    let mut drawing =
+        Drawing { graph, colour, seen: vec![false; graph.instances.len()], out: String::new() };
     let (app, platform) = (&graph.app, &graph.platform);
     let cores = if app.cores == 1 { "1 core".to_owned() } else { format!("{} cores", app.cores) };
     let count = graph.instances.len();

@@ -1,0 +1,55 @@
+//! Says which lines of the source the addresses of a backtrace belong to.
+
+use std::path::Path;
+
+/// What an address is preceded by in a panic's report.
+const MARK: &str = "at 0x";
+
+/// The symbols of an image, read when the first address is met.
+pub struct Symbols<'a> {
+    image: &'a Path,
+    loader: Option<Option<addr2line::Loader>>,
+}
+
+impl<'a> Symbols<'a> {
+    /// Those of the image at `image`.
+    pub fn new(image: &'a Path) -> Self {
+        Self { image, loader: None }
+    }
+
+    /// The line, with function, file and line behind it where it has an address.
+    pub fn explain(&mut self, line: &str) -> String {
+        let Some((_, rest)) = line.split_once(MARK) else { return line.to_owned() };
+        let digits: String = rest.chars().take_while(char::is_ascii_hexdigit).collect();
+        let Ok(address) = u64::from_str_radix(&digits, 16) else { return line.to_owned() };
+        let places = self.places(address);
+        if places.is_empty() { line.to_owned() } else { format!("{line}  {}", places.join(" < ")) }
+    }
+
+    /// The functions that are inlined there, innermost first.
+    fn places(&mut self, address: u64) -> Vec<String> {
+        let image = self.image;
+        let loader = self.loader.get_or_insert_with(|| addr2line::Loader::new(image).ok());
+        let Some(loader) = loader else { return Vec::new() };
+        let mut places = Vec::new();
+        // A return address lies behind the call that it is about.
+        let Ok(mut frames) = loader.find_frames(address.saturating_sub(1)) else { return places };
+        while let Ok(Some(frame)) = frames.next() {
+            let name =
+                frame.function.as_ref().and_then(|name| name.demangle().ok().map(String::from));
+            let name = name.unwrap_or_else(|| "?".to_owned());
+            let place = frame.location.as_ref().and_then(|location| {
+                let file = location.file?.rsplit('/').take(3).collect::<Vec<_>>();
+                let file: Vec<_> = file.into_iter().rev().collect();
+                Some(format!(" ({}:{})", file.join("/"), location.line.unwrap_or(0)))
+            });
+            places.push(format!("{name}{}", place.unwrap_or_default()));
+        }
+        if places.is_empty()
+            && let Some(symbol) = loader.find_symbol(address)
+        {
+            places.push(rustc_demangle::demangle(symbol).to_string());
+        }
+        places
+    }
+}
