@@ -1,1 +1,333 @@
-//! To come.
+//! An HTTP/1.1 server on any stream: heads parsed where they arrived, bodies passed on as packets,
+//! responses completed in the headroom of their bodies (RFC 9110, RFC 9112).
+//!
+//! It is strict, because requests are smuggled through what two parsers read differently: what
+//! may be refused is refused, with the status that says why, and the connection is closed. Every
+//! length, number and time has a limit. An idle connection costs the place in a table; buffers
+//! are there only while an exchange needs them.
+//!
+//! It does not compress, cache, upgrade to other protocols or tunnel; trailer fields are checked
+//! and dropped.
+
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+mod chunked;
+mod connection;
+mod date;
+mod exchange;
+mod host;
+mod parse;
+mod port;
+mod receive;
+mod response;
+mod scan;
+#[cfg(test)]
+mod tests;
+mod transmit;
+
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+use connection::{Connection, Input, NONE};
+use exchange::Active;
+use parse::Limits;
+use waitless::{
+    BATCH, Component, Context, CounterSet, Duration, InitError, Inspect, Instant, Pool, Service,
+    StreamPort, Wheel,
+};
+
+/// How an [`Http1`] is set up.
+#[derive(Debug)]
+pub struct Config {
+    /// The port to listen on, 1 to 65535.
+    pub port: u16,
+    /// The scheme that requests come with.
+    pub scheme: Scheme,
+    /// The most connections at a time, 1 to 1,000,000.
+    pub connections: u32,
+    /// The longest head in bytes, 256 to 65,535.
+    pub head_limit: u64,
+    /// The longest request line in bytes, 64 to 65,535.
+    pub line_limit: u64,
+    /// The most fields, 1 to 1,000.
+    pub field_limit: u16,
+    /// The longest body in bytes; any length where there is none.
+    pub body_limit: Option<u64>,
+    /// How long a head may take, 100 ms to 1 h.
+    pub head_timeout: Duration,
+    /// How long a body may pause, 100 ms to 1 h.
+    pub body_timeout: Duration,
+    /// How long a connection may wait for its next request, 100 ms to 1 h.
+    pub idle_timeout: Duration,
+    /// How long a client may take nothing of its response, 100 ms to 1 h.
+    pub send_timeout: Duration,
+    /// How long a connection that is being closed still listens, up to 1 min.
+    pub linger: Duration,
+    /// The `Server` field of responses; none where this is empty.
+    pub server: &'static str,
+}
+
+/// The scheme of the requests that come in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Scheme {
+    /// Plain.
+    Http,
+    /// On TLS.
+    Https,
+}
+
+waitless::counters! {
+    /// What an [`Http1`] counts.
+    pub struct Counters {
+        /// Connections that were accepted.
+        counter accepted: connections,
+        /// Connections that are open.
+        gauge open: connections,
+        /// Connections that were reset because there were too many.
+        counter refused: connections,
+        /// Requests whose head was complete and well-formed.
+        counter requests: requests,
+        /// Requests that were answered here, with a status from 400 on, because of a broken rule.
+        counter malformed: requests,
+        /// Requests that were answered here because something was too long: 413, 414 or 431.
+        counter too_long: requests,
+        /// Requests that were answered here because they took too long: 408.
+        counter too_slow: requests,
+        /// Exchanges that ended before they were complete.
+        counter aborted: exchanges,
+        /// Connections that were closed because nothing was asked for any more.
+        counter idled_out: connections,
+        /// Connections that were reset because their client took nothing of its response.
+        counter stalled: connections,
+        /// Times that something had to wait for a packet.
+        counter starved: times,
+        /// Responses that became a 500 because their fields were too long.
+        counter overlong: responses,
+    }
+}
+
+/// The component.
+pub struct Http1 {
+    config: &'static Config,
+    limits: Limits,
+    counters: &'static Counters,
+    pool: Pool,
+    service: Service,
+    connections: Vec<Connection>,
+    free_connections: Vec<u32>,
+    exchanges: Vec<Active>,
+    free_exchanges: Vec<u32>,
+    /// Exchanges that wait to be accepted, some of them dead.
+    arrived: VecDeque<u32>,
+    /// How many of those are not dead.
+    waiting: usize,
+    /// The tags of exchanges that are gone, for the service to hear.
+    gone: VecDeque<u32>,
+    /// Exchanges with news.
+    news: VecDeque<u32>,
+    /// Connections to read from although nothing new arrived.
+    to_receive: VecDeque<u32>,
+    /// Connections with something to send, or to reset.
+    to_transmit: VecDeque<u32>,
+    timers: Wheel,
+    now: Instant,
+    date: Option<date::Date>,
+    date_until: Instant,
+}
+
+impl Http1 {
+    /// A server that listens once it is initialized.
+    pub fn new(config: &'static Config, cx: &mut Context) -> Self {
+        Self {
+            config,
+            limits: Limits {
+                head: config.head_limit.min(65_535) as usize,
+                line: config.line_limit.min(65_535) as usize,
+                fields: config.field_limit.into(),
+                secure: config.scheme == Scheme::Https,
+            },
+            counters: Counters::leak(),
+            pool: cx.pool(),
+            service: Service::default(),
+            connections: Vec::new(),
+            free_connections: Vec::new(),
+            exchanges: Vec::new(),
+            free_exchanges: Vec::new(),
+            arrived: VecDeque::new(),
+            waiting: 0,
+            gone: VecDeque::new(),
+            news: VecDeque::new(),
+            to_receive: VecDeque::new(),
+            to_transmit: VecDeque::new(),
+            timers: Wheel::new(TICK),
+            now: Instant::ZERO,
+            date: None,
+            date_until: Instant::ZERO,
+        }
+    }
+
+    /// Asks for the time of day, at most once a second.
+    #[cold]
+    #[inline(never)]
+    fn refresh_date(&mut self, cx: &Context) {
+        self.date = cx.wall_clock().map(date::format);
+        self.date_until = self.now + Duration::from_secs(1);
+    }
+
+    fn queue_receive(&mut self, place: u32) {
+        if let Some(connection) = self.connections.get_mut(place as usize)
+            && !core::mem::replace(&mut connection.receive_queued, true)
+        {
+            self.to_receive.push_back(place);
+        }
+    }
+
+    fn queue_transmit(&mut self, place: u32) {
+        if let Some(connection) = self.connections.get_mut(place as usize)
+            && !core::mem::replace(&mut connection.transmit_queued, true)
+        {
+            self.to_transmit.push_back(place);
+        }
+    }
+
+    /// Expects something of a connection by `deadline`.
+    #[inline]
+    fn set_deadline(&mut self, place: u32, deadline: Instant) {
+        let Some(connection) = self.connections.get_mut(place as usize) else { return };
+        connection.deadline = deadline;
+        // A timer that fires too early looks at the deadline again; so most are never moved.
+        if deadline < connection.armed {
+            connection.armed = deadline;
+            self.timers.set(place, deadline);
+        }
+    }
+
+    /// A free place for an exchange of the connection in place `connection`.
+    #[inline]
+    fn begin_exchange(&mut self, connection: u32, phase: exchange::Phase) -> u32 {
+        let place = self.free_exchanges.pop().unwrap_or_else(|| {
+            self.exchanges.push(Active::new());
+            // Room for all that exist, so that giving one back never allocates.
+            self.free_exchanges.reserve(self.exchanges.len());
+            self.exchanges.len() as u32 - 1
+        });
+        if let Some(exchange) = self.exchanges.get_mut(place as usize) {
+            exchange.begin(connection, phase);
+        }
+        if let Some(connection) = self.connections.get_mut(connection as usize) {
+            connection.exchange = place;
+            connection.phase = connection::Phase::Exchange;
+        }
+        place
+    }
+
+    /// Ends the exchange in `place` for its connection, and tells the service if it still
+    /// counts on it.
+    fn end_exchange(&mut self, place: u32) {
+        let Some(exchange) = self.exchanges.get_mut(place as usize) else { return };
+        if let Some(connection) = self.connections.get_mut(exchange.connection as usize) {
+            connection.exchange = NONE;
+        }
+        match exchange.phase {
+            exchange::Phase::Free | exchange::Phase::Dead => return,
+            exchange::Phase::Waiting => {
+                exchange.end();
+                exchange.phase = exchange::Phase::Dead;
+                self.waiting -= 1;
+                self.counters.aborted.add(1);
+                return;
+            }
+            exchange::Phase::Open => {
+                self.gone.push_back(exchange.tag);
+                self.counters.aborted.add(1);
+            }
+            exchange::Phase::Answered => {}
+        }
+        exchange.end();
+        self.free_exchanges.push(place);
+    }
+
+    /// Frees the place of a connection that was released.
+    fn forget(&mut self, place: u32) {
+        let Some(connection) = self.connections.get_mut(place as usize) else { return };
+        let exchange = connection.exchange;
+        connection.phase = connection::Phase::Free;
+        connection.input = Input::Empty;
+        connection.armed = Instant::NEVER;
+        self.timers.cancel(place);
+        self.end_exchange(exchange);
+        self.free_connections.push(place);
+        self.counters.open.sub(1);
+    }
+}
+
+impl<S: StreamPort> Component<S> for Http1 {
+    fn init(&mut self, below: &mut S, _: &mut Context) -> Result<(), InitError> {
+        let full = InitError("too many services stand on the stream port: raise its limit");
+        self.service = below.attach().ok_or(full)?;
+        below.listen(self.service, self.config.port).map_err(|error| {
+            InitError(match error {
+                waitless::ListenError::Taken => "the port is taken: choose another `port`",
+                waitless::ListenError::Full => "too many listeners: raise the limit below",
+                waitless::ListenError::Refused => {
+                    "the host refuses the port: choose one above 1023, or get the right to it"
+                }
+            })
+        })
+    }
+
+    fn receive(&mut self, below: &mut S, cx: &mut Context) {
+        self.now = cx.now();
+        if self.now >= self.date_until {
+            self.refresh_date(cx);
+        }
+        for _ in 0..BATCH {
+            let Some(stream) = below.news(self.service) else { break };
+            self.hear(stream, below);
+        }
+        for _ in 0..BATCH.min(self.to_receive.len()) {
+            let Some(place) = self.to_receive.pop_front() else { break };
+            if let Some(connection) = self.connections.get_mut(place as usize) {
+                connection.receive_queued = false;
+            }
+            self.read(place, below);
+        }
+        for _ in 0..BATCH {
+            let Some(place) = self.timers.pop(self.now) else { break };
+            self.time_out(place, below);
+        }
+    }
+
+    fn transmit(&mut self, below: &mut S, _: &mut Context) {
+        let mut left = BATCH;
+        for _ in 0..BATCH.min(self.to_transmit.len()) {
+            let Some(place) = self.to_transmit.pop_front() else { break };
+            if let Some(connection) = self.connections.get_mut(place as usize) {
+                connection.transmit_queued = false;
+            }
+            self.flush(place, &mut left, below);
+            if left == 0 {
+                break;
+            }
+        }
+    }
+
+    fn deadline(&self) -> Instant {
+        let idle = self.to_receive.is_empty()
+            && self.to_transmit.is_empty()
+            && self.news.is_empty()
+            && self.gone.is_empty();
+        if idle { self.timers.deadline() } else { Instant::ZERO }
+    }
+}
+
+impl Inspect for Http1 {
+    fn counters(&self) -> &'static dyn CounterSet {
+        self.counters
+    }
+}
+
+/// How late a timeout may be.
+const TICK: Duration = Duration::from_millis(16);

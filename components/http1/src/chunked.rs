@@ -1,0 +1,161 @@
+//! The chunked coding of requests, decoded in place (RFC 9112, section 7.1).
+
+/// What is known of a chunked body so far.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Decoder {
+    state: State,
+    /// Bytes that the current chunk still has, or what was read of its size.
+    size: u64,
+    /// Digits of the size that were read.
+    digits: u8,
+    /// Bytes around chunks beyond what their data justifies.
+    excess: u32,
+    /// Bytes of trailer fields.
+    trailer: u32,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum State {
+    Size,
+    /// White space behind the size: only an extension may follow.
+    Space,
+    Extension,
+    Quoted,
+    Escaped,
+    SizeLf,
+    Data,
+    DataCr,
+    DataLf,
+    /// At the start of a trailer field, or of the last line.
+    Trailer,
+    TrailerName,
+    TrailerValue,
+    TrailerLf,
+    LastLf,
+    Done,
+}
+
+/// What one call did.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Progress {
+    /// Bytes of data, which now stand in front.
+    pub(crate) data: usize,
+    /// Bytes that were used up. Less than all only behind the end.
+    pub(crate) used: usize,
+    /// Whether the body is complete.
+    pub(crate) done: bool,
+}
+
+/// The body breaks a rule.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Malformed;
+
+impl Decoder {
+    pub(crate) const fn new() -> Self {
+        Self { state: State::Size, size: 0, digits: 0, excess: 0, trailer: 0 }
+    }
+
+    /// Moves the data in `bytes` to the front, and drops what is around it.
+    pub(crate) fn decode(&mut self, bytes: &mut [u8]) -> Result<Progress, Malformed> {
+        let (mut data, mut used) = (0, 0);
+        while used < bytes.len() && self.state != State::Done {
+            if self.state == State::Data {
+                let left = bytes.len() - used;
+                let count = usize::try_from(self.size).map_or(left, |size| size.min(left));
+                bytes.copy_within(used..used + count, data);
+                data += count;
+                used += count;
+                self.size -= count as u64;
+                if self.size == 0 {
+                    self.state = State::DataCr;
+                }
+            } else {
+                let byte = bytes.get(used).copied().ok_or(Malformed)?;
+                self.state = self.step(byte)?;
+                used += 1;
+            }
+        }
+        Ok(Progress { data, used, done: self.state == State::Done })
+    }
+
+    /// The state after `byte`, which is no data.
+    fn step(&mut self, byte: u8) -> Result<State, Malformed> {
+        match (self.state, byte) {
+            (State::Size, _) => self.step_size(byte),
+            (State::Space, b' ' | b'\t') => self.count(State::Space),
+            (State::Space | State::Extension, b';') => self.count(State::Extension),
+            (State::Extension, b'\r') => Ok(State::SizeLf),
+            (State::Extension, b'"') => self.count(State::Quoted),
+            (State::Quoted, b'"') => self.count(State::Extension),
+            (State::Quoted, b'\\') => self.count(State::Escaped),
+            (State::Extension | State::Quoted, _) if is_text(byte) => self.count(self.state),
+            (State::Escaped, _) if is_text(byte) => self.count(State::Quoted),
+            (State::SizeLf, b'\n') => Ok(self.begin()),
+            (State::DataCr, b'\r') => Ok(State::DataLf),
+            (State::DataLf, b'\n') => Ok(State::Size),
+            (State::Trailer, b'\r') => Ok(State::LastLf),
+            (State::Trailer | State::TrailerName, _)
+                if waitless::http::TOKEN[usize::from(byte)] =>
+            {
+                self.count_trailer(State::TrailerName)
+            }
+            (State::TrailerName, b':') => self.count_trailer(State::TrailerValue),
+            (State::TrailerValue, b'\r') => Ok(State::TrailerLf),
+            (State::TrailerValue, _) if is_text(byte) => self.count_trailer(State::TrailerValue),
+            (State::TrailerLf, b'\n') => Ok(State::Trailer),
+            (State::LastLf, b'\n') => Ok(State::Done),
+            _ => Err(Malformed),
+        }
+    }
+
+    fn step_size(&mut self, byte: u8) -> Result<State, Malformed> {
+        if let Some(digit) = char::from(byte).to_digit(16) {
+            if self.digits == DIGITS {
+                return Err(Malformed);
+            }
+            self.digits += 1;
+            self.size = self.size << 4 | u64::from(digit);
+            return Ok(State::Size);
+        }
+        match byte {
+            _ if self.digits == 0 => Err(Malformed),
+            b'\r' => Ok(State::SizeLf),
+            b';' => self.count(State::Extension),
+            b' ' | b'\t' => self.count(State::Space),
+            _ => Err(Malformed),
+        }
+    }
+
+    /// The size's line is complete.
+    fn begin(&mut self) -> State {
+        // Small chunks with long extensions would make us work for nothing.
+        let earned = u32::try_from(self.size).unwrap_or(u32::MAX).saturating_mul(2);
+        self.excess = self.excess.saturating_sub(earned.saturating_add(FREE));
+        self.digits = 0;
+        if self.size == 0 { State::Trailer } else { State::Data }
+    }
+
+    fn count(&mut self, state: State) -> Result<State, Malformed> {
+        self.excess += 1;
+        if self.excess > EXCESS { Err(Malformed) } else { Ok(state) }
+    }
+
+    fn count_trailer(&mut self, state: State) -> Result<State, Malformed> {
+        self.trailer += 1;
+        if self.trailer > TRAILER { Err(Malformed) } else { Ok(state) }
+    }
+}
+
+fn is_text(byte: u8) -> bool {
+    byte >= b' ' && byte != 0x7f || byte == b'\t'
+}
+
+/// Digits of a size, leading zeros included: what 64 bits have.
+const DIGITS: u8 = 16;
+
+/// Bytes of extensions that the data has not earned: two for each byte, and `FREE` for each chunk.
+const EXCESS: u32 = 4096;
+const FREE: u32 = 16;
+
+/// Bytes of trailer fields.
+const TRAILER: u32 = 4096;

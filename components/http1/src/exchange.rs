@@ -1,0 +1,269 @@
+//! One exchange: the body that comes in and the response that goes out.
+
+use crate::chunked::Decoder;
+use core::net::SocketAddr;
+use waitless::http::{Head, Length};
+use waitless::{Packet, Pool};
+
+/// The state of one exchange. Its place is used again and again.
+pub(crate) struct Active {
+    pub(crate) connection: u32,
+    pub(crate) generation: u32,
+    /// The service's number for it.
+    pub(crate) tag: u32,
+    pub(crate) phase: Phase,
+    pub(crate) peer: Option<SocketAddr>,
+    pub(crate) head: Option<Head>,
+    pub(crate) framing: Framing,
+    /// Bytes of the body so far.
+    pub(crate) received: u64,
+    /// What of the body has arrived and was not fetched.
+    pub(crate) body: heapless::Deque<Packet, INBOX>,
+    /// What is to be sent, in this order: `out`, `chain`, `source`.
+    pub(crate) out: heapless::Deque<Packet, OUTBOX>,
+    pub(crate) chain: Option<Packet>,
+    pub(crate) source: &'static [u8],
+    pub(crate) outgoing: Outgoing,
+    pub(crate) old_client: bool,
+    pub(crate) without_body: bool,
+    pub(crate) keep_alive: bool,
+    /// The service has asked for the body.
+    pub(crate) asked: bool,
+    /// The client waits for a word before it sends the body.
+    pub(crate) expects: bool,
+    /// The word must be sent now.
+    pub(crate) continue_due: bool,
+    /// The service was refused and waits for room.
+    pub(crate) blocked: bool,
+    pub(crate) news_queued: bool,
+    /// All of the response is here, or was.
+    pub(crate) complete: bool,
+    /// The end of a chunked body is still to be queued.
+    pub(crate) last_chunk_due: bool,
+}
+
+/// Where an exchange is in its life.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Phase {
+    /// The place is free.
+    Free,
+    /// Its head waits to be accepted.
+    Waiting,
+    /// The client went away before the head was accepted. The place is free once it is found
+    /// among those that wait.
+    Dead,
+    /// The service knows it.
+    Open,
+    /// The service is done with it.
+    Answered,
+}
+
+/// How much of the request's body is still to come.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Framing {
+    Done,
+    Length(u64),
+    Chunked(Decoder),
+}
+
+/// How the response's body is framed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Outgoing {
+    /// There is no response yet.
+    Unanswered,
+    /// So many bytes are still to come from the service.
+    Length(u64),
+    /// In chunks; whether none was sent yet.
+    Chunked(bool),
+    /// It ends with the connection.
+    UntilClose,
+}
+
+/// What became of a part of the body.
+pub(crate) enum Taken {
+    /// Bytes of the body, and those behind its end.
+    Data(Option<Packet>, Option<Packet>),
+    /// No packet for the rest: the part, unchanged.
+    NoPacket(Packet),
+    /// It breaks the rules of its coding.
+    Malformed,
+}
+
+impl Active {
+    pub(crate) fn new() -> Self {
+        Self {
+            connection: 0,
+            generation: 0,
+            tag: 0,
+            phase: Phase::Free,
+            peer: None,
+            head: None,
+            framing: Framing::Done,
+            received: 0,
+            body: heapless::Deque::new(),
+            out: heapless::Deque::new(),
+            chain: None,
+            source: &[],
+            outgoing: Outgoing::Unanswered,
+            old_client: false,
+            without_body: false,
+            keep_alive: false,
+            asked: false,
+            expects: false,
+            continue_due: false,
+            blocked: false,
+            news_queued: false,
+            complete: false,
+            last_chunk_due: false,
+        }
+    }
+
+    /// Takes the place for an exchange on `connection`.
+    #[inline]
+    pub(crate) fn begin(&mut self, connection: u32, phase: Phase) {
+        self.generation = self.generation.wrapping_add(1);
+        self.connection = connection;
+        self.phase = phase;
+        self.framing = Framing::Done;
+        self.received = 0;
+        self.outgoing = Outgoing::Unanswered;
+        self.old_client = false;
+        self.without_body = false;
+        self.keep_alive = false;
+        self.asked = false;
+        self.expects = false;
+        self.continue_due = false;
+        self.blocked = false;
+        self.complete = false;
+        self.last_chunk_due = false;
+    }
+
+    /// Gives back all that the exchange holds. Its handle is not valid any more.
+    #[inline]
+    pub(crate) fn end(&mut self) {
+        self.generation = self.generation.wrapping_add(1);
+        self.phase = Phase::Free;
+        self.head = None;
+        self.body.clear();
+        self.out.clear();
+        self.chain = None;
+        self.source = &[];
+    }
+
+    /// Whether there is nothing to send now.
+    #[inline]
+    pub(crate) fn is_drained(&self) -> bool {
+        self.out.is_empty() && self.chain.is_none() && self.source.is_empty()
+    }
+
+    /// The next packet to send.
+    #[inline]
+    pub(crate) fn next_packet(&mut self, pool: Pool) -> Option<Packet> {
+        if let Some(packet) = self.out.pop_front() {
+            return Some(packet);
+        }
+        if let Some(mut packet) = self.chain.take() {
+            self.chain = packet.take_next();
+            return Some(packet);
+        }
+        if self.source.is_empty() {
+            return None;
+        }
+        let mut packet = pool.packet()?;
+        let (now, later) = self.source.split_at(self.source.len().min(PIECE));
+        packet.append(now).ok()?;
+        self.source = later;
+        Some(packet)
+    }
+}
+
+impl Framing {
+    pub(crate) fn of(length: Length) -> Self {
+        match length {
+            Length::None | Length::Known(0) => Self::Done,
+            Length::Known(length) => Self::Length(length),
+            Length::Unknown => Self::Chunked(Decoder::new()),
+        }
+    }
+
+    /// Takes what belongs to the body off `part`.
+    #[inline]
+    pub(crate) fn take(&mut self, mut part: Packet, pool: Pool) -> Taken {
+        match self {
+            Self::Done => Taken::Data(None, Some(part)),
+            Self::Length(left) => {
+                let length = part.len() as u64;
+                if length < *left {
+                    *left -= length;
+                    return Taken::Data(Some(part), None);
+                }
+                let rest = match split_off(&mut part, *left as usize, pool) {
+                    Ok(rest) => rest,
+                    Err(NoPacket) => return Taken::NoPacket(part),
+                };
+                *self = Self::Done;
+                Taken::Data(Some(part), rest)
+            }
+            Self::Chunked(decoder) => {
+                // Decoding moves bytes and cannot be undone: the packet that what follows the
+                // body may need is fetched before.
+                let Some(spare) = pool.packet() else { return Taken::NoPacket(part) };
+                let Ok(progress) = decoder.decode(part.bytes_mut()) else {
+                    return Taken::Malformed;
+                };
+                let behind = part.bytes().get(progress.used..).unwrap_or(&[]);
+                let Ok(rest) = (match behind {
+                    [] => Ok(None),
+                    _ => copy_to(spare, behind).map(Some),
+                }) else {
+                    return Taken::Malformed;
+                };
+                part.truncate(progress.data);
+                if progress.done {
+                    *self = Self::Done;
+                }
+                Taken::Data((progress.data > 0).then_some(part), rest)
+            }
+        }
+    }
+}
+
+/// There was no packet to copy to.
+pub(crate) struct NoPacket;
+
+/// Cuts what stands behind the first `length` bytes off `packet`, into a packet of its own.
+#[inline]
+pub(crate) fn split_off(
+    packet: &mut Packet,
+    length: usize,
+    pool: Pool,
+) -> Result<Option<Packet>, NoPacket> {
+    let Some(behind) = packet.bytes().get(length..).filter(|behind| !behind.is_empty()) else {
+        return Ok(None);
+    };
+    let rest = copy(behind, pool)?;
+    packet.truncate(length);
+    Ok(Some(rest))
+}
+
+/// A packet of its own for `bytes`, with as much headroom as there is room for.
+pub(crate) fn copy(bytes: &[u8], pool: Pool) -> Result<Packet, NoPacket> {
+    copy_to(pool.packet().ok_or(NoPacket)?, bytes)
+}
+
+fn copy_to(mut packet: Packet, bytes: &[u8]) -> Result<Packet, NoPacket> {
+    if packet.tailroom() < bytes.len() {
+        packet.reset(0);
+    }
+    packet.append(bytes).map_err(|_| NoPacket)?;
+    Ok(packet)
+}
+
+/// Packets of a body that wait to be fetched.
+const INBOX: usize = 4;
+
+/// Packets of a response that wait to be sent.
+pub(crate) const OUTBOX: usize = 8;
+
+/// Bytes of a body that one packet carries: what a segment has room for on common paths.
+pub(crate) const PIECE: usize = 1440;

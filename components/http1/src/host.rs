@@ -1,0 +1,57 @@
+//! Host and port, as in `Host` and in targets (RFC 3986, section 3.2, without user information).
+
+/// Whether `bytes` are a host with or without a port. Empty is well-formed.
+pub(crate) fn is_host(bytes: &[u8]) -> bool {
+    let (host_is_good, port) = match bytes {
+        [b'[', rest @ ..] => {
+            let Some(end) = rest.iter().position(|&byte| byte == b']') else { return false };
+            let (address, behind) = rest.split_at(end);
+            (is_ipv6(address), behind.get(1..).unwrap_or(&[]))
+        }
+        _ => {
+            let end = bytes.iter().position(|&byte| byte == b':').unwrap_or(bytes.len());
+            let (name, behind) = bytes.split_at(end);
+            (name.iter().all(|&byte| is_name_byte(byte)), behind)
+        }
+    };
+    host_is_good && is_port(port)
+}
+
+fn is_ipv6(address: &[u8]) -> bool {
+    core::str::from_utf8(address)
+        .is_ok_and(|address| address.parse::<core::net::Ipv6Addr>().is_ok())
+}
+
+/// Empty, or a colon and up to five digits, perhaps none.
+fn is_port(port: &[u8]) -> bool {
+    match port {
+        [] => true,
+        [b':', digits @ ..] if digits.len() <= 5 && digits.iter().all(u8::is_ascii_digit) => {
+            let value = digits.iter().fold(0_u32, |sum, digit| sum * 10 + u32::from(digit - b'0'));
+            value <= 65_535
+        }
+        _ => false,
+    }
+}
+
+fn is_name_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=".contains(&byte)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_are_told_from_what_is_none() {
+        for host in ["", "a", "a.b:80", "a:", "10.0.0.1", "[::1]", "[::1]:8080", "a_b-c%20"] {
+            assert!(is_host(host.as_bytes()), "{host}");
+        }
+        for other in [
+            "a/b", "u@a", "a:b", "a:65536", "a:123456", "[::1", "[zz]", "[::1]x", "a b", "a?b",
+            "a#b", "a\\b", "a:80:80", "\u{e9}",
+        ] {
+            assert!(!is_host(other.as_bytes()), "{other}");
+        }
+    }
+}

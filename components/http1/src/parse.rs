@@ -1,0 +1,422 @@
+//! The head of a request: from bytes to a layout, in one pass (RFC 9112, sections 2 to 6).
+//!
+//! Strict, because what two parsers read differently is how requests are smuggled: lines end in
+//! CR LF and nothing else, one space stands where one space belongs, and framing that can be
+//! misread is refused.
+//!
+//! What comes out depends on the bytes alone, not on how they were cut into packets: an error in
+//! the first bytes of a head is the error of the whole head.
+
+use crate::host::is_host;
+use crate::scan::{find_control, is_target_byte, token_length};
+use waitless::http::{Layout, Length, Method, Span, Status, Version};
+
+/// A head that is complete and keeps the rules.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Parsed {
+    pub(crate) layout: Layout,
+    /// Bytes of the head, with what stood before it and the empty line.
+    pub(crate) length: usize,
+    /// Whether the connection may be used for another request.
+    pub(crate) keep_alive: bool,
+    /// Whether the client waits for a word before it sends the body.
+    pub(crate) expects_continue: bool,
+}
+
+/// How long a head may be.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// All of it, in bytes; at most 65535.
+    pub(crate) head: usize,
+    /// The request line, in bytes.
+    pub(crate) line: usize,
+    /// Fields.
+    pub(crate) fields: usize,
+    /// Whether targets with a scheme come with `https`.
+    pub(crate) secure: bool,
+}
+
+/// Parses the head that `bytes` begin with. `None` when it is not complete; the status to answer
+/// with, before the connection is closed, when it breaks a rule.
+pub(crate) fn parse(bytes: &[u8], limits: &Limits) -> Result<Option<Parsed>, Status> {
+    let window = bytes.get(..limits.head).unwrap_or(bytes);
+    match parse_window(window, limits) {
+        Err(Stop::Refused(status)) => Err(status),
+        Err(Stop::More(too_long, limit)) if bytes.len() >= limit => Err(too_long),
+        Err(Stop::More(..)) => Ok(None),
+        Ok(parsed) => Ok(Some(parsed)),
+    }
+}
+
+/// Why parsing stopped before the end of the head.
+enum Stop {
+    Refused(Status),
+    /// The bytes are used up; the status for when there are as many as there may be, and how
+    /// many that are.
+    More(Status, usize),
+}
+
+const BAD: Stop = Stop::Refused(Status::BAD_REQUEST);
+
+fn parse_window(window: &[u8], limits: &Limits) -> Result<Parsed, Stop> {
+    let start = skip_empty_lines(window, limits)?;
+    let line = parse_line(window, start, limits)?;
+    let mut fields = Fields::new(line.version);
+    let mut at = line.end;
+    let more = Stop::More(Status::REQUEST_HEADER_FIELDS_TOO_LARGE, limits.head);
+    let end = loop {
+        match window.get(at..).unwrap_or(&[]) {
+            [b'\r', b'\n', ..] => break at,
+            [] | [b'\r'] => return Err(more),
+            [b'\r', ..] => return Err(BAD),
+            rest => match fields.parse_field(rest, at, limits)? {
+                Some(length) => at += length,
+                None => return Err(more),
+            },
+        }
+    };
+    let body = fields.body_length()?;
+    let target = parse_target(window, &line, limits)?;
+    if line.version == Version::Http11 && fields.host.is_none() {
+        return Err(BAD);
+    }
+    if line.version == Version::Http11 && fields.unknown_expectation {
+        return Err(Stop::Refused(Status::EXPECTATION_FAILED));
+    }
+    let keep_alive = match line.version {
+        Version::Http11 => !fields.close,
+        _ => fields.keep_alive && !fields.close,
+    };
+    Ok(Parsed {
+        layout: Layout {
+            method: line.method,
+            version: line.version,
+            body,
+            name: line.name,
+            target: line.target,
+            authority: target.authority.or(fields.host).unwrap_or_default(),
+            path: target.path,
+            query: target.query,
+            fields: Span::new(line.end, end),
+        },
+        length: end + 2,
+        keep_alive,
+        expects_continue: line.version == Version::Http11
+            && fields.expects_continue
+            && body != Length::None,
+    })
+}
+
+/// Some clients end a body with a line break too many: a few of them are forgiven.
+fn skip_empty_lines(window: &[u8], limits: &Limits) -> Result<usize, Stop> {
+    let mut at = 0;
+    loop {
+        match window.get(at..).unwrap_or(&[]) {
+            [b'\r', b'\n', ..] if at < 2 * EMPTY_LINES => at += 2,
+            [] | [b'\r'] => return Err(Stop::More(Status::URI_TOO_LONG, limits.head)),
+            [b'\r', ..] => return Err(BAD),
+            _ => return Ok(at),
+        }
+    }
+}
+
+/// The request line.
+struct Line {
+    method: Method,
+    name: Span,
+    target: Span,
+    version: Version,
+    /// Behind its line break.
+    end: usize,
+}
+
+/// `method SP request-target SP HTTP-version CRLF`
+fn parse_line(window: &[u8], start: usize, limits: &Limits) -> Result<Line, Stop> {
+    let limit = limits.head.min(start + limits.line);
+    let line = window.get(..limit).unwrap_or(window);
+    let more = || Stop::More(Status::URI_TOO_LONG, limit);
+    let rest = line.get(start..).unwrap_or(&[]);
+    let name_length = token_length(rest);
+    let name_end = start + name_length;
+    match line.get(name_end) {
+        Some(b' ') if name_length > 0 => {}
+        Some(_) => return Err(BAD),
+        None => return Err(more()),
+    }
+    let target_start = name_end + 1;
+    let rest = line.get(target_start..).unwrap_or(&[]);
+    let target_length = rest.iter().take_while(|&&byte| is_target_byte(byte)).count();
+    let target_end = target_start + target_length;
+    match line.get(target_end) {
+        Some(b' ') if target_length > 0 => {}
+        Some(_) => return Err(BAD),
+        None => return Err(more()),
+    }
+    let version_start = target_end + 1;
+    let version = match parse_version(line.get(version_start..).unwrap_or(&[]))? {
+        Some(version) => version,
+        None => return Err(more()),
+    };
+    Ok(Line {
+        method: Method::parse(line.get(start..name_end).unwrap_or(&[])),
+        name: Span::new(start, name_end),
+        target: Span::new(target_start, target_end),
+        version,
+        end: version_start + VERSION.len(),
+    })
+}
+
+/// `HTTP/`, a digit, a dot, a digit and the line break; `None` when bytes are missing.
+fn parse_version(bytes: &[u8]) -> Result<Option<Version>, Stop> {
+    for (&byte, &shape) in bytes.iter().zip(VERSION) {
+        let fits = if shape == b'0' { byte.is_ascii_digit() } else { byte == shape };
+        if !fits {
+            return Err(BAD);
+        }
+    }
+    match bytes {
+        [_, _, _, _, _, b'1', _, b'0', _, _, ..] => Ok(Some(Version::Http10)),
+        // A higher minor version is spoken to in our own.
+        [_, _, _, _, _, b'1', _, _, _, _, ..] => Ok(Some(Version::Http11)),
+        [_, _, _, _, _, _, _, _, _, _, ..] => {
+            Err(Stop::Refused(Status::HTTP_VERSION_NOT_SUPPORTED))
+        }
+        _ => Ok(None),
+    }
+}
+
+/// What a target says.
+#[derive(Default)]
+struct Target {
+    authority: Option<Span>,
+    path: Span,
+    query: Option<Span>,
+}
+
+/// The four forms of a target (RFC 9112, section 3.2).
+fn parse_target(window: &[u8], line: &Line, limits: &Limits) -> Result<Target, Stop> {
+    let (start, end) = (usize::from(line.target.start), usize::from(line.target.end));
+    let target = window.get(start..end).unwrap_or(&[]);
+    if line.method == Method::Connect {
+        // The authority form. No tunnels here: well-formed or not, the answer is no.
+        let has_port = target.iter().rposition(|&byte| byte == b':').is_some_and(|colon| {
+            colon + 1 < target.len() && colon > 0 && target.get(colon - 1) != Some(&b':')
+        });
+        let well_formed = has_port && is_host(target);
+        return Err(if well_formed { Stop::Refused(Status::NOT_IMPLEMENTED) } else { BAD });
+    }
+    match target {
+        [b'/', ..] => Ok(split_query(target, start)),
+        b"*" if line.method == Method::Options => {
+            Ok(Target { path: line.target, ..Target::default() })
+        }
+        _ => parse_absolute(target, start, limits),
+    }
+}
+
+/// `http://host/path?query`: its authority counts, whatever `Host` says.
+fn parse_absolute(target: &[u8], start: usize, limits: &Limits) -> Result<Target, Stop> {
+    let colon = target.iter().position(|&byte| byte == b':').ok_or(BAD)?;
+    let (scheme, rest) = target.split_at(colon);
+    let rest = rest.strip_prefix(b"://").ok_or(BAD)?;
+    let secure = scheme.eq_ignore_ascii_case(b"https");
+    if !secure && !scheme.eq_ignore_ascii_case(b"http") {
+        return Err(BAD);
+    }
+    let length = rest.iter().position(|&byte| matches!(byte, b'/' | b'?')).unwrap_or(rest.len());
+    let (authority, behind) = rest.split_at(length);
+    if authority.is_empty() || authority.first() == Some(&b':') || !is_host(authority) {
+        return Err(BAD);
+    }
+    if secure != limits.secure {
+        return Err(Stop::Refused(Status::MISDIRECTED_REQUEST));
+    }
+    let authority_start = start + colon + 3;
+    let path_start = authority_start + length;
+    let target = split_query(behind, path_start);
+    Ok(Target { authority: Some(Span::new(authority_start, path_start)), ..target })
+}
+
+fn split_query(path: &[u8], start: usize) -> Target {
+    let end = start + path.len();
+    match path.iter().position(|&byte| byte == b'?') {
+        Some(mark) => Target {
+            path: Span::new(start, start + mark),
+            query: Some(Span::new(start + mark + 1, end)),
+            authority: None,
+        },
+        None => Target { path: Span::new(start, end), ..Target::default() },
+    }
+}
+
+/// What the fields say that matters here.
+struct Fields {
+    version: Version,
+    count: usize,
+    host: Option<Span>,
+    length: Option<u64>,
+    has_coding: bool,
+    chunked: bool,
+    unknown_coding: bool,
+    close: bool,
+    keep_alive: bool,
+    expects_continue: bool,
+    unknown_expectation: bool,
+}
+
+impl Fields {
+    fn new(version: Version) -> Self {
+        Self {
+            version,
+            count: 0,
+            host: None,
+            length: None,
+            has_coding: false,
+            chunked: false,
+            unknown_coding: false,
+            close: false,
+            keep_alive: false,
+            expects_continue: false,
+            unknown_expectation: false,
+        }
+    }
+
+    /// The field line that `rest`, at the place `at` of the head, begins with: its length with
+    /// the line break; `None` when bytes are missing.
+    #[inline]
+    fn parse_field(
+        &mut self,
+        rest: &[u8],
+        at: usize,
+        limits: &Limits,
+    ) -> Result<Option<usize>, Stop> {
+        let name_length = token_length(rest);
+        match rest.get(name_length) {
+            // A token and its colon: no empty name, no white space, no folded line.
+            Some(b':') if name_length > 0 => {}
+            Some(_) => return Err(BAD),
+            None => return Ok(None),
+        }
+        let value_start = name_length + 1;
+        let behind = rest.get(value_start..).unwrap_or(&[]);
+        let value_length = find_control(behind);
+        match behind.get(value_length..).unwrap_or(&[]) {
+            [b'\r', b'\n', ..] => {}
+            [] | [b'\r'] => return Ok(None),
+            _ => return Err(BAD),
+        }
+        self.count += 1;
+        if self.count > limits.fields {
+            return Err(Stop::Refused(Status::REQUEST_HEADER_FIELDS_TOO_LARGE));
+        }
+        let (name, value) = (rest.get(..name_length), behind.get(..value_length));
+        self.note(name.unwrap_or(&[]), value.unwrap_or(&[]), at + value_start)?;
+        Ok(Some(value_start + value_length + 2))
+    }
+
+    /// Takes notice of a field. `value` stands at the place `at`, white space included.
+    #[inline]
+    fn note(&mut self, name: &[u8], value: &[u8], at: usize) -> Result<(), Stop> {
+        match name.len() {
+            4 if name.eq_ignore_ascii_case(b"host") => self.note_host(value, at),
+            6 if name.eq_ignore_ascii_case(b"expect") => {
+                let known = value.trim_ascii().eq_ignore_ascii_case(b"100-continue");
+                self.expects_continue |= known;
+                self.unknown_expectation |= !known;
+                Ok(())
+            }
+            10 if name.eq_ignore_ascii_case(b"connection") => {
+                for option in value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii) {
+                    self.close |= option.eq_ignore_ascii_case(b"close");
+                    self.keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
+                }
+                Ok(())
+            }
+            14 if name.eq_ignore_ascii_case(b"content-length") => self.note_length(value),
+            17 if name.eq_ignore_ascii_case(b"transfer-encoding") => self.note_coding(value),
+            _ => Ok(()),
+        }
+    }
+
+    /// Exactly one, and well-formed.
+    fn note_host(&mut self, value: &[u8], at: usize) -> Result<(), Stop> {
+        let front = value.len() - value.trim_ascii_start().len();
+        let host = value.trim_ascii();
+        if self.host.is_some() || !is_host(host) {
+            return Err(BAD);
+        }
+        self.host = Some(Span::new(at + front, at + front + host.len()));
+        Ok(())
+    }
+
+    /// Exactly one, of digits only: no list, no sign, no white space but the usual space.
+    fn note_length(&mut self, value: &[u8]) -> Result<(), Stop> {
+        let digits = plain(value);
+        if self.length.is_some() || digits.is_empty() {
+            return Err(BAD);
+        }
+        let mut length = 0_u64;
+        for &digit in digits {
+            let value = digit.wrapping_sub(b'0');
+            if value > 9 {
+                return Err(BAD);
+            }
+            length = length
+                .checked_mul(10)
+                .and_then(|length| length.checked_add(value.into()))
+                .ok_or(BAD)?;
+        }
+        self.length = Some(length);
+        Ok(())
+    }
+
+    /// A list of codings, of which the last, and only that, is `chunked`.
+    fn note_coding(&mut self, value: &[u8]) -> Result<(), Stop> {
+        self.has_coding = true;
+        let value = plain(value);
+        for (position, coding) in value.split(|&byte| byte == b',').enumerate() {
+            let coding = if position == 0 { coding } else { coding.trim_ascii_start() };
+            if self.chunked {
+                return Err(BAD);
+            }
+            if coding.eq_ignore_ascii_case(b"chunked") {
+                self.chunked = true;
+            } else if waitless::http::is_token(coding) {
+                self.unknown_coding = true;
+            } else {
+                return Err(BAD);
+            }
+        }
+        Ok(())
+    }
+
+    /// The body's length (RFC 9112, section 6.3), with every ambiguity refused.
+    fn body_length(&self) -> Result<Length, Stop> {
+        if self.has_coding {
+            let refused = self.version == Version::Http10 || self.length.is_some();
+            if refused || !self.chunked {
+                return Err(BAD);
+            }
+            if self.unknown_coding {
+                return Err(Stop::Refused(Status::NOT_IMPLEMENTED));
+            }
+            return Ok(Length::Unknown);
+        }
+        Ok(match self.length {
+            Some(0) | None => Length::None,
+            Some(length) => Length::Known(length),
+        })
+    }
+}
+
+/// A value without the one space that usually stands before it. Any other white space stays, and
+/// makes it malformed.
+fn plain(value: &[u8]) -> &[u8] {
+    value.strip_prefix(b" ").unwrap_or(value)
+}
+
+/// The shape of a version and its line break; `0` stands for a digit.
+const VERSION: &[u8; 10] = b"HTTP/0.0\r\n";
+
+/// Empty lines before a request line that are forgiven.
+const EMPTY_LINES: usize = 4;

@@ -1,0 +1,333 @@
+//! What the service above sees.
+
+use crate::Http1;
+use crate::connection::Phase;
+use crate::exchange::{self, Active, Framing, Outgoing, PIECE};
+use crate::response::{Announced, ChunkFrame, Lines, Persistence};
+use core::net::SocketAddr;
+use waitless::http::{Body, Head, Length, Response, Status};
+use waitless::{Chunk, Exchange, HttpPort, Instant, Packet, Pool};
+
+impl HttpPort for Http1 {
+    #[inline]
+    fn waiting(&self) -> usize {
+        self.waiting
+    }
+
+    #[inline]
+    fn accept(&mut self, tag: u32) -> Option<(Exchange, Head)> {
+        while let Some(index) = self.arrived.pop_front() {
+            let Some(exchange) = self.exchanges.get_mut(index as usize) else { continue };
+            if exchange.phase == exchange::Phase::Dead {
+                exchange.phase = exchange::Phase::Free;
+                self.free_exchanges.push(index);
+                continue;
+            }
+            self.waiting -= 1;
+            exchange.phase = exchange::Phase::Open;
+            exchange.tag = tag;
+            let handle = Exchange { index, generation: exchange.generation };
+            return exchange.head.take().map(|head| (handle, head));
+        }
+        None
+    }
+
+    #[inline]
+    fn news(&mut self) -> Option<u32> {
+        if let Some(tag) = self.gone.pop_front() {
+            return Some(tag);
+        }
+        while let Some(index) = self.news.pop_front() {
+            let Some(exchange) = self.exchanges.get_mut(index as usize) else { continue };
+            exchange.news_queued = false;
+            if exchange.phase == exchange::Phase::Open {
+                return Some(exchange.tag);
+            }
+        }
+        None
+    }
+
+    #[inline]
+    fn is_gone(&self, exchange: Exchange) -> bool {
+        self.exchanges.get(exchange.index as usize).is_none_or(|active| {
+            active.generation != exchange.generation || active.phase != exchange::Phase::Open
+        })
+    }
+
+    fn body(&mut self, exchange: Exchange) -> Chunk {
+        let Some(active) = self.open(exchange) else { return Chunk::Aborted };
+        let place = active.connection;
+        let data = active.body.pop_front();
+        if active.framing == Framing::Done {
+            return data.map_or(Chunk::End, Chunk::Data);
+        }
+        active.asked = true;
+        if active.expects && active.outgoing == Outgoing::Unanswered {
+            active.continue_due = true;
+            self.queue_transmit(place);
+        }
+        // There is room now.
+        self.queue_receive_if_unread(place);
+        data.map_or(Chunk::Pending, Chunk::Data)
+    }
+
+    #[inline]
+    fn respond(&mut self, exchange: Exchange, response: Response) -> Result<(), Response> {
+        let date = self.date;
+        let (pool, server) = (self.pool, self.config.server);
+        let Some(active) = self.open(exchange) else { return Ok(()) };
+        if active.outgoing != Outgoing::Unanswered {
+            return Ok(());
+        }
+        let place = active.connection;
+        let composed = active.compose(response, date.as_ref(), server, pool);
+        let overlong = match composed {
+            Ok(overlong) => overlong,
+            Err(response) => {
+                active.blocked = true;
+                // What is missing is a packet, of which nobody tells: the next sweep asks again.
+                self.counters.starved.add(1);
+                self.tell(exchange.index);
+                return Err(response);
+            }
+        };
+        if active.complete {
+            active.phase = exchange::Phase::Answered;
+            active.generation = active.generation.wrapping_add(1);
+        }
+        if overlong {
+            self.counters.overlong.add(1);
+        }
+        self.queue_transmit(place);
+        Ok(())
+    }
+
+    #[inline]
+    fn send(&mut self, exchange: Exchange, mut part: Packet) -> Result<(), Packet> {
+        let pool = self.pool;
+        let Some(active) = self.open(exchange) else { return Ok(()) };
+        part.set_next(None);
+        if part.is_empty() || active.without_body {
+            // Its length still counts, so that `finish` can tell.
+            if let Outgoing::Length(left) = &mut active.outgoing {
+                *left = left.saturating_sub(part.len() as u64);
+            }
+            return Ok(());
+        }
+        // A chunk may take two places: its frame, where it has no headroom, and its data.
+        if active.out.len() + 2 > exchange::OUTBOX {
+            active.blocked = true;
+            return Err(part);
+        }
+        let place = active.connection;
+        match &mut active.outgoing {
+            Outgoing::Unanswered => return Ok(()),
+            Outgoing::UntilClose => {}
+            Outgoing::Length(left) => {
+                let Some(rest) = left.checked_sub(part.len() as u64) else {
+                    // More than was announced would be read as the next response.
+                    let tag = active.tag;
+                    self.abort(exchange);
+                    self.gone.push_back(tag);
+                    return Ok(());
+                };
+                *left = rest;
+            }
+            Outgoing::Chunked(first) => {
+                let frame = ChunkFrame::new(part.len(), *first);
+                let frame = frame.bytes();
+                match enough_headroom(&part, frame.len()) {
+                    true => {
+                        if let Ok(room) = part.grow_front(frame.len()) {
+                            room.get_mut(..frame.len()).unwrap_or(&mut []).copy_from_slice(frame);
+                        }
+                    }
+                    false => {
+                        let Some(mut packet) = pool.packet() else {
+                            self.counters.starved.add(1);
+                            self.tell(exchange.index);
+                            return Err(part);
+                        };
+                        let _ = packet.append(frame);
+                        let _ = active.out.push_back(packet);
+                    }
+                }
+                *first = false;
+            }
+        }
+        let _ = active.out.push_back(part);
+        self.queue_transmit(place);
+        Ok(())
+    }
+
+    fn finish(&mut self, exchange: Exchange) {
+        let Some(active) = self.open(exchange) else { return };
+        match active.outgoing {
+            Outgoing::Unanswered => return self.abort(exchange),
+            Outgoing::Length(1..) if !active.without_body => return self.abort(exchange),
+            Outgoing::Chunked(_) if !active.without_body => active.last_chunk_due = true,
+            _ => active.complete = true,
+        }
+        let place = active.connection;
+        active.phase = exchange::Phase::Answered;
+        active.generation = active.generation.wrapping_add(1);
+        self.queue_transmit(place);
+    }
+
+    fn abort(&mut self, exchange: Exchange) {
+        let Some(active) = self.open(exchange) else { return };
+        active.phase = exchange::Phase::Answered;
+        active.generation = active.generation.wrapping_add(1);
+        let place = active.connection;
+        self.counters.aborted.add(1);
+        if let Some(connection) = self.connections.get_mut(place as usize) {
+            connection.phase = Phase::Abort;
+        }
+        self.queue_transmit(place);
+    }
+
+    #[inline]
+    fn peer(&self, exchange: Exchange) -> Option<SocketAddr> {
+        let active = self.exchanges.get(exchange.index as usize)?;
+        active.peer.filter(|_| active.generation == exchange.generation)
+    }
+}
+
+impl Http1 {
+    #[inline]
+    fn open(&mut self, exchange: Exchange) -> Option<&mut Active> {
+        let active = self.exchanges.get_mut(exchange.index as usize)?;
+        let valid =
+            active.generation == exchange.generation && active.phase == exchange::Phase::Open;
+        valid.then_some(active)
+    }
+
+    fn queue_receive_if_unread(&mut self, place: u32) {
+        let Some(connection) = self.connections.get(place as usize) else { return };
+        if connection.unread || !connection.input.is_empty() {
+            self.queue_receive(place);
+        } else if connection.deadline == Instant::NEVER {
+            self.set_deadline(place, self.now + self.config.body_timeout);
+        }
+    }
+}
+
+impl Active {
+    /// Queues a response. `Err` when a packet is missing; whether its fields were too long.
+    #[inline]
+    fn compose(
+        &mut self,
+        mut response: Response,
+        date: Option<&crate::date::Date>,
+        server: &str,
+        pool: Pool,
+    ) -> Result<bool, Response> {
+        let streamed = matches!(response.body_ref(), Body::Stream);
+        let without_body = self.without_body || response.body_length() == Length::None;
+        let (length, outgoing) = self.framing_of(&response, streamed);
+        let keep = self.keep_alive && outgoing != Outgoing::UntilClose;
+        let body = response.take_body();
+        let lines = Lines {
+            status: response.code(),
+            date,
+            server,
+            media: response.media_type().filter(|_| !matches!(body, Body::Empty)),
+            length,
+            connection: match (keep, self.old_client) {
+                (false, _) => Persistence::Closed,
+                (true, true) => Persistence::Kept,
+                (true, false) => Persistence::Usual,
+            },
+            fields: response.fields(),
+        };
+        let head_length = lines.len();
+        if head_length > HEAD_LONG {
+            // Fields that no head has room for. The status says whose fault that is.
+            let plain = Response::new(Status::INTERNAL_SERVER_ERROR);
+            return self.compose(plain, date, server, pool).map(|_| true);
+        }
+        let body = if without_body { Body::Empty } else { body };
+        if let Err(body) = self.queue_response(&lines, head_length, body, pool) {
+            return Err(response.body(body));
+        }
+        self.without_body = without_body;
+        self.outgoing = outgoing;
+        self.keep_alive = keep;
+        self.complete = !streamed;
+        Ok(false)
+    }
+
+    /// Queues a head and its body, the body back when there is no packet for the head.
+    #[inline]
+    fn queue_response(
+        &mut self,
+        lines: &Lines<'_>,
+        head_length: usize,
+        body: Body,
+        pool: Pool,
+    ) -> Result<(), Body> {
+        // The usual case: a body in one packet, with room for the head in front of it.
+        if let Body::Packet(mut packet) = body {
+            if !enough_headroom(&packet, head_length) || packet.len() + head_length > SEGMENT {
+                let Some(head) = pool.packet() else { return Err(Body::Packet(packet)) };
+                self.queue_head(lines, head_length, head);
+                self.chain = Some(packet);
+                return Ok(());
+            }
+            self.chain = packet.take_next();
+            self.queue_head(lines, head_length, packet);
+            return Ok(());
+        }
+        let Some(mut packet) = pool.packet() else { return Err(body) };
+        if let Body::Static(bytes) = body {
+            // As much as fits behind the head goes with it.
+            let (now, later) = bytes.split_at(bytes.len().min(SEGMENT.saturating_sub(head_length)));
+            let fits = enough_headroom(&packet, head_length) && packet.append(now).is_ok();
+            self.source = if fits { later } else { bytes };
+        }
+        self.queue_head(lines, head_length, packet);
+        Ok(())
+    }
+
+    /// Puts the head in front of what `packet` holds, which has room for it or is empty.
+    #[inline]
+    fn queue_head(&mut self, lines: &Lines<'_>, head_length: usize, mut packet: Packet) {
+        if !enough_headroom(&packet, head_length) {
+            packet.reset(HEAD_ROOM_LONG);
+        }
+        let _ = lines.prepend(head_length, &mut packet);
+        let _ = self.out.push_back(packet);
+    }
+
+    /// What the head says of the body's length, and how the body is framed.
+    fn framing_of(&self, response: &Response, streamed: bool) -> (Announced, Outgoing) {
+        match response.body_length() {
+            Length::None => (Announced::Nothing, Outgoing::Length(0)),
+            Length::Known(length) => {
+                let left = if streamed { length } else { 0 };
+                (Announced::Length(length), Outgoing::Length(left))
+            }
+            // An old client knows no chunks.
+            Length::Unknown if self.old_client => (Announced::Nothing, Outgoing::UntilClose),
+            Length::Unknown => (Announced::Chunked, Outgoing::Chunked(true)),
+        }
+    }
+}
+
+#[inline]
+fn enough_headroom(packet: &Packet, length: usize) -> bool {
+    packet.headroom() >= length + BELOW
+}
+
+/// Room for the headers below: of the device, Ethernet, IPv6 and TCP with options.
+const BELOW: usize = 136;
+
+/// The most bytes that leave as one packet: what a segment has room for on common paths.
+const SEGMENT: usize = PIECE + 8;
+
+/// The longest head that has a packet of its own, and where it starts.
+const HEAD_LONG: usize = 1400;
+const HEAD_ROOM_LONG: usize = HEAD_LONG + BELOW;
+
+const _: () = assert!(HEAD_ROOM_LONG <= waitless::packet::CAPACITY);
+const _: () = assert!(size_of::<Status>() == 2);

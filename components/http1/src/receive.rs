@@ -1,0 +1,397 @@
+//! The upward half: connections, heads and bodies that come in, and what has taken too long.
+
+use crate::Http1;
+use crate::connection::{Connection, Input, NONE, Phase};
+use crate::exchange::{self, Framing, NoPacket, Outgoing, Taken};
+use crate::parse::{Parsed, parse};
+use core::net::SocketAddr;
+use waitless::http::{Head, Length, Method, Status, Version};
+use waitless::{BATCH, Instant, Packet, StreamPort};
+
+impl Http1 {
+    /// A connection has news.
+    #[inline]
+    pub(crate) fn hear<S: StreamPort>(&mut self, stream: waitless::Stream, below: &mut S) {
+        let Some(place) = below.tag(stream) else { return self.accept_connection(stream, below) };
+        let known = self.connections.get(place as usize);
+        let Some(connection) = known.filter(|known| known.stream == stream) else { return };
+        use waitless::Phase::{Open, Opening};
+        match (below.status(stream).phase, connection.phase) {
+            (_, Phase::Free) => {}
+            (Opening | Open, _) => {
+                // Room may have appeared, too.
+                let has_output = match self.exchanges.get(connection.exchange as usize) {
+                    Some(exchange) => !exchange.is_drained() || exchange.last_chunk_due,
+                    None => false,
+                };
+                if has_output {
+                    self.queue_transmit(place);
+                }
+                self.read(place, below);
+            }
+            // Everything was agreed, also that bytes may still have to be read.
+            (waitless::Phase::Closed, Phase::Head) => self.read(place, below),
+            _ => {
+                below.release(stream);
+                self.forget(place);
+            }
+        }
+    }
+
+    fn accept_connection<S: StreamPort>(&mut self, stream: waitless::Stream, below: &mut S) {
+        let place = match self.free_connections.pop() {
+            Some(place) => place,
+            None if self.connections.len() >= self.config.connections as usize => {
+                self.counters.refused.add(1);
+                below.abort(stream);
+                return below.release(stream);
+            }
+            None => {
+                self.connections.push(Connection::new(stream));
+                // Room for all that exist, so that giving one back never allocates.
+                self.free_connections.reserve(self.connections.len());
+                self.connections.len() as u32 - 1
+            }
+        };
+        if let Some(connection) = self.connections.get_mut(place as usize) {
+            // The place may still stand in a queue, from its last connection.
+            let (receive_queued, transmit_queued) =
+                (connection.receive_queued, connection.transmit_queued);
+            *connection = Connection { receive_queued, transmit_queued, ..Connection::new(stream) };
+        }
+        below.set_tag(stream, place);
+        self.counters.accepted.add(1);
+        self.counters.open.add(1);
+        self.set_deadline(place, self.now + self.config.idle_timeout);
+        self.read(place, below);
+    }
+
+    /// Reads from a connection what its phase wants.
+    #[inline]
+    pub(crate) fn read<S: StreamPort>(&mut self, place: u32, below: &mut S) {
+        let Some(connection) = self.connections.get_mut(place as usize) else { return };
+        match connection.phase {
+            Phase::Free | Phase::Abort => {}
+            Phase::Head => self.read_head(place, below),
+            Phase::Exchange => {
+                let wants_body = self
+                    .exchanges
+                    .get(connection.exchange as usize)
+                    .is_some_and(|exchange| exchange.asked && exchange.framing != Framing::Done);
+                // Whatever arrives now waits until it is wanted.
+                connection.unread = true;
+                if wants_body {
+                    self.read_body(place, below);
+                }
+            }
+            Phase::Drain => self.read_body(place, below),
+            Phase::Linger => self.discard(place, below),
+        }
+    }
+
+    /// Reads until there is a head, nothing more, or too much.
+    #[inline]
+    fn read_head<S: StreamPort>(&mut self, place: u32, below: &mut S) {
+        let Some(connection) = self.connections.get_mut(place as usize) else { return };
+        let stream = connection.stream;
+        let was_empty = connection.input.is_empty();
+        connection.unread = false;
+        if !was_empty && self.try_head(place, below) {
+            return;
+        }
+        for _ in 0..BATCH {
+            let Some(packet) = below.recv(stream) else {
+                return self.lack_of_head(place, was_empty, below);
+            };
+            let Some(connection) = self.connections.get_mut(place as usize) else { return };
+            // A head's lines are judged as a whole, so only the end of one can tell news.
+            let worth = connection.input.is_empty() || packet.bytes().contains(&b'\n');
+            connection.input.append(packet);
+            let full = connection.input.bytes().len() >= self.limits.line;
+            if (worth || full) && self.try_head(place, below) {
+                return;
+            }
+        }
+        self.queue_receive(place);
+    }
+
+    /// Nothing more has arrived, and the head is not complete.
+    fn lack_of_head<S: StreamPort>(&mut self, place: u32, was_empty: bool, below: &mut S) {
+        let Some(connection) = self.connections.get_mut(place as usize) else { return };
+        let stream = connection.stream;
+        if below.status(stream).finished {
+            // The client is done, perhaps in the middle of a head that nobody can answer.
+            below.close(stream);
+            below.release(stream);
+            return self.forget(place);
+        }
+        if was_empty && !connection.input.is_empty() {
+            // Counted from the first byte on: later ones win no time.
+            self.set_deadline(place, self.now + self.config.head_timeout);
+        }
+    }
+
+    /// Looks for a head in the input. Whether the connection has left the phase.
+    #[inline]
+    fn try_head<S: StreamPort>(&mut self, place: u32, below: &mut S) -> bool {
+        let Some(connection) = self.connections.get_mut(place as usize) else { return true };
+        let bytes = connection.input.bytes();
+        let parsed = match parse(bytes, &self.limits) {
+            Ok(Some(parsed)) => parsed,
+            Ok(None) => return false,
+            Err(status) => {
+                self.refuse(place, status);
+                return true;
+            }
+        };
+        let too_long = matches!((parsed.layout.body, self.config.body_limit),
+            (Length::Known(length), Some(limit)) if length > limit);
+        if too_long {
+            self.refuse(place, Status::CONTENT_TOO_LARGE);
+            return true;
+        }
+        match connection.input.take_head(parsed.length, self.pool) {
+            Ok(bytes) => {
+                let stream = connection.stream;
+                connection.unread = !below.readable(stream).is_empty();
+                let peer = below.peer(stream);
+                self.arrive(place, &parsed, Head::new(bytes, parsed.layout), peer);
+            }
+            Err(NoPacket) => {
+                self.counters.starved.add(1);
+                self.queue_receive(place);
+            }
+        }
+        true
+    }
+
+    /// A head is complete.
+    #[inline]
+    fn arrive(&mut self, place: u32, parsed: &Parsed, head: Head, peer: Option<SocketAddr>) {
+        let index = self.begin_exchange(place, exchange::Phase::Waiting);
+        let Some(exchange) = self.exchanges.get_mut(index as usize) else { return };
+        exchange.framing = Framing::of(parsed.layout.body);
+        exchange.keep_alive = parsed.keep_alive;
+        exchange.expects = parsed.expects_continue;
+        exchange.old_client = parsed.layout.version == Version::Http10;
+        exchange.without_body = parsed.layout.method == Method::Head;
+        exchange.head = Some(head);
+        exchange.peer = peer;
+        self.arrived.push_back(index);
+        self.waiting += 1;
+        self.counters.requests.add(1);
+        self.set_deadline(place, Instant::NEVER);
+    }
+
+    /// Reads the body as far as there is room for it, or to throw it away.
+    pub(crate) fn read_body<S: StreamPort>(&mut self, place: u32, below: &mut S) {
+        for _ in 0..BATCH {
+            let Some(connection) = self.connections.get_mut(place as usize) else { return };
+            let (stream, index) = (connection.stream, connection.exchange);
+            let drains = connection.phase == Phase::Drain;
+            let Some(exchange) = self.exchanges.get_mut(index as usize) else { return };
+            if exchange.framing == Framing::Done {
+                return self.body_is_complete(place, drains, below);
+            }
+            if exchange.body.is_full() {
+                return self.set_deadline(place, Instant::NEVER);
+            }
+            let Some(part) = connection.input.take_packet().or_else(|| below.recv(stream)) else {
+                connection.unread = false;
+                return self.lack_of_body(place, below);
+            };
+            match exchange.framing.take(part, self.pool) {
+                Taken::Data(data, rest) => {
+                    if let Some(rest) = rest {
+                        connection.input = Input::Packet(rest);
+                    }
+                    if let Some(data) = data
+                        && !self.take_data(place, index, data)
+                    {
+                        return self.end_drain(place, drains, below);
+                    }
+                }
+                Taken::NoPacket(part) => {
+                    connection.input = Input::Packet(part);
+                    self.counters.starved.add(1);
+                    return self.queue_receive(place);
+                }
+                Taken::Malformed if drains => return self.end_drain(place, true, below),
+                Taken::Malformed => return self.refuse(place, Status::BAD_REQUEST),
+            }
+            self.set_deadline(place, self.now + self.config.body_timeout);
+        }
+        self.queue_receive(place);
+    }
+
+    /// Bytes of a body have arrived. Whether more of them are welcome.
+    fn take_data(&mut self, place: u32, index: u32, data: Packet) -> bool {
+        let (Some(connection), Some(exchange)) =
+            (self.connections.get_mut(place as usize), self.exchanges.get_mut(index as usize))
+        else {
+            return false;
+        };
+        exchange.received += data.len() as u64;
+        // A client that sends its body does not wait for a word any more.
+        exchange.expects = false;
+        if connection.phase == Phase::Drain {
+            connection.discarded = connection.discarded.saturating_add(data.len() as u32);
+            return connection.discarded <= DRAIN_LIMIT;
+        }
+        if self.config.body_limit.is_some_and(|limit| exchange.received > limit) {
+            self.refuse(place, Status::CONTENT_TOO_LARGE);
+            return false;
+        }
+        let _ = exchange.body.push_back(data);
+        self.tell(index);
+        true
+    }
+
+    /// What is thrown away is too much, or malformed: closes, now that the response was sent.
+    fn end_drain<S: StreamPort>(&mut self, place: u32, drains: bool, below: &mut S) {
+        let Some(connection) = self.connections.get(place as usize).filter(|_| drains) else {
+            return;
+        };
+        if let Some(exchange) = self.exchanges.get_mut(connection.exchange as usize) {
+            exchange.keep_alive = false;
+        }
+        self.conclude(place, below);
+    }
+
+    fn body_is_complete<S: StreamPort>(&mut self, place: u32, drains: bool, below: &mut S) {
+        if drains {
+            return self.conclude(place, below);
+        }
+        self.set_deadline(place, Instant::NEVER);
+        if let Some(connection) = self.connections.get(place as usize) {
+            // The end may have come without data, and that is news, too.
+            self.tell(connection.exchange);
+        }
+    }
+
+    fn lack_of_body<S: StreamPort>(&mut self, place: u32, below: &mut S) {
+        let Some(connection) = self.connections.get_mut(place as usize) else { return };
+        let stream = connection.stream;
+        if below.status(stream).finished {
+            // The rest will never come: what there is must not pass for all of it.
+            below.abort(stream);
+            below.release(stream);
+            self.forget(place);
+        } else if connection.deadline == Instant::NEVER {
+            self.set_deadline(place, self.now + self.config.body_timeout);
+        }
+    }
+
+    /// Throws away what a client sends after we have closed our side.
+    fn discard<S: StreamPort>(&mut self, place: u32, below: &mut S) {
+        let Some(connection) = self.connections.get_mut(place as usize) else { return };
+        let stream = connection.stream;
+        for _ in 0..BATCH {
+            let Some(packet) = below.recv(stream) else {
+                if below.status(stream).finished {
+                    below.release(stream);
+                    self.forget(place);
+                }
+                return;
+            };
+            connection.discarded = connection.discarded.saturating_add(packet.len() as u32);
+            if connection.discarded > LINGER_LIMIT {
+                below.abort(stream);
+                below.release(stream);
+                return self.forget(place);
+            }
+        }
+        self.queue_receive(place);
+    }
+
+    /// Something has taken too long, or a timer has fired too early.
+    pub(crate) fn time_out<S: StreamPort>(&mut self, place: u32, below: &mut S) {
+        let Some(connection) = self.connections.get_mut(place as usize) else { return };
+        connection.armed = Instant::NEVER;
+        let (deadline, stream) = (connection.deadline, connection.stream);
+        if connection.phase == Phase::Free {
+            return;
+        }
+        if deadline > self.now {
+            return self.set_deadline(place, deadline);
+        }
+        match connection.phase {
+            Phase::Free => {}
+            Phase::Head if connection.input.is_empty() => {
+                self.counters.idled_out.add(1);
+                below.close(stream);
+                below.release(stream);
+                self.forget(place);
+            }
+            Phase::Head => self.refuse(place, Status::REQUEST_TIMEOUT),
+            Phase::Exchange => self.time_out_exchange(place),
+            Phase::Drain | Phase::Linger | Phase::Abort => {
+                below.abort(stream);
+                below.release(stream);
+                self.forget(place);
+            }
+        }
+    }
+
+    fn time_out_exchange(&mut self, place: u32) {
+        let Some(connection) = self.connections.get_mut(place as usize) else { return };
+        let Some(exchange) = self.exchanges.get(connection.exchange as usize) else { return };
+        if exchange.outgoing == Outgoing::Unanswered {
+            return self.refuse(place, Status::REQUEST_TIMEOUT);
+        }
+        self.counters.stalled.add(1);
+        connection.phase = Phase::Abort;
+        self.queue_transmit(place);
+    }
+
+    /// The service should look at an exchange again.
+    pub(crate) fn tell(&mut self, index: u32) {
+        let Some(exchange) = self.exchanges.get_mut(index as usize) else { return };
+        if exchange.phase == exchange::Phase::Open
+            && !core::mem::replace(&mut exchange.news_queued, true)
+        {
+            self.news.push_back(index);
+        }
+    }
+
+    /// Answers with `status` and closes. Where an answer was begun already, cuts it off.
+    pub(crate) fn refuse(&mut self, place: u32, status: Status) {
+        match status {
+            Status::REQUEST_TIMEOUT => self.counters.too_slow.add(1),
+            Status::CONTENT_TOO_LARGE
+            | Status::URI_TOO_LONG
+            | Status::REQUEST_HEADER_FIELDS_TOO_LARGE => self.counters.too_long.add(1),
+            _ => self.counters.malformed.add(1),
+        }
+        let Some(connection) = self.connections.get_mut(place as usize) else { return };
+        connection.input = Input::Empty;
+        let begun = self
+            .exchanges
+            .get(connection.exchange as usize)
+            .is_some_and(|exchange| exchange.outgoing != Outgoing::Unanswered);
+        let refusal = if begun { None } else { self.refusal(status) };
+        if let Some(connection) = self.connections.get_mut(place as usize) {
+            let old = core::mem::replace(&mut connection.exchange, NONE);
+            if refusal.is_none() {
+                connection.phase = Phase::Abort;
+            }
+            self.end_exchange(old);
+        }
+        if let Some(refusal) = refusal {
+            let index = self.begin_exchange(place, exchange::Phase::Answered);
+            if let Some(exchange) = self.exchanges.get_mut(index as usize) {
+                exchange.outgoing = Outgoing::UntilClose;
+                exchange.complete = true;
+                let _ = exchange.out.push_back(refusal);
+            }
+            self.set_deadline(place, self.now + self.config.send_timeout);
+        }
+        self.queue_transmit(place);
+    }
+}
+
+/// Bytes of a body that are thrown away to keep a connection.
+pub(crate) const DRAIN_LIMIT: u32 = 64 << 10;
+
+/// Bytes that a connection that is being closed may still send.
+const LINGER_LIMIT: u32 = 1 << 20;

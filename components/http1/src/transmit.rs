@@ -1,0 +1,184 @@
+//! The downward half: what is sent, and what follows when all of it is.
+
+use crate::Http1;
+use crate::connection::{Input, Phase};
+use crate::exchange::{self, Framing, Outgoing};
+use crate::receive::DRAIN_LIMIT;
+use crate::response::{Announced, CONTINUE, Lines, Persistence, last_chunk};
+use waitless::http::Status;
+use waitless::{Instant, Packet, StreamPort};
+
+impl Http1 {
+    /// Sends what a connection has to send, at most `left` packets.
+    #[inline]
+    pub(crate) fn flush<S: StreamPort>(&mut self, place: u32, left: &mut usize, below: &mut S) {
+        let Some(connection) = self.connections.get_mut(place as usize) else { return };
+        let (stream, index) = (connection.stream, connection.exchange);
+        match connection.phase {
+            Phase::Exchange => {}
+            Phase::Abort => {
+                below.abort(stream);
+                below.release(stream);
+                return self.forget(place);
+            }
+            _ => return,
+        }
+        let Some(exchange) = self.exchanges.get_mut(index as usize) else { return };
+        if core::mem::take(&mut exchange.continue_due) && exchange.outgoing == Outgoing::Unanswered
+        {
+            match self.pool.packet() {
+                Some(mut packet) => {
+                    let _ = packet.append(CONTINUE);
+                    let _ = exchange.out.push_back(packet);
+                    exchange.expects = false;
+                }
+                None => return self.starve(place),
+            }
+        }
+        let due = exchange.last_chunk_due && !exchange.out.is_full();
+        if due && !exchange.push_last_chunk(self.pool) {
+            return self.starve(place);
+        }
+        let mut sent = false;
+        let mut stalled = false;
+        while *left > 0 {
+            let Some(packet) = exchange.next_packet(self.pool) else { break };
+            match below.send(stream, packet) {
+                Ok(()) => {
+                    sent = true;
+                    *left -= 1;
+                }
+                Err(packet) => {
+                    let _ = exchange.out.push_front(packet);
+                    stalled = true;
+                    break;
+                }
+            }
+        }
+        let (drained, complete) = (exchange.is_drained(), exchange.complete);
+        if sent && core::mem::take(&mut exchange.blocked) {
+            self.tell(index);
+        }
+        match (drained, stalled) {
+            (true, _) if complete => self.conclude(place, below),
+            (true, _) => self.unstall(place, index),
+            // Room is reported. Until then, time runs, unless something was taken just now.
+            (false, true) => self.stall(place, sent),
+            (false, false) => self.queue_transmit(place),
+        }
+    }
+
+    /// There is no packet: goes on in the next sweep.
+    #[cold]
+    fn starve(&mut self, place: u32) {
+        self.counters.starved.add(1);
+        if let Some(connection) = self.connections.get(place as usize)
+            && let Some(exchange) = self.exchanges.get_mut(connection.exchange as usize)
+        {
+            exchange.continue_due |= exchange.expects && exchange.asked;
+        }
+        self.queue_transmit(place);
+    }
+
+    fn stall(&mut self, place: u32, moved: bool) {
+        let Some(connection) = self.connections.get(place as usize) else { return };
+        if moved || connection.deadline == Instant::NEVER {
+            self.set_deadline(place, self.now + self.config.send_timeout);
+        }
+    }
+
+    /// All that there is was sent, and more will come: the client owes us nothing, unless it is
+    /// its body.
+    fn unstall(&mut self, place: u32, index: u32) {
+        let waits_for_body = self.exchanges.get(index as usize).is_some_and(|exchange| {
+            exchange.asked && exchange.framing != Framing::Done && exchange.body.is_empty()
+        });
+        if !waits_for_body {
+            self.set_deadline(place, Instant::NEVER);
+        }
+    }
+
+    /// The response was sent as a whole: on to the next request, or to the end.
+    #[inline]
+    pub(crate) fn conclude<S: StreamPort>(&mut self, place: u32, below: &mut S) {
+        let Some(connection) = self.connections.get_mut(place as usize) else { return };
+        let (stream, index) = (connection.stream, connection.exchange);
+        let Some(exchange) = self.exchanges.get_mut(index as usize) else { return };
+        let mut keep = exchange.keep_alive && exchange.outgoing != Outgoing::UntilClose;
+        let too_much = match exchange.framing {
+            Framing::Length(left) => left > DRAIN_LIMIT.into(),
+            Framing::Chunked(_) | Framing::Done => false,
+        };
+        if exchange.framing != Framing::Done && keep {
+            // A client that was not told to go on may send its body, or not: nobody knows.
+            keep = !exchange.expects && !too_much;
+            if keep && connection.phase != Phase::Drain {
+                exchange.body.clear();
+                connection.phase = Phase::Drain;
+                connection.discarded = 0;
+                self.set_deadline(place, self.now + self.config.body_timeout);
+                return self.queue_receive(place);
+            }
+        }
+        if !keep {
+            self.end_exchange(index);
+            return self.close(place, stream, below);
+        }
+        connection.phase = Phase::Head;
+        let has_input = !connection.input.is_empty();
+        let look = has_input || connection.unread;
+        self.end_exchange(index);
+        let timeout = if has_input { self.config.head_timeout } else { self.config.idle_timeout };
+        self.set_deadline(place, self.now + timeout);
+        if look {
+            self.queue_receive(place);
+        }
+    }
+
+    /// Closes our side, and listens on, so that no reset overtakes the response.
+    fn close<S: StreamPort>(&mut self, place: u32, stream: waitless::Stream, below: &mut S) {
+        below.close(stream);
+        let Some(connection) = self.connections.get_mut(place as usize) else { return };
+        connection.phase = Phase::Linger;
+        connection.discarded = 0;
+        connection.input = Input::Empty;
+        self.set_deadline(place, self.now + self.config.linger);
+        self.queue_receive(place);
+    }
+
+    /// A whole response that says no; `None` when there is no packet.
+    pub(crate) fn refusal(&self, status: Status) -> Option<Packet> {
+        let mut packet = self.pool.packet()?;
+        let body = status.reason().as_bytes();
+        packet.append(body).ok()?;
+        let lines = Lines {
+            status,
+            date: self.date.as_ref(),
+            server: self.config.server,
+            media: Some("text/plain; charset=utf-8"),
+            length: Announced::Length(body.len() as u64),
+            connection: Persistence::Closed,
+            fields: &[],
+        };
+        lines.prepend(lines.len(), &mut packet).ok()?;
+        Some(packet)
+    }
+}
+
+impl exchange::Active {
+    /// Queues the end of a chunked body. Whether it could.
+    pub(crate) fn push_last_chunk(&mut self, pool: waitless::Pool) -> bool {
+        let first = self.outgoing == Outgoing::Chunked(true);
+        let bytes = last_chunk(first);
+        let appended = self.out.back_mut().is_some_and(|last| last.append(bytes).is_ok());
+        if !appended {
+            let Some(mut packet) = pool.packet() else { return false };
+            if packet.append(bytes).is_err() || self.out.push_back(packet).is_err() {
+                return false;
+            }
+        }
+        self.last_chunk_due = false;
+        self.complete = true;
+        true
+    }
+}
