@@ -39,7 +39,7 @@ pub struct Layout {
     pub target: Span,
     /// Host and port that the request is for; empty when nothing says.
     pub authority: Span,
-    /// The target's path; `*` or empty for targets that have none.
+    /// The target's path, which may be `*`; empty for a target that has none.
     pub path: Span,
     /// The target's query, without the question mark; `None` when there is no question mark.
     pub query: Option<Span>,
@@ -108,15 +108,18 @@ impl Head {
         self.text(self.layout.authority)
     }
 
-    /// The target's path, percent-encoded as sent.
+    /// The target's path, percent-encoded as sent; `/` where the target has none.
     pub fn path(&self) -> &str {
-        self.text(self.layout.path)
+        core::str::from_utf8(self.path_bytes()).unwrap_or("")
     }
 
-    /// The bytes of the target's path.
+    /// The bytes of the target's path; `/` where the target has none.
     #[inline]
     pub fn path_bytes(&self) -> &[u8] {
-        self.slice(self.layout.path)
+        match self.slice(self.layout.path) {
+            [] => b"/",
+            path => path,
+        }
     }
 
     /// The target's query, without the question mark, percent-encoded as sent.
