@@ -68,7 +68,7 @@ impl Platform for Host {
     }
 
     fn host_port(&self, protocol: Protocol, port: u16) -> u16 {
-        let host = self.ports.host(port);
+        let host = self.ports.host(protocol, port);
         let entry = Exposed { protocol, image: port, host };
         let mut exposed = lock(&self.exposed);
         if port != 0 && exposed.len() < EXPOSED_MAX && !exposed.contains(&entry) {

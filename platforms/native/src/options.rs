@@ -27,9 +27,9 @@ pub const HELP: &str = "\
 Options (each can also be set by the variable in brackets):
   --log LEVEL     error, warn, info, debug or trace; info by default [WAITLESS_LOG]
   --ports MAP     where the image's ports are on this host [WAITLESS_PORTS]. A list such as
-                  80=8080,7=7007, which may start with `same`: ports that are not listed are the
-                  same as the image's. Otherwise 80 is 8080, 443 is 8443, 7 is 7007 and another
-                  port below 1024 is 8000 more, because these belong to root
+                  80=8080,7/udp=7007; with `same` in it, ports that are not listed are the same
+                  as the image's. Otherwise TCP's 80 is 8080 and 443 is 8443, UDP's 7 is 7007,
+                  and any other port below 1024 is 8000 more, because these belong to root
   --packets N     packet buffers, 2 KiB each [WAITLESS_PACKETS]
   --help          this text";
 

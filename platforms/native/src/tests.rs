@@ -149,19 +149,23 @@ fn descriptors_are_limited() {
 fn low_ports_move_where_everybody_may_listen() {
     let ports = Ports::default();
     for (image, host) in
-        [(7, 7007), (22, 8022), (80, 8080), (443, 8443), (1023, 9023), (1024, 1024), (0, 0)]
+        [(7, 8007), (22, 8022), (80, 8080), (443, 8443), (1023, 9023), (1024, 1024), (0, 0)]
     {
-        assert_eq!(ports.host(image), host);
+        assert_eq!(ports.host(Protocol::TCP, image), host);
     }
+    assert_eq!(ports.host(Protocol::UDP, 7), 7007);
 }
 
 #[test]
 fn the_user_chooses_ports() {
+    let tcp = |ports: &Ports, port| ports.host(Protocol::TCP, port);
     let ports = Ports::parse("80=9000, 81=9001,80=9002").unwrap();
-    assert_eq!((ports.host(80), ports.host(81), ports.host(443)), (9002, 9001, 8443));
+    assert_eq!((tcp(&ports, 80), tcp(&ports, 81), tcp(&ports, 443)), (9002, 9001, 8443));
     let ports = Ports::parse("same,80=9000").unwrap();
-    assert_eq!((ports.host(80), ports.host(443)), (9000, 443));
-    for text in ["80", "80=", "=80", "80=70000", "a=b", "80=81=82"] {
+    assert_eq!((tcp(&ports, 80), tcp(&ports, 443)), (9000, 443));
+    let ports = Ports::parse("7/udp=1,7/tcp=2").unwrap();
+    assert_eq!((tcp(&ports, 7), ports.host(Protocol::UDP, 7)), (2, 1));
+    for text in ["80", "80=", "=80", "80=70000", "a=b", "80=81=82", "80/sctp=81"] {
         assert!(Ports::parse(text).unwrap_err().contains("IMAGE=HOST"), "{text}");
     }
 }
@@ -187,7 +191,10 @@ fn ports_are_told_as_a_person_types_them() {
 #[test]
 fn the_command_line_goes_before_the_environment() {
     let parsed = options(&["--log", "debug", "--ports=80=81", "--packets", "100"]).unwrap();
-    assert_eq!((parsed.log, parsed.ports.host(80), parsed.packets), (Level::Debug, 81, Some(100)));
+    assert_eq!(
+        (parsed.log, parsed.ports.host(Protocol::TCP, 80), parsed.packets),
+        (Level::Debug, 81, Some(100))
+    );
     let environment = |name: &str| (name == "WAITLESS_LOG").then(|| "trace".to_string());
     let Ok(Command::Run(parsed)) = Options::parse(std::iter::empty(), environment) else {
         panic!("refused")
