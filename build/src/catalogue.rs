@@ -140,11 +140,22 @@ impl Catalogue {
         Self { components }
     }
 
-    /// The component called `name`; among several, the one of the first package in `prefer`.
+    /// The component called `name`; among several, the one of the first package in `prefer`,
+    /// which is the app's: another app's handlers are not found.
     pub fn find(&self, name: &str, prefer: &[String]) -> Option<&Component> {
-        let called = || self.components.iter().filter(|component| component.name == name);
+        let foreign = |component: &Component| {
+            matches!(component.code, Code::Handler(_))
+                && prefer.first().is_some_and(|app| *app != component.package)
+        };
+        let named = |component: &&Component| component.name == name && !foreign(component);
+        let called = || self.components.iter().filter(named);
         let preferred = prefer.iter().find_map(|package| called().find(|c| c.package == *package));
         preferred.or_else(|| called().next())
+    }
+
+    /// All components that any app may use: no app's own handlers.
+    pub fn public(&self) -> impl Iterator<Item = &Component> {
+        self.components.iter().filter(|component| matches!(component.code, Code::Type(..)))
     }
 
     /// The names of the components that provide `port`.

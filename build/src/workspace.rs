@@ -187,3 +187,8 @@ pub fn relative(path: &Path, folder: &Path) -> String {
     let all: Vec<_> = up.chain(down).collect();
     if all.is_empty() { ".".to_owned() } else { all.join("/") }
 }
+
+/// The Waitless tree that this program was built from.
+pub fn own_tree() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new(".")).to_owned()
+}

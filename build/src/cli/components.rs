@@ -11,7 +11,7 @@ pub fn table(catalogue: &Catalogue) -> String {
         let ports = component.provides.join(", ");
         [component.name.clone(), ports, component.requires.text(), component.doc.clone()]
     };
-    let rows: Vec<_> = std::iter::once(head).chain(catalogue.components.iter().map(row)).collect();
+    let rows: Vec<_> = std::iter::once(head).chain(catalogue.public().map(row)).collect();
     let width =
         |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
     let (a, b, c) = (width(0), width(1), width(2));
@@ -31,7 +31,7 @@ pub fn markdown(catalogue: &Catalogue) -> String {
          crates; do not edit.\n\n\
          | component | provides | requires | what it is |\n|---|---|---|---|\n",
     );
-    for component in &catalogue.components {
+    for component in catalogue.public() {
         let name = &component.name;
         let _ = writeln!(
             out,
@@ -50,7 +50,7 @@ pub fn markdown(catalogue: &Catalogue) -> String {
         };
         let _ = writeln!(out, "| `{port}` | {doc} | {sharing} |");
     }
-    for component in &catalogue.components {
+    for component in catalogue.public() {
         section(&mut out, component);
     }
     out

@@ -1,7 +1,247 @@
+//! Makes an app: one route, one test of it by hand, and everything that it takes to boot.
+
+use crate::cli::{self, add::depend};
+use crate::project::Project;
+use crate::report::{Missing, render};
+use crate::workspace::{Workspace, relative};
+use std::path::{Path, PathBuf};
+use std::{env, fs};
+
+/// What to make.
 #[derive(clap::Args, Debug)]
-pub struct New {}
+pub struct New {
+    /// The name of the app and of its package
+    name: String,
+    /// A folder outside of this workspace: the app becomes a repository of its own
+    #[arg(long, value_name = "DIR")]
+    path: Option<PathBuf>,
+    /// The Waitless tree that it depends on [default: this one]
+    #[arg(long, value_name = "DIR", requires = "path")]
+    waitless: Option<PathBuf>,
+    /// The repository that it depends on instead
+    #[arg(long, value_name = "URL", requires = "path", conflicts_with = "waitless")]
+    git: Option<String>,
+}
+
+/// The platforms that a new app is made for.
+const PLATFORMS: [&str; 3] = ["qemu", "native", "native-tap"];
+
+const MANIFEST: &str = r#"# The graph of `NAME`: one table for each instance. See docs/manifest.md of Waitless, or
+# `HELP components` and `HELP explain http`.
+
+[app]
+crate = "NAME"
+stacks = ["tcp"]
+hostname = "NAME"
+
+[http]
+is = "http1"
+on = "tcp"
+port = 80
+
+[site]                      # the handlers in src/main.rs
+on = ["http"]
+"#;
+
+const MAIN: &str = r#"//! An image that answers `GET /`.
+
+#![cfg_attr(target_os = "none", no_std, no_main)]
+
+use waitless::http::{Handler, Request, Router};
+
+waitless::app!();
+
+fn site() -> impl Handler {
+    Router::new().get("/", hello)
+}
+
+async fn hello(_: Request) -> &'static str {
+    "Hello from NAME!\n"
+}
+"#;
+
+const BUILD: &str = "//! Turns waitless.toml into the graph that src/main.rs is linked with.
+
+fn main() {
+    build::generate();
+}
+";
+
+const SITE: &str = r#"
+[package.metadata.waitless.components.site]
+handler = "site"
+requires = "HttpPort+"
+"#;
+
 impl New {
+    /// Makes it.
+    ///
+    /// # Errors
+    /// One message with the next step.
     pub fn run(&self) -> Result<(), String> {
+        let good = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+        if !self.name.starts_with(|c: char| c.is_ascii_lowercase()) || !self.name.chars().all(good) {
+            return Err(format!(
+                "`{}` is no name for an app: use lower-case letters, digits and hyphens",
+                self.name
+            ));
+        }
+        let own = self.path.is_some();
+        let home = match (&self.waitless, own) {
+            (Some(tree), _) => canonical(tree)?,
+            (None, true) => crate::workspace::own_tree(),
+            (None, false) => cli::open()?.workspace.root,
+        };
+        let folder = match &self.path {
+            Some(path) => env::current_dir().unwrap_or_default().join(path),
+            None => home.join("apps").join(&self.name),
+        };
+        if folder.join("Cargo.toml").exists() {
+            return Err(format!("there is a package in {} already", folder.display()));
+        }
+        if own && !home.join("core/Cargo.toml").is_file() {
+            return Err(format!("{} is no Waitless tree; say where one is by --waitless", home.display()));
+        }
+        self.files(&folder, &home)?;
+        let folder = canonical(&folder)?;
+        if own {
+            self.repository(&folder, &home)?;
+        }
+        self.dependencies(&folder, &home)?;
+        let at = relative(&folder, &env::current_dir().unwrap_or_default());
+        println!("made {at}; next:");
+        match own {
+            true => println!("  cd {at} && cargo run     # natively; README.md has the rest"),
+            false => println!(
+                "  cargo run -p {0}                      # natively\n  \
+                 cargo run -p build -- run --app {0}   # in QEMU",
+                self.name
+            ),
+        }
         Ok(())
     }
+
+    fn files(&self, folder: &Path, home: &Path) -> Result<(), String> {
+        let fill = |text: &str| text.replace("NAME", &self.name);
+        let help = match self.path {
+            Some(_) => "waitless-build",
+            None => "cargo run -p build --",
+        };
+        put(&folder.join("waitless.toml"), &fill(MANIFEST).replace("HELP", help))?;
+        put(&folder.join("src/main.rs"), &fill(MAIN))?;
+        put(&folder.join("build.rs"), BUILD)?;
+        put(&folder.join("Cargo.toml"), &self.cargo_toml(folder, home))
+    }
+
+    fn cargo_toml(&self, folder: &Path, home: &Path) -> String {
+        let name = &self.name;
+        let Some(_) = &self.path else {
+            return format!(
+                "[package]\nname = \"{name}\"\nversion.workspace = true\nedition.workspace = true\n\
+                 rust-version.workspace = true\nlicense.workspace = true\npublish.workspace = true\n\
+                 {SITE}\n[dependencies]\nwaitless.workspace = true\n\n\
+                 [build-dependencies]\nbuild.workspace = true\n\n[lints]\nworkspace = true\n"
+            );
+        };
+        let from = |package: &str| match &self.git {
+            Some(git) => format!("git = \"{git}\""),
+            None => format!("path = \"{}\"", home.join(package).display()),
+        };
+        let _ = folder;
+        let profiles = profiles(home);
+        format!(
+            "[package]\nname = \"{name}\"\nversion = \"0.1.0\"\nedition = \"2024\"\npublish = false\n\
+             {SITE}\n[dependencies]\nwaitless = {{ {} }}\n\n\
+             [build-dependencies]\nbuild = {{ {}, default-features = false }}\n\n\
+             # A workspace of its own.\n[workspace]\n\n{profiles}",
+            from("core"),
+            from("build")
+        )
+    }
+
+    /// What a repository of its own needs besides: how images are built, and a README.
+    fn repository(&self, folder: &Path, home: &Path) -> Result<(), String> {
+        for file in [".cargo/config.toml", "platforms/targets/x86_64-waitless.json", "rustfmt.toml"] {
+            let text = fs::read_to_string(home.join(file));
+            let text = text.map_err(|why| format!("cannot read {file} of the tree: {why}"))?;
+            put(&folder.join(file), &text)?;
+        }
+        put(&folder.join(".gitignore"), "/target\n")?;
+        let (name, tree) = (&self.name, home.display());
+        let install = match &self.git {
+            Some(git) => format!("cargo install --git {git} build"),
+            None => format!("cargo install --path {tree}/build"),
+        };
+        let readme = format!(
+            "# {name}\n\nA [Waitless](https://example.org/waitless) image.\n\n    \
+             cargo run                                   # natively, on http://localhost:8080/\n    \
+             {install}    # once: the command waitless-build\n    \
+             waitless-build run                          # in QEMU\n    \
+             waitless-build graph                        # what it is made of\n\n\
+             Images need the toolchain that `build/setup/setup.sh` of Waitless composes.\n"
+        );
+        let readme = readme.replace("[Waitless](https://example.org/waitless)", "Waitless");
+        put(&folder.join("README.md"), &readme)
+    }
+
+    /// Adds all components of the graph, on every platform, to the dependencies.
+    fn dependencies(&self, folder: &Path, home: &Path) -> Result<(), String> {
+        for _ in 0..3 {
+            let workspace = Workspace::load(folder)?;
+            let workspace = Workspace { home: home.to_owned(), ..workspace };
+            let mut project = Project::with(workspace, folder);
+            let mut missing: Vec<Missing> = Vec::new();
+            let mut wrong = Vec::new();
+            let there = project.platforms();
+            for platform in PLATFORMS.iter().filter(|name| there.iter().any(|p| p.name == **name)) {
+                let (_, reports) = project.try_graph(&self.name, platform)?;
+                for report in reports {
+                    let fresh = report.missing.iter().filter(|new| !missing.contains(new));
+                    let fresh: Vec<_> = fresh.cloned().collect();
+                    if report.missing.is_empty() {
+                        wrong.push(report);
+                    }
+                    missing.extend(fresh);
+                }
+            }
+            if missing.is_empty() {
+                return match wrong.is_empty() {
+                    true => Ok(()),
+                    false => Err(render(&wrong, &project.sources)),
+                };
+            }
+            missing.sort_by(|a, b| (&a.condition, &a.package).cmp(&(&b.condition, &b.package)));
+            let manifest = folder.join("Cargo.toml");
+            depend(&manifest, &missing, &project.workspace, self.git.as_deref())?;
+        }
+        Ok(())
+    }
+}
+
+/// The profiles of the tree, which images need: link-time optimization, aborting panics.
+fn profiles(home: &Path) -> String {
+    let text = fs::read_to_string(home.join("Cargo.toml")).unwrap_or_default();
+    let mut lines = Vec::new();
+    let mut inside = false;
+    for line in text.lines() {
+        if line.starts_with('[') {
+            inside = line.starts_with("[profile.");
+        }
+        if inside {
+            lines.push(line);
+        }
+    }
+    lines.join("\n").trim_end().to_owned() + "\n"
+}
+
+fn canonical(path: &Path) -> Result<PathBuf, String> {
+    path.canonicalize().map_err(|why| format!("cannot find {}: {why}", path.display()))
+}
+
+fn put(path: &Path, text: &str) -> Result<(), String> {
+    let fail = |why| format!("cannot write {}: {why}", path.display());
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder).map_err(fail)?;
+    }
+    fs::write(path, text).map_err(fail)
 }

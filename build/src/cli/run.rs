@@ -142,7 +142,10 @@ impl Run {
 
     fn native(&self, program: &Path, services: &[Service]) -> Command {
         let mut command = Command::new(program);
-        let ports = services.iter().map(|s| format!("{}={}", s.inside, s.outside));
+        let ports = services.iter().map(|service| {
+            let protocol = if service.kind == Kind::Udp { "udp" } else { "tcp" };
+            format!("{}/{protocol}={}", service.inside, service.outside)
+        });
         let ports = ports.collect::<Vec<_>>().join(",");
         if !ports.is_empty() {
             command.args(["--ports", &ports]);
