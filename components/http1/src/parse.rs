@@ -36,6 +36,16 @@ pub(crate) struct Limits {
     pub(crate) secure: bool,
 }
 
+impl Limits {
+    /// Whether it is worth parsing again, now that there are `after` bytes of a head instead of
+    /// `before`. A long head that comes in small pieces is parsed once a line, so that the work
+    /// for it stays within bounds.
+    pub(crate) fn may_tell(&self, before: usize, after: usize, ends_line: bool) -> bool {
+        let line_is_full = before <= self.line + 2 * EMPTY_LINES && after >= self.line;
+        ends_line || before < SHORT || line_is_full || after >= self.head
+    }
+}
+
 /// Parses the head that `bytes` begin with. `None` when it is not complete; the status to answer
 /// with, before the connection is closed, when it breaks a rule.
 pub(crate) fn parse(bytes: &[u8], limits: &Limits) -> Result<Option<Parsed>, Status> {
@@ -420,3 +430,6 @@ const VERSION: &[u8; 10] = b"HTTP/0.0\r\n";
 
 /// Empty lines before a request line that are forgiven.
 const EMPTY_LINES: usize = 4;
+
+/// Bytes of a head that are parsed whenever one more arrives.
+pub(crate) const SHORT: usize = 1024;

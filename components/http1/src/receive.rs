@@ -3,7 +3,7 @@
 use crate::Http1;
 use crate::connection::{Connection, Input, NONE, Phase};
 use crate::exchange::{self, Framing, NoPacket, Outgoing, Taken};
-use crate::parse::{Parsed, parse};
+use crate::parse::{Parsed, SHORT, parse};
 use core::net::SocketAddr;
 use waitless::http::{Head, Length, Method, Status, Version};
 use waitless::{BATCH, Instant, Packet, StreamPort};
@@ -104,11 +104,12 @@ impl Http1 {
                 return self.lack_of_head(place, was_empty, below);
             };
             let Some(connection) = self.connections.get_mut(place as usize) else { return };
-            // A head's lines are judged as a whole, so only the end of one can tell news.
-            let worth = connection.input.is_empty() || packet.bytes().contains(&b'\n');
+            let before = connection.input.bytes().len();
+            let ends_line = before >= SHORT && packet.bytes().contains(&b'\n');
             connection.input.append(packet);
-            let full = connection.input.bytes().len() >= self.limits.line;
-            if (worth || full) && self.try_head(place, below) {
+            let after = connection.input.bytes().len();
+            let limits = &self.limits;
+            if limits.may_tell(before, after, ends_line) && self.try_head(place, below) {
                 return;
             }
         }
@@ -153,7 +154,8 @@ impl Http1 {
         match connection.input.take_head(parsed.length, self.pool) {
             Ok(bytes) => {
                 let stream = connection.stream;
-                connection.unread = !below.readable(stream).is_empty();
+                let status = below.status(stream);
+                connection.unread = status.readable > 0 || status.finished;
                 let peer = below.peer(stream);
                 self.arrive(place, &parsed, Head::new(bytes, parsed.layout), peer);
             }

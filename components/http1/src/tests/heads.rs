@@ -1,0 +1,277 @@
+//! Heads: what is taken, what is refused, and that it does not matter how they arrive.
+
+use super::wire::Bench;
+use super::{site, status};
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+/// Heads and what comes of them: the status, or the text that `/show` gives.
+fn cases() -> Vec<(String, &'static str)> {
+    let line = |line: &str| format!("{line}\r\nHost: h\r\n\r\n");
+    let with = |fields: &str| format!("GET /show HTTP/1.1\r\nHost: h\r\n{fields}\r\n\r\n");
+    let post = |fields: &str, body: &str| {
+        format!("POST /show HTTP/1.1\r\nHost: h\r\n{fields}\r\n\r\n{body}")
+    };
+    let host = |host: &str| format!("GET /show HTTP/1.1\r\n{host}\r\n\r\n");
+    let mut cases: Vec<(String, &'static str)> = Vec::new();
+    let mut case = |request: String, expected| cases.push((request, expected));
+
+    // The request line.
+    case(line("GET /show HTTP/1.1"), "GET /show None h []");
+    case(line("GET /show?a=1?b HTTP/1.1"), "GET /show Some(\"a=1?b\") h []");
+    case(line("GET /show? HTTP/1.1"), "GET /show Some(\"\") h []");
+    case(format!("\r\n\r\n{}", line("GET /show HTTP/1.1")), "GET /show None h []");
+    case(format!("{}{}", "\r\n".repeat(5), line("GET /show HTTP/1.1")), "400");
+    case(format!("\n{}", line("GET /show HTTP/1.1")), "400");
+    case(line("GET  /show HTTP/1.1"), "400");
+    case(line("GET /show  HTTP/1.1"), "400");
+    case(line("GET\t/show HTTP/1.1"), "400");
+    case(line(" GET /show HTTP/1.1"), "400");
+    case(line("GET /show HTTP/1.1 "), "400");
+    case(line("GET /show"), "400");
+    case(line("GET /sh\x01ow HTTP/1.1"), "400");
+    case(line("GET /sh\u{e4}ow HTTP/1.1"), "400");
+    case(line("GET /show#part HTTP/1.1"), "400");
+    case(line("GET show HTTP/1.1"), "400");
+    case(line("G@T /show HTTP/1.1"), "400");
+    case(line("get /show HTTP/1.1"), "405");
+    case(line("BREW /none HTTP/1.1"), "501");
+    case(line("GET /none HTTP/1.1"), "404");
+    case(line("TRACE /show HTTP/1.1"), "405");
+    case(line("PUT /show HTTP/1.1"), "405");
+    // Versions.
+    case(line("GET /show http/1.1"), "400");
+    case(line("GET /show HTTP/01.1"), "400");
+    case(line("GET /show HTTP/1.10"), "400");
+    case(line("GET /show HTTP/1.x"), "400");
+    case(line("GET /show HTTP/1,1"), "400");
+    case(line("GET /show HTTP/1.2"), "GET /show None h []");
+    case(line("GET /show HTTP/2.0"), "505");
+    case(line("GET /show HTTP/0.9"), "505");
+    case("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".into(), "505");
+    case("\x16\x03\x01\x02\x00\x01".into(), "400");
+    // Targets.
+    case(line("GET http://other:81/show?q HTTP/1.1"), "GET /show Some(\"q\") other:81 []");
+    case(line("GET HTTP://other/show HTTP/1.1"), "GET /show None other []");
+    case(line("GET http://other HTTP/1.1"), "200");
+    case(line("GET http://other?q HTTP/1.1"), "200");
+    case(line("GET https://other/show HTTP/1.1"), "421");
+    case(line("GET http://user@other/show HTTP/1.1"), "400");
+    case(line("GET http:///show HTTP/1.1"), "400");
+    case(line("GET http:/show HTTP/1.1"), "400");
+    case(line("GET ftp://other/show HTTP/1.1"), "400");
+    case(line("OPTIONS * HTTP/1.1"), "204");
+    case(line("GET * HTTP/1.1"), "400");
+    case(line("OPTIONS /show HTTP/1.1"), "204");
+    case(line("CONNECT other:443 HTTP/1.1"), "501");
+    case(line("CONNECT other HTTP/1.1"), "400");
+    case(line("CONNECT other: HTTP/1.1"), "400");
+    case(line("CONNECT /show HTTP/1.1"), "400");
+    // Host.
+    case(host("Host: example.org:8080"), "GET /show None example.org:8080 []");
+    case(host("hOST:\t h \t"), "GET /show None h []");
+    case(host("Host: [::1]:80"), "GET /show None [::1]:80 []");
+    case(host("Host:"), "GET /show None  []");
+    case(host("X: y"), "400");
+    case(host("Host: a\r\nHost: a"), "400");
+    case(host("Host: a/b"), "400");
+    case(host("Host: u@a"), "400");
+    case(host("Host: a b"), "400");
+    case(host("Host: a, b"), "400");
+    case("GET /show HTTP/1.0\r\n\r\n".into(), "GET /show None  []");
+    case("GET /show HTTP/1.0\r\nHost: a\r\nHost: b\r\n\r\n".into(), "400");
+    // Fields.
+    case(with("X:"), "GET /show None h []");
+    case(with("X: \u{e4}\t\u{f6}"), "GET /show None h []");
+    case(with("X : y"), "400");
+    case(with("X\t: y"), "400");
+    case(with(": y"), "400");
+    case(with("X"), "400");
+    case(with("X y: z"), "400");
+    case(with("X: y\r\n folded"), "400");
+    case(with("X: y\r\n\tfolded"), "400");
+    case("GET /show HTTP/1.1\r\n Host: h\r\n\r\n".into(), "400");
+    case(with("X: a\0b"), "400");
+    case(with("X: a\rb"), "400");
+    case(with("X: a\nb: c"), "400");
+    case(with("X: a\x7fb"), "400");
+    case(with("X: a\n"), "400");
+    case("GET /show HTTP/1.1\nHost: h\n\n".into(), "400");
+    case("GET /show HTTP/1.1\r\nHost: h\r\n\n".into(), "400");
+    case("GET /show HTTP/1.1\r\nHost: h\r\n\rX".into(), "400");
+    // Framing: length.
+    case(post("Content-Length: 3", "abc"), "POST /show None h [abc]");
+    case(post("content-length:3", "abc"), "POST /show None h [abc]");
+    case(post("Content-Length: 0", ""), "POST /show None h []");
+    case(post("Content-Length: 003", "abc"), "POST /show None h [abc]");
+    case(with("Content-Length: 3").replace("\r\n\r\n", "\r\n\r\nabc"), "GET /show None h [abc]");
+    for bad in [
+        "+5",
+        "-5",
+        "5, 5",
+        "5, 6",
+        "5,5",
+        "0x5",
+        "5a",
+        "5 5",
+        "",
+        " ",
+        "  5",
+        "\t5",
+        "5 ",
+        "5\t",
+        "5;",
+        "\"5\"",
+        "18446744073709551616",
+        "99999999999999999999999",
+    ] {
+        case(post(&format!("Content-Length: {bad}"), "abcdef"), "400");
+    }
+    case(post("Content-Length: 3\r\nContent-Length: 3", "abc"), "400");
+    case(post("Content-Length: 3\r\nContent-Length: 4", "abcd"), "400");
+    case(post("Content-Length: 100001", ""), "413");
+    case(post("Content-Length: 18446744073709551615", ""), "413");
+    // Framing: codings. CL.TE, TE.CL and the many spellings of TE.TE.
+    case(post("Transfer-Encoding: chunked", "3\r\nabc\r\n0\r\n\r\n"), "POST /show None h [abc]");
+    case(post("transfer-encoding:CHUNKED", "0\r\n\r\n"), "POST /show None h []");
+    case(post("Content-Length: 6\r\nTransfer-Encoding: chunked", "0\r\n\r\nG"), "400");
+    case(post("Transfer-Encoding: chunked\r\nContent-Length: 3", "8\r\nSMUGGLED"), "400");
+    case(post("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked", "0\r\n\r\n"), "400");
+    case(post("Transfer-Encoding: chunked\r\nTransfer-Encoding: x", "0\r\n\r\n"), "400");
+    case(post("Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked", "0\r\n\r\n"), "501");
+    case(post("Transfer-Encoding: gzip, chunked", "0\r\n\r\n"), "501");
+    for bad in [
+        "xchunked",
+        "chunked, identity",
+        "identity",
+        "chunked, chunked",
+        "\tchunked",
+        "  chunked",
+        "chunked ",
+        "chunked\t",
+        "chunked,",
+        ",chunked",
+        "\"chunked\"",
+        "chunked;q=1",
+        "gzip",
+        "",
+        "chunk\u{e9}d",
+        "'chunked'",
+        "chunked\x0b",
+    ] {
+        case(post(&format!("Transfer-Encoding: {bad}"), "0\r\n\r\n"), "400");
+    }
+    case(post("Transfer-Encoding : chunked", "0\r\n\r\n"), "400");
+    case(post("X: y\rTransfer-Encoding: chunked", "0\r\n\r\n"), "400");
+    case(post("X: y\nTransfer-Encoding: chunked", "0\r\n\r\n"), "400");
+    case(post("Transfer-Encoding:\r\n chunked", "0\r\n\r\n"), "400");
+    case("POST /show HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n".into(), "400");
+    // Expectations.
+    case(with("Expect: 100-continue"), "GET /show None h []");
+    case(with("Expect: miracles"), "417");
+    case("GET /show HTTP/1.0\r\nExpect: miracles\r\n\r\n".into(), "GET /show None  []");
+    // Limits.
+    case(line(&format!("GET /{} HTTP/1.1", "a".repeat(900))), "404");
+    case(line(&format!("GET /{} HTTP/1.1", "a".repeat(1100))), "414");
+    case(line(&format!("{} / HTTP/1.1", "A".repeat(1100))), "414");
+    case(format!("GET /{}", "a".repeat(1100)), "414");
+    case(with(&format!("X: {}", "a".repeat(3900))), "GET /show None h []");
+    case(with(&format!("X: {}", "a".repeat(4200))), "431");
+    case(with(&format!("{}: x", "a".repeat(4200))), "431");
+    case(with(&"X: y\r\n".repeat(18)[..18 * 6 - 2]), "GET /show None h []");
+    case(with(&"X: y\r\n".repeat(20)[..20 * 6 - 2]), "431");
+    case(with(&format!("X: {}\0", "a".repeat(4200))), "431");
+    cases
+}
+
+fn check(response: &str, expected: &str, request: &str) {
+    if expected.len() == 3 {
+        assert_eq!(status(response), expected, "{request:?}\n{response}");
+    } else {
+        assert_eq!(status(response), "200", "{request:?}\n{response}");
+        let body = response.split_once("\r\n\r\n").unwrap().1;
+        assert_eq!(body, expected, "{request:?}");
+    }
+}
+
+#[test]
+fn every_rule_of_heads_is_kept() {
+    let mut bench = Bench::new(site());
+    for (request, expected) in cases() {
+        let line = bench.connect();
+        let response = bench.ask(line, request.as_bytes());
+        check(&response, expected, &request);
+        let refused = matches!(expected, "400" | "413" | "414" | "417" | "421" | "431" | "505")
+            || response.contains("Connection: close");
+        let closed = bench.wire.lines[line].closed;
+        assert_eq!(closed, refused || request.contains("HTTP/1.0"), "{request:?}\n{response}");
+    }
+}
+
+#[test]
+fn a_byte_at_a_time_gives_the_same_result() {
+    let mut bench = Bench::new(site());
+    for (request, expected) in cases() {
+        let line = bench.connect();
+        for byte in request.as_bytes() {
+            bench.deliver(line, &[*byte]);
+            bench.settle();
+        }
+        let response = bench.taken(line);
+        check(&response, expected, &request);
+    }
+}
+
+#[test]
+fn a_split_at_every_place_gives_the_same_result() {
+    let mut bench = Bench::new(site());
+    for (request, expected) in cases() {
+        // Long ones are long for one reason only.
+        for place in 1..request.len().min(400) {
+            let (front, back) = request.as_bytes().split_at(place);
+            let line = bench.connect();
+            bench.deliver(line, front);
+            bench.settle();
+            let response = bench.ask(line, back);
+            check(&response, expected, &request);
+            bench.finish(line);
+            bench.settle();
+        }
+    }
+}
+
+#[test]
+fn a_long_head_is_shown_whole_and_what_follows_is_not_lost() {
+    let mut bench = Bench::new(site());
+    let filler = "f".repeat(3000);
+    let one =
+        format!("POST /show HTTP/1.1\r\nHost: h\r\nX: {filler}\r\nContent-Length: 3\r\n\r\nabc");
+    let two = "GET /show?two HTTP/1.1\r\nHost: h\r\n\r\n";
+    let response = bench.once(format!("{one}{two}").as_bytes());
+    assert!(response.contains("POST /show None h [abc]"), "{response}");
+    assert!(response.contains("GET /show Some(\"two\") h []"), "{response}");
+}
+
+#[test]
+fn parameters_and_fields_reach_the_handler() {
+    let mut bench = Bench::new(site());
+    let get = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: h\r\n\r\n");
+    let response = bench.once(get("/named/a%20b/7").as_bytes());
+    assert!(response.ends_with("\r\n\r\na b/7"), "{response}");
+    for bad in ["/named/a/-7", "/named/a/x", "/named/a%2/7", "/named/aaaaaaaaaaaaaaaaa/7"] {
+        assert_eq!(status(&bench.once(get(bad).as_bytes())), "400", "{bad}");
+    }
+    assert_eq!(status(&bench.once(get("/count").as_bytes())), "400");
+    let response = bench.once(get("/fields?length=5&byte=97").as_bytes());
+    assert!(response.contains("\r\nX-Value: aaaaa\r\n"), "{response}");
+    let response = bench.once(get("/fields?length=1000&byte=97").as_bytes());
+    assert!(response.contains(&"a".repeat(1000)) && response.ends_with("fields"), "{response}");
+    // Neither a response that was split, nor one that nobody can hold.
+    for bad in
+        ["length=1&byte=10", "length=1&byte=13", "length=1500&byte=97", "length=2900&byte=97"]
+    {
+        let response = bench.once(get(&format!("/fields?{bad}")).as_bytes());
+        assert_eq!(status(&response), "500", "{bad}");
+    }
+}

@@ -1,0 +1,237 @@
+//! The lives of connections: reuse, pipelining, ends of all kinds, limits.
+
+use super::wire::{Bench, CONFIG};
+use super::{hello, site, status};
+use crate::Config;
+use alloc::format;
+use alloc::string::String;
+use waitless::Duration;
+use waitless::http::ServerConfig;
+
+const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n";
+
+#[test]
+fn a_connection_serves_one_request_after_the_other() {
+    let mut bench = Bench::new(site());
+    let line = bench.connect();
+    for _ in 0..100 {
+        let response = bench.ask(line, GET);
+        assert_eq!(
+            response,
+            "HTTP/1.1 200 OK\r\nContent-Type: text/plain; charset=utf-8\r\n\
+             Content-Length: 5\r\n\r\nhello"
+        );
+    }
+    assert_eq!((bench.count("accepted"), bench.count("requests")), (1, 100));
+    assert_eq!(bench.pool().available(), bench.pool().count(), "an idle connection holds packets");
+}
+
+#[test]
+fn hundreds_of_pipelined_requests_are_answered_in_order() {
+    let mut bench = Bench::new(site());
+    let line = bench.connect();
+    let mut all = String::new();
+    for number in 0..500 {
+        all.push_str(&format!(
+            "POST /show?{number} HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n\r\n!"
+        ));
+    }
+    let response = bench.ask(line, all.as_bytes());
+    let mut rest = response.as_str();
+    for number in 0..500 {
+        let at = rest
+            .find(&format!("POST /show Some(\"{number}\") h [!]"))
+            .unwrap_or_else(|| panic!("{number}"));
+        assert_eq!(rest[..at].matches("HTTP/1.1 200").count(), 1);
+        rest = &rest[at + 1..];
+    }
+    assert_eq!(bench.pool().available(), bench.pool().count(), "a packet was lost");
+}
+
+#[test]
+fn versions_and_options_decide_whether_a_connection_stays() {
+    for (head, stays, says) in [
+        ("GET / HTTP/1.1\r\nHost: h", true, ""),
+        ("GET / HTTP/1.1\r\nHost: h\r\nConnection: close", false, "close"),
+        ("GET / HTTP/1.1\r\nHost: h\r\nConnection: x, CLOSE", false, "close"),
+        ("GET / HTTP/1.1\r\nHost: h\r\nConnection: keep-alive", true, ""),
+        ("GET / HTTP/1.0", false, "close"),
+        ("GET / HTTP/1.0\r\nConnection: Keep-Alive", true, "keep-alive"),
+        ("GET / HTTP/1.0\r\nConnection: keep-alive, close", false, "close"),
+    ] {
+        let mut bench = Bench::new(site());
+        let line = bench.connect();
+        let response = bench.ask(line, format!("{head}\r\n\r\n").as_bytes());
+        assert_eq!(!bench.wire.lines[line].closed, stays, "{head}");
+        let field = response.lines().find_map(|line| line.strip_prefix("Connection: "));
+        assert_eq!(field.unwrap_or(""), says, "{head}");
+    }
+}
+
+#[test]
+fn a_slow_handler_delays_nobody_else_and_dies_with_its_client() {
+    let mut bench = Bench::new(site());
+    let (patient, other) = (bench.connect(), bench.connect());
+    let impatient = bench.connect();
+    let get = b"GET /slow HTTP/1.1\r\nHost: h\r\n\r\n";
+    assert_eq!(bench.ask(patient, get), "");
+    assert_eq!(bench.ask(impatient, get), "");
+    assert!(bench.ask(other, GET).ends_with("hello"));
+    bench.wire.lines[impatient].reset = true;
+    bench.wire.report(impatient);
+    bench.settle();
+    assert!(bench.wire.lines[impatient].released);
+    assert_eq!((bench.count("abandoned"), bench.count("tasks")), (1, 1));
+    bench.pass(Duration::from_millis(4_990));
+    assert_eq!(bench.taken(patient), "");
+    bench.pass(Duration::from_millis(20));
+    assert!(bench.taken(patient).ends_with("slow"));
+    assert_eq!(bench.count("tasks"), 0);
+}
+
+#[test]
+fn a_client_that_has_said_all_still_gets_its_response() {
+    let mut bench = Bench::new(site());
+    let line = bench.connect();
+    bench.deliver(line, b"GET /slow HTTP/1.1\r\nHost: h\r\n\r\n");
+    bench.finish(line);
+    bench.settle();
+    bench.pass(Duration::from_secs(6));
+    assert!(bench.taken(line).ends_with("slow"));
+    assert!(bench.wire.lines[line].closed && bench.wire.lines[line].released);
+    assert_eq!(bench.count("open"), 0);
+}
+
+#[test]
+fn clients_that_leave_early_leave_nothing_behind() {
+    let mut bench = Bench::new(site());
+    for bytes in [
+        "",
+        "GET / HT",
+        "GET / HTTP/1.1\r\nHost: h\r\n",
+        "POST /show HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\nabc",
+        "POST /echo HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n3\r\na",
+        "GET /slow HTTP/1.1\r\nHost: h\r\n\r\n",
+    ] {
+        for reset in [false, true] {
+            let line = bench.connect();
+            bench.deliver(line, bytes.as_bytes());
+            bench.settle();
+            bench.wire.lines[line].reset = reset;
+            bench.finish(line);
+            bench.settle();
+            bench.pass(Duration::from_secs(10));
+            assert!(bench.wire.lines[line].released, "{bytes:?} {reset}");
+        }
+    }
+    assert_eq!((bench.count("open"), bench.count("tasks")), (0, 0));
+    assert_eq!(bench.pool().available(), bench.pool().count(), "a packet was lost");
+}
+
+#[test]
+fn silence_ends_a_connection() {
+    let mut bench = Bench::new(site());
+    let (idle, used, partial) = (bench.connect(), bench.connect(), bench.connect());
+    bench.settle();
+    bench.pass(Duration::from_secs(50));
+    bench.ask(used, GET);
+    bench.ask(partial, b"GET / HTTP/1.1\r\n");
+    bench.pass(Duration::from_secs(6));
+    // A byte now and then wins no time.
+    bench.ask(partial, b"X: y\r\n");
+    bench.pass(Duration::from_secs(5));
+    assert_eq!(status(&bench.taken(partial)), "408");
+    bench.pass(Duration::from_secs(15));
+    assert!(bench.wire.lines[idle].closed && bench.wire.lines[idle].released);
+    assert_eq!(bench.taken(idle), "");
+    assert!(!bench.wire.lines[used].closed);
+    bench.pass(Duration::from_secs(60));
+    assert!(bench.wire.lines[used].released && bench.wire.lines[partial].released);
+    assert_eq!((bench.count("idled_out"), bench.count("too_slow"), bench.count("open")), (2, 1, 0));
+}
+
+#[test]
+fn a_closed_connection_listens_until_the_client_has_closed_too() {
+    let mut bench = Bench::new(site());
+    let close = b"GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
+    let (polite, rude, silent) = (bench.connect(), bench.connect(), bench.connect());
+    for line in [polite, rude, silent] {
+        bench.ask(line, close);
+        assert!(bench.wire.lines[line].closed && !bench.wire.lines[line].released);
+    }
+    bench.ask(polite, b"whatever");
+    bench.finish(polite);
+    bench.settle();
+    assert!(bench.wire.lines[polite].released && !bench.wire.lines[polite].aborted);
+    for _ in 0..1100 {
+        bench.deliver(rude, &[b'x'; 1000]);
+        bench.settle();
+    }
+    assert!(bench.wire.lines[rude].aborted);
+    bench.pass(Duration::from_millis(2100));
+    assert!(bench.wire.lines[silent].released);
+    assert_eq!(bench.count("open"), 0);
+}
+
+#[test]
+fn too_many_connections_and_too_many_requests_wait_or_are_told() {
+    static FEW: Config = Config { connections: 10, ..CONFIG };
+    static TWO: ServerConfig = ServerConfig { tasks: 2 };
+    let mut bench = Bench::with(&FEW, &TWO, site(), 1000);
+    let lines: [usize; 10] = core::array::from_fn(|_| bench.connect());
+    let eleventh = bench.connect();
+    bench.settle();
+    assert!(bench.wire.lines[eleventh].aborted);
+    assert_eq!(bench.count("refused"), 1);
+    for line in lines {
+        bench.deliver(line, b"GET /slow HTTP/1.1\r\nHost: h\r\n\r\n");
+    }
+    bench.settle();
+    assert_eq!(bench.count("tasks"), 2);
+    assert!(bench.count("waited") > 0);
+    // One that waits goes away before its turn.
+    bench.wire.lines[lines[9]].reset = true;
+    bench.wire.report(lines[9]);
+    bench.pass(Duration::from_secs(26));
+    let served = lines.iter().filter(|&&line| bench.wire.lines[line].sent.ends_with(b"slow"));
+    assert_eq!(served.count(), 9);
+    assert_eq!(bench.count("tasks"), 0);
+}
+
+#[test]
+fn without_packets_everything_waits_and_goes_on_afterwards() {
+    static TASKS: ServerConfig = ServerConfig { tasks: 64 };
+    let mut bench = Bench::with(&CONFIG_STATIC, &TASKS, site(), 64);
+    let line = bench.connect();
+    bench.deliver(line, &[GET, GET].concat());
+    let hoard: alloc::vec::Vec<_> = core::iter::from_fn(|| bench.cx.packet()).collect();
+    for _ in 0..10 {
+        bench.sweep();
+    }
+    assert_eq!(bench.taken(line), "");
+    assert!(bench.count("starved") > 0);
+    drop(hoard);
+    bench.settle();
+    assert_eq!(bench.taken(line).matches("hello").count(), 2);
+    assert_eq!(bench.pool().available(), bench.pool().count(), "a packet was lost");
+}
+
+static CONFIG_STATIC: Config = CONFIG;
+
+#[test]
+fn a_plain_function_is_a_site_too() {
+    let mut bench = Bench::new(hello);
+    assert!(bench.once(GET).ends_with("hello"));
+    assert!(bench.once(b"BREW /pot HTTP/1.1\r\nHost: h\r\n\r\n").ends_with("hello"));
+}
+
+#[test]
+fn the_wiring_works_with_two_ports() {
+    use crate::Http1;
+    use waitless::Component;
+    use waitless::http::Server;
+    fn stands_on<T: Component<B>, B>(_: &T) {}
+    let bench = Bench::new(hello);
+    stands_on::<Server<_>, (&mut Http1, &mut Http1)>(&bench.site);
+    assert!(Server::<fn(waitless::http::Request) -> core::future::Ready<()>>::TASK_SIZE < 1024);
+}
