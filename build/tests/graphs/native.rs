@@ -16,14 +16,14 @@ const SITE: waitless::http::ServerConfig = waitless::http::ServerConfig {
 };
 
 /// What runs on one core. Nothing in it is shared with another.
-pub struct Graph<Site> {
+pub struct Graph<Site: waitless::http::Handler> {
     pub tcp: host_tcp::HostTcp,
     pub http: http1::Http1,
     pub site: waitless::http::Server<Site>,
 }
 
 /// Makes all instances, lowest first, and enters their counters.
-pub fn graph(cx: &mut Context) -> Graph<impl waitless::http::Handler> {
+pub fn graph(cx: &mut Context) -> Graph<impl waitless::http::Handler + use<>> {
     let graph = Graph {
         tcp: host_tcp::HostTcp::new(&TCP, cx),
         http: http1::Http1::new(&HTTP, cx),

@@ -62,7 +62,7 @@ const SITE: waitless::http::ServerConfig = waitless::http::ServerConfig {
 };
 
 /// What runs on one core. Nothing in it is shared with another.
-pub struct Graph<Site> {
+pub struct Graph<Site: waitless::http::Handler> {
     pub pci: pci::Pci,
     pub virtio: virtio_pci::VirtioPci,
     pub nic: virtio_net::VirtioNet,
@@ -78,7 +78,7 @@ pub struct Graph<Site> {
 }
 
 /// Makes all instances, lowest first, and enters their counters.
-pub fn graph(cx: &mut Context) -> Graph<impl waitless::http::Handler> {
+pub fn graph(cx: &mut Context) -> Graph<impl waitless::http::Handler + use<>> {
     let graph = Graph {
         pci: pci::Pci::new(&PCI, cx),
         virtio: virtio_pci::VirtioPci::new(&VIRTIO, cx),
