@@ -28,7 +28,12 @@ fn generate(name: &str, folder: &Path, out: &Path) -> Result<(), String> {
     own.manifest = graphs.join(name).join("Cargo.toml");
     project.workspace.root = graphs;
     let graph = project.graph(PACKAGE, "simulation")?;
-    let path = out.join(format!("{name}.rs"));
-    let code = build::emit::code(&graph, &project.sources);
-    fs::write(&path, code).map_err(|why| format!("cannot write {}: {why}", path.display()))
+    // Each graph has a description of its own.
+    let description = format!("{name}.json");
+    let code = build::emit::code(&graph, &project.sources).replace("graph.json", &description);
+    let put = |file: &str, text: String| {
+        fs::write(out.join(file), text).map_err(|why| format!("cannot write {file}: {why}"))
+    };
+    put(&format!("{name}.rs"), code)?;
+    put(&description, build::json::json(&graph, &project.sources))
 }
