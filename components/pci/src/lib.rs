@@ -23,7 +23,7 @@ mod tests;
 use alloc::vec::Vec;
 use bars::{Bar, Window};
 use waitless::device::{PciAddress, Platform, Registers};
-use waitless::{Component, Context, InitError, Inspect, info, warn};
+use waitless::{Component, Context, InitError, Inspect, debug, warn};
 use waitless::{CounterSet, PciFunction, PciIdentity, PciPort, Vectors};
 use wire::Layout;
 
@@ -159,9 +159,9 @@ impl Component<()> for Pci {
         }
         self.walk();
         self.counters.found.set(self.functions.len() as u64);
-        info!(cx, "{} functions found", self.functions.len());
+        debug!(cx, "functions found: {}", self.functions.len());
         if self.counters.ignored.get() > 0 {
-            warn!(cx, "{} more left alone", self.counters.ignored.get());
+            warn!(cx, "too many functions, left alone: {}", self.counters.ignored.get());
         }
         Ok(())
     }

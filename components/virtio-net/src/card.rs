@@ -199,7 +199,8 @@ impl Card {
     /// Queues a frame for sending; the device learns of it later. `Err` when there is no room.
     #[inline]
     pub(crate) fn send(&mut self, mut frame: Packet, counters: &Counters) -> Result<(), Packet> {
-        let packets = frame.parts().count();
+        let add = |(packets, bytes), (_, length)| (packets + 1, bytes + length);
+        let (packets, length) = frame.parts().fold((0, 0), add);
         if packets > usize::from(self.transmit.room()) {
             if packets <= usize::from(self.transmit.size()) {
                 return Err(frame);
@@ -207,7 +208,6 @@ impl Card {
             counters.refused.add(1);
             return Ok(());
         }
-        let length = frame.chain_len();
         match self.header(&mut frame, length, counters) {
             Ok(header) if frame.prepend(header.bytes()).is_ok() => {
                 let segmented = u64::from(header.gso_type != GSO_NONE);

@@ -25,7 +25,7 @@ mod tests;
 use alloc::vec::Vec;
 use device::{Device, Structures};
 use waitless::device::{Platform, Registers};
-use waitless::{Component, Context, CounterSet, InitError, Inspect, info, warn};
+use waitless::{Component, Context, CounterSet, InitError, Inspect, debug, warn};
 use waitless::{PciFunction, PciPort, QueueMemory, Vectors, VirtioDevice, VirtioPort};
 use wire::{NO_VECTOR, Structure};
 
@@ -121,7 +121,7 @@ impl<P: PciPort> Component<P> for VirtioPci {
             });
         }
         self.counters.found.set(self.devices.len() as u64);
-        info!(cx, "{} devices found", self.devices.len());
+        debug!(cx, "devices found: {}", self.devices.len());
         Ok(())
     }
 
