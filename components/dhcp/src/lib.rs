@@ -52,6 +52,8 @@ pub struct Dhcp {
     /// Times that a server took back what it had offered, since the last lease.
     refusals: u8,
     link_up: bool,
+    /// Whether answers are wanted by broadcast, because none came otherwise.
+    broadcast: bool,
     /// Whether "no answer" was said since the last lease.
     said: bool,
     counters: &'static Counters,
@@ -123,8 +125,7 @@ const REQUESTS: u8 = 4;
 const REBOOT_REQUESTS: u8 = 2;
 /// Discoveries after which the operator is told.
 const SILENT_TRIES: u8 = 3;
-/// Discoveries after which the answer is wanted by broadcast: perhaps what goes to an address
-/// that is not set yet does not get here.
+/// Messages without an answer after which answers are wanted by broadcast.
 const UNICAST_TRIES: u8 = 2;
 /// The longest host name (RFC 1035 section 2.3.4).
 const HOSTNAME_MAX: usize = 63;
@@ -145,6 +146,7 @@ impl Dhcp {
             tries: 0,
             refusals: 0,
             link_up: false,
+            broadcast: false,
             said: false,
             counters: Counters::leak(),
         }
@@ -273,6 +275,8 @@ impl Dhcp {
         self.counters.sent.add(1);
         self.asked = now;
         self.tries = self.tries.saturating_add(1);
+        // Perhaps what goes to an address that is not set yet does not get here.
+        self.broadcast |= self.tries >= UNICAST_TRIES && self.state.lease().is_none();
         self.at = match self.state {
             State::Renewing(lease) => next_renewal(now, lease.rebind),
             State::Rebinding(lease) => next_renewal(now, lease.end),
@@ -304,7 +308,7 @@ impl Dhcp {
             ask: Ask::Request,
             transaction: self.transaction,
             secs: u16::try_from(waited).unwrap_or(u16::MAX),
-            broadcast: false,
+            broadcast: self.broadcast,
             mac,
             current: Ipv4Addr::UNSPECIFIED,
             requested: None,
@@ -316,19 +320,21 @@ impl Dhcp {
             State::Asleep | State::Init | State::Bound(_) => return None,
             State::Selecting => {
                 question.ask = Ask::Discover;
-                question.broadcast = self.tries >= UNICAST_TRIES;
             }
             State::Requesting(address, server) => {
                 question.requested = Some(address);
                 question.server = Some(server);
-                question.broadcast = self.tries >= UNICAST_TRIES;
             }
             State::Rebooting(lease) => question.requested = Some(lease.configuration.address),
             State::Renewing(lease) => {
                 question.current = lease.configuration.address;
+                question.broadcast = false;
                 to = lease.server;
             }
-            State::Rebinding(lease) => question.current = lease.configuration.address,
+            State::Rebinding(lease) => {
+                question.current = lease.configuration.address;
+                question.broadcast = false;
+            }
             State::Declining(lease) => {
                 question.ask = Ask::Decline;
                 question.requested = Some(lease.configuration.address);

@@ -720,3 +720,20 @@ fn no_message_panics_and_every_message_is_accounted_for() {
     assert!(reached.iter().all(|&count| count > 50), "{reached:?}");
     assert_eq!(bench.cx.pool().available(), 16);
 }
+
+#[test]
+fn once_answers_are_wanted_by_broadcast_that_stays_so() {
+    let mut bench = Bench::new();
+    bench.sweep();
+    let flags = |message: Vec<u8>| u16::from_be_bytes([message[10], message[11]]);
+    assert_eq!(flags(bench.message()), 0);
+    bench.next();
+    assert_eq!(flags(bench.message()), 0);
+    bench.next();
+    assert_eq!(flags(bench.message()), 0x8000);
+    bench.say(Said::grant(OFFER));
+    assert_eq!(flags(bench.message()), 0x8000);
+    bench.say(Said::grant(ACK));
+    bench.next();
+    assert_eq!(flags(bench.message()), 0, "a renewal comes to our address");
+}
