@@ -13,6 +13,7 @@ impl Conn {
     /// Handles a segment. What comes back is to be answered with a RST.
     pub fn arrive(&mut self, env: &mut Env, segment: &Segment, packet: Packet) -> Option<Packet> {
         self.heard_at = env.millis;
+        self.probes = 0;
         if self.state == State::SynSent {
             return self.arrive_in_syn_sent(env, segment, packet);
         }
@@ -239,7 +240,6 @@ impl Conn {
         if self.flags.has(flag::PERSIST) {
             //= RFC 9293 3.8.6.1 MUST-37: while probes are answered, the connection stays open
             self.progress_at = env.millis;
-            self.probes = 0;
             if self.window > 0 {
                 self.rtt.relax();
             }
@@ -255,7 +255,6 @@ impl Conn {
         self.next = self.next.max(ack);
         self.measure(env, segment);
         self.progress_at = env.millis;
-        self.probes = 0;
         let old = flag::RECOVERY | flag::TIMED_OUT | flag::PERSIST;
         if self.flags.has(old) || self.duplicates > 0 {
             self.advance_after_loss(env, count, flight);

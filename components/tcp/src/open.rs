@@ -92,7 +92,7 @@ impl Tcp {
             sequence = sequence.max(after + AHEAD);
         }
         conn.stamp_offset = self.secret.stamp_offset(tuple);
-        conn.begin(sequence, ip.mtu(tuple.remote));
+        conn.begin(sequence, ip.mtu(tuple.remote), &mut self.env.nodes);
         conn.agree(segment, &self.env);
         //= RFC 9293 3.10.7.2 MUST-11: remembers that the open was passive
         conn.flags.set(flag::PASSIVE | flag::HALF_OPEN | flag::HASHED);
@@ -120,7 +120,8 @@ impl Tcp {
         conn.tuple = tuple;
         conn.state = State::SynSent;
         conn.stamp_offset = self.secret.stamp_offset(&tuple);
-        conn.begin(self.secret.sequence(self.env.now, &tuple), ip.mtu(remote));
+        let sequence = self.secret.sequence(self.env.now, &tuple);
+        conn.begin(sequence, ip.mtu(remote), &mut self.env.nodes);
         conn.flags.set(flag::HASHED);
         self.table.insert(self.secret.table.hash(&tuple), index);
     }

@@ -39,9 +39,10 @@ impl Conn {
             env.counters.truncated.add(1);
             packet.truncate(room as usize);
             fin = false;
+            self.acknowledge_now(env);
         }
         if packet.is_empty() && !fin {
-            return self.acknowledge_now(env);
+            return;
         }
         //= RFC 9293 3.6.1 SHLD-3: text after the service gave the connection up resets it
         if self.flags.has(flag::ORPHAN) && !packet.is_empty() {

@@ -197,7 +197,7 @@ pub struct Conn {
     pub quick_acks: u8,
     /// Duplicate acknowledgements in a row.
     pub duplicates: u8,
-    /// Keep-alive or window probes in a row that were not answered.
+    /// Keep-alive probes in a row that were not answered.
     pub probes: u8,
     /// The shift of windows that the other side offers.
     pub send_scale: u8,
@@ -306,7 +306,7 @@ impl Conn {
             unacked: Seq(0),
             next: Seq(0),
             sent: Seq(0),
-            queued: Seq(0),
+            queued: BEFORE_SYN + 1,
             window: 0,
             window_max: 0,
             window_seq: Seq(0),
@@ -342,12 +342,19 @@ impl Conn {
         }
     }
 
-    /// Begins to send at `sequence`: SYN first.
-    pub fn begin(&mut self, sequence: Seq, mtu: u16) {
+    /// Begins to send at `sequence`: SYN first, then what is queued already.
+    pub fn begin(&mut self, sequence: Seq, mtu: u16, nodes: &mut Nodes) {
+        let early = self.queued.since(BEFORE_SYN + 1);
+        let mut at = self.send.head;
+        while at != NIL {
+            let node = nodes.get_mut(at);
+            node.seq = sequence + node.seq.since(BEFORE_SYN);
+            at = nodes.next(at);
+        }
         self.unacked = sequence;
         self.next = sequence;
         self.sent = sequence;
-        self.queued = sequence + 1;
+        self.queued = sequence + 1 + early;
         self.recover = sequence;
         self.mss = segment_limit(self.tuple.remote, mtu);
         self.pseudo = Checksum::new().pseudo(self.tuple.local, self.tuple.remote, 6, 0);
@@ -414,7 +421,11 @@ impl Conn {
     pub fn may_queue(&self) -> bool {
         let open = matches!(
             self.state,
-            State::SynSent | State::SynReceived | State::Established | State::CloseWait
+            State::Opening
+                | State::SynSent
+                | State::SynReceived
+                | State::Established
+                | State::CloseWait
         );
         open && !self.flags.has(flag::FIN_QUEUED)
     }
@@ -633,7 +644,6 @@ impl Conn {
         //= RFC 9293 3.8.4 MUST-26: only when nothing was heard for the interval
         let heard = Duration::from_millis(u64::from(env.millis.wrapping_sub(self.heard_at)));
         if heard < keep_alive {
-            self.probes = 0;
             self.idle_at = env.now + keep_alive.minus(heard);
             return;
         }
@@ -649,6 +659,8 @@ impl Conn {
     }
 }
 
+/// What a connection that has no initial sequence number yet counts from.
+const BEFORE_SYN: Seq = Seq(0);
 /// How many acknowledgements are sent at once at the begin, so that the other side's window
 /// opens quickly.
 const QUICK_ACKS: u8 = 16;

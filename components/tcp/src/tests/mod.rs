@@ -1,8 +1,14 @@
 //! Tests of the component as a whole: traces against a fake port, and two ends on a wire.
 
+mod closing;
 #[path = "../../tests/fake/mod.rs"]
 mod fake;
+mod opening;
+mod options;
+mod receiving;
+mod sending;
 mod sim;
+mod trace;
 
 use crate::Config;
 

@@ -1,0 +1,124 @@
+//! Timestamps and window scaling (RFC 7323).
+
+use super::trace::*;
+use crate::Config;
+use crate::wire::{Options, Stamps};
+use waitless::{Duration, StreamPort};
+
+const START: u32 = u32::MAX - 5;
+
+fn stamped(value: u32, echo: u32) -> Options {
+    Options { stamps: Some(Stamps { value, echo }), ..NO_OPTIONS }
+}
+
+/// An open connection with timestamps; the other side's clock is at [`START`].
+fn open() -> Trace {
+    let syn = Seg { flags: SYN, options: Options { mss: 1460, ..stamped(START, 0) }, ..SEG };
+    let mut t = Trace::listening(Config { timestamps: true, ..plain() });
+    t.arrives(Seg { seq: 0, ..syn });
+    let answer = t.pop().unwrap();
+    let ours = answer.options.stamps.unwrap();
+    assert_eq!(ours.echo, START);
+    t.arrives(Seg { options: stamped(START, ours.value), ..SEG });
+    t.stream = t.tcp.news(t.service).unwrap();
+    t.tcp.conns[0].quick_acks = 0;
+    t
+}
+
+/// Our clock now, as the next segment will say.
+fn clock(t: &Trace) -> u32 {
+    t.tcp.conns[0].stamp(&t.tcp.env)
+}
+
+#[test]
+fn every_segment_is_stamped_and_echoes_the_last_in_order() {
+    let mut t = open();
+    t.write(b"one");
+    let echo = |t: &mut Trace| t.pop().unwrap().options.stamps.unwrap().echo;
+    assert_eq!(echo(&mut t), START);
+    let now = clock(&t);
+    // In order, across the wrap of the clock.
+    t.arrives(Seg { ack: 4, options: stamped(3, now), data: b"abc", ..SEG });
+    // Early: its stamp is not echoed.
+    t.arrives(Seg { seq: 9, ack: 4, options: stamped(4, now), data: b"x", ..SEG });
+    assert_eq!(echo(&mut t), 3);
+    t.after(100);
+    t.silent();
+}
+
+#[test]
+fn old_duplicates_are_refused_and_missing_stamps_dropped() {
+    let mut t = open();
+    let now = clock(&t);
+    t.arrives(Seg { options: stamped(10, now), data: b"abc", ..SEG });
+    assert_eq!(t.read(), b"abc");
+    t.arrives(Seg { seq: 4, options: stamped(9, now), data: b"old", ..SEG });
+    assert_eq!(t.pop().unwrap().ack, 4);
+    t.arrives(Seg { seq: 4, data: b"bare", ..SEG });
+    t.silent();
+    assert_eq!((t.status().readable, t.counts(|c| &c.dropped_stamps)), (0, 2));
+    // A RST needs no stamp.
+    t.arrives(Seg { seq: 4, flags: RST, ..SEG });
+    assert_eq!(t.phase(), waitless::Phase::Reset);
+}
+
+#[test]
+fn after_24_days_of_silence_any_stamp_is_believed() {
+    let mut t = open();
+    let now = clock(&t);
+    t.after(25 * 24 * 3600 * 1000);
+    t.arrives(Seg { options: stamped(START - 1, now), data: b"back", ..SEG });
+    assert_eq!(t.read(), b"back");
+}
+
+#[test]
+fn the_echo_measures_the_round_trip_even_of_what_was_sent_twice() {
+    let mut t = open();
+    t.after(5000);
+    t.write(b"hello");
+    let first = t.pop().unwrap().options.stamps.unwrap().value;
+    t.after(700);
+    assert!(t.pop().is_some(), "sent again");
+    t.arrives(Seg { ack: 6, options: stamped(1, first), ..SEG });
+    let rtt = t.tcp.conns[0].rtt.smoothed().unwrap();
+    assert!(rtt > Duration::from_millis(80), "{rtt:?}: 700 ms were averaged in");
+}
+
+#[test]
+fn windows_are_scaled_both_ways_after_the_handshake() {
+    let options = Options { scale: Some(4), ..MSS };
+    let config = Config { receive_buffer: 1 << 20, ..plain() };
+    let syn = Seg { flags: SYN, options, window: Some(500), ..SEG };
+    let mut t = Trace::open_with(config, syn, Seg { window: Some(500), ..SEG });
+    assert_eq!(t.tcp.conns[0].window, 8000);
+    t.write(&BYTES[..10_000]);
+    let window = t.pop().unwrap().window.unwrap();
+    assert!((u32::from(window) << 5).abs_diff(1 << 20) < 2000, "{window}");
+    assert_eq!(core::iter::from_fn(|| t.pop()).count(), 4, "8000 bytes are five segments");
+}
+
+#[test]
+fn a_scaled_window_never_shrinks() {
+    let options = Options { scale: Some(0), ..MSS };
+    let config = Config { receive_buffer: 1 << 20, ..plain() };
+    let syn = Seg { flags: SYN, options, ..SEG };
+    let mut t = Trace::open_with(config, syn, SEG);
+    let mut edge = 0;
+    for i in 0..400u32 {
+        t.arrives(Seg { seq: 1 + i * 37, flags: PSH, data: &BYTES[..37], ..SEG });
+        while let Some(seg) = t.pop() {
+            let now = seg.ack + (u32::from(seg.window.unwrap()) << 5);
+            assert!(now >= edge, "{now} after {edge}");
+            edge = now;
+        }
+    }
+}
+
+#[test]
+fn without_the_offer_windows_are_not_scaled() {
+    let config = Config { receive_buffer: 1 << 20, ..plain() };
+    let mut t = Trace::open(config);
+    t.write(b"x");
+    t.sends(Seg { flags: PSH, data: b"x", window: Some(65_535), ..SEG });
+    assert_eq!(t.tcp.conns[0].window, 60_000);
+}
