@@ -127,7 +127,11 @@ impl Line {
         self.counters.under_way.add(1);
     }
 
+    /// Flips a bit in a copy: who sent the packet may hold its buffer, to send it again. Without
+    /// a buffer to copy it to, the packet passes unharmed.
     fn corrupt(&mut self, packet: &mut Packet) {
+        let Some(copy) = packet.duplicate() else { return };
+        *packet = copy;
         // Otherwise the device would sum over the damage, and the receiver could not see it.
         packet.complete_checksum();
         packet.info_mut().checksum = ChecksumState::Unknown;

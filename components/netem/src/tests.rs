@@ -371,3 +371,15 @@ fn no_packet_stays_behind() {
     assert!(under_test > 0);
     assert_eq!(bench.cx.pool().available(), bench.cx.pool().count());
 }
+
+#[test]
+fn a_sender_that_holds_a_packet_gets_it_back_unharmed() {
+    let mut bench = Bench::new(Config { corrupt: 1000, ..Config::CLEAN });
+    let packet = bench.packet(7);
+    let whole = packet.bytes().to_vec();
+    let held = packet.hold().unwrap();
+    bench.netem.send(packet).unwrap();
+    bench.sweep();
+    assert_ne!(bench.nic.sent.pop().unwrap().bytes(), whole, "one bit differs");
+    assert_eq!(held.reclaim().unwrap().bytes(), whole);
+}
