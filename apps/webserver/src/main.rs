@@ -1,2 +1,132 @@
-//! To come.
-fn main() {}
+//! The default image: a web server that shows what runs in it.
+
+#![cfg_attr(target_os = "none", no_std, no_main)]
+
+use serde::Serialize;
+use waitless::http::{
+    Body, Finished, Handler, Html, IntoResponse, Json, Problem, Request, Response, Router, Status,
+    openmetrics,
+};
+use waitless::task::yield_now;
+
+waitless::app!();
+
+/// What the manifest's `[site]` answers with.
+fn site() -> impl Handler {
+    Router::new()
+        .get("/health", health)
+        .get("/", page)
+        .get("/compute", compute)
+        .post("/echo", echo)
+        .get("/download", download)
+        .get("/metrics", metrics)
+        .get("/graph", graph)
+}
+
+#[derive(Serialize)]
+struct Health {
+    status: &'static str,
+}
+
+/// `{"status":"ok"}`: it runs, or it would not answer.
+async fn health(_: Request) -> impl IntoResponse {
+    Json(Health { status: "ok" })
+}
+
+/// A page that draws the graph and shows the counters.
+async fn page(_: Request) -> impl IntoResponse {
+    Html(include_str!("page.html")).header("Cache-Control", "no-cache")
+}
+
+#[derive(Serialize)]
+struct Primes {
+    n: u32,
+    count: u32,
+    largest: Option<u32>,
+}
+
+/// `?n=`: counts the primes up to `n`, at most a million, and lets others run now and then.
+async fn compute(request: Request) -> Result<impl IntoResponse, Problem> {
+    let n: u32 = request.query("n")?;
+    if n > 1_000_000 {
+        return Err(Problem::bad_request("n is at most 1000000"));
+    }
+    let mut primes = Primes { n, count: 0, largest: None };
+    for candidate in 2..=n {
+        if is_prime(candidate) {
+            primes.count += 1;
+            primes.largest = Some(candidate);
+        }
+        if candidate % 256 == 0 {
+            yield_now().await;
+        }
+    }
+    Ok(Json(primes))
+}
+
+fn is_prime(candidate: u32) -> bool {
+    let mut divisor = 2;
+    while divisor * divisor <= candidate {
+        if candidate.is_multiple_of(divisor) {
+            return false;
+        }
+        divisor += 1;
+    }
+    true
+}
+
+/// Sends the body back as it comes.
+async fn echo(mut request: Request) -> Finished {
+    let mut body = request.stream(Response::ok().content_type("application/octet-stream"));
+    while let Some(chunk) = request.chunk().await {
+        body.send(chunk).await;
+    }
+    body.finish().await
+}
+
+/// `?bytes=`: so many bytes of the alphabet, at most a terabyte.
+async fn download(request: Request) -> Result<Finished, Problem> {
+    let bytes: u64 = request.query("bytes")?;
+    if bytes > 1 << 40 {
+        return Err(Problem::bad_request("bytes is at most 1099511627776"));
+    }
+    let head = Response::ok().content_type("application/octet-stream").length(bytes);
+    let mut body = request.stream(head);
+    let mut sent = 0;
+    while sent < bytes {
+        body.fill(|room| {
+            let count =
+                usize::try_from(bytes - sent).map_or(room.len(), |left| left.min(room.len()));
+            let mut rest = room.get_mut(..count).unwrap_or_default();
+            // The pattern goes on where the last packet ended.
+            let mut phase = (sent % ALPHABET.len() as u64) as usize;
+            while !rest.is_empty() {
+                let pattern = ALPHABET.get(phase..).unwrap_or_default();
+                let (now, later) = rest.split_at_mut(pattern.len().min(rest.len()));
+                now.copy_from_slice(pattern.get(..now.len()).unwrap_or_default());
+                rest = later;
+                phase = 0;
+            }
+            sent += count as u64;
+            count
+        })
+        .await;
+    }
+    Ok(body.finish().await)
+}
+
+/// All counters, as OpenMetrics text.
+async fn metrics(request: Request) -> Finished {
+    let mut body = request.stream(Response::ok().content_type(openmetrics::CONTENT_TYPE));
+    openmetrics::write(request.system(), &mut body).await;
+    body.finish().await
+}
+
+/// What the image is made of, as JSON.
+async fn graph(request: Request) -> Response {
+    let graph = request.system().image().graph;
+    Response::new(Status::OK).content_type("application/json").body(Body::Static(graph.as_bytes()))
+}
+
+/// What `/download` repeats: 64 bytes, so that a line of a dump is easy to check.
+const ALPHABET: &[u8; 64] = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-\n";
