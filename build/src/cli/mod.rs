@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::{env, fs};
 
-pub use audit::{Allow, Finding, audit_image};
+pub use audit::{Allow, Finding, Outcome, What, audit_image, is_clean};
 pub use components::markdown;
 pub use explain::explain;
 pub use schema::schema;

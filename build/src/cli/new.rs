@@ -80,7 +80,8 @@ impl New {
     /// One message with the next step.
     pub fn run(&self) -> Result<(), String> {
         let good = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-        if !self.name.starts_with(|c: char| c.is_ascii_lowercase()) || !self.name.chars().all(good) {
+        if !self.name.starts_with(|c: char| c.is_ascii_lowercase()) || !self.name.chars().all(good)
+        {
             return Err(format!(
                 "`{}` is no name for an app: use lower-case letters, digits and hyphens",
                 self.name
@@ -100,7 +101,10 @@ impl New {
             return Err(format!("there is a package in {} already", folder.display()));
         }
         if own && !home.join("core/Cargo.toml").is_file() {
-            return Err(format!("{} is no Waitless tree; say where one is by --waitless", home.display()));
+            return Err(format!(
+                "{} is no Waitless tree; say where one is by --waitless",
+                home.display()
+            ));
         }
         self.files(&folder, &home)?;
         let folder = canonical(&folder)?;
@@ -161,7 +165,8 @@ impl New {
 
     /// What a repository of its own needs besides: how images are built, and a README.
     fn repository(&self, folder: &Path, home: &Path) -> Result<(), String> {
-        for file in [".cargo/config.toml", "platforms/targets/x86_64-waitless.json", "rustfmt.toml"] {
+        for file in [".cargo/config.toml", "platforms/targets/x86_64-waitless.json", "rustfmt.toml"]
+        {
             let text = fs::read_to_string(home.join(file));
             let text = text.map_err(|why| format!("cannot read {file} of the tree: {why}"))?;
             put(&folder.join(file), &text)?;

@@ -1,10 +1,207 @@
-#![allow(missing_docs)]
+//! How many bytes of an image each component takes, by the names of its symbols.
+//!
+//! A function belongs to the crate of the type that it is a method of, else to the first crate
+//! in its name that is not one of Rust's own: `Vec<tcp::Segment>::push` belongs to `tcp`. What
+//! is inlined belongs to whom it is inlined into; after link-time optimization that is often
+//! the sweep itself, which is shown as `(sweep)`.
+
+use crate::cli::{self, Which, image};
+use object::{Object, ObjectSection, ObjectSymbol, SectionKind, SymbolKind};
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::fs;
+use std::path::PathBuf;
+
+/// Which image to measure.
 #[derive(clap::Args, Debug)]
-pub struct Size {}
+pub struct Size {
+    #[command(flatten)]
+    which: Which,
+    /// Measures this file instead of building one
+    #[arg(long, value_name = "FILE")]
+    image: Option<PathBuf>,
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Bytes of each kind: text, rodata, data, bss.
+pub type Bytes = [u64; 4];
+
+/// What an image is made of.
+#[derive(Clone, Default, Debug)]
+pub struct Sizes {
+    /// Bytes by crate; in parentheses what belongs to none.
+    pub crates: BTreeMap<String, Bytes>,
+    /// The sizes of all sections together.
+    pub total: Bytes,
+}
+
+const KINDS: [&str; 4] = ["text", "rodata", "data", "bss"];
+
+/// The crates of Rust itself.
+const RUST: [&str; 5] = ["alloc", "compiler_builtins", "core", "std", "hashbrown"];
+
 impl Size {
+    /// Prints the table.
+    ///
+    /// # Errors
+    /// One line when there is no image.
     pub fn run(&self) -> Result<(), String> {
+        let path = image_of(&self.which, self.image.as_ref())?;
+        let bytes =
+            fs::read(&path).map_err(|why| format!("cannot read {}: {why}", path.display()))?;
+        let sizes = sizes(&bytes)?;
+        if self.json {
+            cli::print(&json(&sizes, bytes.len()));
+        } else {
+            cli::print(&table(&sizes));
+            println!(
+                "\n{}: {} bytes, with what only a debugger reads",
+                path.display(),
+                bytes.len()
+            );
+        }
         Ok(())
     }
 }
-pub struct Sizes;
-pub fn sizes() {}
+
+/// The image that is meant: given, or built.
+pub(super) fn image_of(which: &Which, given: Option<&PathBuf>) -> Result<PathBuf, String> {
+    if let Some(path) = given {
+        return Ok(path.clone());
+    }
+    let (project, graph) = cli::load(which)?;
+    let platforms = project.platforms();
+    let platform = platforms.iter().find(|known| known.name == graph.platform.name);
+    image::build(&project, &graph.app.package, platform.ok_or("the platform vanished")?)
+}
+
+/// What the image in `bytes` is made of.
+///
+/// # Errors
+/// One line when it is no image.
+pub fn sizes(bytes: &[u8]) -> Result<Sizes, String> {
+    let file = object::File::parse(bytes).map_err(|why| format!("this is no image: {why}"))?;
+    let mut sizes = Sizes::default();
+    let mut left = [0u64; 4];
+    for section in file.sections() {
+        let Some(kind) = kind(section.kind()) else { continue };
+        sizes.total[kind] += section.size();
+        let mut symbols: Vec<_> = file
+            .symbols()
+            .filter(|symbol| symbol.section_index() == Some(section.index()) && symbol.size() > 0)
+            .filter(|symbol| {
+                matches!(symbol.kind(), SymbolKind::Text | SymbolKind::Data | SymbolKind::Unknown)
+            })
+            .map(|symbol| (symbol.address(), symbol.size(), symbol.name().unwrap_or_default()))
+            .collect();
+        symbols.sort_unstable();
+        let (mut at, mut named) = (section.address(), 0);
+        for (address, size, name) in symbols {
+            // Names for the same bytes count once.
+            let end = address.saturating_add(size).min(section.address() + section.size());
+            let fresh = end.saturating_sub(address.max(at));
+            at = at.max(end);
+            named += fresh;
+            sizes.crates.entry(owner(name)).or_default()[kind] += fresh;
+        }
+        left[kind] += section.size().saturating_sub(named);
+    }
+    sizes.crates.insert("(unnamed)".to_owned(), left);
+    sizes.crates.retain(|_, bytes| bytes.iter().any(|count| *count > 0));
+    Ok(sizes)
+}
+
+fn kind(kind: SectionKind) -> Option<usize> {
+    Some(match kind {
+        SectionKind::Text => 0,
+        SectionKind::ReadOnlyData
+        | SectionKind::ReadOnlyString
+        | SectionKind::ReadOnlyDataWithRel => 1,
+        SectionKind::Data | SectionKind::Tls => 2,
+        SectionKind::UninitializedData | SectionKind::UninitializedTls => 3,
+        _ => return None,
+    })
+}
+
+/// The crate that a symbol belongs to.
+pub fn owner(symbol: &str) -> String {
+    let Ok(name) = rustc_demangle::try_demangle(symbol) else { return "(other)".to_owned() };
+    let name = format!("{name:#}");
+    if is_sweep(&name) {
+        return "(sweep)".to_owned();
+    }
+    let crates = crates(&name);
+    let first = crates.iter().find(|found| !RUST.contains(&found.as_str()));
+    first.or(crates.first()).cloned().unwrap_or_else(|| "(other)".to_owned())
+}
+
+/// Whether it is the sweep of a generated graph.
+pub(super) fn is_sweep(name: &str) -> bool {
+    name.contains("graph::Graph") && name.ends_with("Sweep>::poll")
+}
+
+/// The first parts of all paths in a name, in order.
+fn crates(name: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    let letter = |c: char| c.is_alphanumeric() || c == '_';
+    let mut rest = name;
+    let mut before = "";
+    while !rest.is_empty() {
+        let word: usize = rest.chars().take_while(|c| letter(*c)).map(char::len_utf8).sum();
+        if word == 0 {
+            let next = rest.chars().next().map_or(1, char::len_utf8);
+            before = &name[..name.len() - rest.len() + next];
+            rest = &rest[next..];
+            continue;
+        }
+        let (part, tail) = rest.split_at(word);
+        if tail.starts_with("::") && !before.ends_with("::") {
+            found.push(part.to_owned());
+        }
+        before = &name[..name.len() - tail.len()];
+        rest = tail;
+    }
+    found
+}
+
+fn sorted(sizes: &Sizes) -> Vec<(&String, &Bytes)> {
+    let mut rows: Vec<_> = sizes.crates.iter().collect();
+    rows.sort_by_key(|(name, bytes)| (std::cmp::Reverse(bytes.iter().sum::<u64>()), *name));
+    rows
+}
+
+fn table(sizes: &Sizes) -> String {
+    let mut out = String::new();
+    let width = sizes.crates.keys().map(String::len).max().unwrap_or(0).max(8);
+    let mut row = |name: &str, cells: [String; 5]| {
+        let [a, b, c, d, e] = cells;
+        let _ = writeln!(out, "{name:width$} {a:>9} {b:>9} {c:>9} {d:>9} {e:>9}");
+    };
+    row("crate", [KINDS[0], KINDS[1], KINDS[2], KINDS[3], "all"].map(str::to_owned));
+    let cells = |bytes: &Bytes| {
+        let [a, b, c, d] = *bytes;
+        [a, b, c, d, a + b + c + d].map(|count| count.to_string())
+    };
+    for (name, bytes) in sorted(sizes) {
+        row(name, cells(bytes));
+    }
+    row("all", cells(&sizes.total));
+    out
+}
+
+fn json(sizes: &Sizes, file: usize) -> String {
+    let object = |bytes: &Bytes| {
+        let pairs =
+            KINDS.iter().zip(bytes).map(|(kind, count)| ((*kind).to_owned(), (*count).into()));
+        serde_json::Value::Object(pairs.collect())
+    };
+    let crates = sorted(sizes).into_iter().map(|(name, bytes)| (name.clone(), object(bytes)));
+    let value = serde_json::json!({
+        "crates": serde_json::Value::Object(crates.collect()),
+        "all": object(&sizes.total),
+        "file": file,
+    });
+    serde_json::to_string_pretty(&value).unwrap_or_default() + "\n"
+}
