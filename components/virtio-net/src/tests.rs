@@ -614,6 +614,53 @@ fn a_hostile_device_is_stopped() {
     }
 }
 
+/// Whatever stands in the queues: nothing panics, no packet is lost or comes back twice.
+#[test]
+fn random_queues_do_no_harm() {
+    let (mut failures, mut frames) = (0, 0);
+    for seed in 0..200u32 {
+        let config = if seed & 1 == 0 { &SMALL } else { &SMALL_PLAIN };
+        let index = seed.wrapping_mul(9973) as u16;
+        let mut pair = Pair::started_at(config, Registers::default(), 64, index);
+        for _ in 0..seed {
+            pair.cx.random.u64();
+        }
+        for _ in 0..200 {
+            let (kind, place) = (pair.cx.random.u64(), pair.cx.random.u64());
+            let side = if kind & 1 == 0 { &mut pair.receive } else { &mut pair.transmit };
+            let rare = kind & 0x1f00 == 0;
+            match kind >> 1 & 7 {
+                0 if rare => side.set_used(side.used_index().wrapping_add(1)),
+                1 if rare => side.give_back((kind >> 16 & 9) as u32, place as u32),
+                2 if rare => side.set_used(place as u16),
+                3 if rare => side.scribble(place, (kind >> 32) as u32),
+                4 if kind & 0x300 == 0 => drop(pair.arm()),
+                5 => {
+                    let frame = pair.packet(&[0; 60]);
+                    drop(pair.net.send(frame));
+                }
+                6 => {
+                    // What an obedient device does.
+                    if let Some(head) = side.next_head() {
+                        side.give_back(head.into(), 72);
+                    }
+                }
+                _ => frames += pair.sweep().len(),
+            }
+        }
+        pair.sweep();
+        pair.receive();
+        failures += pair.net.counters.failures.get();
+        if let Some(card) = &mut pair.net.card {
+            let lent = card.receive.lent().count() + card.transmit.lent().count();
+            assert_eq!(pair.cx.pool().available(), 64 - lent);
+        } else {
+            assert_eq!(pair.cx.pool().available(), 64);
+        }
+    }
+    assert!(failures > 100 && frames > 100, "{failures} failures, {frames} frames");
+}
+
 #[test]
 fn a_chain_is_returned_by_its_head_only() {
     let mut pair = Pair::new(&CONFIG, Registers::default(), 64);

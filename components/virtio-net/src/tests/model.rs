@@ -172,14 +172,19 @@ impl Side {
         Self::at(&self.memory, self.place.used) + offset
     }
 
-    /// The next chain that the driver made available: its head and its pieces.
-    pub fn next(&mut self) -> Option<(u16, Vec<Piece>)> {
+    /// Where the next chain starts that the driver made available.
+    pub fn next_head(&mut self) -> Option<u16> {
         if !self.has_news() {
             return None;
         }
         let slot = usize::from(self.available % self.place.size);
-        let head = self.memory.read16(self.available(4 + 2 * slot));
         self.available = self.available.wrapping_add(1);
+        Some(self.memory.read16(self.available(4 + 2 * slot)))
+    }
+
+    /// The next chain that the driver made available: its head and its pieces.
+    pub fn next(&mut self) -> Option<(u16, Vec<Piece>)> {
+        let head = self.next_head()?;
         let (mut pieces, mut at) = (Vec::new(), head);
         loop {
             assert!(at < self.place.size && pieces.len() < usize::from(self.place.size));
@@ -217,6 +222,12 @@ impl Side {
     pub fn set_used(&mut self, index: u16) {
         self.used = index;
         self.memory.publish16(self.used(2), index);
+    }
+
+    /// Writes anywhere into the queue's memory, as a device can.
+    pub fn scribble(&self, place: u64, value: u32) {
+        let words = self.memory.length() as u64 / 4;
+        self.memory.write32((place % words * 4) as usize, value);
     }
 
     pub fn used_index(&self) -> u16 {
