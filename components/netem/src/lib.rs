@@ -247,8 +247,8 @@ waitless::counters! {
         counter receive_reordered: packets,
         /// Packets on their way up that were dropped because `limit` were under way.
         counter receive_overflowed: packets,
-        /// Packets on their way up that could not be doubled for want of a buffer.
-        counter receive_not_duplicated: packets,
+        /// Packets on their way up spared for want of a buffer for a copy.
+        counter receive_not_copied: packets,
         /// Packets under way up.
         gauge receive_under_way: packets,
         /// Packets that were sent from above.
@@ -263,8 +263,8 @@ waitless::counters! {
         counter transmit_reordered: packets,
         /// Packets on their way down that were dropped because `limit` were under way.
         counter transmit_overflowed: packets,
-        /// Packets on their way down that could not be doubled for want of a buffer.
-        counter transmit_not_duplicated: packets,
+        /// Packets on their way down spared for want of a buffer for a copy.
+        counter transmit_not_copied: packets,
         /// Packets under way down.
         gauge transmit_under_way: packets,
         /// Packets that the component below refused although it had said there was room.
@@ -287,7 +287,7 @@ fn lines(config: &Config, counters: &'static Counters) -> (Line, Line) {
         corrupted: all[3],
         reordered: all[4],
         overflowed: all[5],
-        not_duplicated: all[6],
+        not_copied: all[6],
         under_way: all[7],
     };
     let up_tally = tally([
@@ -297,7 +297,7 @@ fn lines(config: &Config, counters: &'static Counters) -> (Line, Line) {
         &counters.receive_corrupted,
         &counters.receive_reordered,
         &counters.receive_overflowed,
-        &counters.receive_not_duplicated,
+        &counters.receive_not_copied,
         &counters.receive_under_way,
     ]);
     let down_tally = tally([
@@ -307,7 +307,7 @@ fn lines(config: &Config, counters: &'static Counters) -> (Line, Line) {
         &counters.transmit_corrupted,
         &counters.transmit_reordered,
         &counters.transmit_overflowed,
-        &counters.transmit_not_duplicated,
+        &counters.transmit_not_copied,
         &counters.transmit_under_way,
     ]);
     (Line::new(up, b"up", up_tally), Line::new(down, b"down", down_tally))

@@ -36,8 +36,8 @@ pub struct LineCounters {
     pub reordered: &'static Counter,
     /// That were dropped because too many were under way.
     pub overflowed: &'static Counter,
-    /// That could not be doubled for want of a buffer.
-    pub not_duplicated: &'static Counter,
+    /// That were spared for want of a buffer for a copy.
+    pub not_copied: &'static Counter,
     /// That are under way now.
     pub under_way: &'static Counter,
 }
@@ -73,8 +73,7 @@ impl Line {
         let copy = if self.happens(self.config.duplicate) {
             let copy = packet.duplicate();
             let counters = &self.counters;
-            let outcome =
-                if copy.is_some() { counters.duplicated } else { counters.not_duplicated };
+            let outcome = if copy.is_some() { counters.duplicated } else { counters.not_copied };
             outcome.add(1);
             copy
         } else {
@@ -111,7 +110,7 @@ impl Line {
             return;
         }
         if self.happens(self.config.corrupt) {
-            self.corrupt(&mut packet);
+            packet = self.corrupt(packet);
         }
         self.free_at = self.free_at.max(now) + self.passing_time(packet.len());
         let jitter = self.random_below(self.config.jitter);
@@ -129,17 +128,21 @@ impl Line {
 
     /// Flips a bit in a copy: who sent the packet may hold its buffer, to send it again. Without
     /// a buffer to copy it to, the packet passes unharmed.
-    fn corrupt(&mut self, packet: &mut Packet) {
-        let Some(copy) = packet.duplicate() else { return };
-        *packet = copy;
+    /// Flips a bit of a copy: a transport may hold the packet itself, to send it again unharmed.
+    fn corrupt(&mut self, packet: Packet) -> Packet {
+        let Some(mut copy) = packet.duplicate() else {
+            self.counters.not_copied.add(1);
+            return packet;
+        };
         // Otherwise the device would sum over the damage, and the receiver could not see it.
-        packet.complete_checksum();
-        packet.info_mut().checksum = ChecksumState::Unknown;
-        let bit = self.random.below(packet.len() as u64 * 8) as usize;
-        if let Some(byte) = packet.bytes_mut().get_mut(bit / 8) {
+        copy.complete_checksum();
+        copy.info_mut().checksum = ChecksumState::Unknown;
+        let bit = self.random.below(copy.len() as u64 * 8) as usize;
+        if let Some(byte) = copy.bytes_mut().get_mut(bit / 8) {
             *byte ^= 1 << (bit % 8);
             self.counters.corrupted.add(1);
         }
+        copy
     }
 
     /// How long `bytes` take at the configured rate, rounded up.

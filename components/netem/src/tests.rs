@@ -246,7 +246,7 @@ fn without_buffers_nothing_is_doubled_and_that_is_counted() {
     bench.sweep();
     hoard.clear();
     assert_eq!(bench.sent(), [1]);
-    assert_eq!(bench.count("transmit_not_duplicated"), 1);
+    assert_eq!(bench.count("transmit_not_copied"), 1);
 }
 
 #[test]
@@ -262,6 +262,20 @@ fn one_bit_flips_and_the_packet_counts_as_unchecked() {
     assert_eq!(flipped, 1);
     assert_eq!(packet.info().checksum, ChecksumState::Unknown);
     assert_eq!(bench.count("receive_corrupted"), 1);
+}
+
+/// A transport that keeps a packet must be able to send it again as it was.
+#[test]
+fn what_a_transport_holds_is_not_damaged() {
+    let mut bench = Bench::new(Config { corrupt: 1_000, ..Config::CLEAN });
+    let packet = bench.packet(9);
+    let before = packet.bytes().to_vec();
+    let held = packet.hold().unwrap();
+    bench.netem.send(packet).unwrap();
+    bench.sweep();
+    assert_ne!(bench.nic.sent[0].bytes(), before);
+    bench.nic.sent.clear();
+    assert_eq!(held.reclaim().unwrap().bytes(), before);
 }
 
 #[test]
