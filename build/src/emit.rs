@@ -205,11 +205,7 @@ impl Emit<'_> {
                  pub fn main() -> std::process::ExitCode {{\n    {krate}::run(&IMAGE, graph)\n}}\n"
             );
         }
-        format!(
-            "/// Where the platform's boot code ends.\n\
-             #[unsafe(no_mangle)]\n\
-             extern \"C\" fn waitless_main() -> ! {{\n    {krate}::run(&IMAGE, graph)\n}}\n"
-        )
+        format!("// Where the platform's boot code ends.\n{krate}::start!(&IMAGE, graph);\n")
     }
 
     /// `self.eth.receive(&mut self.nic, cx)`, in its parts.

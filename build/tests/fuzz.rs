@@ -8,7 +8,7 @@ use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// How many broken manifests are tried.
-const ROUNDS: usize = 4_000;
+const ROUNDS: usize = 2_000;
 
 /// Small pieces that mean something in a manifest.
 const PIECES: [&str; 24] = [
@@ -30,13 +30,14 @@ impl Dice {
 #[test]
 fn broken_manifests_never_panic() {
     let mut dice = Dice(0x9e37_79b9_7f4a_7c15);
-    let seeds: Vec<_> = cases("graphs", "toml").into_iter().chain(cases("errors", "toml")).collect();
+    let (good, bad) = (cases("graphs", "toml"), cases("errors", "toml"));
     let (mut sound, mut wrong) = (0, 0);
     let first = project("fuzz", "[app]\ncrate = \"web\"\n");
     let path = first.workspace.root.join("apps/web/waitless.toml");
     let mut workspace = first.workspace;
     workspace.root.clone_from(&workspace.home);
     for _ in 0..ROUNDS {
+        let seeds = if dice.below(3) > 0 { &good } else { &bad };
         let manifest = mutate(&seeds[dice.below(seeds.len())].1, &mut dice);
         fs::write(&path, &manifest).unwrap();
         let folder = workspace.root.clone();

@@ -286,11 +286,11 @@ impl<'a> Walk<'a> {
             decoder.decode_out(&mut instruction);
             self.outcome.instructions += 1;
             match instruction.flow_control() {
-                FlowControl::IndirectBranch | FlowControl::IndirectCall => {
-                    if !self.allowed(name, What::Calls) {
-                        let what = format!("indirect: {}", text(&instruction));
-                        self.find(start, instruction.ip(), what);
-                    }
+                FlowControl::IndirectBranch | FlowControl::IndirectCall
+                    if !self.allowed(name, What::Calls) =>
+                {
+                    let what = format!("indirect: {}", text(&instruction));
+                    self.find(start, instruction.ip(), what);
                 }
                 FlowControl::Call
                 | FlowControl::ConditionalBranch

@@ -287,8 +287,5 @@ pub static IMAGE: waitless::Image = waitless::Image {
     packets: 512,
 };
 
-/// Where the platform's boot code ends.
-#[unsafe(no_mangle)]
-extern "C" fn waitless_main() -> ! {
-    platform_x86_64::run(&IMAGE, graph)
-}
+// Where the platform's boot code ends.
+platform_x86_64::start!(&IMAGE, graph);
