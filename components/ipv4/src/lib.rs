@@ -59,7 +59,9 @@ pub struct Config {
 pub struct Ipv4 {
     config: &'static Config,
     counters: &'static Counters,
-    transports: [Transport; 3],
+    tcp: Transport,
+    udp: Transport,
+    icmp: Transport,
     /// Rejected packets, and whether somebody tells senders.
     rejects: Mailbox<(Packet, Reject), REJECTS>,
     rejects_wanted: bool,
@@ -89,8 +91,8 @@ pub struct Ipv4 {
 }
 
 /// A transport's side of the layer.
+#[derive(Default)]
 struct Transport {
-    protocol: Protocol,
     packets: Mailbox,
     errors: Mailbox<PathError, ERRORS>,
     /// Whether somebody asks for its packets, and for its errors.
@@ -180,7 +182,9 @@ impl Ipv4 {
         Self {
             config,
             counters: Counters::leak(),
-            transports: [Protocol::ICMP, Protocol::UDP, Protocol::TCP].map(Transport::new),
+            tcp: Transport::default(),
+            udp: Transport::default(),
+            icmp: Transport::default(),
             rejects: Mailbox::new(),
             rejects_wanted: false,
             reassembly: Reassembly::new(limit, config.reassembly_timeout),
@@ -256,27 +260,19 @@ impl Ipv4 {
 
     #[inline]
     fn transport(&mut self, protocol: Protocol) -> Option<&mut Transport> {
-        self.transports.iter_mut().find(|transport| transport.protocol == protocol)
-    }
-
-    /// Whether a transport has no room for more.
-    fn is_full(&self) -> bool {
-        self.transports.iter().any(|transport| {
-            // ICMP must not stop the others; what is too much of it is dropped.
-            transport.protocol != Protocol::ICMP && transport.packets.is_full()
-        })
-    }
-}
-
-impl Transport {
-    fn new(protocol: Protocol) -> Self {
-        Self {
-            protocol,
-            packets: Mailbox::new(),
-            errors: Mailbox::new(),
-            wanted: false,
-            errors_wanted: false,
+        match protocol {
+            Protocol::TCP => Some(&mut self.tcp),
+            Protocol::UDP => Some(&mut self.udp),
+            Protocol::ICMP => Some(&mut self.icmp),
+            _ => None,
         }
+    }
+
+    /// Whether a transport has no room for more. ICMP must not stop the others: what is too much
+    /// of it is dropped.
+    #[inline]
+    fn is_full(&self) -> bool {
+        self.tcp.packets.is_full() || self.udp.packets.is_full()
     }
 }
 
@@ -331,7 +327,7 @@ impl<L: LinkPort> Component<L> for Ipv4 {
         let busy = self.claim_due
             || !self.down.is_empty()
             || !self.rejects.is_empty()
-            || self.transports.iter().any(waiting);
+            || [&self.tcp, &self.udp, &self.icmp].into_iter().any(waiting);
         if busy { Instant::ZERO } else { self.reassembly.deadline().min(self.retry) }
     }
 }

@@ -25,7 +25,7 @@ enum Hop {
 /// Numbers for packets that may be fragmented on their way: each of the 65,536 once before the
 /// first one again, in an order that others can not guess (RFC 6864 section 4.3, RFC 7739).
 pub(crate) struct Identifications {
-    keys: [u8; 8],
+    keys: [u16; 3],
     next: u16,
 }
 
@@ -168,20 +168,18 @@ impl Ipv4 {
 
 impl Identifications {
     pub fn new(random: &mut Random) -> Self {
-        Self { keys: random.bytes(), next: random.u32() as u16 }
+        let [first, second, third, next] = [(); 4].map(|()| random.u32() as u16);
+        Self { keys: [first | 1, second | 1, third], next }
     }
 
-    /// The next number: a counter, through four rounds of a Feistel network, which gives each
-    /// number exactly once.
+    /// The next number: a counter, mixed by steps that can each be undone, so that every number
+    /// comes exactly once.
+    #[inline]
     fn next(&mut self) -> u16 {
+        let [first, second, third] = self.keys;
         self.next = self.next.wrapping_add(1);
-        let [mut left, mut right] = self.next.to_be_bytes();
-        for pair in self.keys.as_chunks::<2>().0 {
-            let [add, multiply] = *pair;
-            let mixed = u16::from(right.wrapping_add(add)).wrapping_mul(u16::from(multiply) | 1);
-            let mixed = (mixed ^ mixed >> 5).wrapping_mul(0x9d);
-            (left, right) = (right, left ^ (mixed >> 4) as u8);
-        }
-        u16::from_be_bytes([left, right])
+        let mixed = self.next.wrapping_mul(first);
+        let mixed = (mixed ^ mixed >> 7).wrapping_mul(second);
+        (mixed ^ mixed >> 9) ^ third
     }
 }
