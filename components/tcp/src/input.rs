@@ -115,11 +115,6 @@ impl Conn {
                 self.answer_unacceptable(env, segment);
                 return false;
             }
-            //= RFC 7323 4.3: TS.Recent follows segments that begin at or before Last.ACK.sent
-            if age > 0 && !segment.seq.after(self.last_ack) {
-                self.stamp_recent = stamps.value;
-                self.stamp_recent_at = env.seconds();
-            }
         }
         let window = self.receive_window();
         let first = segment.seq.since(self.expected);
@@ -137,8 +132,16 @@ impl Conn {
             if !reset {
                 self.answer_unacceptable(env, segment);
             }
+            return false;
         }
-        fits
+        if let (false, Some(stamps)) = (reset, segment.options.stamps) {
+            //= RFC 7323 5.3 R3: TS.Recent follows segments that begin at or before Last.ACK.sent
+            if !segment.seq.after(self.last_ack) {
+                self.stamp_recent = stamps.value;
+                self.stamp_recent_at = env.seconds();
+            }
+        }
+        true
     }
 
     //= RFC 9293 3.10.7.4: an unacceptable segment is answered with an ACK

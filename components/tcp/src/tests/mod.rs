@@ -3,6 +3,7 @@
 mod closing;
 #[path = "../../tests/fake/mod.rs"]
 mod fake;
+mod fuzz;
 mod opening;
 mod options;
 mod receiving;

@@ -383,3 +383,48 @@ fn little_memory_only_slows_down() {
         run(seed, config, [plan, plan], faults, 5);
     }
 }
+
+/// A transfer under attack by somebody who knows addresses and ports, and guesses the rest.
+pub fn attacked(seed: u8) {
+    let config = config(|config| config.timestamps = seed.is_multiple_of(2));
+    let faults = Faults { loss: 10, reorder: 20, ..Faults::default() };
+    let plan = Plan { bytes: 60_000, answer: false, last: false, lazy: 0 };
+    run_with(seed, config, [plan, plan], faults, 10, |hosts, random| {
+        let to = random.below(2) as usize;
+        // In SYN-RECEIVED any SYN in the window ends it, and what is queued moves the window.
+        let quiet = hosts[to].ip.inbox.is_empty();
+        let Some(victim) = hosts[to].tcp.conns.first().filter(|_| quiet) else { return };
+        if !victim.is_synchronized() {
+            return;
+        }
+        let expected = victim.expected;
+        let (source, destination) = (victim.tuple.remote_port, victim.tuple.local_port);
+        let inside = random.below(4) == 0;
+        // Inside the window only what RFC 5961 is about: a RST or SYN that is not exact.
+        let (seq, flags) = match inside {
+            true => (expected + 1 + random.below(60_000) as u32, [0x04, 0x14, 0x02, 0x06]),
+            false => (expected + (1 << 30) + random.u32() / 2, [0x10, 0x11, 0x18, 0x12]),
+        };
+        let segment = crate::wire::Segment {
+            source,
+            destination,
+            seq,
+            ack: crate::seq::Seq(random.u32()),
+            flags: crate::wire::Flags(flags[random.below(4) as usize]),
+            window: random.u32() as u16,
+            options: crate::wire::Options {
+                stamps: Some(crate::wire::Stamps { value: random.u32(), echo: random.u32() }),
+                ..Default::default()
+            },
+            ..Default::default()
+        };
+        let Some(mut packet) = hosts[to].cx.packet() else { return };
+        let (header, length) = segment.header_full();
+        packet.append(&header[..length]).unwrap();
+        packet.append(&[0; 100]).unwrap();
+        packet.info_mut().local = [LOCAL, REMOTE][to];
+        packet.info_mut().remote = [LOCAL, REMOTE][1 - to];
+        packet.info_mut().checksum = ChecksumState::Verified;
+        hosts[to].ip.inbox.push_back(packet);
+    });
+}
