@@ -126,8 +126,6 @@ impl Line {
         self.counters.under_way.add(1);
     }
 
-    /// Flips a bit in a copy: who sent the packet may hold its buffer, to send it again. Without
-    /// a buffer to copy it to, the packet passes unharmed.
     /// Flips a bit of a copy: a transport may hold the packet itself, to send it again unharmed.
     fn corrupt(&mut self, packet: Packet) -> Packet {
         let Some(mut copy) = packet.duplicate() else {
