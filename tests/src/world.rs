@@ -5,8 +5,8 @@ use std::cell::Cell;
 use std::collections::VecDeque;
 use waitless::testing;
 use waitless::{
-    Component, Context, Counter, Duration, Inspect, Instant, Mac, NicPort, Packet, StreamPort,
-    Sweep, UdpPort,
+    Component, Context, Counter, CounterSet, Duration, Inspect, Instant, Mac, NicPort, Packet,
+    StreamPort, Sweep, UdpPort,
 };
 
 /// Frames that a card holds each way.
@@ -163,6 +163,31 @@ impl<G: OnCard> Host<G> {
         self.graph.card().put(frame, &self.cx);
     }
 
+    /// Its counters that are not zero, one a line, for a test that fails.
+    pub fn counters(&self) -> String {
+        let system = self.cx.system();
+        let sets = (0..).map_while(|index| system.set(index));
+        let lines = sets.flat_map(|(name, set)| {
+            let metrics = (0..set.count()).filter_map(|index| set.metric(index));
+            metrics.filter(|metric| metric.value != 0).map(move |metric| {
+                format!("  {name}.{} = {} {}\n", metric.name, metric.value, metric.unit)
+            })
+        });
+        lines.collect()
+    }
+
+    /// The counter `name` of the instance `instance`.
+    #[track_caller]
+    pub fn counter(&self, instance: &str, name: &str) -> u64 {
+        let system = self.cx.system();
+        let mut sets = (0..).map_while(|index| system.set(index));
+        let set = sets.find(|(it, _)| *it == instance).map(|(_, set)| set);
+        let metrics =
+            |set: &'static dyn CounterSet| (0..set.count()).filter_map(|at| set.metric(at));
+        let found = set.and_then(|set| metrics(set).find(|metric| metric.name == name));
+        found.unwrap_or_else(|| panic!("no counter {instance}.{name}")).value
+    }
+
     /// Buffers that are not in the pool.
     pub fn buffers_out(&self) -> usize {
         self.cx.pool().count() - self.cx.pool().available()
@@ -213,7 +238,8 @@ impl<A: OnCard, B: OnCard> World<A, B> {
             if done(self) {
                 return;
             }
-            assert!(self.now <= end, "not done at {}", self.now);
+            let (now, a, b) = (self.now, &self.a, &self.b);
+            assert!(now <= end, "not done at {now}\na:\n{}b:\n{}", a.counters(), b.counters());
             self.step();
         }
         panic!("not done after {STEPS_MAX} steps, at {}", self.now);
