@@ -49,6 +49,13 @@ pub struct Connection {
     pub in_starved: bool,
 }
 
+/// The memory that an ended connection leaves to the next one, so that neither allocates.
+#[derive(Default)]
+pub struct Remains {
+    arrived: VecDeque<Packet>,
+    queued: VecDeque<Packet>,
+}
+
 /// What a read brought.
 pub enum Read {
     /// Nothing now.
@@ -92,16 +99,22 @@ const DISCARD_READS: usize = 64;
 
 impl Connection {
     /// A connection to `peer`; `Opening` when it is not agreed yet.
-    pub fn new(socket: TcpStream, service: Service, phase: Phase, peer: SocketAddr) -> Self {
+    pub fn new(
+        socket: TcpStream,
+        service: Service,
+        phase: Phase,
+        peer: SocketAddr,
+        remains: Remains,
+    ) -> Self {
         Self {
             socket: Some(socket),
             service,
             tag: None,
             phase,
             peer,
-            arrived: VecDeque::new(),
+            arrived: remains.arrived,
             arrived_bytes: 0,
-            queued: VecDeque::new(),
+            queued: remains.queued,
             queued_bytes: 0,
             window: None,
             committed: 0,
@@ -119,6 +132,14 @@ impl Connection {
             in_dirty: false,
             in_starved: false,
         }
+    }
+
+    /// What is left when the connection is over. The host closes the socket with it.
+    pub fn into_remains(self) -> Remains {
+        let Self { mut arrived, mut queued, .. } = self;
+        arrived.clear();
+        queued.clear();
+        Remains { arrived, queued }
     }
 
     /// Whether the connection could be opened; `false` when that is not known yet.

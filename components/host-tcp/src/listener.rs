@@ -131,7 +131,8 @@ impl HostTcp {
         let token = Token(LISTENERS_MAX + self.table.next_index() as usize);
         let both = Interest::READABLE | Interest::WRITABLE;
         poll.registry().register(&mut socket, token, both)?;
-        Ok(self.table.insert(Connection::new(socket, service, phase, peer)))
+        let remains = self.table.remains();
+        Ok(self.table.insert(Connection::new(socket, service, phase, peer, remains)))
     }
 }
 

@@ -1,14 +1,19 @@
 //! Where connections are: places that are used again, each time as a new generation.
 
-use crate::connection::Connection;
+use crate::connection::{Connection, Remains};
 use waitless::Stream;
 
 /// All connections. It grows with use, up to its limit.
 pub struct Table {
     slots: Vec<Slot>,
     free: Vec<u32>,
+    /// What ended connections left.
+    remains: Vec<Remains>,
     limit: usize,
 }
+
+/// Ended connections whose memory is kept.
+const REMAINS_MAX: usize = 1024;
 
 struct Slot {
     /// A handle with another generation is an old one.
@@ -19,7 +24,7 @@ struct Slot {
 impl Table {
     /// An empty table for at most `limit` connections.
     pub fn new(limit: usize) -> Self {
-        Self { slots: Vec::new(), free: Vec::new(), limit }
+        Self { slots: Vec::new(), free: Vec::new(), remains: Vec::new(), limit }
     }
 
     /// How many connections there are.
@@ -79,13 +84,22 @@ impl Table {
         }
     }
 
+    /// Memory for the next connection.
+    pub fn remains(&mut self) -> Remains {
+        self.remains.pop().unwrap_or_default()
+    }
+
     /// Frees the place. The host closes the socket with it.
     pub fn remove(&mut self, index: u32) {
         if let Some(slot) = self.slots.get_mut(index as usize)
-            && slot.connection.take().is_some()
+            && let Some(connection) = slot.connection.take()
         {
             slot.generation = slot.generation.wrapping_add(1);
             self.free.push(index);
+            let remains = connection.into_remains();
+            if self.remains.len() < REMAINS_MAX {
+                self.remains.push(remains);
+            }
         }
     }
 }
