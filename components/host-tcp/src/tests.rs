@@ -60,7 +60,7 @@ impl Bench {
     fn connected(config: Config) -> (Self, Stream, TcpStream) {
         let (mut bench, address) = Self::listening(config);
         let peer = TcpStream::connect(address).unwrap();
-        peer.set_read_timeout(Some(HostDuration::from_secs(5))).unwrap();
+        peer.set_read_timeout(Some(HostDuration::from_secs(30))).unwrap();
         let stream = bench.wait_news();
         (bench, stream, peer)
     }
@@ -73,7 +73,7 @@ impl Bench {
 
     /// Sweeps until `done` gives something.
     fn wait<T>(&mut self, mut done: impl FnMut(&mut Self) -> Option<T>) -> T {
-        let end = Clock::now() + HostDuration::from_secs(5);
+        let end = Clock::now() + HostDuration::from_secs(30);
         while Clock::now() < end {
             self.sweep();
             if let Some(found) = done(self) {
@@ -402,7 +402,7 @@ fn bytes_that_arrive_after_the_release_reset_the_connection() {
     bench.tcp.release(stream);
     bench.wait(|bench| (bench.count("open") == 0).then_some(()));
     assert_eq!(peer.read(&mut [0; 10]).unwrap(), 0, "the end came first");
-    let end = Clock::now() + HostDuration::from_secs(5);
+    let end = Clock::now() + HostDuration::from_secs(30);
     let error = loop {
         assert!(Clock::now() < end, "no reset");
         if let Err(error) = peer.write(b"more") {

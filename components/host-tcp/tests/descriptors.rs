@@ -57,7 +57,7 @@ fn without_descriptors_connections_wait_and_then_come() {
 
     setrlimit(Resource::Nofile, before).unwrap();
     for _ in 0..4 {
-        let wait = HostDuration::from_secs(5);
+        let wait = HostDuration::from_secs(30);
         let stream = news(&mut tcp, service, &mut cx, start, wait).expect("a connection");
         tcp.writable(stream)[..2].copy_from_slice(b"ok");
         tcp.commit(stream, 2);

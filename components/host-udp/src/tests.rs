@@ -45,7 +45,7 @@ impl Bench {
         udp.init(&mut (), &mut cx).unwrap();
         let socket = udp.bind(7).unwrap();
         let peer = UdpSocket::bind("127.0.0.1:0").unwrap();
-        peer.set_read_timeout(Some(HostDuration::from_secs(5))).unwrap();
+        peer.set_read_timeout(Some(HostDuration::from_secs(30))).unwrap();
         peer.connect(udp.address(socket).unwrap()).unwrap();
         Self { cx, udp, socket, peer }
     }
@@ -56,7 +56,7 @@ impl Bench {
     }
 
     fn recv(&mut self) -> Packet {
-        let end = Clock::now() + HostDuration::from_secs(5);
+        let end = Clock::now() + HostDuration::from_secs(30);
         while Clock::now() < end {
             self.sweep();
             if let Some(packet) = self.udp.recv(self.socket) {
