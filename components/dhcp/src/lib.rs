@@ -47,6 +47,8 @@ pub struct Dhcp {
     began: Instant,
     /// When the last message was sent.
     asked: Instant,
+    /// Seconds from the beginning to the last discovery; requests say the same.
+    secs: u16,
     /// Messages sent in this state.
     tries: u8,
     /// Times that a server took back what it had offered, since the last lease.
@@ -143,6 +145,7 @@ impl Dhcp {
             transaction: 0,
             began: Instant::ZERO,
             asked: Instant::ZERO,
+            secs: 0,
             tries: 0,
             refusals: 0,
             link_up: false,
@@ -303,11 +306,14 @@ impl Dhcp {
     /// Sends the state's message; `None` when that is not possible now.
     fn send<U: UdpPort>(&mut self, udp: &mut U, mac: waitless::Mac, cx: &Context) -> Option<()> {
         let socket = self.socket?;
-        let waited = cx.now().since(self.began).as_secs();
+        if !matches!(self.state, State::Requesting(..)) {
+            let waited = cx.now().since(self.began).as_secs();
+            self.secs = u16::try_from(waited).unwrap_or(u16::MAX);
+        }
         let mut question = Question {
             ask: Ask::Request,
             transaction: self.transaction,
-            secs: u16::try_from(waited).unwrap_or(u16::MAX),
+            secs: self.secs,
             broadcast: self.broadcast,
             mac,
             current: Ipv4Addr::UNSPECIFIED,

@@ -261,6 +261,9 @@ impl<N: NicPort> Component<N> for Ethernet {
 
     fn transmit(&mut self, nic: &mut N, cx: &mut Context) {
         self.now = cx.now();
+        while !self.link_up && self.down.pop_front().is_some() {
+            self.counters.link_down.add(1);
+        }
         while let Some(frame) = self.down.pop_front().or_else(|| self.arp.answered()) {
             if let Err(frame) = nic.send(frame) {
                 let _ = self.down.push_front(frame);

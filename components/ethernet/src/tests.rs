@@ -256,6 +256,20 @@ fn frames_wait_in_order_while_the_card_is_full() {
 }
 
 #[test]
+fn what_waits_for_the_card_goes_when_the_link_does() {
+    let mut bench = Bench::announced();
+    bench.nic.room = 0;
+    let packet = bench.packet(b"hello");
+    bench.link.send(EtherType::IPV4, NextHop::Broadcast, packet).unwrap();
+    bench.sweep();
+    assert_eq!(bench.deadline(), Instant::ZERO);
+    bench.nic.up = false;
+    bench.sweep();
+    assert_eq!(bench.link.counters.link_down.get(), 1);
+    assert_eq!(bench.deadline(), Instant::NEVER);
+}
+
+#[test]
 fn no_frame_panics_and_every_frame_is_accounted_for() {
     let mut bench = Bench::announced();
     let seeds = [

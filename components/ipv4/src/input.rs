@@ -140,9 +140,10 @@ impl Ipv4 {
         }
         match active {
             Some(settings) => is_network_broadcast(settings, to).then_some(true),
-            // DHCP's answers come to the address that they offer (RFC 2131 section 4.1).
+            // DHCP's answers come to the address that they offer (RFC 2131 section 4.1), from some
+            // servers in a frame to all.
             None => {
-                let offer = header.protocol == Protocol::UDP && is_host(to) && !link_broadcast;
+                let offer = header.protocol == Protocol::UDP && is_host(to);
                 (offer && self.config.address.is_none()).then_some(false)
             }
         }

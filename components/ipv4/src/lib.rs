@@ -252,6 +252,19 @@ impl Ipv4 {
         }
     }
 
+    /// Once everybody above has asked for packets once: what nobody asks for is not kept.
+    fn settle(&mut self) {
+        for protocol in [Protocol::TCP, Protocol::UDP, Protocol::ICMP] {
+            while self.sweeps > 1
+                && let Some(transport) = self.transport(protocol)
+                && !transport.wanted
+                && let Some(packet) = transport.packets.pop_front()
+            {
+                self.refuse(protocol, packet, Reject::Protocol);
+            }
+        }
+    }
+
     /// The settings while the address is in use.
     #[inline]
     fn active(&self) -> Option<&Ipv4Configuration> {
@@ -297,6 +310,7 @@ impl<L: LinkPort> Component<L> for Ipv4 {
         self.claim(link, cx);
         if self.sweeps < 2 {
             self.sweeps += 1;
+            self.settle();
         }
         for _ in 0..BATCH {
             if self.is_full() {

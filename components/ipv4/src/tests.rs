@@ -363,6 +363,11 @@ fn without_an_address_only_everybody_can_be_reached() {
     assert_eq!(bench.up().unwrap().bytes(), b"an offer");
     bench.arrive(&Arriving::new(b"segments").set(9, &[6]).seal());
     assert_eq!(bench.ip.counters.foreign.get(), 1);
+    let mut packet = bench.packet(&Arriving::new(b"an offer").seal());
+    packet.info_mut().broadcast = true;
+    bench.link.arriving.push_back(packet);
+    bench.sweep();
+    assert!(bench.up().unwrap().info().broadcast, "in a frame to all");
 }
 
 fn configuration(address: Ipv4Addr) -> Ipv4Configuration {
@@ -530,6 +535,24 @@ fn an_unknown_protocol_is_rejected() {
     bench.arrive(&bytes);
     let (packet, why) = bench.ip.rejected().unwrap();
     assert_eq!((packet.bytes(), why), (&bytes[..], Reject::Protocol));
+}
+
+#[test]
+fn what_arrived_before_anybody_asked_is_not_kept_for_nobody() {
+    let mut cx = testing::context(8, 1);
+    let mut bench = Bench::new(CONFIG);
+    bench.ip = Ipv4::new(&CONFIG, &mut cx);
+    bench.ip.init(&mut bench.link, &mut bench.cx).unwrap();
+    for protocol in [Protocol::TCP, Protocol::UDP] {
+        let packet = bench.packet(&Arriving::new(b"payload!").set(9, &[protocol.0]).seal());
+        bench.link.arriving.push_back(packet);
+    }
+    bench.ip.receive(&mut bench.link, &mut bench.cx);
+    assert_eq!(bench.ip.counters.delivered.get(), 2);
+    assert!(bench.ip.rejected().is_none() && bench.up().is_some());
+    bench.ip.receive(&mut bench.link, &mut bench.cx);
+    assert_eq!(bench.ip.rejected().unwrap().1, Reject::Protocol);
+    assert_eq!(bench.deadline(), Instant::NEVER);
 }
 
 #[test]
