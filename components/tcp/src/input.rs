@@ -241,8 +241,11 @@ impl Conn {
             env.effects |= effect::OUTPUT;
         }
         if self.flags.has(flag::PERSIST) {
-            //= RFC 9293 3.8.6.1 MUST-37: while probes are answered, the connection stays open
-            self.progress_at = env.millis;
+            //= RFC 9293 3.8.6.1 MUST-37: while probes are answered, the connection stays open,
+            // as long as it has a service
+            if !self.flags.has(flag::ORPHAN) {
+                self.progress_at = env.millis;
+            }
             if self.window > 0 {
                 self.rtt.relax();
             }

@@ -28,6 +28,7 @@ extern crate alloc;
 extern crate std;
 
 mod congestion;
+mod counters;
 mod input;
 mod open;
 mod output;
@@ -39,11 +40,14 @@ mod secret;
 mod seq;
 mod state;
 mod table;
+mod timers;
 mod wait;
 mod wire;
 
 #[cfg(test)]
 mod tests;
+
+pub use counters::Counters;
 
 use alloc::vec::Vec;
 use open::Listener;
@@ -111,86 +115,6 @@ impl Config {
         keep_alive_probes: 9,
         traffic_class: 0,
     };
-}
-
-waitless::counters! {
-    /// What this component counts.
-    pub struct Counters {
-        /// Segments that arrived intact.
-        counter received: segments,
-        /// Segments handed down.
-        counter sent: segments,
-        /// Segments with data that were sent again.
-        counter retransmitted: segments,
-        /// Losses noticed by duplicate acknowledgements.
-        counter fast_retransmits: times,
-        /// Retransmission timers that expired.
-        counter timeouts: times,
-        /// Window probes sent.
-        counter probes: segments,
-        /// Connections opened by other hosts.
-        counter accepted: connections,
-        /// Connections opened by this host.
-        counter connected: connections,
-        /// Connections that are not closed.
-        gauge open: connections,
-        /// Connections among these whose handshake is not finished.
-        gauge half_open: connections,
-        /// Ended connections that are remembered.
-        gauge time_waits: connections,
-        /// Ended connections forgotten early for want of room.
-        counter time_waits_recycled: connections,
-        /// Connections given up because the other side was silent.
-        counter timed_out: connections,
-        /// RSTs that ended a connection.
-        counter resets_received: segments,
-        /// RSTs sent.
-        counter resets_sent: segments,
-        /// Connections reset because data arrived, or was there, that nobody will read.
-        counter resets_unread: connections,
-        /// Challenge acknowledgements sent.
-        counter challenges: segments,
-        /// Challenge acknowledgements not sent because one was sent shortly before.
-        counter challenges_throttled: times,
-        /// Segments that arrived before others in front of them.
-        counter early: segments,
-        /// Segments that brought nothing new.
-        counter duplicates: segments,
-        /// Segments cut at the edge of the window.
-        counter truncated: segments,
-        /// ICMP errors that concerned a connection.
-        counter path_errors: errors,
-        /// ICMP errors that did not.
-        counter path_errors_ignored: errors,
-        /// Dropped: not a segment, or with illegal options.
-        counter dropped_malformed: segments,
-        /// Dropped: wrong checksum.
-        counter dropped_checksum: segments,
-        /// Dropped: from or to a broadcast, multicast or otherwise impossible address.
-        counter dropped_address: segments,
-        /// Dropped: no connection and nobody listens.
-        counter dropped_closed: segments,
-        /// Dropped: a SYN while too many connections are half open.
-        counter dropped_backlog: segments,
-        /// Dropped: a SYN while there are too many connections.
-        counter dropped_full: segments,
-        /// Dropped: outside of the window.
-        counter dropped_window: segments,
-        /// Dropped: timestamp missing or too old.
-        counter dropped_stamps: segments,
-        /// Dropped: acknowledgement impossible.
-        counter dropped_ack: segments,
-        /// Dropped: no acknowledgement.
-        counter dropped_no_ack: segments,
-        /// Dropped: no memory for the payload.
-        counter dropped_memory: segments,
-        /// Dropped: too many early segments of one connection.
-        counter dropped_early: segments,
-        /// Dropped: an answer to a segment without connection, for want of room.
-        counter dropped_answer: segments,
-        /// Dropped: refused below although there was room.
-        counter dropped_below: segments,
-    }
 }
 
 /// The component. See the crate's documentation.

@@ -36,16 +36,18 @@ impl Conn {
     pub fn output<I: IpPort>(&mut self, ip: &mut I, env: &mut Env, budget: &mut usize) -> bool {
         let special =
             flag::RESET_DUE | flag::SYN_DUE | flag::RESEND | flag::PROBE_DUE | flag::KEEP_ALIVE_DUE;
-        if self.flags.has(special) && self.output_special(ip, env, budget).is_err() {
-            return self.retry(env);
-        }
-        let mut blocked = false;
+        let mut blocked = self.flags.has(special) && self.output_special(ip, env, budget).is_err();
+        let mut more = false;
         if self.is_synchronized() {
-            for _ in 0..QUANTUM {
-                if *budget == 0 {
-                    return true;
+            let mut turns = QUANTUM;
+            loop {
+                let plan = self.plan(env);
+                more = matches!(plan, Plan::Data(_) | Plan::Fin);
+                if more && (*budget == 0 || turns == 0) {
+                    break;
                 }
-                let result = match self.plan(env) {
+                turns = turns.saturating_sub(1);
+                let result = match plan {
                     Plan::Data(size) => self.send_next(ip, env, budget, size),
                     Plan::Fin => self.send_fin(ip, env, budget),
                     Plan::Done => break,
@@ -69,7 +71,7 @@ impl Conn {
         if blocked {
             return self.retry(env);
         }
-        self.is_synchronized() && matches!(self.plan(env), Plan::Data(_) | Plan::Fin)
+        more
     }
 
     /// Comes back soon by timer, not in the next sweep.
@@ -461,7 +463,7 @@ impl Conn {
     #[inline]
     fn offer(&mut self, env: &Env) -> u16 {
         let buffer = env.config.receive_buffer as u32;
-        let edge = self.expected + buffer.saturating_sub(self.waiting);
+        let edge = self.edge(env);
         //= RFC 9293 3.8.6.2.2 MUST-39: the edge moves by a segment or half the buffer at least
         //= RFC 9293 3.8.6 SHLD-14: and never back
         let step = (buffer / 2).min(u32::from(self.mss));
@@ -470,9 +472,21 @@ impl Conn {
         }
         //= RFC 7323 2.4: rounded up, so that scaling does not shrink it either
         let window = self.receive_window();
-        let scaled = window.div_ceil(1 << self.receive_scale).min(u32::from(u16::MAX));
+        let round_up = (1 << self.receive_scale) - 1;
+        let scaled = ((window + round_up) >> self.receive_scale).min(u32::from(u16::MAX));
         self.offered = self.expected + (scaled << self.receive_scale);
         scaled as u16
+    }
+
+    /// The byte after the window that could be offered. Little more than a segment when the
+    /// memory of all connections runs short.
+    #[inline]
+    fn edge(&self, env: &Env) -> Seq {
+        let buffer = match env.nodes.is_relaxed(Side::Receive) {
+            true => env.config.receive_buffer as u32,
+            false => (env.config.receive_buffer as u32).min(2 * u32::from(self.mss)),
+        };
+        self.expected + buffer.saturating_sub(self.waiting)
     }
 
     /// Whether so much was consumed that the other side should hear of it at once.
@@ -480,7 +494,7 @@ impl Conn {
     pub fn owes_window_update(&self, env: &Env) -> bool {
         let buffer = env.config.receive_buffer as u32;
         let left = self.receive_window();
-        let edge = self.expected + buffer.saturating_sub(self.waiting);
+        let edge = self.edge(env);
         let step = (buffer / 2).min(2 * u32::from(self.mss));
         left < buffer / 2 && edge.after(self.offered) && edge.since(self.offered) >= step
     }

@@ -106,6 +106,7 @@ impl Nodes {
 
     /// Whether more than a quarter of the side's memory is left, so that what is not urgent may
     /// have some.
+    #[inline]
     pub fn is_relaxed(&self, side: Side) -> bool {
         self.has_room_for(side, self.limit / 4 + 1)
     }

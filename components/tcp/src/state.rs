@@ -9,7 +9,7 @@ use crate::wire::Segment;
 use crate::{Config, Counters};
 use core::net::IpAddr;
 use waitless::checksum::Checksum;
-use waitless::{Duration, Instant, Phase, Pool};
+use waitless::{Instant, Phase, Pool};
 
 /// The states of RFC 9293 section 3.3.2. LISTEN and TIME-WAIT are kept elsewhere, smaller.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -522,16 +522,6 @@ impl Conn {
         env.effects |= effect::OPENED | effect::NEWS | effect::OUTPUT;
     }
 
-    /// Sets the timer of an idle connection to what its state asks for.
-    pub fn arm_idle(&mut self, env: &Env) {
-        let after = match self.state {
-            State::FinWait2 if self.flags.has(flag::ORPHAN) => Some(env.config.fin_wait),
-            State::Established | State::CloseWait => env.config.keep_alive,
-            _ => None,
-        };
-        self.idle_at = after.map_or(Instant::NEVER, |after| env.now + after);
-    }
-
     /// Says that this side sends nothing more; the FIN follows what is queued.
     pub fn close(&mut self, env: &mut Env) {
         if self.flags.has(flag::FIN_QUEUED) {
@@ -552,109 +542,6 @@ impl Conn {
             _ => return,
         }
         self.arm_idle(env);
-        env.effects |= effect::OUTPUT;
-    }
-
-    /// The timers that have expired. Whether any had.
-    pub fn expire(&mut self, env: &mut Env) {
-        if self.ack_at <= env.now {
-            self.ack_at = Instant::NEVER;
-            self.flags.set(flag::ACK_NOW);
-            env.effects |= effect::OUTPUT;
-        }
-        if self.flags.has(flag::STARVED) {
-            self.flags.clear(flag::STARVED);
-            env.effects |= effect::NEWS;
-        }
-        if self.flags.has(flag::RETRY) {
-            self.flags.clear(flag::RETRY);
-            env.effects |= effect::OUTPUT;
-        }
-        if self.resend_at <= env.now {
-            self.resend_at = Instant::NEVER;
-            self.expire_resend(env);
-        }
-        if self.idle_at <= env.now {
-            self.idle_at = Instant::NEVER;
-            self.expire_idle(env);
-        }
-    }
-
-    fn expire_resend(&mut self, env: &mut Env) {
-        let waited = env.millis.wrapping_sub(self.progress_at);
-        match self.state {
-            State::SynSent | State::SynReceived => return self.expire_syn(env, waited),
-            state if state < State::Established => return,
-            _ => {}
-        }
-        //= RFC 9293 3.8.3 MUST-20, SHLD-11: R2 is at least 100 s, then the connection closes
-        if u64::from(waited) >= env.config.user_timeout.as_millis() {
-            env.counters.timed_out.add(1);
-            return self.reset(env, Phase::TimedOut);
-        }
-        env.effects |= effect::OUTPUT;
-        if self.flags.has(flag::PERSIST) || self.window == 0 {
-            //= RFC 9293 3.8.6.1 SHLD-29, SHLD-30: first after one timeout, then exponentially
-            self.rtt.back_off();
-            self.next = self.unacked;
-            self.cursor = self.send.head;
-            return self.flags.set(flag::PERSIST | flag::PROBE_DUE);
-        }
-        if self.flight() == 0 {
-            return;
-        }
-        env.counters.timeouts.add(1);
-        //= RFC 6298 5.4, 5.5, 5.6: send the earliest again, back off, restart the timer
-        let again = self.rtt.backoff() > 0;
-        self.congestion.timed_out(self.flight(), u32::from(self.mss), again);
-        self.rtt.back_off();
-        //= RFC 6582 3.2: a timeout ends recovery and remembers what was sent
-        self.recover = self.sent;
-        self.flags.clear(flag::RECOVERY | flag::PARTIAL | flag::TIMED | flag::RESEND);
-        self.flags.set(flag::TIMED_OUT);
-        self.duplicates = 0;
-        self.next = self.unacked;
-        self.cursor = self.send.head;
-    }
-
-    fn expire_syn(&mut self, env: &mut Env, waited: u32) {
-        let over = match self.flags.has(flag::PASSIVE) {
-            true => self.rtt.backoff() >= env.config.syn_retries,
-            //= RFC 9293 3.8.3 MUST-23: R2 of a SYN is at least three minutes
-            false => u64::from(waited) >= env.config.connect_timeout.as_millis(),
-        };
-        if over {
-            env.counters.timed_out.add(1);
-            let soft = self.flags.has(flag::SOFT_ERROR);
-            return self.end(env, if soft { Phase::Unreachable } else { Phase::TimedOut });
-        }
-        env.counters.timeouts.add(1);
-        self.rtt.back_off();
-        self.flags.clear(flag::TIMED);
-        self.flags.set(flag::SYN_DUE | flag::SYN_LOST);
-        env.effects |= effect::OUTPUT;
-    }
-
-    fn expire_idle(&mut self, env: &mut Env) {
-        if self.state == State::FinWait2 {
-            env.counters.timed_out.add(1);
-            return self.end(env, Phase::TimedOut);
-        }
-        let Some(keep_alive) = env.config.keep_alive else { return };
-        //= RFC 9293 3.8.4 MUST-26: only when nothing was heard for the interval
-        let heard = Duration::from_millis(u64::from(env.millis.wrapping_sub(self.heard_at)));
-        if heard < keep_alive {
-            self.idle_at = env.now + keep_alive.minus(heard);
-            return;
-        }
-        //= RFC 9293 3.8.4 MUST-29: one unanswered probe does not end a connection
-        if self.probes >= env.config.keep_alive_probes {
-            env.counters.timed_out.add(1);
-            return self.reset(env, Phase::TimedOut);
-        }
-        self.probes += 1;
-        self.idle_at = env.now + env.config.keep_alive_interval;
-        self.flags.set(flag::KEEP_ALIVE_DUE);
         env.effects |= effect::OUTPUT;
     }
 }

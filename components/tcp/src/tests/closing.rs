@@ -170,6 +170,24 @@ fn a_peer_that_never_ends_is_forgotten() {
 }
 
 #[test]
+fn a_peer_that_only_answers_probes_cannot_keep_what_was_given_up() {
+    let mut t = Trace::open(plain());
+    t.arrives(Seg { window: Some(0), ..SEG });
+    t.put(b"never read");
+    t.release();
+    for _ in 0..60 {
+        t.after(5_000);
+        while t.pop().is_some() {}
+        if t.counts(|c| &c.open) == 0 {
+            break;
+        }
+        t.arrives(Seg { window: Some(0), ..SEG });
+    }
+    assert_eq!(t.counts(|c| &c.timed_out), 1);
+    t.is_clean();
+}
+
+#[test]
 fn an_abort_resets_where_the_other_side_would_not_know() {
     let mut t = Trace::open(plain());
     t.put(b"never sent");
