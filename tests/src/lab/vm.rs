@@ -115,6 +115,16 @@ impl Vm {
         self.process.output()
     }
 
+    /// Whether it has ended.
+    pub fn ended(&mut self) -> bool {
+        self.process.status().is_some()
+    }
+
+    /// The process id of the emulator.
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
     /// Waits for its end.
     #[track_caller]
     pub fn expect_end(&mut self) -> ExitStatus {
