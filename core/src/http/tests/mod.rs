@@ -1,1 +1,184 @@
-//! Tests
+//! Tests of what apps write with. `http1` tests the same over connections.
+
+extern crate std;
+
+use super::*;
+use crate::{Pool, testing};
+use alloc::collections::BTreeMap;
+use alloc::string::String;
+use alloc::vec;
+use alloc::vec::Vec;
+use serde::Serialize;
+
+fn pool() -> Pool {
+    testing::context(64, 1).pool()
+}
+
+fn body(response: &mut Response) -> String {
+    let mut bytes = Vec::new();
+    match response.take_body() {
+        Body::Packet(packet) => {
+            let mut next = Some(packet);
+            while let Some(mut packet) = next {
+                bytes.extend_from_slice(packet.bytes());
+                next = packet.take_next();
+            }
+        }
+        Body::Static(text) => bytes.extend_from_slice(text),
+        Body::Empty | Body::Stream => {}
+    }
+    String::from_utf8(bytes).unwrap()
+}
+
+fn json(value: impl Serialize) -> String {
+    let mut response = Json(value).into_response(pool());
+    assert_eq!(response.code(), Status::OK);
+    body(&mut response)
+}
+
+#[derive(Serialize)]
+enum Shape {
+    Unit,
+    New(u8),
+    Tuple(u8, i8),
+    Struct { a: bool },
+}
+
+#[derive(Serialize)]
+struct All<'a> {
+    text: &'a str,
+    number: i64,
+    large: u64,
+    fraction: f64,
+    nothing: Option<u8>,
+    something: Option<char>,
+    list: &'a [u8],
+    pair: (u8, &'a str),
+    shapes: [Shape; 4],
+    map: BTreeMap<u8, ()>,
+}
+
+#[test]
+fn json_has_a_form_for_everything_usual() {
+    let shapes = [Shape::Unit, Shape::New(1), Shape::Tuple(2, -3), Shape::Struct { a: true }];
+    let all = All {
+        text: "a\"b\\c\n\u{1}\u{e9}",
+        number: i64::MIN,
+        large: u64::MAX,
+        fraction: 0.5,
+        nothing: None,
+        something: Some('x'),
+        list: &[1, 2],
+        pair: (3, ""),
+        shapes,
+        map: BTreeMap::from([(7, ())]),
+    };
+    assert_eq!(
+        json(all),
+        "{\"text\":\"a\\\"b\\\\c\\n\\u0001\u{e9}\",\"number\":-9223372036854775808,\
+         \"large\":18446744073709551615,\"fraction\":0.5,\"nothing\":null,\"something\":\"x\",\
+         \"list\":[1,2],\"pair\":[3,\"\"],\"shapes\":[\"Unit\",{\"New\":1},{\"Tuple\":[2,-3]},\
+         {\"Struct\":{\"a\":true}}],\"map\":{\"7\":null}}"
+    );
+    assert_eq!(json(f64::NAN), "null");
+    assert_eq!(json(core::net::Ipv4Addr::LOCALHOST), "\"127.0.0.1\"");
+}
+
+#[test]
+fn a_body_grows_over_packets_up_to_a_limit() {
+    let pool = pool();
+    let free = pool.available();
+    let long = "x".repeat(10_000);
+    let mut response = Text(long.clone()).into_response(pool);
+    assert_eq!(response.body_length(), Length::Known(10_000));
+    assert_eq!(body(&mut response), long);
+    drop(response);
+    assert_eq!(json(vec![long.as_str()]).len(), 10_004);
+    let response = Text("x".repeat(Writer::LIMIT)).into_response(pool);
+    assert_eq!(response.body_length(), Length::Known(Writer::LIMIT as u64));
+    drop(response);
+    let response = Text("x".repeat(Writer::LIMIT + 1)).into_response(pool);
+    assert_eq!(response.code(), Status::SERVICE_UNAVAILABLE);
+    drop(response);
+    assert_eq!(pool.available(), free);
+}
+
+#[test]
+fn a_value_without_a_form_is_no_response() {
+    let map = BTreeMap::from([((1, 2), 3)]);
+    assert_eq!(Json(map).into_response(pool()).code(), Status::SERVICE_UNAVAILABLE);
+}
+
+#[test]
+fn fields_are_added_and_cannot_split_a_response() {
+    let pool = pool();
+    let response = "text".header("A", 1_u64).header("B", "two").status(Status::CREATED);
+    let response = response.header("C", format_args!("{}", 3)).into_response(pool);
+    assert_eq!(response.code(), Status::CREATED);
+    assert_eq!(response.fields(), b"A: 1\r\nB: two\r\nC: 3\r\n");
+    for bad in ["a\r\nb", "a\nb", "a\0"] {
+        let response = "text".header("A", bad).into_response(pool);
+        assert_eq!(response.code(), Status::INTERNAL_SERVER_ERROR);
+        assert_eq!(response.fields(), b"");
+    }
+    let response = "text".header("A B", "c").into_response(pool);
+    assert_eq!(response.code(), Status::INTERNAL_SERVER_ERROR);
+}
+
+#[test]
+fn results_options_and_statuses_are_responses() {
+    let pool = pool();
+    let code = |response: Response| response.code().code();
+    assert_eq!(code(().into_response(pool)), 204);
+    assert_eq!(code(None::<&str>.into_response(pool)), 404);
+    assert_eq!(code((Status::ACCEPTED, "yes").into_response(pool)), 202);
+    let failed: Result<&str, Problem> = Err(Problem::bad_request("because"));
+    let mut response = failed.into_response(pool);
+    assert_eq!((response.code().code(), body(&mut response)), (400, "because".into()));
+    assert_eq!(Status::NOT_MODIFIED.into_response(pool).body_length(), Length::None);
+}
+
+#[test]
+fn integers_have_their_digits() {
+    for value in [0, 7, 10, 99, 100, 12_345, u64::MAX - 1, u64::MAX] {
+        let text = alloc::format!("{value}");
+        assert_eq!(Integer::new(value).bytes(), text.as_bytes());
+    }
+    assert_eq!(Status::new(7).digits(), *b"100");
+    assert_eq!(Status::new(1000).digits(), *b"999");
+}
+
+#[test]
+fn every_method_has_the_name_it_is_parsed_from() {
+    for method in Method::ALL {
+        assert_eq!(Method::parse(method.name().as_bytes()), method);
+        assert!(Methods::of(method).contains(method) && Methods::ANY.contains(method));
+    }
+    assert_eq!(Method::parse(b"get"), Method::Other);
+    assert!(!Methods::of(Method::Get).contains(Method::Head));
+}
+
+#[test]
+fn a_head_shows_its_fields_and_nothing_beyond_its_bytes() {
+    let text = b"GET /a?b HTTP/1.1\r\nHost: h\r\nX-Y:  z \r\nx-y: 2\r\nBin: \xff\r\n\r\n";
+    let layout = Layout {
+        method: Method::Get,
+        version: Version::Http11,
+        body: Length::None,
+        name: Span::new(0, 3),
+        target: Span::new(4, 8),
+        authority: Span::new(25, 26),
+        path: Span::new(4, 6),
+        query: Some(Span::new(7, 8)),
+        fields: Span::new(19, text.len() - 2),
+    };
+    let head = Head::new(HeadBytes::Memory(text.as_slice().into()), layout);
+    assert_eq!((head.method_name(), head.target(), head.path()), ("GET", "/a?b", "/a"));
+    assert_eq!((head.query(), head.authority()), (Some("b"), "h"));
+    assert_eq!((head.field("x-y"), head.field("host")), (Some("z"), Some("h")));
+    assert_eq!((head.field("bin"), head.field_bytes("BIN")), (None, Some(b"\xff".as_slice())));
+    assert_eq!(head.fields().count(), 4);
+    let beyond = Layout { path: Span::new(70, 90), fields: Span::new(9, 5), ..layout };
+    let head = Head::new(HeadBytes::Memory(text.as_slice().into()), beyond);
+    assert_eq!((head.path(), head.field("host")), ("/", None));
+}
