@@ -140,7 +140,9 @@ impl Ipv4 {
             Protocol::TCP => None,
             _ => Some(self.identifications.next()),
         };
-        let hops = if info.hops == 0 { self.config.ttl.max(1) } else { info.hops };
+        // A received packet that is sent on says how it came, not how it goes.
+        let (hops, class) = if info.ip_header == 0 { (info.hops, info.class) } else { (0, 0) };
+        let hops = if hops == 0 { self.config.ttl.max(1) } else { hops };
         Outgoing {
             source: flow.local,
             destination: flow.remote,
@@ -148,7 +150,7 @@ impl Ipv4 {
             total,
             identification,
             hops,
-            class: info.class,
+            class,
         }
         .bytes()
     }

@@ -499,6 +499,20 @@ fn a_packet_that_the_card_cuts_up_may_be_longer_than_the_link_takes() {
 }
 
 #[test]
+fn a_packet_that_came_goes_out_like_a_new_one() {
+    let mut bench = Bench::new(CONFIG);
+    for (ip_header, expected) in [(0, (9, 0x2e)), (20, (64, 0))] {
+        let mut packet = bench.packet(b"data");
+        let info = packet.info_mut();
+        (info.remote, info.hops, info.class, info.ip_header) = (FAR.into(), 9, 0x2e, ip_header);
+        bench.ip.send(Protocol::UDP, packet).unwrap();
+        bench.sweep();
+        let (_, header, _) = bench.sent().unwrap();
+        assert_eq!((header.hops, header.class), expected);
+    }
+}
+
+#[test]
 fn a_packet_to_ourselves_comes_back_at_once() {
     let mut bench = Bench::new(CONFIG);
     let mut packet = bench.packet(&[0x12, 0x34, 0, 0, 1, 2]);
