@@ -3,11 +3,12 @@
 //! From the sweep's own function, every direct call and jump is followed, by disassembling. What
 //! is reachable so is all that can run in a sweep, as long as no instruction on the way goes
 //! where a register or memory says; each one that does is a finding. A finding is allowed by an
-//! entry of `allow.toml` that argues why, and an entry that allows nothing is a finding too.
+//! entry of `allow.toml` (ours, or the app's `audit.toml`) that argues why, and an entry that
+//! allows nothing is a finding too.
 //! The image must be static: in a position-independent one, direct calls look indirect.
 
 use crate::cli::size::{image_of, is_sweep};
-use crate::cli::{Which, print};
+use crate::cli::{self, Which, print};
 use iced_x86::{
     Decoder, DecoderOptions, FlowControl, Formatter, Instruction, IntelFormatter, OpKind,
 };
@@ -29,7 +30,7 @@ pub struct Audit {
     /// Begins at the functions whose names contain this, instead of the sweep
     #[arg(long, value_name = "NAME")]
     root: Option<String>,
-    /// The list of what is allowed, instead of the one that is built in
+    /// More that is allowed, besides what is built in and `audit.toml` beside the app's Cargo.toml
     #[arg(long, value_name = "FILE")]
     allow: Option<PathBuf>,
     /// Lists every function that is reachable as well
@@ -102,22 +103,46 @@ impl Audit {
     /// One line when there is no image or no sweep in it.
     pub fn run(&self) -> Result<ExitCode, String> {
         let path = image_of(&self.which, self.image.as_ref())?;
-        let read = |path: &PathBuf| {
-            fs::read(path).map_err(|why| format!("cannot read {}: {why}", path.display()))
-        };
-        let allow = match &self.allow {
-            None => include_str!("allow.toml").to_owned(),
-            Some(path) => String::from_utf8_lossy(&read(path)?).into_owned(),
-        };
-        let list: List =
-            toml::from_str(&allow).map_err(|why| format!("the list of what is allowed: {why}"))?;
-        let outcome = audit_image(&read(&path)?, self.root.as_deref(), &list.allow)?;
+        let bytes =
+            fs::read(&path).map_err(|why| format!("cannot read {}: {why}", path.display()))?;
+        let allow = self.allowed()?;
+        let outcome = audit_image(&bytes, self.root.as_deref(), &allow)?;
         if self.list {
             outcome.functions.iter().for_each(|name| println!("{name}"));
         }
-        print(&describe(&outcome, &list.allow));
-        Ok(if is_clean(&outcome, &list.allow) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        print(&describe(&outcome, &allow));
+        Ok(if is_clean(&outcome, &allow) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
+}
+
+impl Audit {
+    /// What is allowed: by us, by the app, and by who calls this.
+    fn allowed(&self) -> Result<Vec<Allow>, String> {
+        let mut files = Vec::new();
+        if let Ok(project) = cli::open()
+            && let Ok(app) = cli::app(&project, &self.which)
+            && let Some(package) = project.workspace.package(&app)
+        {
+            files.push(package.folder().join("audit.toml"));
+        }
+        files.retain(|file| file.is_file());
+        files.extend(self.allow.clone());
+        let mut allow = allow_list(include_str!("allow.toml"))?;
+        for file in files {
+            let text = fs::read_to_string(&file);
+            let text = text.map_err(|why| format!("cannot read {}: {why}", file.display()))?;
+            allow.extend(allow_list(&text).map_err(|why| format!("{}: {why}", file.display()))?);
+        }
+        Ok(allow)
+    }
+}
+
+/// The entries of a list of what is allowed.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn allow_list(text: &str) -> Result<Vec<Allow>, String> {
+    toml::from_str::<List>(text).map(|list| list.allow).map_err(|why| why.to_string())
 }
 
 /// Whether nothing is wrong: no finding, and no entry that allows nothing.
@@ -134,7 +159,7 @@ fn describe(outcome: &Outcome, allow: &[Allow]) -> String {
     let mut out = String::new();
     for finding in &outcome.findings {
         let _ = writeln!(out, "error: {} at {:#x}", finding.what, finding.address);
-        for (depth, function) in finding.path.iter().rev().enumerate() {
+        for (depth, function) in finding.path.iter().rev().map(|name| short(name)).enumerate() {
             let lead = if depth == 0 { "in" } else { "called by" };
             let _ = writeln!(out, "  {lead} {function}");
         }
@@ -163,6 +188,17 @@ fn describe(outcome: &Outcome, allow: &[Allow]) -> String {
         count => writeln!(out, "error: {count} findings"),
     };
     out
+}
+
+/// A name that is longer than a line, without its middle.
+fn short(name: &str) -> String {
+    const ENDS: usize = 90;
+    let letters: Vec<char> = name.chars().collect();
+    if letters.len() <= 2 * ENDS + 1 {
+        return name.to_owned();
+    }
+    let (head, tail) = (&letters[..ENDS], &letters[letters.len() - ENDS..]);
+    head.iter().chain(['…'].iter()).chain(tail).collect()
 }
 
 /// Follows the sweep of the image in `bytes`.

@@ -21,11 +21,11 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::{env, fs};
 
-pub use audit::{Allow, Finding, Outcome, What, audit_image, is_clean};
+pub use audit::{Allow, Finding, Outcome, What, allow_list, audit_image, is_clean};
 pub use components::markdown;
 pub use explain::explain;
 pub use schema::schema;
-pub use size::{Sizes, sizes};
+pub use size::{Sizes, owner, sizes};
 
 /// Waitless: from a manifest to a graph, to pictures of it, and to an image that runs.
 #[derive(Parser, Debug)]

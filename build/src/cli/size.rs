@@ -1,8 +1,8 @@
 //! How many bytes of an image each component takes, by the names of its symbols.
 //!
-//! A function belongs to the crate of the type that it is a method of, else to the first crate
-//! in its name that is not one of Rust's own: `Vec<tcp::Segment>::push` belongs to `tcp`. What
-//! is inlined belongs to whom it is inlined into; after link-time optimization that is often
+//! A function belongs to the first crate in its name that is neither Rust's own nor shared by
+//! all: `<tcp::Tcp as Component<ipv4::Ipv4>>::receive` and `Vec<tcp::Segment>::push` both belong
+//! to `tcp`. What is inlined belongs to whom it is inlined into; after link-time optimization that is often
 //! the sweep itself, which is shown as `(sweep)`.
 
 use crate::cli::{self, Which, image};
@@ -40,7 +40,10 @@ pub struct Sizes {
 const KINDS: [&str; 4] = ["text", "rodata", "data", "bss"];
 
 /// The crates of Rust itself.
-const RUST: [&str; 5] = ["alloc", "compiler_builtins", "core", "std", "hashbrown"];
+const RUST: [&str; 5] = ["alloc", "compiler_builtins", "core", "hashbrown", "std"];
+
+/// Crates whose generic code belongs to the crate that it is made for.
+const SHARED: [&str; 2] = ["heapless", "waitless"];
 
 impl Size {
     /// Prints the table.
@@ -133,8 +136,13 @@ pub fn owner(symbol: &str) -> String {
         return "(sweep)".to_owned();
     }
     let crates = crates(&name);
-    let first = crates.iter().find(|found| !RUST.contains(&found.as_str()));
-    first.or(crates.first()).cloned().unwrap_or_else(|| "(other)".to_owned())
+    let rust = |found: &&String| RUST.contains(&found.as_str());
+    let shared = |found: &&String| SHARED.contains(&found.as_str());
+    let own = crates.iter().find(|found| !rust(found) && !shared(found));
+    own.or(crates.iter().find(|found| !rust(found)))
+        .or(crates.first())
+        .cloned()
+        .unwrap_or_else(|| "(other)".to_owned())
 }
 
 /// Whether it is the sweep of a generated graph.
