@@ -3,9 +3,9 @@
 //! [`Pcap`] goes between a network card and what stands on it: one table in the manifest with
 //! `under`. It changes nothing, and adds no sweep of delay.
 //!
-//! - **It does no input or output.** Frames go into a [`Capture`] of bounded size, which a
-//!   native platform writes to the file between sweeps, and which in a guest keeps the newest
-//!   frames for a handler to download. What no longer fits is counted.
+//! - **It does no input or output.** Frames go into a [`Capture`](waitless::capture::Capture) of
+//!   bounded size, which a native platform writes to the file between sweeps, and which in a
+//!   guest keeps the newest frames for a handler to download. What no longer fits is counted.
 //! - **What it shows is what the wire carries.** A checksum that is left to the card is completed
 //!   in the copy, and a card that cuts segments is not passed on, so no frame exceeds the MTU.
 //! - **The format is pcapng** (draft-ietf-opsawg-pcapng) with nanoseconds, because the older
