@@ -8,6 +8,7 @@ use waitless_tests::tidy::{self, Exception, Known, Source};
 /// Where `unsafe` may stand, and why it must.
 const UNSAFE: &[Exception] = &[
     Exception { path: "platforms/", why: "they are what turns hardware into safe Rust" },
+    Exception { path: "components/tap/src/device.rs", why: "TAP devices take an ioctl" },
     Exception { path: "core/src/packet.rs", why: "buffers are shared with devices" },
     Exception { path: "core/src/device.rs", why: "registers and DMA memory are not Rust's" },
     Exception { path: "core/src/task/slab.rs", why: "futures are pinned in place, without a box" },
