@@ -16,7 +16,8 @@
 //!   acknowledgement rides on the response that the same sweep produced.
 //! * Every clause of an RFC is cited at the line that obeys it: `//= RFC 9293 3.5 MUST-10: …`.
 //!
-//! Not done: selective acknowledgements, RACK-TLP, CUBIC and BBR, pacing, ECN, SYN cookies,
+//! Not done: use of the selective acknowledgements of others (its own it sends), RACK-TLP, CUBIC
+//! and BBR, pacing, ECN, SYN cookies,
 //! Fast Open, segmentation offload, urgent data as such (it is delivered in line), text in a SYN
 //! (it is acknowledged when it is sent again).
 

@@ -5,7 +5,7 @@ use crate::queue::{Data, NIL, Side};
 use crate::seq::Seq;
 use crate::state::{Conn, Env, State, effect, flag, scale_for, segment_limit};
 use crate::wire::{Flags, Options, Segment, Stamps, field};
-use waitless::packet::Info;
+use waitless::packet::{Info, NoRoom};
 use waitless::{Instant, IpPort, Packet, Protocol};
 
 /// Segments that one connection sends before the next one has its turn.
@@ -407,7 +407,9 @@ impl Conn {
             window: self.offer(env),
             ..Segment::default()
         };
-        let prepended = if self.flags.has(flag::STAMPS) {
+        let prepended = if !self.early.is_empty() && self.flags.has(flag::SACK) {
+            self.prepend_sacks(env, &segment, &mut packet)
+        } else if self.flags.has(flag::STAMPS) {
             //= RFC 7323 3.2: once agreed, in every segment but a RST
             let stamps = Stamps { value: self.stamp(env), echo: self.stamp_recent };
             packet.prepend(segment.header_stamped(stamps))
@@ -421,6 +423,33 @@ impl Conn {
         self.flags.clear(flag::ACK_NOW | flag::ACK_PENDING);
         self.ack_at = Instant::NEVER;
         self.last_ack = self.expected;
+    }
+
+    /// Prepends a header that says what has arrived early, unless there is no space for that.
+    //= RFC 2018 4: ranges are reported in every ACK that does not acknowledge all there is;
+    // deviation: in those without data, so that a segment's size does not change
+    #[cold]
+    fn prepend_sacks(
+        &self,
+        env: &Env,
+        segment: &Segment,
+        packet: &mut Packet,
+    ) -> Result<(), NoRoom> {
+        let stamped = self.flags.has(flag::STAMPS);
+        let stamps = Stamps { value: self.stamp(env), echo: self.stamp_recent };
+        let stamps = stamped.then_some(stamps);
+        let (ranges, count) = self.early_ranges(env);
+        let (header, length) = match packet.is_empty() && count > 0 {
+            true => segment.header_sacks(stamps, ranges.get(..count).unwrap_or_default()),
+            false => {
+                let options = Options { stamps, ..Options::default() };
+                Segment { options, ..*segment }.header_full()
+            }
+        };
+        let header = header.get(..length).unwrap_or_default();
+        let room = packet.grow_front(length)?.get_mut(..length).ok_or(NoRoom)?;
+        room.copy_from_slice(header);
+        Ok(())
     }
 
     /// Completes the checksum and the addresses.

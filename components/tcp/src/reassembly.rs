@@ -4,7 +4,7 @@
 use crate::queue::{Data, NIL, Side};
 use crate::seq::Seq;
 use crate::state::{Conn, Env, State, effect, flag};
-use crate::wire::{Flags, Segment};
+use crate::wire::{Flags, RANGES_MAX, Range, Segment};
 use waitless::packet::CAPACITY;
 use waitless::{Packet, Phase};
 
@@ -132,6 +132,7 @@ impl Conn {
     #[cold]
     fn keep_early(&mut self, env: &mut Env, mut seq: Seq, mut packet: Packet, mut fin: bool) {
         env.counters.early.add(1);
+        self.early_last = seq;
         let end = seq + packet.len() as u32;
         let before = self.early_before(env, seq);
         if before != NIL {
@@ -190,6 +191,38 @@ impl Conn {
         env.nodes.get_mut(id).fin = fin;
         env.nodes.insert(&mut self.early, before, id);
         self.early_count += 1;
+    }
+
+    /// What has arrived early, as ranges for the other side, and how many there are: the one
+    /// that changed last comes first.
+    //= RFC 2018 4: the first block has the segment that caused the acknowledgement
+    #[cold]
+    pub fn early_ranges(&self, env: &Env) -> ([Range; RANGES_MAX], usize) {
+        let mut ranges = [Range::default(); RANGES_MAX];
+        // The first place is for the last one.
+        let mut count = 1;
+        let mut at = self.early.head;
+        // Ends: the queue's length is limited.
+        while at != NIL {
+            let mut range = Range { from: env.nodes.get(at).seq, to: env.nodes.get(at).end() };
+            at = env.nodes.next(at);
+            while at != NIL && env.nodes.get(at).seq == range.to {
+                range.to = env.nodes.get(at).end();
+                at = env.nodes.next(at);
+            }
+            let last = !self.early_last.before(range.from) && self.early_last.before(range.to);
+            let place = if last { 0 } else { count };
+            if let Some(room) = ranges.get_mut(place) {
+                *room = range;
+                count += usize::from(!last);
+            }
+        }
+        if ranges[0] == Range::default() {
+            // What arrived last was dropped again.
+            ranges.rotate_left(1);
+            count -= 1;
+        }
+        (ranges, count)
     }
 
     /// The last early packet that begins at or before `seq`.

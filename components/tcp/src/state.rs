@@ -239,6 +239,8 @@ pub struct Conn {
     pub early: Queue,
     /// How many these are.
     pub early_count: u32,
+    /// Where the last one of these began that arrived.
+    pub early_last: Seq,
 
     /// Round-trip times.
     pub rtt: Rtt,
@@ -320,6 +322,7 @@ impl Conn {
             receive: Queue::EMPTY,
             early: Queue::EMPTY,
             early_count: 0,
+            early_last: Seq(0),
             rtt: Rtt::new(),
             timed_seq: Seq(0),
             timed_at: 0,

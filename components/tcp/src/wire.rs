@@ -49,6 +49,18 @@ pub struct Stamps {
     pub echo: u32,
 }
 
+/// A range of sequence numbers, the last one excluded.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Range {
+    /// The first number.
+    pub from: Seq,
+    /// The number behind the last.
+    pub to: Seq,
+}
+
+/// The most ranges that one segment can report (RFC 2018 section 3).
+pub const RANGES_MAX: usize = 4;
+
 /// The options that this component knows.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Options {
@@ -172,6 +184,30 @@ impl Segment {
         (bytes, at)
     }
 
+    /// The header as bytes with timestamps and what was received out of order: at most three
+    /// ranges, or four without timestamps. The checksum field is zero.
+    //= RFC 2018 3: each block is the first sequence number of a range and the one behind it
+    pub fn header_sacks(&self, stamps: Option<Stamps>, ranges: &[Range]) -> ([u8; 60], usize) {
+        let options = Options { stamps, ..Options::default() };
+        let (mut bytes, mut at) = Self { options, ..*self }.header_full();
+        let most = (bytes.len() - at - 4) / 8;
+        let ranges = ranges.get(..most).unwrap_or(ranges);
+        let mut put = |option: [u8; 4]| {
+            if let Some(room) = bytes.get_mut(at..at + 4) {
+                room.copy_from_slice(&option);
+                at += 4;
+            }
+        };
+        put([NOP, NOP, SACK, 2 + 8 * ranges.len() as u8]);
+        for range in ranges {
+            put(range.from.0.to_be_bytes());
+            put(range.to.0.to_be_bytes());
+        }
+        let fixed = self.fixed(at);
+        bytes[..field::HEADER].copy_from_slice(&fixed);
+        (bytes, at)
+    }
+
     #[inline]
     fn fixed(&self, header: usize) -> [u8; 20] {
         let mut bytes = [0; 20];
@@ -241,6 +277,7 @@ const NOP: u8 = 1;
 const MSS: u8 = 2;
 const SCALE: u8 = 3;
 const SACK_PERMITTED: u8 = 4;
+const SACK: u8 = 5;
 const STAMPS: u8 = 8;
 const STAMPS_ALIGNED: [u8; 4] = [NOP, NOP, STAMPS, 10];
 
@@ -303,6 +340,19 @@ mod tests {
         assert_eq!(with_options(&[1, 1, 1, 254]), Err(Malformed::Option));
         let wrong = with_options(&[2, 3, 5, 3, 4, 7, 7, 1]).unwrap();
         assert_eq!(wrong.options, Options::default(), "known options of wrong length are ignored");
+    }
+
+    #[test]
+    fn as_many_ranges_are_reported_as_fit() {
+        let ranges: [Range; 4] =
+            core::array::from_fn(|i| Range { from: Seq(i as u32), to: Seq(9) });
+        for (stamps, count, fit) in [(None, 4, 4), (None, 1, 1), (Some(Stamps::default()), 4, 3)] {
+            let (bytes, length) = SYN.header_sacks(stamps, &ranges[..count]);
+            assert_eq!(Segment::parse(&bytes[..length]).unwrap().options.stamps, stamps);
+            let option = &bytes[length - 2 - 8 * fit..length];
+            assert_eq!(option[..2], [5, 2 + 8 * fit as u8]);
+            assert_eq!(option[6..10], [0, 0, 0, 9]);
+        }
     }
 
     #[test]

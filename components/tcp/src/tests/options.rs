@@ -1,4 +1,4 @@
-//! Timestamps and window scaling (RFC 7323).
+//! Timestamps and window scaling (RFC 7323), reports of what came early (RFC 2018).
 
 use super::trace::*;
 use crate::Config;
@@ -121,4 +121,38 @@ fn without_the_offer_windows_are_not_scaled() {
     t.write(b"x");
     t.sends(Seg { flags: PSH, data: b"x", window: Some(65_535), ..SEG });
     assert_eq!(t.tcp.conns[0].window, 60_000);
+}
+
+/// The ranges that the next segment reports, counted from the other side's SYN.
+fn reported(t: &mut Trace) -> std::vec::Vec<(u32, u32)> {
+    let packet = t.ip.sent.pop_front().expect("an acknowledgement");
+    let header = usize::from(packet.bytes()[12] >> 4) * 4;
+    let options = &packet.bytes()[20..header];
+    let Some(at) = options.iter().position(|&byte| byte == 5) else { return [].into() };
+    let number = |bytes: &[u8]| {
+        let number = u32::from_be_bytes(bytes.try_into().unwrap());
+        number.wrapping_sub(THEIR_ISN)
+    };
+    let blocks = &options[at + 2..at + usize::from(options[at + 1])];
+    blocks.chunks(8).map(|block| (number(&block[..4]), number(&block[4..]))).collect()
+}
+
+#[test]
+fn what_came_early_is_reported_to_those_who_understand() {
+    for understands in [true, false] {
+        let options = Options { sack_permitted: understands, ..MSS };
+        let mut t = Trace::open_with(plain(), Seg { flags: SYN, options, ..SEG }, SEG);
+        let mut arrives = |from: u32, to: u32, expected: &[(u32, u32)]| {
+            let data = &BYTES[from as usize..to as usize];
+            t.arrives(Seg { seq: from, flags: PSH, data, ..SEG });
+            assert_eq!(reported(&mut t), if understands { expected } else { &[] });
+        };
+        arrives(500, 1000, &[(500, 1000)]);
+        arrives(2000, 2500, &[(2000, 2500), (500, 1000)]);
+        arrives(1000, 1500, &[(500, 1500), (2000, 2500)]);
+        arrives(3000, 3100, &[(3000, 3100), (500, 1500), (2000, 2500)]);
+        arrives(4000, 4100, &[(4000, 4100), (500, 1500), (2000, 2500), (3000, 3100)]);
+        arrives(5000, 5100, &[(5000, 5100), (500, 1500), (2000, 2500), (3000, 3100)]);
+        arrives(1, 500, &[(5000, 5100), (2000, 2500), (3000, 3100), (4000, 4100)]);
+    }
 }
