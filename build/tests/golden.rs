@@ -29,7 +29,7 @@ fn code_is_generated_as_expected() {
             let graph = project.graph("web", platform(&manifest)).unwrap_or_else(|e| panic!("{e}"));
             let code = build::emit::code(&graph, &project.sources);
             let json = build::json::pretty(&graph, &project.sources);
-            let code = golden(&format!("graphs/{name}.rs"), &code);
+            let code = golden(&format!("graphs/{name}.code"), &code);
             code.or(golden(&format!("graphs/{name}.json"), &json))
         })
         .collect();

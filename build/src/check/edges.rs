@@ -265,7 +265,8 @@ impl<'a> Check<'a> {
             let report = Report::new(entry.name.at, format!("nothing stands on `{name}`"));
             let report = report.label(format!("provides {ports} to nobody"));
             self.report(report.help(format!(
-                "let an instance that requires {ports} stand on it (`on = \"{name}\"`), or remove it"
+                "let an instance that requires {ports} stand on it (`on = \"{name}\"`), \
+                 or remove it"
             )));
         }
     }

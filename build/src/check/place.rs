@@ -95,7 +95,8 @@ impl Check<'_> {
                 let has = &self.platform.has;
                 let has = if has.is_empty() { "nothing".into() } else { has.join(", ") };
                 reports.push(report.help(format!(
-                    "`{platform}` has {has}; choose another platform by --platform, or another component"
+                    "`{platform}` has {has}; choose another platform by --platform, \
+                     or another component"
                 )));
             }
         }

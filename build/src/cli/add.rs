@@ -1,6 +1,6 @@
 //! Adds an instance to a manifest and its crate to the app's `Cargo.toml`.
 
-use crate::catalogue::{Component, Requires};
+use crate::catalogue::{Catalogue, Component, Requires};
 use crate::cli::{self, Which};
 use crate::manifest::RESERVED_KEYS;
 use crate::project::Project;
@@ -50,18 +50,16 @@ impl Add {
             cli::unknown("component", &self.component, &names.collect::<Vec<_>>())
         })?;
         let before = read(&manifest)?;
-        let mut document = parse(&manifest, &before)?;
         let name = self.name.clone().unwrap_or_else(|| component.name.clone());
         let there = project.providers(&app, &self.which.platform)?;
-        if document.contains_key(&name) || there.iter().any(|(known, _)| *known == name) {
+        if there.iter().any(|(known, _)| *known == name) {
             return Err(format!(
                 "there is an instance `{name}` already; give the new one another name by --name"
             ));
         }
         let table = self.table(&name, &component, &there)?;
-        insert(&mut document, &name, table);
-        let served = stand_on_it(&mut document, &project, &component, &name);
-        let after = document.to_string();
+        let (after, served) = edited(&before, &name, table, &project.catalogue)
+            .map_err(|why| format!("cannot read {} as TOML: {why}", manifest.display()))?;
         if self.dry_run {
             cli::print(&after);
             return Ok(());
@@ -181,6 +179,24 @@ impl Project {
     }
 }
 
+/// The manifest `text` with one table more, and the instance that now stands on it, if any.
+///
+/// # Errors
+/// What the parser says.
+pub fn edited(
+    text: &str,
+    name: &str,
+    table: Table,
+    catalogue: &Catalogue,
+) -> Result<(String, Option<String>), String> {
+    let mut document: DocumentMut = text.parse().map_err(|why| format!("{why}"))?;
+    let kind = table.get("is").and_then(Item::as_str).unwrap_or(name).to_owned();
+    insert(&mut document, name, table);
+    let component = catalogue.find(&kind, &[]);
+    let served = component.and_then(|c| stand_on_it(&mut document, catalogue, c, name));
+    Ok((document.to_string(), served))
+}
+
 /// Puts the table behind the last of the app's own, before stacks.
 fn insert(document: &mut DocumentMut, name: &str, mut table: Table) {
     let own = document.iter().filter(|(name, _)| *name != "stack");
@@ -193,7 +209,7 @@ fn insert(document: &mut DocumentMut, name: &str, mut table: Table) {
 /// Lets the one instance that takes any number of such ports stand on the new one as well.
 fn stand_on_it(
     document: &mut DocumentMut,
-    project: &Project,
+    catalogue: &Catalogue,
     component: &Component,
     name: &str,
 ) -> Option<String> {
@@ -201,7 +217,7 @@ fn stand_on_it(
     let mut takers = Vec::new();
     for (taker, item) in document.iter() {
         let kind = item.get("is").and_then(Item::as_str).unwrap_or(taker);
-        let found = project.catalogue.find(kind, &[]);
+        let found = catalogue.find(kind, &[]);
         if let Some(Requires::Many(port)) = found.map(|found| &found.requires)
             && provides(port)
         {
@@ -288,4 +304,44 @@ fn parse(path: &Path, text: &str) -> Result<DocumentMut, String> {
 
 fn put(path: &Path, text: &str) -> Result<(), String> {
     fs::write(path, text).map_err(|why| format!("cannot write {}: {why}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::Sources;
+
+    const HTTP: &str = "[package]\nname = \"http1\"\n[package.metadata.waitless]\n\
+        component = \"Http1\"\nprovides = \"HttpPort\"\nrequires = \"StreamPort\"\n";
+    const SITE: &str = "[package]\nname = \"web\"\n\
+        [package.metadata.waitless.components.site]\nhandler = \"site\"\n\
+        requires = \"HttpPort+\"\n";
+
+    fn catalogue() -> Catalogue {
+        let mut components = Vec::new();
+        for (name, text) in [("http1", HTTP), ("site", SITE)] {
+            let path = env::temp_dir().join(format!("waitless-add-{}-{name}", std::process::id()));
+            fs::write(&path, text).unwrap();
+            let mut sources = Sources::default();
+            components.extend(crate::catalogue::read(&path, &mut sources, &mut Vec::new()));
+            fs::remove_file(&path).unwrap();
+        }
+        Catalogue { components }
+    }
+
+    #[test]
+    fn adding_keeps_comments_and_order_and_puts_the_handlers_on_it() {
+        let before = "# Mine.\n[app] # here\ncrate = \"web\"\n\n[http]\nis = \"http1\"\n\n\
+            [site]\non = [\"http\"] # all\n\n# The stack.\n[stack.tcp.eth]\non = \"nic\"\n";
+        let mut table = Table::new();
+        table.insert("is", toml_edit::value("http1"));
+        table.insert("on", toml_edit::value("tcp"));
+        table.insert("port", toml_edit::value(8000));
+        let (after, served) = edited(before, "more", table, &catalogue()).unwrap();
+        assert_eq!(served.as_deref(), Some("site"));
+        let expected = "# Mine.\n[app] # here\ncrate = \"web\"\n\n[http]\nis = \"http1\"\n\n\
+            [site]\non = [\"http\", \"more\"] # all\n\n[more]\nis = \"http1\"\non = \"tcp\"\n\
+            port = 8000\n\n# The stack.\n[stack.tcp.eth]\non = \"nic\"\n";
+        assert_eq!(after, expected);
+    }
 }

@@ -109,10 +109,9 @@ enum Command {
         markdown: bool,
     },
     /// Adds an instance of a component to the manifest, and its crate to the app's Cargo.toml
-    #[command(
-        after_help = "Examples:\n  add pcap --under eth\n  add http1 --name alternate --on tcp --set port=8000\n  \
-        add echo --on udp --set port=7 --dry-run"
-    )]
+    #[command(after_help = "Examples:\n  add pcap --under eth\n  \
+        add http1 --name alternate --on tcp --set port=8000\n  \
+        add echo --on udp --set port=7 --dry-run")]
     Add(add::Add),
     /// Makes an app that builds and boots at once
     #[command(
@@ -122,14 +121,12 @@ enum Command {
     )]
     New(new::New),
     /// Says how many bytes of an image each component takes
-    #[command(
-        after_help = "Examples:\n  size\n  size --app hello --json\n  size --image target/x86_64-waitless/release/hello"
-    )]
+    #[command(after_help = "Examples:\n  size\n  size --app hello --json\n  \
+        size --image target/x86_64-waitless/release/hello")]
     Size(size::Size),
     /// Proves that nothing reachable from the sweep makes an indirect call or jump
-    #[command(
-        after_help = "Examples:\n  audit\n  audit --app hello\n  audit --root 'platform_x86_64::run'"
-    )]
+    #[command(after_help = "Examples:\n  audit\n  audit --app hello\n  \
+        audit --root 'platform_x86_64::run'")]
     Audit(audit::Audit),
     /// Builds an image and boots it
     #[command(after_help = "Examples:\n  run\n  run --app hello --platform native\n  \
@@ -137,7 +134,8 @@ enum Command {
     Run(run::Run),
     /// Writes a JSON Schema for waitless.toml, by which editors complete and check
     #[command(
-        after_help = "Examples:\n  schema                       # to target/waitless.schema.json\n  schema --output -"
+        after_help = "Examples:\n  schema                # to target/waitless.schema.json\n  \
+        schema --output -"
     )]
     Schema {
         /// The file, or `-` for standard output [default: target/waitless.schema.json]

@@ -26,8 +26,8 @@ pub struct New {
 /// The platforms that a new app is made for.
 const PLATFORMS: [&str; 3] = ["qemu", "native", "native-tap"];
 
-const MANIFEST: &str = r#"# The graph of `NAME`: one table for each instance. See docs/manifest.md of Waitless, or
-# `HELP components` and `HELP explain http`.
+const MANIFEST: &str = r#"# The graph of `NAME`: a table for each instance. See docs/manifest.md in
+# Waitless, or `HELP components` and `HELP explain http`.
 
 [app]
 crate = "NAME"
@@ -142,7 +142,8 @@ impl New {
         let Some(_) = &self.path else {
             return format!(
                 "[package]\nname = \"{name}\"\nversion.workspace = true\nedition.workspace = true\n\
-                 rust-version.workspace = true\nlicense.workspace = true\npublish.workspace = true\n\
+                 rust-version.workspace = true\nlicense.workspace = true\n\
+                 publish.workspace = true\n\
                  {SITE}\n[dependencies]\nwaitless.workspace = true\n\n\
                  [build-dependencies]\nbuild.workspace = true\n\n[lints]\nworkspace = true\n"
             );
@@ -154,7 +155,8 @@ impl New {
         let _ = folder;
         let profiles = profiles(home);
         format!(
-            "[package]\nname = \"{name}\"\nversion = \"0.1.0\"\nedition = \"2024\"\npublish = false\n\
+            "[package]\nname = \"{name}\"\nversion = \"0.1.0\"\nedition = \"2024\"\n\
+             publish = false\n\
              {SITE}\n[dependencies]\nwaitless = {{ {} }}\n\n\
              [build-dependencies]\nbuild = {{ {}, default-features = false }}\n\n\
              # A workspace of its own.\n[workspace]\n\n{profiles}",
@@ -178,14 +180,13 @@ impl New {
             None => format!("cargo install --path {tree}/build"),
         };
         let readme = format!(
-            "# {name}\n\nA [Waitless](https://example.org/waitless) image.\n\n    \
-             cargo run                                   # natively, on http://localhost:8080/\n    \
+            "# {name}\n\nA Waitless image.\n\n    \
+             cargo run                     # natively, on http://localhost:8080/\n    \
              {install}    # once: the command waitless-build\n    \
-             waitless-build run                          # in QEMU\n    \
-             waitless-build graph                        # what it is made of\n\n\
+             waitless-build run            # in QEMU\n    \
+             waitless-build graph          # what it is made of\n\n\
              Images need the toolchain that `build/setup/setup.sh` of Waitless composes.\n"
         );
-        let readme = readme.replace("[Waitless](https://example.org/waitless)", "Waitless");
         put(&folder.join("README.md"), &readme)
     }
 

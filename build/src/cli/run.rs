@@ -188,7 +188,8 @@ impl Run {
             return Ok(());
         }
         Err(format!(
-            "there is no TAP device `{tap}`; make it by: sudo ip tuntap add {tap} mode tap user $USER \
+            "there is no TAP device `{tap}`; make it by: \
+             sudo ip tuntap add {tap} mode tap user $USER \
              && sudo ip addr add 10.0.2.2/24 dev {tap} && sudo ip link set {tap} up"
         ))
     }

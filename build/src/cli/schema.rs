@@ -33,17 +33,23 @@ pub fn schema(project: &Project) -> String {
     properties.insert("app".into(), head(&APP_KEYS, "The image as a whole.", &["crate"]));
     properties
         .insert("platform".into(), head(&PLATFORM_KEYS, "The platform.", &["crate", "target"]));
-    properties.insert("stack".into(), json!({
-        "type": "object",
-        "description": "Named stacks: instances that several apps share.",
-        "additionalProperties": {
+    properties.insert(
+        "stack".into(),
+        json!({
             "type": "object",
-            "properties": {
-                "replace": { "type": "boolean", "description": "A platform's own instances instead." }
+            "description": "Named stacks: instances that several apps share.",
+            "additionalProperties": {
+                "type": "object",
+                "properties": {
+                    "replace": {
+                        "type": "boolean",
+                        "description": "A platform's own instances instead.",
+                    },
+                },
+                "additionalProperties": { "$ref": "#/definitions/instance" },
             },
-            "additionalProperties": { "$ref": "#/definitions/instance" },
-        },
-    }));
+        }),
+    );
     for component in components {
         let own = json!({
             "if": { "not": { "required": ["is"] } },

@@ -2,8 +2,8 @@
 //!
 //! A function belongs to the first crate in its name that is neither Rust's own nor shared by
 //! all: `<tcp::Tcp as Component<ipv4::Ipv4>>::receive` and `Vec<tcp::Segment>::push` both belong
-//! to `tcp`. What is inlined belongs to whom it is inlined into; after link-time optimization that is often
-//! the sweep itself, which is shown as `(sweep)`.
+//! to `tcp`. What is inlined belongs to whom it is inlined into; after link-time optimization
+//! that is often the sweep itself, which is shown as `(sweep)`.
 
 use crate::cli::{self, Which, image};
 use object::{Object, ObjectSection, ObjectSymbol, SectionKind, SymbolKind};

@@ -13,23 +13,7 @@ const LEGEND: f64 = 44.0;
 const LINE: f64 = 17.0;
 
 /// Colours for light and dark surroundings. Each kind of box has a fill and a border.
-const STYLE: &str = "\
-.wl{font:13px ui-sans-serif,system-ui,-apple-system,'Segoe UI',Roboto,'Noto Sans',sans-serif}
-.wl .paper{fill:#fbfbfd}.wl .title{font-size:20px;font-weight:650;fill:#16181d}
-.wl .sub{fill:#68707d}.wl .name{font-size:15px;font-weight:650;fill:#16181d}
-.wl .comp{fill:#4a5260}.wl .conf{font:12px ui-monospace,SFMono-Regular,Menlo,'DejaVu Sans Mono',monospace;fill:#4a5260}
-.wl .core{font-size:11px;fill:#8a919e}
-.wl .box rect{stroke-width:1.4}.wl .app rect{fill:#e8f1ff;stroke:#3b78d8}
-.wl .stack rect{fill:#eef7ee;stroke:#55a15b}.wl .platform rect{fill:#fdf3e3;stroke:#d2952f}
-.wl .edge{fill:none;stroke:#8a919e;stroke-width:1.5}.wl .tip{fill:#8a919e}
-.wl .port rect{fill:#fbfbfd}.wl .port text{font-size:11.5px;fill:#7a3fb3;font-weight:550}
-@media (prefers-color-scheme:dark){
-.wl .paper{fill:#15171c}.wl .title,.wl .name{fill:#eef0f4}.wl .sub{fill:#9aa3b2}
-.wl .comp,.wl .conf{fill:#b9c0cc}.wl .core{fill:#858d9b}
-.wl .app rect{fill:#16294a;stroke:#5b94ef}.wl .stack rect{fill:#17301b;stroke:#5fae66}
-.wl .platform rect{fill:#35280f;stroke:#d2a14a}.wl .edge{stroke:#6d7583}.wl .tip{fill:#6d7583}
-.wl .port rect{fill:#15171c}.wl .port text{fill:#c79bf2}}
-";
+const STYLE: &str = include_str!("svg.css");
 
 /// The graph as an SVG document that needs nothing else.
 pub fn svg(graph: &Graph) -> String {
@@ -38,7 +22,8 @@ pub fn svg(graph: &Graph) -> String {
     let width = placed.size.0.max(420.0) + 2.0 * MARGIN;
     let height = placed.size.1 + 2.0 * MARGIN + HEAD + LEGEND;
     let mut out = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"wl\" viewBox=\"0 0 {width:.0} {height:.0}\" \
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"wl\" \
+         viewBox=\"0 0 {width:.0} {height:.0}\" \
          width=\"{width:.0}\" height=\"{height:.0}\" role=\"img\">\n<style>\n{STYLE}</style>\n\
          <rect class=\"paper\" width=\"100%\" height=\"100%\"/>\n"
     );
@@ -64,7 +49,8 @@ fn head(out: &mut String, graph: &Graph) {
         out,
         "<title>The graph of {app} on {platform}</title>\n\
          <text class=\"title\" x=\"{MARGIN}\" y=\"{:.0}\">{app}</text>\n\
-         <text class=\"sub\" x=\"{MARGIN}\" y=\"{:.0}\">on {platform} · {count} instances · {cores}</text>",
+         <text class=\"sub\" x=\"{MARGIN}\" y=\"{:.0}\">\
+         on {platform} · {count} instances · {cores}</text>",
         MARGIN + 18.0,
         MARGIN + 40.0
     );
@@ -83,7 +69,8 @@ fn legend(out: &mut String, graph: &Graph, y: f64) {
         }
         let _ = writeln!(
             out,
-            "<g class=\"box {class}\"><rect x=\"{x:.0}\" y=\"{:.0}\" width=\"14\" height=\"14\" rx=\"4\"/></g>\
+            "<g class=\"box {class}\">\
+             <rect x=\"{x:.0}\" y=\"{:.0}\" width=\"14\" height=\"14\" rx=\"4\"/></g>\
              <text class=\"sub\" x=\"{:.0}\" y=\"{y:.0}\">{text}</text>",
             y - 12.0,
             x + 20.0
@@ -138,7 +125,8 @@ fn shape(out: &mut String, graph: &Graph, instance: &Instance, item: &Item, (x, 
     let title = if doc.is_empty() { String::new() } else { format!("<title>{doc}</title>") };
     let _ = writeln!(
         out,
-        "<g class=\"box {}\">{title}<rect x=\"{x:.1}\" y=\"{y:.1}\" width=\"{:.1}\" height=\"{:.1}\" rx=\"9\"/>",
+        "<g class=\"box {}\">{title}\
+         <rect x=\"{x:.1}\" y=\"{y:.1}\" width=\"{:.1}\" height=\"{:.1}\" rx=\"9\"/>",
         class_of(instance),
         item.width,
         item.height
@@ -149,7 +137,8 @@ fn shape(out: &mut String, graph: &Graph, instance: &Instance, item: &Item, (x, 
         let text = escape(text);
         let _ = writeln!(
             out,
-            "<text class=\"{class}\" x=\"{middle:.1}\" y=\"{line:.1}\" text-anchor=\"middle\">{text}</text>"
+            "<text class=\"{class}\" x=\"{middle:.1}\" y=\"{line:.1}\" \
+             text-anchor=\"middle\">{text}</text>"
         );
     }
     out.push_str("</g>\n");
@@ -187,7 +176,8 @@ fn labels(out: &mut String, graph: &Graph, placed: &Layout) {
             let width = edge.port.len() as f64 * 6.7 + 8.0;
             let _ = writeln!(
                 out,
-                "<g class=\"port\"><rect x=\"{:.1}\" y=\"{:.1}\" width=\"{width:.1}\" height=\"16\" rx=\"4\"/>\
+                "<g class=\"port\">\
+                 <rect x=\"{:.1}\" y=\"{:.1}\" width=\"{width:.1}\" height=\"16\" rx=\"4\"/>\
                  <text x=\"{x:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{text}</text></g>",
                 x - width / 2.0,
                 y - 8.0,
