@@ -28,6 +28,18 @@ pub mod roaming {
     include!(concat!(env!("OUT_DIR"), "/roaming.rs"));
 }
 
+/// What a request costs is measured on this one.
+#[allow(missing_docs, reason = "generated")]
+pub mod bench {
+    include!(concat!(env!("OUT_DIR"), "/bench.rs"));
+}
+
+impl<Site: Handler> OnCard for bench::Graph<Site> {
+    fn card(&mut self) -> &mut Card {
+        &mut self.nic
+    }
+}
+
 impl<Site: Handler> OnCard for server::Graph<Site> {
     fn card(&mut self) -> &mut Card {
         &mut self.nic
@@ -68,6 +80,16 @@ pub fn raw(packets: usize, seed: u8, wire: netem::Config) -> Host<raw::Graph> {
     Host::new(packets, seed, |cx| {
         let mut graph = raw::graph(cx);
         graph.wire = Netem::new(Box::leak(Box::new(wire)), cx);
+        graph
+    })
+}
+
+/// A server with `packets` buffers and nothing on its wire.
+#[track_caller]
+pub fn bench(packets: usize) -> Host<bench::Graph<impl Handler>> {
+    Host::new(packets, 1, |cx| {
+        let mut graph = bench::graph(cx);
+        graph.nic = Card::with(waitless::Mac([2, 0, 0, 0, 0, 1]));
         graph
     })
 }

@@ -31,7 +31,7 @@ async fn bytes(request: Request) -> Result<Finished, Problem> {
 async fn echo(mut request: Request) -> Finished {
     let mut body = request.stream(Response::ok());
     while let Some(chunk) = request.chunk().await {
-        body.write(chunk.bytes()).await;
+        body.send(chunk).await;
     }
     body.finish().await
 }

@@ -10,6 +10,10 @@ pub trait Host {
     fn work(&mut self, now: u64);
     /// The next frame that the host sent, copied into `into`; its length.
     fn sent(&mut self, into: &mut [u8]) -> Option<usize>;
+    /// What it counted, for a run that fails.
+    fn counters(&self) -> String {
+        String::new()
+    }
 }
 
 /// The addresses of the wire.
@@ -84,7 +88,7 @@ impl Client {
                 return turn;
             }
         }
-        panic!("{} of {want} bytes were answered", self.received);
+        panic!("{} of {want} bytes were answered\n{}", self.received, host.counters());
     }
 
     /// Answers `request` once on the first connection, to learn how long the answer is.

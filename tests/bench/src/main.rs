@@ -1,4 +1,154 @@
-//! t
-mod client; mod smol;
-use client::*;
-fn main(){ let mut h=smol::Smol::new(80,32,smol::Service::Echo); let mut c=Client::open(&mut h,80,32); let t=std::time::Instant::now(); for _ in 0..10000{c.round(&mut h,b"hello",5);} println!("{:?}",t.elapsed()/320000);}
+//! What a request costs in one process, from the frame that arrives to the frame that leaves,
+//! beside smoltcp with a server that does the least, in the same run: `make bench` runs this.
+//!
+//! Both stacks get the same frames from the same client, and copy each frame once in and once
+//! out. Only the time in [`client::Host::work`] counts. Under `valgrind --tool=callgrind
+//! --toggle-collect=…::work` the same program counts instructions; `instructions` in the
+//! command line runs fewer rounds for it.
+
+mod client;
+mod ours;
+mod smol;
+
+use client::{Client, Host};
+use ours::ours;
+use smol::{Service, Smol};
+use std::time::{Duration, Instant};
+
+const HELLO: &[u8] = b"GET /hello HTTP/1.1\r\nHost: 10.0.0.1\r\nAccept: */*\r\n\r\n";
+const LINE: &[u8] = b"sixty-four bytes of payload, as a small question would have, sent.";
+/// The same answer as ours gives to [`HELLO`].
+const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain; charset=utf-8\r\n\
+    Content-Length: 5\r\n\r\nhello";
+
+const HTTP: u16 = 80;
+const ECHO: u16 = 7;
+
+fn main() {
+    let mut words = std::env::args().skip(1);
+    match words.next().as_deref() {
+        // For callgrind: one stack, one exchange, so that the count is of that alone.
+        Some("instructions") => {
+            let what = words.next().unwrap_or_default();
+            let connections = words.next().and_then(|word| word.parse().ok()).unwrap_or(1);
+            instructions(&what, connections);
+        }
+        _ => compare(),
+    }
+}
+
+fn compare() {
+    println!("nanoseconds for each exchange, median of {RUNS} runs (least to most):");
+    for connections in [1, 32] {
+        for (what, port) in [("HTTP request", HTTP), ("TCP echo", ECHO)] {
+            let (mut mine, mut peers) = (Vec::new(), Vec::new());
+            // Turn by turn, so that a busy machine hurts both alike.
+            for _ in 0..RUNS {
+                mine.push(time(&mut ours(), port, connections));
+                peers.push(time(&mut smol(port, connections), port, connections));
+            }
+            let (mine, peers) = (Spread::of(mine), Spread::of(peers));
+            let ratio = peers.median / mine.median;
+            println!(
+                "  {what}, {connections:2} connections: Waitless {mine}, smoltcp {peers}, {ratio:.2}×"
+            );
+        }
+    }
+}
+
+fn smol(port: u16, connections: usize) -> Smol {
+    let service = if port == HTTP { Service::Http(ANSWER) } else { Service::Echo };
+    Smol::new(port, connections, service)
+}
+
+/// Nanoseconds of work for each exchange.
+fn time(host: &mut impl Host, port: u16, connections: usize) -> f64 {
+    let request = if port == HTTP { HELLO } else { LINE };
+    let mut host = Timed { host, spent: Duration::ZERO };
+    let mut client = Client::open(&mut host, port, connections);
+    let expected = client.learn(&mut host, request);
+    assert!(expected > 0, "no answer");
+    for _ in 0..ROUNDS / 10 {
+        client.round(&mut host, request, expected);
+    }
+    host.spent = Duration::ZERO;
+    for _ in 0..ROUNDS {
+        client.round(&mut host, request, expected);
+    }
+    host.spent.as_nanos() as f64 / (ROUNDS * connections) as f64
+}
+
+fn instructions(what: &str, connections: usize) {
+    const COUNTED: usize = 1_000;
+    let (port, mine) = match what {
+        "http" => (HTTP, true),
+        "echo" => (ECHO, true),
+        "smoltcp-http" => (HTTP, false),
+        "smoltcp-echo" => (ECHO, false),
+        _ => panic!("instructions http | echo | smoltcp-http | smoltcp-echo, then connections"),
+    };
+    let request = if port == HTTP { HELLO } else { LINE };
+    if mine {
+        rounds(&mut ours(), port, connections, request, COUNTED);
+    } else {
+        rounds(&mut smol(port, connections), port, connections, request, COUNTED);
+    }
+}
+
+fn rounds(host: &mut impl Host, port: u16, connections: usize, request: &[u8], count: usize) {
+    let mut client = Client::open(host, port, connections);
+    let expected = client.learn(host, request);
+    for _ in 0..count {
+        client.round(host, request, expected);
+    }
+    println!("{}", count * connections);
+}
+
+/// A host whose work is timed.
+struct Timed<'a, H> {
+    host: &'a mut H,
+    spent: Duration,
+}
+
+impl<H: Host> Host for Timed<'_, H> {
+    fn deliver(&mut self, frame: &[u8]) {
+        self.host.deliver(frame);
+    }
+
+    fn work(&mut self, now: u64) {
+        let start = Instant::now();
+        self.host.work(now);
+        self.spent += start.elapsed();
+    }
+
+    fn sent(&mut self, into: &mut [u8]) -> Option<usize> {
+        self.host.sent(into)
+    }
+
+    fn counters(&self) -> String {
+        self.host.counters()
+    }
+}
+
+struct Spread {
+    median: f64,
+    least: f64,
+    most: f64,
+}
+
+impl Spread {
+    fn of(mut figures: Vec<f64>) -> Self {
+        figures.sort_by(f64::total_cmp);
+        let [least, median, most] = [0, figures.len() / 2, figures.len() - 1].map(|i| figures[i]);
+        Self { median, least, most }
+    }
+}
+
+impl std::fmt::Display for Spread {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:.0} ({:.0} to {:.0})", self.median, self.least, self.most)
+    }
+}
+
+const RUNS: usize = 7;
+const ROUNDS: usize = 2_000;

@@ -58,22 +58,15 @@ impl Smol {
             if !socket.can_recv() {
                 continue;
             }
-            match self.service {
-                Service::Echo => {
-                    let mut bytes = [0; 4096];
-                    let count = socket.recv_slice(&mut bytes).unwrap_or(0);
-                    let _ = socket.send_slice(&bytes[..count]);
-                }
-                Service::Http(response) => {
-                    let whole = socket.recv(|bytes| match bytes.ends_with(b"\r\n\r\n") {
-                        true => (bytes.len(), true),
-                        false => (0, false),
-                    });
-                    if whole == Ok(true) {
-                        let _ = socket.send_slice(response);
-                    }
-                }
-            }
+            // Each request arrives in one piece, but the ring buffer may hold it in two.
+            let mut bytes = [0; 4096];
+            let count = socket.recv_slice(&mut bytes).unwrap_or(0);
+            let answer = match self.service {
+                Service::Echo => &bytes[..count],
+                Service::Http(answer) if bytes[..count].ends_with(b"\r\n\r\n") => answer,
+                Service::Http(_) => continue,
+            };
+            let _ = socket.send_slice(answer);
         }
     }
 }

@@ -81,7 +81,7 @@ impl Dhcp {
         let range = format!("{},{},12h", tap.host(50), tap.host(59));
         let mut command = Command::new(tool("dnsmasq").expect("dnsmasq is there"));
         command.args(["--no-daemon", "--port=0", "--conf-file=/dev/null", "--user=root"]);
-        command.args(["--bind-interfaces", "--dhcp-authoritative", "--no-ping", "--log-dhcp"]);
+        command.args(["--bind-interfaces", "--dhcp-authoritative", "--no-ping"]);
         command.arg("--leasefile-ro").arg("--pid-file=").arg(format!("--interface={}", tap.name));
         command.arg(format!("--dhcp-range={range}")).args(more).current_dir(folder.path());
         let mut server = Running::start(command);

@@ -80,6 +80,18 @@ fn request<B: OnCard + Sweep>(
 }
 
 #[test]
+fn a_big_body_comes_back() {
+    let clean = wires::ALL[0].1(1);
+    let mut world = World::new(graphs::client(2048, 1), graphs::server(2048, 2, clean));
+    world.run_for(Duration::from_secs(3));
+    let body: Vec<u8> = (0..3_000_000_u32).map(|n| b'a' + (n % 26) as u8).collect();
+    let head = "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 3000000\r\n\r\n";
+    let post = [head.as_bytes(), &body].concat();
+    let echo = request(&mut world, &post, |got| got.ends_with(b"\r\n0\r\n\r\n"));
+    assert!(unchunked(&echo) == body, "the echo differs");
+}
+
+#[test]
 fn a_request_in_single_bytes_and_a_pipeline_are_answered_in_order() {
     let mut peer = Peer::of(graphs::server(256, 1, wires::ALL[0].1(1)));
     peer.pass(Duration::from_secs(5));
