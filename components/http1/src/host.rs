@@ -9,9 +9,9 @@ pub(crate) fn is_host(bytes: &[u8]) -> bool {
             (is_ipv6(address), behind.get(1..).unwrap_or(&[]))
         }
         _ => {
-            let end = bytes.iter().position(|&byte| byte == b':').unwrap_or(bytes.len());
-            let (name, behind) = bytes.split_at(end);
-            (name.iter().all(|&byte| is_name_byte(byte)), behind)
+            // What stops the name must be the port's colon.
+            let end = bytes.iter().position(|&byte| !is_name_byte(byte));
+            (true, bytes.get(end.unwrap_or(bytes.len())..).unwrap_or(&[]))
         }
     };
     host_is_good && is_port(port)
@@ -34,9 +34,27 @@ fn is_port(port: &[u8]) -> bool {
     }
 }
 
+#[inline]
 fn is_name_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=".contains(&byte)
+    NAME[usize::from(byte)]
 }
+
+/// Which bytes may stand in a name (RFC 3986, section 3.2.2).
+static NAME: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 128 {
+        table[byte] = (byte as u8).is_ascii_alphanumeric();
+        byte += 1;
+    }
+    let others = b"-._~%!$&'()*+,;=";
+    let mut at = 0;
+    while at < others.len() {
+        table[others[at] as usize] = true;
+        at += 1;
+    }
+    table
+};
 
 #[cfg(test)]
 mod tests {

@@ -155,7 +155,8 @@ fn parse_line(window: &[u8], start: usize, limits: &Limits) -> Result<Line, Stop
     }
     let target_start = name_end + 1;
     let rest = line.get(target_start..).unwrap_or(&[]);
-    let target_length = rest.iter().take_while(|&&byte| is_target_byte(byte)).count();
+    let target_end_in = rest.iter().position(|&byte| !is_target_byte(byte));
+    let target_length = target_end_in.unwrap_or(rest.len());
     let target_end = target_start + target_length;
     match line.get(target_end) {
         Some(b' ') if target_length > 0 => {}
@@ -177,7 +178,11 @@ fn parse_line(window: &[u8], start: usize, limits: &Limits) -> Result<Line, Stop
 }
 
 /// `HTTP/`, a digit, a dot, a digit and the line break; `None` when bytes are missing.
+#[inline]
 fn parse_version(bytes: &[u8]) -> Result<Option<Version>, Stop> {
+    if bytes.first_chunk() == Some(b"HTTP/1.1\r\n") {
+        return Ok(Some(Version::Http11));
+    }
     for (&byte, &shape) in bytes.iter().zip(VERSION) {
         let fits = if shape == b'0' { byte.is_ascii_digit() } else { byte == shape };
         if !fits {

@@ -11,40 +11,40 @@ pub(crate) fn token_length(bytes: &[u8]) -> usize {
 /// Whether `byte` may stand in a target: what is visible in ASCII, but no fragment.
 #[inline]
 pub(crate) fn is_target_byte(byte: u8) -> bool {
-    byte.is_ascii_graphic() && byte != b'#'
+    byte.wrapping_sub(b'!') < 0x5e && byte != b'#'
 }
 
 /// The place of the first control character that is no tab, or the length.
 #[inline]
 pub(crate) fn find_control(bytes: &[u8]) -> usize {
-    let (words, _) = bytes.as_chunks::<8>();
     let mut at = 0;
-    for word in words {
-        if has_control(u64::from_le_bytes(*word))
-            && let Some(place) = word.iter().position(|&byte| is_control(byte))
-        {
-            return at + place;
+    while let Some(word) = bytes.get(at..).and_then(<[u8]>::first_chunk) {
+        match first_control(u64::from_le_bytes(*word)) {
+            8 => at += 8,
+            // Tabs are rare: one ends the word early, and the search goes on behind it.
+            place if word.get(place) == Some(&b'\t') => at += place + 1,
+            place => return at + place,
         }
-        at += 8;
     }
     let rest = bytes.get(at..).unwrap_or(&[]);
     at + rest.iter().position(|&byte| is_control(byte)).unwrap_or(rest.len())
 }
 
-/// Whether one of eight bytes is below a space, or DEL. (Tabs too, which the caller sorts out.)
+/// The place, from 0 to 7, of the first byte below a space, or DEL; 8 when there is none.
 #[inline]
-const fn has_control(word: u64) -> bool {
+const fn first_control(word: u64) -> usize {
     const ONES: u64 = 0x0101_0101_0101_0101;
     const HIGHS: u64 = 0x8080_8080_8080_8080;
+    // A borrow may mark bytes behind the first one that is meant, never before it.
     let below_space = word.wrapping_sub(ONES * 0x20) & !word;
     let xored = word ^ (ONES * 0x7f);
     let deleted = xored.wrapping_sub(ONES) & !xored;
-    (below_space | deleted) & HIGHS != 0
+    ((below_space | deleted) & HIGHS).trailing_zeros() as usize / 8
 }
 
 #[inline]
 fn is_control(byte: u8) -> bool {
-    byte < b' ' && byte != b'\t' || byte == 0x7f
+    (byte < b' ') & (byte != b'\t') | (byte == 0x7f)
 }
 
 #[cfg(test)]

@@ -28,6 +28,8 @@ pub struct End(());
 pub struct Route<H, R> {
     methods: Methods,
     pattern: &'static str,
+    /// Whether the pattern has no parameters.
+    literal: bool,
     handler: H,
     earlier: R,
 }
@@ -98,7 +100,8 @@ impl<R> Router<R> {
         handler: H,
     ) -> Router<Route<H, R>> {
         assert!(pattern.starts_with('/'), "a route's pattern begins with a slash");
-        Router { routes: Route { methods, pattern, handler, earlier: self.routes } }
+        let literal = !pattern.contains('{');
+        Router { routes: Route { methods, pattern, literal, handler, earlier: self.routes } }
     }
 }
 
@@ -140,7 +143,11 @@ impl<H: Handler, R: Routes> Routes for Route<H, R> {
         if let Some(index) = self.earlier.find(method, path, allowed) {
             return Some(index);
         }
-        if !uri::matches(self.pattern, path) {
+        let matches = match self.literal {
+            true => self.pattern.as_bytes() == path,
+            false => uri::matches(self.pattern, path),
+        };
+        if !matches {
             return None;
         }
         *allowed = allowed.and(self.methods);
