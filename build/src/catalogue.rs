@@ -141,11 +141,11 @@ impl Catalogue {
     }
 
     /// The component called `name`; among several, the one of the first package in `prefer`,
-    /// which is the app's: another app's handlers are not found.
+    /// which is the app's. What belongs to another app is not found.
     pub fn find(&self, name: &str, prefer: &[String]) -> Option<&Component> {
         let foreign = |component: &Component| {
-            matches!(component.code, Code::Handler(_))
-                && prefer.first().is_some_and(|app| *app != component.package)
+            prefer.first().is_some_and(|app| *app != component.package)
+                && self.is_apps_own(component)
         };
         let named = |component: &&Component| component.name == name && !foreign(component);
         let called = || self.components.iter().filter(named);
@@ -153,9 +153,15 @@ impl Catalogue {
         preferred.or_else(|| called().next())
     }
 
-    /// All components that any app may use: no app's own handlers.
+    /// All components that any app may use.
     pub fn public(&self) -> impl Iterator<Item = &Component> {
-        self.components.iter().filter(|component| matches!(component.code, Code::Type(..)))
+        self.components.iter().filter(|component| !self.is_apps_own(component))
+    }
+
+    /// Whether the component belongs to an app: a package that has handlers.
+    fn is_apps_own(&self, component: &Component) -> bool {
+        let handler = |other: &&Component| matches!(other.code, Code::Handler(_));
+        self.components.iter().filter(handler).any(|other| other.package == component.package)
     }
 
     /// The names of the components that provide `port`.
