@@ -18,7 +18,7 @@
 //!
 //! Not done: use of the selective acknowledgements of others (its own it sends), RACK-TLP, CUBIC
 //! and BBR, pacing, ECN, SYN cookies,
-//! Fast Open, segmentation offload, urgent data as such (it is delivered in line), text in a SYN
+//! Fast Open, urgent data as such (it is delivered in line), text in a SYN
 //! (it is acknowledged when it is sent again).
 
 #![no_std]
@@ -28,6 +28,7 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+mod burst;
 mod congestion;
 mod counters;
 mod input;
@@ -179,6 +180,7 @@ impl Tcp {
             nodes: Nodes::new((buffers / 2).max(2) as u32),
             pool,
             offload: false,
+            burst: 0,
             effects: 0,
         };
         Self {
@@ -213,7 +215,9 @@ impl Tcp {
 impl<I: IpPort> Component<I> for Tcp {
     fn init(&mut self, ip: &mut I, cx: &mut Context) -> Result<(), InitError> {
         self.set_time(cx);
-        self.env.offload = ip.offloads().checksum;
+        let offloads = ip.offloads();
+        self.env.offload = offloads.checksum;
+        self.env.burst = if offloads.checksum { offloads.segmentation } else { 0 };
         self.addresses = ip.generation();
         Ok(())
     }

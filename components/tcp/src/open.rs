@@ -96,6 +96,9 @@ impl Tcp {
         conn.agree(segment, &self.env);
         //= RFC 9293 3.10.7.2 MUST-11: remembers that the open was passive
         conn.flags.set(flag::PASSIVE | flag::HALF_OPEN | flag::HASHED);
+        if ip.is_local(tuple.remote) {
+            conn.flags.set(flag::LOCAL);
+        }
         let Some(index) = self.allocate(conn) else {
             return counters.dropped_full.add(1);
         };
@@ -123,6 +126,9 @@ impl Tcp {
         let sequence = self.secret.sequence(self.env.now, &tuple);
         conn.begin(sequence, ip.mtu(remote), &mut self.env.nodes);
         conn.flags.set(flag::HASHED);
+        if ip.is_local(remote) {
+            conn.flags.set(flag::LOCAL);
+        }
         self.table.insert(self.secret.table.hash(&tuple), index);
     }
 

@@ -27,7 +27,7 @@ enum Plan {
 }
 
 /// A packet could not be sent now: the device still has it, or none is free.
-struct Busy;
+pub struct Busy;
 
 impl Conn {
     /// Sends what may be sent, at most `budget` packets, of which it takes off what it used.
@@ -46,8 +46,11 @@ impl Conn {
                 if more && (*budget == 0 || turns == 0) {
                     break;
                 }
-                turns = turns.saturating_sub(1);
+                let before = self.next;
                 let result = match plan {
+                    Plan::Data(size) if self.may_burst(env, size) => {
+                        self.send_burst(ip, env, budget)
+                    }
                     Plan::Data(size) => self.send_next(ip, env, budget, size),
                     Plan::Fin => self.send_fin(ip, env, budget),
                     Plan::Done => break,
@@ -60,6 +63,9 @@ impl Conn {
                     blocked = true;
                     break;
                 }
+                // Nearly segments: a burst counts as what is in it.
+                let segments = self.next.since(before) as usize / 1024;
+                turns = turns.saturating_sub(segments.max(1));
             }
         }
         if self.flags.has(flag::ACK_NOW | flag::ACK_PENDING) {
@@ -154,13 +160,26 @@ impl Conn {
 
     /// Sends `size` bytes from the cursor.
     #[inline]
-    fn send_next<I: IpPort>(
+    pub fn send_next<I: IpPort>(
         &mut self,
         ip: &mut I,
         env: &mut Env,
         budget: &mut usize,
         size: u32,
     ) -> Result<(), Busy> {
+        self.begin_sending(env, size);
+        let id = self.cursor;
+        let end = self.send_node(ip, env, budget, id, self.next, size)?;
+        self.next = end;
+        self.sent = self.sent.max(end);
+        self.cursor = env.nodes.next(id);
+        self.start_timer(env);
+        Ok(())
+    }
+
+    /// Takes note that `size` bytes are about to be sent from `next` on.
+    #[inline]
+    pub fn begin_sending(&mut self, env: &Env, size: u32) {
         if self.flight() == 0 {
             let idle = env.millis.wrapping_sub(self.sent_at);
             if u64::from(idle) > self.rtt.timeout().as_millis() {
@@ -169,9 +188,7 @@ impl Conn {
             self.progress_at = env.millis;
         }
         self.sent_at = env.millis;
-        let id = self.cursor;
-        let again = self.next.before(self.sent);
-        if again {
+        if self.next.before(self.sent) {
             env.counters.retransmitted.add(1);
         } else if !self.flags.has(flag::STAMPS | flag::TIMED) {
             //= RFC 6298 4: one measurement per round trip
@@ -179,12 +196,6 @@ impl Conn {
             self.timed_seq = self.next + size;
             self.timed_at = env.micros();
         }
-        let end = self.send_node(ip, env, budget, id, self.next, size)?;
-        self.next = end;
-        self.sent = self.sent.max(end);
-        self.cursor = env.nodes.next(id);
-        self.start_timer(env);
-        Ok(())
     }
 
     /// Sends `size` bytes of node `id` that begin at `seq`, with the FIN when it follows. Gives
@@ -221,18 +232,20 @@ impl Conn {
                 copy.ok_or(Busy)?
             }
         };
-        let mut end = seq + size;
-        let mut flags = Flags::ACK;
-        if end == self.queued {
-            //= RFC 9293 3.9.1.2 MUST-61: PSH with the last segment that is queued
-            flags = flags.and(Flags::PSH);
-            if self.flags.has(flag::FIN_QUEUED) {
-                flags = flags.and(Flags::FIN);
-                end = end + 1;
-            }
-        }
+        let (flags, end) = self.flags_up_to(seq + size);
         self.emit(ip, env, budget, packet, seq, flags);
         Ok(end)
+    }
+
+    /// The flags of a segment with data up to `end`, and the number behind it.
+    #[inline]
+    pub fn flags_up_to(&self, end: Seq) -> (Flags, Seq) {
+        //= RFC 9293 3.9.1.2 MUST-61: PSH with the last segment that is queued
+        match (end == self.queued, self.flags.has(flag::FIN_QUEUED)) {
+            (false, _) => (Flags::ACK, end),
+            (true, false) => (Flags::ACK.and(Flags::PSH), end),
+            (true, true) => (Flags::ACK.and(Flags::PSH).and(Flags::FIN), end + 1),
+        }
     }
 
     /// Cuts a packet after `size` bytes; what is behind becomes a node of its own.
@@ -367,7 +380,7 @@ impl Conn {
 
     //= RFC 6298 5.1: start the timer when something is sent and it does not run
     #[inline]
-    fn start_timer(&mut self, env: &Env) {
+    pub fn start_timer(&mut self, env: &Env) {
         if (self.resend_at == Instant::NEVER || self.flags.has(flag::PERSIST)) && self.flight() > 0
         {
             self.flags.clear(flag::PERSIST);
@@ -389,7 +402,7 @@ impl Conn {
 
     /// Prepends the header and hands the packet down.
     #[inline]
-    fn emit<I: IpPort>(
+    pub fn emit<I: IpPort>(
         &mut self,
         ip: &mut I,
         env: &mut Env,
@@ -461,14 +474,17 @@ impl Conn {
         budget: &mut usize,
         mut packet: Packet,
     ) {
+        // Only a chain is longer than a segment, and the device cuts it.
+        let length = if env.burst == 0 { packet.len() } else { packet.chain_len() };
         *packet.info_mut() = Info {
             remote: self.tuple.remote,
             local: self.tuple.local,
+            segment: if length == packet.len() { 0 } else { self.mss },
             class: env.config.traffic_class,
             ..Info::default()
         };
         //= RFC 9293 3.1 MUST-2: the checksum covers the pseudo header
-        let sum = self.pseudo.word(packet.len() as u16);
+        let sum = self.pseudo.word(length as u16);
         let sum = match env.offload {
             true => sum.folded(),
             false => sum.add(packet.bytes()).finish(),
@@ -580,7 +596,7 @@ impl Conn {
 
 /// The packet of node `id`, to send it; it must be put back or held.
 #[inline]
-fn take_packet(env: &mut Env, id: u32) -> Result<Packet, Busy> {
+pub fn take_packet(env: &mut Env, id: u32) -> Result<Packet, Busy> {
     let node = env.nodes.get_mut(id);
     match core::mem::replace(&mut node.data, Data::Nothing) {
         Data::Packet(mut packet) => {

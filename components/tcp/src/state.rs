@@ -122,6 +122,8 @@ pub mod flag {
     pub const HASHED: u32 = 1 << 27;
     /// It counts as half open.
     pub const HALF_OPEN: u32 = 1 << 28;
+    /// No device is on the way to the other side, so nobody cuts long packets.
+    pub const LOCAL: u32 = 1 << 29;
 }
 
 /// What handling something did to a connection, for the instance to follow up.
@@ -156,6 +158,8 @@ pub struct Env {
     pub pool: Pool,
     /// Whether the device completes checksums.
     pub offload: bool,
+    /// The most payload bytes of what the device cuts into segments itself; 0 when it does not.
+    pub burst: u32,
     /// What the current call did; see [`effect`].
     pub effects: u8,
 }

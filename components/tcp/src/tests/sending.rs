@@ -429,3 +429,33 @@ fn one_greedy_connection_leaves_the_others_their_turn() {
     let at = t.ip.sent.iter().position(|packet| packet.bytes().ends_with(b"me too"));
     assert_eq!(at, Some(8));
 }
+
+#[test]
+fn a_device_that_cuts_gets_many_segments_in_one_piece() {
+    let mut t = Trace::open(plain());
+    t.tcp.env.offload = true;
+    t.tcp.env.burst = 60_000;
+    t.put(&BYTES[..20 * 1460]);
+    t.close();
+    let packet = t.ip.sent.pop_front().unwrap();
+    assert_eq!((packet.chain_len(), packet.info().segment), (20 + 14_600, 1460));
+    assert_eq!(packet.bytes()[20..], BYTES[..1460]);
+    t.silent();
+    // It comes back to be sent again segment by segment.
+    drop(packet);
+    t.after(201);
+    t.pop().filter(|seg| seg.data == part(0)).expect("the first segment");
+    t.arrives(acks(10));
+    let packet = t.ip.sent.pop_front().unwrap();
+    assert_eq!((packet.chain_len(), packet.bytes()[13]), (20 + 2920, ACK.0));
+    drop(packet);
+    let mut last = (0, 0);
+    for count in 12..20 {
+        t.arrives(acks(count));
+        while let Some(packet) = t.ip.sent.pop_front() {
+            last = (packet.chain_len(), packet.bytes()[13]);
+        }
+    }
+    t.arrives(acks(20));
+    assert_eq!((last.1, t.tcp.kept()), (FIN_PSH.0, 0));
+}

@@ -8,9 +8,13 @@ use std::collections::BTreeMap;
 use std::format;
 use std::net::SocketAddr;
 use std::vec::Vec;
+use waitless::checksum::Checksum;
 use waitless::packet::{CAPACITY, ChecksumState};
 use waitless::testing::context;
-use waitless::{Component, Context, Duration, Instant, Phase, Random, Service, Stream, StreamPort};
+use waitless::{
+    Component, Context, Duration, Instant, Offloads, Packet, Phase, Random, Service, Stream,
+    StreamPort,
+};
 
 const PACKETS: usize = 600;
 const PORT: u16 = 7;
@@ -65,10 +69,15 @@ impl Host {
         let mut cx = context(PACKETS, seed.wrapping_mul(2).wrapping_add(side as u8));
         let mut tcp = Tcp::new(config, &mut cx);
         let service = tcp.attach().unwrap();
+        let mut ip = Ip::new([LOCAL, REMOTE][side]);
+        if seed % 4 == 3 {
+            ip.offloads = Offloads { checksum: true, segmentation: BURST as u32 };
+        }
+        tcp.init(&mut ip, &mut cx).unwrap();
         Self {
             cx,
             tcp,
-            ip: Ip::new([LOCAL, REMOTE][side]),
+            ip,
             service,
             stream: None,
             plan,
@@ -182,6 +191,48 @@ impl Host {
     }
 }
 
+/// What a device makes of a packet: its checksum completed, a chain cut into segments.
+fn segments(mut packet: Packet) -> Vec<Vec<u8>> {
+    let segment = usize::from(packet.info().segment);
+    if segment == 0 {
+        assert_eq!(packet.chain_len(), packet.len());
+        packet.complete_checksum();
+        return Vec::from([packet.bytes().to_vec()]);
+    }
+    assert!(packet.chain_len() <= BURST + 60);
+    let (local, remote) = (packet.info().local, packet.info().remote);
+    let parsed = crate::wire::Segment::parse(packet.bytes()).unwrap();
+    let mut payload = packet.bytes()[parsed.header..].to_vec();
+    let header = packet.bytes()[..parsed.header].to_vec();
+    let mut rest = packet.take_next();
+    while let Some(mut packet) = rest {
+        payload.extend_from_slice(packet.bytes());
+        rest = packet.take_next();
+    }
+    let count = payload.len().div_ceil(segment);
+    payload
+        .chunks(segment)
+        .enumerate()
+        .map(|(index, piece)| {
+            let mut bytes = header.clone();
+            let seq = parsed.seq + (index * segment) as u32;
+            bytes[4..8].copy_from_slice(&seq.0.to_be_bytes());
+            if index + 1 < count {
+                bytes[13] &= !0x09;
+            }
+            bytes[16..18].fill(0);
+            bytes.extend_from_slice(piece);
+            let sum = Checksum::new().pseudo(local, remote, 6, bytes.len() as u16);
+            let sum = sum.add(&bytes).finish().to_be_bytes();
+            bytes[16..18].copy_from_slice(&sum);
+            bytes
+        })
+        .collect()
+}
+
+/// What the simulated device cuts at most.
+const BURST: usize = 20_000;
+
 struct Wire {
     faults: Faults,
     delay: Duration,
@@ -194,26 +245,30 @@ impl Wire {
     /// Takes what a host has sent.
     fn take(&mut self, host: &mut Host) {
         while let Some(packet) = host.ip.sent.pop_front() {
-            let now = host.cx.now();
-            let bytes = packet.bytes().to_vec();
-            drop(packet);
-            if self.random.below(1000) < self.faults.loss {
-                continue;
+            for bytes in segments(packet) {
+                self.carry(host, bytes);
             }
-            let copies = 1 + usize::from(self.random.below(1000) < self.faults.duplicate);
-            for _ in 0..copies {
-                let mut bytes = bytes.clone();
-                let mut delay = self.delay;
-                if self.random.below(1000) < self.faults.reorder {
-                    delay = delay + self.delay.times(self.random.below(4)).divided_by(2);
-                }
-                if self.random.below(1000) < self.faults.corrupt {
-                    let at = self.random.below(bytes.len() as u64) as usize;
-                    bytes[at] ^= 1 << self.random.below(8);
-                }
-                self.count += 1;
-                self.flying.insert((now + delay, self.count), (1 - host.side, bytes));
+        }
+    }
+
+    fn carry(&mut self, host: &Host, bytes: Vec<u8>) {
+        let now = host.cx.now();
+        if self.random.below(1000) < self.faults.loss {
+            return;
+        }
+        let copies = 1 + usize::from(self.random.below(1000) < self.faults.duplicate);
+        for _ in 0..copies {
+            let mut bytes = bytes.clone();
+            let mut delay = self.delay;
+            if self.random.below(1000) < self.faults.reorder {
+                delay = delay + self.delay.times(self.random.below(4)).divided_by(2);
             }
+            if self.random.below(1000) < self.faults.corrupt {
+                let at = self.random.below(bytes.len() as u64) as usize;
+                bytes[at] ^= 1 << self.random.below(8);
+            }
+            self.count += 1;
+            self.flying.insert((now + delay, self.count), (1 - host.side, bytes));
         }
     }
 

@@ -1,0 +1,72 @@
+//! Bursts: packets of consecutive data sent as one, which the device cuts into segments.
+
+use crate::output::{Busy, take_packet};
+use crate::queue::{Data, NIL};
+use crate::state::{Conn, Env, flag};
+use waitless::{IpPort, Packet};
+
+/// The most packets of one burst: a device has a descriptor for each.
+const PACKETS: usize = 16;
+
+impl Conn {
+    /// Whether more than the `size` bytes of the next segment may be handed down at once.
+    #[inline]
+    pub fn may_burst(&self, env: &Env, size: u32) -> bool {
+        env.burst > 0
+            && size == u32::from(self.mss)
+            && env.nodes.next(self.cursor) != NIL
+            && self.tuple.remote.is_ipv4()
+            && !self.flags.has(flag::LOCAL)
+            && self.next.since(env.nodes.get(self.cursor).seq) == 0
+    }
+
+    /// Sends as many packets from the cursor on as the windows take, in one piece.
+    pub fn send_burst<I: IpPort>(
+        &mut self,
+        ip: &mut I,
+        env: &mut Env,
+        budget: &mut usize,
+    ) -> Result<(), Busy> {
+        let under_way = self.next.since(self.unacked);
+        let allowed = self.congestion.window().min(self.window).saturating_sub(under_way);
+        let (packets, size) = self.take_burst(env, allowed.min(env.burst));
+        if size == 0 {
+            return self.send_next(ip, env, budget, u32::from(self.mss));
+        }
+        self.begin_sending(env, size);
+        let chain = packets.into_iter().rev().fold(None, |rest, mut packet: Packet| {
+            packet.set_next(rest);
+            Some(packet)
+        });
+        let (flags, end) = self.flags_up_to(self.next + size);
+        self.emit(ip, env, budget, chain.ok_or(Busy)?, self.next, flags);
+        self.next = end;
+        self.sent = self.sent.max(end);
+        self.start_timer(env);
+        Ok(())
+    }
+
+    /// Takes whole packets of at most `limit` bytes together from the cursor on, and moves the
+    /// cursor behind them.
+    fn take_burst(&mut self, env: &mut Env, limit: u32) -> (heapless::Vec<Packet, PACKETS>, u32) {
+        let mut packets = heapless::Vec::new();
+        let mut size = 0;
+        while self.cursor != NIL && !packets.is_full() {
+            let id = self.cursor;
+            let length = u32::from(env.nodes.get(id).len);
+            if length == 0 || size + length > limit {
+                break;
+            }
+            let Ok(packet) = take_packet(env, id) else { break };
+            let Some(held) = packet.hold() else {
+                env.nodes.get_mut(id).data = Data::Packet(packet);
+                break;
+            };
+            env.nodes.get_mut(id).data = Data::Held(held);
+            size += length;
+            self.cursor = env.nodes.next(id);
+            drop(packets.push(packet));
+        }
+        (packets, size)
+    }
+}
