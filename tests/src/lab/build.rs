@@ -1,6 +1,6 @@
 //! Images, built once and kept, and copies of the checkout to build variants in.
 
-use super::process::{Finished, tool};
+use super::process::tool;
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -69,10 +69,10 @@ impl Images {
     /// The default image, built from a copy of the checkout whose root manifest `edit` changed.
     #[track_caller]
     pub fn variant(&self, name: &str, edit: impl Fn(&str) -> String) -> PathBuf {
-        self.variant_with(name, &[("waitless.toml", &edit)], &["--target", TARGET])
+        self.variant_with(name, &[("waitless.toml", &edit)], "qemu")
     }
 
-    /// The app `webserver`, built with `arguments` from a copy of the checkout in which `edits`
+    /// The app `webserver`, built for `platform` from a copy of the checkout in which `edits`
     /// changed files.
     #[track_caller]
     pub fn variant_with(&self, name: &str, edits: &[Edit<'_>], arguments: &[&str]) -> PathBuf {
@@ -82,9 +82,12 @@ impl Images {
             let text = fs::read_to_string(copy.join(file)).expect("the file to edit");
             fs::write(copy.join(file), edit(&text)).expect("the edited file");
         }
-        let all = [&["build", "--release", "--package", "webserver"][..], arguments].concat();
-        build_in(&copy, &all);
-        let sub = if arguments.contains(&TARGET) { TARGET } else { "." };
+        let (target, sub): (&[&str], _) = match platform {
+            "native" | "native-tap" => (&[], "."),
+            _ => (&["--target", TARGET], TARGET),
+        };
+        let all = [&["build", "--release", "--package", "webserver"], target].concat();
+        build_in(&copy, &all, platform);
         let built = copy.join("target").join(sub).join("release/webserver");
         let kept = self.target.join("lab").join(name);
         fs::copy(&built, &kept).expect("what was built");
@@ -94,16 +97,12 @@ impl Images {
 
 /// Runs cargo in `folder`, without a network; panics with its output when it fails.
 #[track_caller]
-pub(super) fn build_in(folder: &Path, arguments: &[&str]) -> Finished {
+fn build_in(folder: &Path, arguments: &[&str], platform: &str) {
     let mut cargo = cargo(folder, arguments);
-    let output = cargo.env("CARGO_NET_OFFLINE", "true").output().expect("cargo runs");
-    let finished = Finished {
-        status: output.status,
-        output: String::from_utf8_lossy(&output.stdout).into_owned(),
-        errors: String::from_utf8_lossy(&output.stderr).into_owned(),
-    };
-    assert!(finished.status.success(), "cargo {arguments:?}:\n{}", finished.errors);
-    finished
+    cargo.env("CARGO_NET_OFFLINE", "true").env("WAITLESS_PLATFORM", platform);
+    let output = cargo.output().expect("cargo runs");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "cargo {arguments:?}:\n{errors}");
 }
 
 /// `cargo ARGUMENTS` in `folder`, free of what the cargo that runs this test has set.

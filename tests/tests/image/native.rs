@@ -23,7 +23,7 @@ pub fn host_sockets(lab: &Lab) {
 pub fn on_a_tap(lab: &Lab) {
     let tap = Tap::named("waitless0");
     let dhcp = Dhcp::on(&tap, &[]);
-    let program = lab.images.variant_with("native-tap", &[], &[]);
+    let program = lab.images.variant_with("native-tap", &[], "native-tap");
     let mut native = Native::start(&program, &[]);
     let address = waitless_tests::lab::wait_for("an address by DHCP", PATIENCE, || {
         let log = dhcp.log();

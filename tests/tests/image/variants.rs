@@ -42,16 +42,14 @@ pub fn added_tables(lab: &Lab) {
 /// The web server with a handler that panics.
 pub fn panicking(lab: &Lab) -> PathBuf {
     let panics = |source: &str| {
-        let changed = source.replacen(
-            "\"/health\" =>",
-            "\"/panic\" => panic!(\"on request\"),\n\"/health\" =>",
-            1,
-        );
+        let handler =
+            "async fn dies(_: Request) -> &'static str {\n    panic!(\"on request\")\n}\n";
+        let changed = source.replacen("Router::new()", "Router::new().get(\"/panic\", dies)", 1);
         assert_ne!(changed, source, "the web server's routes look different now");
-        changed
+        changed + handler
     };
     let edit: waitless_tests::lab::Edit<'_> = ("apps/webserver/src/main.rs", &panics);
-    lab.images.variant_with("panicking", &[edit], &["--target", "x86_64-waitless"])
+    lab.images.variant_with("panicking", &[edit], "qemu")
 }
 
 /// Puts tables of the app in front of the stacks'.

@@ -80,15 +80,54 @@ fn request<B: OnCard + Sweep>(
 }
 
 #[test]
-fn a_big_body_comes_back() {
+fn big_bodies_come_back() {
     let clean = wires::ALL[0].1(1);
     let mut world = World::new(graphs::client(2048, 1), graphs::server(2048, 2, clean));
     world.run_for(Duration::from_secs(3));
-    let body: Vec<u8> = (0..3_000_000_u32).map(|n| b'a' + (n % 26) as u8).collect();
-    let head = "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 3000000\r\n\r\n";
-    let post = [head.as_bytes(), &body].concat();
-    let echo = request(&mut world, &post, |got| got.ends_with(b"\r\n0\r\n\r\n"));
-    assert!(unchunked(&echo) == body, "the echo differs");
+    for length in [3_000_000, 300_000, 299_999, 100_001, 65_524] {
+        let body: Vec<u8> = (0..length).map(|n| b'a' + (n % 26) as u8).collect();
+        let head = format!("POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n");
+        let plain = [head.as_bytes(), &body].concat();
+        let mut chunked = POST_CHUNKED.to_vec();
+        for chunk in body.chunks(65_524) {
+            chunked.extend(format!("{:x}\r\n", chunk.len()).bytes().chain(chunk.iter().copied()));
+            chunked.extend(b"\r\n");
+        }
+        chunked.extend(b"0\r\n\r\n");
+        for post in [plain, chunked] {
+            println!("{length} bytes, {} with framing", post.len());
+            let echo = request(&mut world, &post, |got| got.ends_with(b"\r\n0\r\n\r\n"));
+            assert!(unchunked(&echo) == body, "the echo differs");
+        }
+    }
+}
+
+const POST_CHUNKED: &[u8] = b"POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n";
+
+/// However the client cuts its body, the end of it is seen at once and the response completed.
+#[test]
+fn the_end_of_a_body_is_always_seen() {
+    let mut peer = Peer::of(graphs::server(1024, 1, wires::ALL[0].1(1)));
+    peer.pass(Duration::from_secs(5));
+    let mut side = peer.connect(40_000, 80).expect("a connection");
+    for length in (1..9_000).step_by(61) {
+        let body = vec![b'x'; length];
+        let head = format!("POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n");
+        let chunk = format!("{length:x}\r\n");
+        let plain = [head.as_bytes(), &body].concat();
+        let chunks = [POST_CHUNKED, chunk.as_bytes(), &body, b"\r\n0\r\n\r\n"].concat();
+        for (what, request) in [("plain", plain), ("chunked", chunks)] {
+            // The head first, then the rest at once, as curl does it; then as it comes.
+            let start = request.iter().position(|byte| *byte == b'x').unwrap_or(0);
+            for cut in [0, start, request.len() - 1, request.len() - 5] {
+                let mut answer = peer.exchange(&mut side, &request[..cut]);
+                answer.extend(peer.exchange(&mut side, &request[cut..]));
+                let ended = answer.ends_with(b"\r\n0\r\n\r\n");
+                assert!(ended, "{what}, {length} bytes, cut at {cut}: the end is missing");
+                assert!(unchunked(&answer) == body, "{what}, {length} bytes: the echo differs");
+            }
+        }
+    }
 }
 
 #[test]
