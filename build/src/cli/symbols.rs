@@ -53,3 +53,23 @@ impl<'a> Symbols<'a> {
         places
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use object::{Object, ObjectSymbol};
+
+    #[test]
+    fn an_address_is_followed_by_its_function_and_line() {
+        let program = std::env::current_exe().unwrap();
+        let bytes = std::fs::read(&program).unwrap();
+        let file = object::File::parse(&*bytes).unwrap();
+        let own = |name: &str| name.contains("an_address_is_followed") && !name.contains("closure");
+        let symbol = file.symbols().find(|symbol| symbol.name().is_ok_and(own)).unwrap();
+        let mut symbols = Symbols::new(&program);
+        let line = symbols.explain(&format!("  at {:#x}", symbol.address() + 16));
+        assert!(line.contains("an_address_is_followed"), "{line}");
+        assert!(line.contains("cli/symbols.rs:"), "{line}");
+        assert_eq!(symbols.explain("nothing at 0xzz"), "nothing at 0xzz");
+    }
+}
