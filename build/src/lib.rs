@@ -1,6 +1,6 @@
 //! Turns a manifest into a graph, and a graph into code, pictures and images.
 //!
-//! An app's `build.rs` calls [`generate`]; everything else is the command line's
+//! An app's `build.rs` calls [`generate()`]; everything else is the command line's
 //! (`cargo run -p build -- --help`). What is wrong with a manifest is said all at once, each
 //! error with its line and the next step, and nothing is generated from a graph with errors.
 //! Nothing has to compile to check a graph: a component's crate says in its `Cargo.toml` what
