@@ -11,7 +11,7 @@ use crate::wires;
 use crate::world::OnCard;
 use std::cell::RefCell;
 use std::net::Ipv4Addr;
-use waitless::{Duration, Sweep};
+use waitless::Duration;
 
 /// The targets, by name: one for each parser.
 pub const TARGETS: [&str; 8] = ["ethernet", "arp", "ipv4", "icmp", "udp", "tcp", "dhcp", "http"];
@@ -62,7 +62,7 @@ struct Fuzzed<G> {
 }
 
 impl Fuzzed<()> {
-    fn server() -> Fuzzed<impl OnCard + Sweep> {
+    fn server() -> Fuzzed<impl OnCard> {
         let host = graphs::server(BUFFERS, 1, (wires::ALL[0].1)(1));
         let mut peer = Peer::of(host);
         // Until it is sure of its address.

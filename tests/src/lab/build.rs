@@ -66,6 +66,11 @@ impl Images {
         self.target.join("release").join(name)
     }
 
+    /// Where cargo puts what belongs to variants.
+    pub fn variants(&self) -> PathBuf {
+        self.target.join("lab/checkout/target")
+    }
+
     /// The default image, built from a copy of the checkout whose root manifest `edit` changed.
     #[track_caller]
     pub fn variant(&self, name: &str, edit: impl Fn(&str) -> String) -> PathBuf {
@@ -75,7 +80,7 @@ impl Images {
     /// The app `webserver`, built for `platform` from a copy of the checkout in which `edits`
     /// changed files.
     #[track_caller]
-    pub fn variant_with(&self, name: &str, edits: &[Edit<'_>], arguments: &[&str]) -> PathBuf {
+    pub fn variant_with(&self, name: &str, edits: &[Edit<'_>], platform: &str) -> PathBuf {
         let copy = self.target.join("lab/checkout");
         copy_checkout(&copy);
         for (file, edit) in edits {
@@ -88,7 +93,7 @@ impl Images {
         };
         let all = [&["build", "--release", "--package", "webserver"], target].concat();
         build_in(&copy, &all, platform);
-        let built = copy.join("target").join(sub).join("release/webserver");
+        let built = self.variants().join(sub).join("release/webserver");
         let kept = self.target.join("lab").join(name);
         fs::copy(&built, &kept).expect("what was built");
         kept

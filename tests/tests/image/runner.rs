@@ -31,17 +31,19 @@ pub fn user_network(_: &Lab) {
     run.expect_end(PATIENCE);
 }
 
-pub fn new_app(_: &Lab) {
+pub fn new_app(lab: &Lab) {
     let folder = Folder::new("new");
     let app = folder.path().join("greeter");
     let mut new = build(&["new", app.to_str().expect("a text path")]);
     assert!(new.expect_end(Duration::from_secs(120)).success(), "{}", new.output());
     let mut offline = cargo(&app, &["build", "--release", "--target", "x86_64-waitless"]);
-    // What its checkout has built already is not built again.
-    let output = offline.env("CARGO_NET_OFFLINE", "true").output().expect("cargo runs");
+    // Beside the variants, whose standard library need not be built again.
+    let target = lab.images.variants();
+    offline.env("CARGO_NET_OFFLINE", "true").env("CARGO_TARGET_DIR", &target);
+    let output = offline.output().expect("cargo runs");
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "the new app does not build:\n{errors}");
-    let image = app.join("target/x86_64-waitless/release/greeter");
+    let image = target.join("x86_64-waitless/release/greeter");
     let port = free_port();
     let mut vm = Machine::new().on_user_network(&[("tcp", port, 80)]).boot(&image);
     vm.expect_http(Ipv4Addr::LOCALHOST, port);
