@@ -327,6 +327,12 @@ impl Http1 {
             }
             Phase::Head => self.refuse(place, Status::REQUEST_TIMEOUT),
             Phase::Exchange => self.time_out_exchange(place),
+            Phase::Linger if below.status(stream).unacknowledged > 0 => {
+                // The path is slow or bad, and the end of the response is still on it: the
+                // transport goes on with that alone, for as long as it does for orphans.
+                below.release(stream);
+                self.forget(place);
+            }
             Phase::Drain | Phase::Linger | Phase::Abort => {
                 below.abort(stream);
                 below.release(stream);
