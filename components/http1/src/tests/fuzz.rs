@@ -11,9 +11,12 @@ use waitless::{Duration, Random};
 
 const SEEDS: &[&str] = &[
     "GET / HTTP/1.1\r\nHost: h\r\n\r\n",
-    "GET /show?a=b HTTP/1.1\r\nHost: h\r\nConnection: keep-alive\r\nX: y\r\n\r\nGET / HTTP/1.0\r\n\r\n",
-    "POST /show HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nabcdeGET /page HTTP/1.1\r\nHost: h\r\n\r\n",
-    "POST /echo HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n3;x=\"y\"\r\nabc\r\n0\r\nT: u\r\n\r\n",
+    "GET /show?a=b HTTP/1.1\r\nHost: h\r\nConnection: keep-alive\r\nX: y\r\n\r\n\
+     GET / HTTP/1.0\r\n\r\n",
+    "POST /show HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\n\
+     abcdeGET /page HTTP/1.1\r\nHost: h\r\n\r\n",
+    "POST /echo HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n\
+     3;x=\"y\"\r\nabc\r\n0\r\nT: u\r\n\r\n",
     "POST /show HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\nab",
     "OPTIONS * HTTP/1.1\r\nHost: h\r\n\r\nHEAD http://h/count?bytes=9 HTTP/1.1\r\nHost: h\r\n\r\n",
 ];
