@@ -213,7 +213,8 @@ fn a_client_that_waits_is_told_to_go_on_only_when_its_body_is_wanted() {
 fn a_body_that_nobody_reads_is_drained_or_ends_the_connection() {
     let mut bench = Bench::new(site());
     let line = bench.connect();
-    let small = b"POST /none HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabcGET / HTTP/1.1\r\nHost: h\r\n\r\n";
+    let small = b"POST /none HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabc\
+        GET / HTTP/1.1\r\nHost: h\r\n\r\n";
     let response = bench.ask(line, small);
     assert!(response.starts_with("HTTP/1.1 404") && response.ends_with("hello"), "{response}");
     let large = b"POST /none HTTP/1.1\r\nHost: h\r\nContent-Length: 99999\r\n\r\n";
