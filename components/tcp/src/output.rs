@@ -258,6 +258,8 @@ impl Conn {
         size: usize,
     ) -> Result<Packet, Busy> {
         let rest = env.pool.packet().and_then(|mut rest| {
+            // As little as `StreamPort::send` accepts, so that the rest of any packet fits.
+            rest.reset(HEADERS_MAX);
             rest.append(packet.bytes().get(size..)?).ok()?;
             let seq = env.nodes.get(id).seq + size as u32;
             Some(env.nodes.add_anyway(Side::Send, seq, rest))
@@ -314,7 +316,8 @@ impl Conn {
         self.flags.clear(flag::PROBE_DUE);
         self.resend_at = env.now + self.rtt.timeout();
         let id = self.send.head;
-        if id == NIL || env.nodes.get(id).len == 0 {
+        // A retransmission in the same sweep is a probe already, and has moved the cursor on.
+        if id == NIL || self.cursor != id || env.nodes.get(id).len == 0 {
             self.flags.clear(flag::PERSIST);
             return Ok(());
         }

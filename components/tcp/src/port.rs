@@ -320,9 +320,15 @@ impl Tcp {
     fn push_packet(&mut self, index: u32, packet: Packet) {
         let length = packet.len();
         let conn = &mut self.conns[index as usize];
-        if add_node(conn, &mut self.env, packet).is_some() {
-            self.after_writing(index, length);
+        let tail = open_tail(conn, &self.env).filter(|&id| self.env.nodes.get(id).len == 0);
+        if let Some(id) = tail {
+            // Room that was lent and not used. Left in the queue, it would end what is sent.
+            let node = self.env.nodes.get_mut(id);
+            (node.data, node.len) = (Data::Packet(packet), length as u16);
+        } else if add_node(conn, &mut self.env, packet).is_none() {
+            return;
         }
+        self.after_writing(index, length);
     }
 
     /// There was no packet or no memory: reports room again when some time has passed.

@@ -520,6 +520,8 @@ impl Conn {
             false => State::Established,
         };
         self.resend_at = Instant::NEVER;
+        // It may be due once more: asked for again, or the timer expired in this very sweep.
+        self.flags.clear(flag::SYN_DUE);
         if self.flags.has(flag::SYN_LOST) {
             self.congestion.syn_was_lost(u32::from(self.mss));
             self.rtt.syn_was_lost();

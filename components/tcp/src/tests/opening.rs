@@ -81,6 +81,33 @@ fn a_repeated_syn_is_answered_again() {
 }
 
 #[test]
+fn a_repeated_syn_right_before_the_acknowledgement_starts_nothing_over() {
+    let mut t = Trace::listening(plain());
+    t.arrives(OFFER);
+    t.sends(ANSWER);
+    t.queue(OFFER);
+    t.arrives(Seg { data: b"hello", flags: PSH, ..SEG });
+    t.sends(Seg { ack: 6, ..SEG });
+    t.silent();
+    t.stream = t.tcp.news(t.service).unwrap();
+    t.write(b"world");
+    t.sends(Seg { ack: 6, flags: PSH, data: b"world", ..SEG });
+}
+
+#[test]
+fn a_syn_that_is_due_again_when_its_answer_arrives_is_not_sent() {
+    let mut t = Trace::connecting(plain());
+    t.sends(Seg { ack: 0, flags: SYN, options: Options { scale: Some(0), ..MSS }, ..OFFER });
+    // The timer expires in a sweep that has no room to send.
+    t.ip.room = 0;
+    t.after(1001);
+    t.ip.room = 256;
+    t.arrives(Seg { flags: SYN_ACK, ..OFFER });
+    t.sends(SEG);
+    t.silent();
+}
+
+#[test]
 fn a_syn_ack_is_repeated_five_times_and_given_up() {
     let mut t = Trace::listening(plain());
     t.arrives(OFFER);

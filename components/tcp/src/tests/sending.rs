@@ -74,6 +74,57 @@ fn packets_without_headroom_or_too_long_are_copied_or_cut() {
 }
 
 #[test]
+fn a_long_packet_is_cut_into_tiny_segments() {
+    let tiny = crate::wire::Options { mss: 48, ..NO_OPTIONS };
+    let syn = Seg { flags: SYN, options: tiny, ..SEG };
+    let mut t = Trace::open_with(plain(), syn, SEG);
+    let mut packet = t.cx.packet().unwrap();
+    packet.reset(crate::output::HEADERS_MAX);
+    let room = packet.tailroom();
+    packet.append(&BYTES[..room]).unwrap();
+    t.tcp.send(t.stream, packet).unwrap();
+    t.sweep();
+    t.sends(Seg { data: &BYTES[..48], ..SEG });
+    t.sends(Seg { seq: 49, data: &BYTES[48..96], ..SEG });
+}
+
+#[test]
+fn data_behind_room_that_was_lent_and_not_used_is_sent() {
+    let mut t = Trace::open(plain());
+    assert_eq!(t.tcp.writable(t.stream).len(), 1460);
+    let mut packet = t.cx.packet().unwrap();
+    packet.reset(0);
+    packet.append(&BYTES[..2048]).unwrap();
+    t.tcp.send(t.stream, packet).unwrap();
+    t.sweep();
+    t.sends(full(0));
+    t.sends(Seg { seq: 1461, data: &BYTES[1460..1600], ..SEG });
+    t.sends(Seg { seq: 1601, flags: PSH, data: &BYTES[1600..2048], ..SEG });
+    t.arrives(Seg { ack: 2049, ..SEG });
+    assert_eq!(t.tcp.kept(), 0);
+}
+
+#[test]
+fn a_probe_is_not_sent_when_the_same_data_was_just_sent_again() {
+    let mut t = Trace::open(plain());
+    t.write(&BYTES[..2 * 1460]);
+    let late = [t.ip.sent.pop_front().unwrap(), t.ip.sent.pop_front().unwrap()];
+    // The window closes, and a partial acknowledgement in recovery asks for the second segment,
+    // which the device has not sent yet.
+    t.arrives(Seg { window: Some(0), ..SEG });
+    for _ in 0..3 {
+        t.arrives(Seg { window: Some(0), ..SEG });
+    }
+    t.arrives(Seg { window: Some(0), ..acks(1) });
+    t.after(1500);
+    t.queue(Seg { window: Some(500), ..acks(1) });
+    drop(late);
+    t.after(1);
+    t.after(10);
+    t.sends(Seg { flags: PSH, ..full(1) });
+}
+
+#[test]
 fn room_that_was_lent_and_not_used_is_not_sent() {
     let mut t = Trace::open(plain());
     assert_eq!(t.tcp.writable(t.stream).len(), 1460);
