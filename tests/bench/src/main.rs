@@ -85,7 +85,8 @@ fn instructions(what: &str, connections: usize) {
         "echo" => (ECHO, true),
         "smoltcp-http" => (HTTP, false),
         "smoltcp-echo" => (ECHO, false),
-        _ => panic!("instructions http | echo | smoltcp-http | smoltcp-echo, then connections"),
+        "idle" => return idle(COUNTED),
+        _ => panic!("instructions {WORDS}, then connections"),
     };
     let request = if port == HTTP { HELLO } else { LINE };
     if mine {
@@ -93,6 +94,16 @@ fn instructions(what: &str, connections: usize) {
     } else {
         rounds(&mut smol(port, connections), port, connections, request, COUNTED);
     }
+}
+
+/// Sweeps in which nothing happens.
+fn idle(count: usize) {
+    let mut host = ours();
+    Client::open(&mut host, HTTP, 1);
+    for turn in 0..count {
+        host.work(turn as u64);
+    }
+    println!("{count}");
 }
 
 fn rounds(host: &mut impl Host, port: u16, connections: usize, request: &[u8], count: usize) {
@@ -150,5 +161,6 @@ impl std::fmt::Display for Spread {
     }
 }
 
+const WORDS: &str = "http | echo | idle | smoltcp-http | smoltcp-echo";
 const RUNS: usize = 7;
 const ROUNDS: usize = 2_000;

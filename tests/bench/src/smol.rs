@@ -26,6 +26,8 @@ pub struct Smol {
     handles: Vec<SocketHandle>,
     wire: Wire,
     service: Service,
+    /// Where a request is put together. Kept, so that it is not filled with zeroes each time.
+    request: Vec<u8>,
     now: i64,
 }
 
@@ -49,7 +51,8 @@ impl Smol {
                 sockets.add(socket)
             })
             .collect();
-        Self { interface, sockets, handles, wire, service, now: 0 }
+        let request = vec![0; 4096];
+        Self { interface, sockets, handles, wire, service, request, now: 0 }
     }
 
     fn serve(&mut self) {
@@ -59,8 +62,8 @@ impl Smol {
                 continue;
             }
             // Each request arrives in one piece, but the ring buffer may hold it in two.
-            let mut bytes = [0; 4096];
-            let count = socket.recv_slice(&mut bytes).unwrap_or(0);
+            let bytes = &mut self.request;
+            let count = socket.recv_slice(bytes).unwrap_or(0);
             let answer = match self.service {
                 Service::Echo => &bytes[..count],
                 Service::Http(answer) if bytes[..count].ends_with(b"\r\n\r\n") => answer,

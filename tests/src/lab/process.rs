@@ -74,6 +74,10 @@ impl Running {
         let start = Instant::now();
         loop {
             let ended = self.status();
+            if ended.is_some() {
+                // What it printed last may still be on its way through the pipe.
+                thread::sleep(Duration::from_millis(100));
+            }
             let output = self.output();
             if output.contains(text) {
                 return output;

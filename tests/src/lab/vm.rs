@@ -166,11 +166,11 @@ pub struct Native {
 }
 
 impl Native {
-    /// Starts `program`.
+    /// Starts `program` with `arguments`.
     #[track_caller]
-    pub fn start(program: &Path, environment: &[(&str, &str)]) -> Self {
+    pub fn start(program: &Path, arguments: &[&str]) -> Self {
         let mut command = Command::new(program);
-        command.envs(environment.iter().copied());
+        command.args(arguments);
         Self { process: Running::start(command) }
     }
 

@@ -1,20 +1,24 @@
 //! The same graph as a process: on the host's sockets, and on a tap against the kernel's TCP.
 
+use crate::runner::free_port;
 use std::net::Ipv4Addr;
 use waitless_tests::lab::{Dhcp, Lab, Native, PATIENCE, Tap, UdpProbe, curl, ping, run};
 
 pub fn host_sockets(lab: &Lab) {
-    let mut native = Native::start(&lab.images.native("webserver"), &[]);
+    let (http, udp) = (free_port(), free_port());
+    let ports = format!("80/tcp={http},7/udp={udp}");
+    let mut native = Native::start(&lab.images.native("webserver"), &["--ports", &ports]);
     let here = Ipv4Addr::LOCALHOST;
-    native.expect_http(here, 80);
-    let download = format!("http://{here}/download?bytes=3000000");
+    native.expect_http(here, http);
+    let download = format!("http://{here}:{http}/download?bytes=3000000");
     assert_eq!(
         curl(&["--fail", "-o", "/dev/null", "-w", "%{size_download}", &download]),
         "3000000"
     );
-    let echo = curl(&["--fail", "--data-binary", "there and back", &format!("http://{here}/echo")]);
+    let echo =
+        curl(&["--fail", "--data-binary", "there and back", &format!("http://{here}:{http}/echo")]);
     assert_eq!(echo, "there and back");
-    UdpProbe::to((here, 7).into()).expect_echo(b"native");
+    UdpProbe::to((here, udp).into()).expect_echo(b"native");
     native.process.signal("INT");
     let status = native.process.expect_end(PATIENCE);
     assert!(status.success(), "SIGINT ends it cleanly: {status}\n{}", native.process.output());

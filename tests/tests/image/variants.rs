@@ -54,7 +54,7 @@ pub fn panicking(lab: &Lab) -> PathBuf {
 
 /// Puts tables of the app in front of the stacks'.
 fn insert_table(manifest: &str, table: &str) -> String {
-    let at = manifest.find("[stack.").expect("the manifest declares stacks");
+    let at = manifest.find("\n[stack.").expect("the manifest declares stacks");
     format!("{}{table}\n{}", &manifest[..at], &manifest[at..])
 }
 

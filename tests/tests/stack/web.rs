@@ -1,9 +1,10 @@
 //! HTTP through the whole graph: from the card to a handler and back.
 
 use crate::seeds;
-use waitless::{Duration, Phase, Stream, StreamPort, Sweep};
+use waitless::{Duration, Instant, Phase, Stream, StreamPort};
 use waitless_tests::graphs;
-use waitless_tests::peer::Peer;
+use waitless_tests::mutate::Mutator;
+use waitless_tests::peer::{Peer, flags};
 use waitless_tests::wires;
 use waitless_tests::world::{OnCard, World};
 
@@ -47,10 +48,21 @@ fn unchunked(answer: &[u8]) -> Vec<u8> {
 
 /// Sends `request` on a new connection and reads until `complete` or the server's end.
 #[track_caller]
-fn request<B: OnCard + Sweep>(
+fn request<B: OnCard>(
     world: &mut World<graphs::client::Graph, B>,
     request: &[u8],
     complete: impl Fn(&[u8]) -> bool,
+) -> Vec<u8> {
+    paced_request(world, request, complete, |_| usize::MAX)
+}
+
+/// The same, with at most as many bytes at a time as `pace` says.
+#[track_caller]
+fn paced_request<B: OnCard>(
+    world: &mut World<graphs::client::Graph, B>,
+    request: &[u8],
+    complete: impl Fn(&[u8]) -> bool,
+    mut pace: impl FnMut(Instant) -> usize,
 ) -> Vec<u8> {
     let service = world.a.graph.tcp.attach().expect("room for a service");
     let remote = (std::net::Ipv4Addr::new(10, 0, 0, 2), 80).into();
@@ -58,11 +70,11 @@ fn request<B: OnCard + Sweep>(
     world.a.graph.tcp.set_tag(stream, 1);
     let (mut sent, mut got) = (0, Vec::new());
     world.run_until(Duration::from_secs(600), |world| {
-        let tcp = &mut world.a.graph.tcp;
+        let (now, tcp) = (world.now, &mut world.a.graph.tcp);
         while tcp.news(service).is_some() {}
         if tcp.status(stream).phase == Phase::Open {
             let room = tcp.writable(stream);
-            let count = room.len().min(request.len() - sent);
+            let count = room.len().min(request.len() - sent).min(pace(now));
             room[..count].copy_from_slice(&request[sent..sent + count]);
             tcp.commit(stream, count);
             sent += count;
@@ -102,6 +114,51 @@ fn big_bodies_come_back() {
     }
 }
 
+/// Whatever pauses a client makes and in whatever pieces it sends, its body comes back.
+#[test]
+fn a_client_that_paces_itself_gets_its_body_back() {
+    for seed in 1..=60 {
+        let mut chance = Mutator::new(seed);
+        let clean = wires::ALL[0].1(seed);
+        let mut world = World::new(graphs::client(1024, 1), graphs::server(1024, 2, clean));
+        world.run_for(Duration::from_secs(3));
+        let body: Vec<u8> = (0..chance.below(200_000) + 1).map(|n| b'a' + (n % 26) as u8).collect();
+        let asks = chance.below(2) == 0;
+        let mut post = if asks { POST_EXPECTING } else { POST_CHUNKED }.to_vec();
+        let head = post.len();
+        for chunk in body.chunks(chance.below(70_000) + 1_000) {
+            post.extend(format!("{:x}\r\n", chunk.len()).bytes().chain(chunk.iter().copied()));
+            post.extend(b"\r\n");
+        }
+        post.extend(b"0\r\n\r\n");
+        let most = *chance.pick(&[700, 1460, 3_000, 40_000]);
+        let pause = *chance.pick(&[0, 10, 200, 3_000]);
+        println!("seed {seed}: {asks}, {} bytes by at most {most}, {pause} us apart", body.len());
+        let (mut allowed, mut begun) = (0, false);
+        let echo = paced_request(
+            &mut world,
+            &post,
+            |got| got.ends_with(b"\r\n0\r\n\r\n"),
+            |now| {
+                if asks && !begun {
+                    // As curl does: the head, then a second's patience.
+                    begun = true;
+                    allowed = now.as_nanos() + 1_000_000_000;
+                    return head;
+                }
+                if now.as_nanos() >= allowed {
+                    allowed = now.as_nanos() + chance.below(pause + 1) as u64 * 1_000;
+                    return chance.below(most) + 1;
+                }
+                0
+            },
+        );
+        assert!(unchunked(&echo) == body, "the echo differs");
+    }
+}
+
+const POST_EXPECTING: &[u8] = b"POST /echo HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n\
+                               Transfer-Encoding: chunked\r\n\r\n";
 const POST_CHUNKED: &[u8] = b"POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n";
 
 /// However the client cuts its body, the end of it is seen at once and the response completed.
@@ -110,7 +167,7 @@ fn the_end_of_a_body_is_always_seen() {
     let mut peer = Peer::of(graphs::server(1024, 1, wires::ALL[0].1(1)));
     peer.pass(Duration::from_secs(5));
     let mut side = peer.connect(40_000, 80).expect("a connection");
-    for length in (1..9_000).step_by(61) {
+    for length in (1..4_000).step_by(61) {
         let body = vec![b'x'; length];
         let head = format!("POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n");
         let chunk = format!("{length:x}\r\n");
@@ -120,13 +177,37 @@ fn the_end_of_a_body_is_always_seen() {
             // The head first, then the rest at once, as curl does it; then as it comes.
             let start = request.iter().position(|byte| *byte == b'x').unwrap_or(0);
             for cut in [0, start, request.len() - 1, request.len() - 5] {
-                let mut answer = peer.exchange(&mut side, &request[..cut]);
-                answer.extend(peer.exchange(&mut side, &request[cut..]));
+                // Nothing but the request's bytes may be needed for the whole answer.
+                let mut answer = Vec::new();
+                for part in [&request[..cut], &request[cut..]] {
+                    for piece in part.chunks(1400) {
+                        peer.send_segment(&mut side, flags::ACK | flags::PSH, piece);
+                        answer.extend(peer.take(&mut side));
+                    }
+                }
                 let ended = answer.ends_with(b"\r\n0\r\n\r\n");
                 assert!(ended, "{what}, {length} bytes, cut at {cut}: the end is missing");
                 assert!(unchunked(&answer) == body, "{what}, {length} bytes: the echo differs");
             }
         }
+    }
+}
+
+/// RFC 9110 section 10.1.1: a client that waits for 100 gets it at once.
+#[test]
+fn a_client_that_asks_first_is_told_to_go_on() {
+    let mut peer = Peer::of(graphs::server(256, 1, wires::ALL[0].1(1)));
+    peer.pass(Duration::from_secs(5));
+    let mut side = peer.connect(40_000, 80).expect("a connection");
+    for _ in 0..3 {
+        let head = b"POST /echo HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n\
+                     Content-Length: 5\r\n\r\n";
+        peer.send_segment(&mut side, flags::ACK | flags::PSH, head);
+        let go_on = peer.take(&mut side);
+        assert!(go_on.starts_with(b"HTTP/1.1 100 "), "{}", go_on.escape_ascii());
+        peer.send_segment(&mut side, flags::ACK | flags::PSH, b"hello");
+        let answer = peer.take(&mut side);
+        assert!(answer.ends_with(b"\r\n0\r\n\r\n"), "{}", answer.escape_ascii());
     }
 }
 
