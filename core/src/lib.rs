@@ -25,6 +25,7 @@ pub mod device;
 pub mod http;
 pub mod log;
 mod mailbox;
+pub mod network;
 pub mod packet;
 pub mod ports;
 mod random;

@@ -1,11 +1,14 @@
 //! From the link to the transports.
 
-use crate::network::{ALL_HOSTS, is_host, is_network_broadcast};
+use crate::Ipv4;
 use crate::reassembly::{Outcome, Reason};
 use crate::wire::{HEADER, Header, Malformed, options_allowed};
-use crate::{Ipv4, network};
 use core::net::{IpAddr, Ipv4Addr};
+use waitless::network::{self, is_host, is_network_broadcast};
 use waitless::{Counter, Packet, Protocol, Reject};
+
+/// Every host on the link (RFC 1112 section 4).
+pub(crate) const ALL_HOSTS: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 1);
 
 impl Ipv4 {
     /// Takes a packet from the link.

@@ -18,7 +18,6 @@
 extern crate alloc;
 
 mod input;
-mod network;
 mod output;
 mod reassembly;
 mod wire;
@@ -27,9 +26,9 @@ mod wire;
 mod tests;
 
 use core::net::{IpAddr, Ipv4Addr};
-use network::{is_host, is_network_broadcast, next_hop};
 use output::{Flow, Identifications};
 use reassembly::Reassembly;
+use waitless::network::{self, is_host, is_network_broadcast};
 use waitless::{
     BATCH, ClaimState, Component, Context, CounterSet, Duration, EtherType, InitError, Inspect,
     Instant, IpPort, Ipv4Configuration, LinkPort, Mac, Mailbox, NextHop, Offloads, Packet,
@@ -361,30 +360,20 @@ impl IpPort for Ipv4 {
 
     #[inline]
     fn room(&self) -> usize {
-        self.down.capacity() - self.down.len()
+        self.down.room()
     }
 
     fn source_for(&self, remote: IpAddr) -> Option<IpAddr> {
-        let IpAddr::V4(remote) = remote else { return None };
-        let settings = self.active();
-        if settings.is_some_and(|settings| settings.address == remote) {
-            return Some(IpAddr::V4(remote));
-        }
-        next_hop(settings, remote)?;
-        // Without an address, everybody can be reached from none (RFC 1122 section 3.2.1.3).
-        let none = Ipv4Addr::UNSPECIFIED;
-        Some(IpAddr::V4(settings.map_or(none, |settings| settings.address)))
+        network::source_for(self.active(), remote)
     }
 
     #[inline]
     fn is_local(&self, address: IpAddr) -> bool {
-        self.active().is_some_and(|settings| IpAddr::V4(settings.address) == address)
+        network::is_local(self.active(), address)
     }
 
     fn is_broadcast(&self, address: IpAddr) -> bool {
-        let IpAddr::V4(address) = address else { return false };
-        let network = |settings| is_network_broadcast(settings, address);
-        address.is_broadcast() || address.is_multicast() || self.active().is_some_and(network)
+        network::is_broadcast(self.active(), address)
     }
 
     fn mtu(&self, _: IpAddr) -> u16 {

@@ -1,9 +1,9 @@
 //! From the transports to the link.
 
 use crate::Ipv4;
-use crate::network::{is_host, next_hop};
 use crate::wire::{HEADER, Outgoing};
 use core::net::{IpAddr, Ipv4Addr};
+use waitless::network::{is_host, next_hop};
 use waitless::packet::ChecksumState;
 use waitless::{IpPort, NextHop, Packet, Protocol, Random};
 

@@ -264,7 +264,7 @@ fn packets_are_taken_or_dropped_for_a_reason() {
         ("to loopback", new().to(Ipv4Addr::LOCALHOST).seal(), |c| &c.foreign),
         ("to all", new().to(ALL).seal(), |c| &c.delivered),
         ("to the net", new().to(Ipv4Addr::new(10, 0, 0, 255)).seal(), |c| &c.delivered),
-        ("to all hosts", new().to(network::ALL_HOSTS).seal(), |c| &c.delivered),
+        ("to all hosts", new().to(input::ALL_HOSTS).seal(), |c| &c.delivered),
         ("to a group", new().to(Ipv4Addr::new(224, 0, 0, 5)).seal(), |c| &c.foreign),
         ("router alert", options(&[148, 4, 0, 0]).seal(), |c| &c.delivered),
         ("loose route", options(&[131, 3, 4, 0]).seal(), |c| &c.bad_options),
@@ -574,7 +574,7 @@ fn what_may_not_be_answered_is_not_rejected() {
     let icmp = |kind| Arriving::fragment(0, true, &[kind; 16]).set(9, &[1]).seal();
     let cases = [
         ("to all", Arriving::new(b"payload!").to(ALL).set(9, &[99]).seal(), 0),
-        ("to all hosts", Arriving::new(b"payload!").to(network::ALL_HOSTS).set(9, &[99]).seal(), 0),
+        ("to all hosts", Arriving::new(b"payload!").to(input::ALL_HOSTS).set(9, &[99]).seal(), 0),
         ("to us", Arriving::new(b"payload!").set(9, &[99]).seal(), 1),
         ("about an error", icmp(3), 0),
         ("about an echo", icmp(8), 1),

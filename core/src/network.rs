@@ -1,0 +1,140 @@
+//! An IPv4 host's place in the network: who is on the link, and who is behind the gateway.
+//!
+//! Pure functions of an [`Ipv4Configuration`], which an IP layer and whoever stands in for it
+//! share, so that both answer alike. `None` is a host without an address in use.
+
+use crate::{Ipv4Configuration, Mac, NextHop};
+use core::net::{IpAddr, Ipv4Addr};
+
+/// Whether `address` can be that of one host, as far as one can tell without its network: not
+/// "this" network, loopback, multicast, the reserved class E, or everybody.
+#[inline]
+pub fn is_host(address: Ipv4Addr) -> bool {
+    let [first, ..] = address.octets();
+    // Class D and E, and 255.255.255.255, begin with 224 to 255.
+    first != 0 && first != 127 && first < 224
+}
+
+/// Whether `address` is the broadcast address of the host's network. Networks of one or two
+/// addresses have none (RFC 3021).
+#[inline]
+pub fn is_network_broadcast(settings: &Ipv4Configuration, address: Ipv4Addr) -> bool {
+    settings.prefix < 31 && u32::from(address) == u32::from(settings.address) | !mask(settings)
+}
+
+/// Whether `address` is reached without a gateway.
+#[inline]
+pub fn is_on_link(settings: &Ipv4Configuration, address: Ipv4Addr) -> bool {
+    (u32::from(address) ^ u32::from(settings.address)) & mask(settings) == 0
+        || settings.gateway == Some(address)
+}
+
+/// Who a packet to `remote` goes to on the link. Without settings just everybody can be reached,
+/// as DHCP needs it. `None` when there is no route.
+pub fn next_hop(settings: Option<&Ipv4Configuration>, remote: Ipv4Addr) -> Option<NextHop> {
+    if remote.is_broadcast() {
+        return Some(NextHop::Broadcast);
+    }
+    let settings = settings?;
+    if remote.is_multicast() {
+        return Some(NextHop::Mac(multicast_mac(remote)));
+    }
+    if !is_host(remote) {
+        return None;
+    }
+    if is_network_broadcast(settings, remote) {
+        return Some(NextHop::Broadcast);
+    }
+    if is_on_link(settings, remote) {
+        return Some(NextHop::Ipv4(remote));
+    }
+    settings.gateway.map(NextHop::Ipv4)
+}
+
+/// The address that a packet to `remote` goes out from; `None` when there is no route. Without
+/// settings, everybody can be reached from no address (RFC 1122 section 3.2.1.3).
+pub fn source_for(settings: Option<&Ipv4Configuration>, remote: IpAddr) -> Option<IpAddr> {
+    let IpAddr::V4(remote) = remote else { return None };
+    if !is_local(settings, IpAddr::V4(remote)) {
+        next_hop(settings, remote)?;
+    }
+    let address = settings.map_or(Ipv4Addr::UNSPECIFIED, |settings| settings.address);
+    Some(IpAddr::V4(address))
+}
+
+/// Whether `address` is the host's own.
+#[inline]
+pub fn is_local(settings: Option<&Ipv4Configuration>, address: IpAddr) -> bool {
+    settings.is_some_and(|settings| IpAddr::V4(settings.address) == address)
+}
+
+/// Whether `address` is a broadcast address, of the host's network too, or a multicast address.
+#[inline]
+pub fn is_broadcast(settings: Option<&Ipv4Configuration>, address: IpAddr) -> bool {
+    let IpAddr::V4(address) = address else { return false };
+    let network = |settings| is_network_broadcast(settings, address);
+    address.is_broadcast() || address.is_multicast() || settings.is_some_and(network)
+}
+
+/// RFC 1112 section 6.4.
+fn multicast_mac(group: Ipv4Addr) -> Mac {
+    let [_, a, b, c] = group.octets();
+    Mac([0x01, 0x00, 0x5e, a & 0x7f, b, c])
+}
+
+#[inline]
+fn mask(settings: &Ipv4Configuration) -> u32 {
+    u32::MAX.checked_shl(32 - u32::from(settings.prefix.min(32))).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SETTINGS: Ipv4Configuration = Ipv4Configuration {
+        address: Ipv4Addr::new(10, 0, 0, 1),
+        prefix: 24,
+        gateway: Some(Ipv4Addr::new(10, 0, 0, 254)),
+        dns: [Ipv4Addr::UNSPECIFIED; 3],
+        mtu: 0,
+    };
+
+    #[test]
+    fn without_an_address_there_is_only_everybody() {
+        let unspecified = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+        assert_eq!(source_for(None, Ipv4Addr::BROADCAST.into()), Some(unspecified));
+        assert_eq!(source_for(None, SETTINGS.address.into()), None);
+        assert!(is_broadcast(None, Ipv4Addr::BROADCAST.into()));
+        assert!(!is_broadcast(None, Ipv4Addr::new(10, 0, 0, 255).into()));
+        assert!(!is_local(None, SETTINGS.address.into()));
+    }
+
+    #[test]
+    fn every_destination_has_its_hop_or_none() {
+        let at = |a, b, c, d| Ipv4Addr::new(a, b, c, d);
+        let gateway = Some(NextHop::Ipv4(at(10, 0, 0, 254)));
+        let group = Some(NextHop::Mac(Mac([1, 0, 0x5e, 0x01, 2, 3])));
+        for (remote, expected) in [
+            (at(10, 0, 0, 9), Some(NextHop::Ipv4(at(10, 0, 0, 9)))),
+            (at(10, 0, 0, 255), Some(NextHop::Broadcast)),
+            (at(255, 255, 255, 255), Some(NextHop::Broadcast)),
+            (at(192, 0, 2, 7), gateway),
+            (at(224, 129, 2, 3), group),
+            (at(127, 0, 0, 1), None),
+            (at(240, 0, 0, 1), None),
+            (at(0, 0, 0, 0), None),
+        ] {
+            assert_eq!(next_hop(Some(&SETTINGS), remote), expected, "{remote}");
+            let source = source_for(Some(&SETTINGS), remote.into());
+            assert_eq!(source, expected.map(|_| SETTINGS.address.into()), "{remote}");
+        }
+        let alone = Ipv4Configuration { prefix: 32, gateway: None, ..SETTINGS };
+        assert_eq!(next_hop(Some(&alone), at(10, 0, 0, 9)), None);
+        assert!(!is_network_broadcast(&alone, alone.address), "it would be its own");
+        let everywhere = Ipv4Configuration { prefix: 0, ..alone };
+        assert_eq!(
+            next_hop(Some(&everywhere), at(8, 8, 8, 8)),
+            Some(NextHop::Ipv4(at(8, 8, 8, 8)))
+        );
+    }
+}
