@@ -23,7 +23,9 @@ TARGET    ?= x86_64-waitless
 FUZZ_SECONDS ?= 60
 FUZZ_TARGET ?=
 
-waitless-build = cargo run --quiet --package build --
+# Says what it compiles the first time, when that takes a while.
+built := $(wildcard $(or $(CARGO_TARGET_DIR),target)/debug/waitless-build)
+waitless-build = cargo run $(if $(built),--quiet) --package build --
 # Crates that only an image is made of: the host's tools cannot link or test them.
 bare = platform-x86_64
 

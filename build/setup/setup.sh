@@ -209,15 +209,25 @@ compose() {
     sed -e "s|@cargo@|$found/cargo|" -e "s|@self@|$composed|" "$here/cargo.sh" >"$new/bin/cargo"
     chmod +x "$new/bin/cargo"
     "$found/rustc" --version >"$new/version"
-    rm -rf "$composed"
+    recipe >"$new/recipe"
+    # Another checkout may be building with it: it is away for no longer than a rename takes.
+    rm -rf "$composed.old"
+    [ ! -e "$composed" ] || mv "$composed" "$composed.old"
     mv "$new" "$composed"
+    rm -rf "$composed.old"
+}
+
+# What a toolchain is composed from and how; all checkouts of one version share it.
+recipe() {
+    printf '%s\n' "$found"
+    cat "$here/cargo.sh" "$here/setup.sh" | cksum
 }
 
 # Whether what was composed before is still what would be composed now.
 composed_already() {
     [ -x "$composed/bin/cargo" ] && [ -x "$composed/linker/rust-lld" ] || return 1
     [ "$(cat "$composed/version" 2>/dev/null)" = "$("$found/rustc" --version)" ] || return 1
-    [ "$composed/bin/cargo" -nt "$here/cargo.sh" ] && [ "$composed/bin/cargo" -nt "$here/setup.sh" ]
+    [ "$(cat "$composed/recipe" 2>/dev/null)" = "$(recipe)" ]
 }
 
 for_build() {

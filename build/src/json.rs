@@ -1,97 +1,72 @@
 //! The graph as JSON: what `graph --json` prints, and what an image says of itself.
 
-use crate::graph::{Graph, Instance, Origin};
+use crate::graph::{Graph, Origin};
 use crate::source::Sources;
-use serde::Serialize;
-
-#[derive(Serialize)]
-struct JsonGraph<'a> {
-    app: &'a str,
-    version: &'a str,
-    platform: &'a str,
-    cores: u64,
-    instances: Vec<JsonInstance<'a>>,
-}
-
-#[derive(Serialize)]
-struct JsonInstance<'a> {
-    name: &'a str,
-    component: &'a str,
-    #[serde(skip_serializing_if = "str::is_empty")]
-    doc: &'a str,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    provides: Vec<&'a str>,
-    /// Absent for every core.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    core: Option<u64>,
-    on: Vec<JsonEdge<'a>>,
-    config: Vec<JsonSetting<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    at: Option<String>,
-}
-
-#[derive(Serialize)]
-struct JsonEdge<'a> {
-    instance: &'a str,
-    port: &'a str,
-    #[serde(rename = "as", skip_serializing_if = "Option::is_none")]
-    label: Option<&'a str>,
-}
-
-#[derive(Serialize)]
-struct JsonSetting<'a> {
-    key: &'a str,
-    value: &'a str,
-    /// Absent for a default.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    at: Option<String>,
-}
+use serde_json::{Map, Value, json};
 
 /// The graph as JSON, on one line.
 pub fn json(graph: &Graph, sources: &Sources) -> String {
-    serde_json::to_string(&tree(graph, sources)).unwrap_or_default()
+    tree(graph, sources).to_string()
 }
 
 /// The graph as JSON, indented.
 pub fn pretty(graph: &Graph, sources: &Sources) -> String {
-    serde_json::to_string_pretty(&tree(graph, sources)).unwrap_or_default() + "\n"
+    format!("{:#}\n", tree(graph, sources))
 }
 
-fn tree<'a>(graph: &'a Graph, sources: &Sources) -> JsonGraph<'a> {
-    let instance = |instance: &'a Instance| JsonInstance {
-        name: &instance.name,
-        component: &instance.component.name,
-        doc: &instance.component.doc,
-        provides: instance.component.provides.iter().map(String::as_str).collect(),
-        core: instance.core,
-        on: instance
-            .below
-            .iter()
-            .map(|edge| JsonEdge {
-                instance: &graph.instances[edge.to].name,
-                port: &edge.port,
-                label: edge.label.as_deref(),
-            })
-            .collect(),
-        config: instance
-            .config
-            .iter()
-            .map(|setting| JsonSetting {
-                key: &setting.field.name,
-                value: &setting.shown,
-                at: match setting.origin {
-                    Origin::Default => None,
-                    Origin::Written(at) => Some(sources.line(at)),
-                },
-            })
-            .collect(),
-        at: Some(sources.line(instance.at)),
-    };
-    JsonGraph {
-        app: &graph.app.package,
-        version: &graph.app.version,
-        platform: &graph.platform.name,
-        cores: graph.app.cores,
-        instances: graph.instances.iter().map(instance).collect(),
+fn tree(graph: &Graph, sources: &Sources) -> Value {
+    let instances: Vec<_> = graph
+        .instances
+        .iter()
+        .map(|instance| {
+            let on = instance.below.iter().map(|edge| {
+                present(json!({
+                    "instance": graph.instances[edge.to].name,
+                    "port": edge.port,
+                    "as": edge.label,
+                }))
+            });
+            let config = instance.config.iter().map(|setting| {
+                present(json!({
+                    "key": setting.field.name,
+                    "value": setting.shown,
+                    // Absent for a default.
+                    "at": match setting.origin {
+                        Origin::Default => None,
+                        Origin::Written(at) => Some(sources.line(at)),
+                    },
+                }))
+            });
+            let doc = &instance.component.doc;
+            let provides = &instance.component.provides;
+            present(json!({
+                "name": instance.name,
+                "component": instance.component.name,
+                "doc": (!doc.is_empty()).then_some(doc),
+                "provides": (!provides.is_empty()).then_some(provides),
+                // Absent for every core.
+                "core": instance.core,
+                "on": on.collect::<Vec<_>>(),
+                "config": config.collect::<Vec<_>>(),
+                "at": sources.line(instance.at),
+            }))
+        })
+        .collect();
+    json!({
+        "app": graph.app.package,
+        "version": graph.app.version,
+        "platform": graph.platform.name,
+        "cores": graph.app.cores,
+        "instances": instances,
+    })
+}
+
+/// An object without the keys that have no value.
+fn present(object: Value) -> Value {
+    match object {
+        Value::Object(all) => Value::Object(
+            all.into_iter().filter(|(_, value)| !value.is_null()).collect::<Map<_, _>>(),
+        ),
+        other => other,
     }
 }

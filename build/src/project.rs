@@ -109,15 +109,18 @@ impl Project {
                 if !path.is_file() || found.iter().any(|known| known.name == name) {
                     continue;
                 }
-                let table: toml::Table =
-                    fs::read_to_string(&path).unwrap_or_default().parse().unwrap_or_default();
+                let mut sources = Sources::default();
+                let Ok(file) = sources.read(&path) else { continue };
+                let (table, _) = parse(&sources, file);
+                let head = get(&table, "platform");
                 let text = |key: &str| {
-                    let text = table.get("platform").and_then(|head| head.get(key)?.as_str());
+                    let text = head.and_then(|head| head.get(key)?.str());
                     text.unwrap_or_default().to_owned()
                 };
                 let (target, doc) = (text("target"), text("doc"));
+                let names = table.iter().map(|(key, _)| &key.name);
                 let is_instance = |name: &&String| *name != "platform" && *name != "stack";
-                let instances = table.keys().filter(is_instance).cloned().collect();
+                let instances = names.filter(is_instance).cloned().collect();
                 found.push(PlatformFile { name, path, target, doc, instances });
             }
         }

@@ -1,8 +1,10 @@
 //! What cargo knows: the packages around an app, and where the Waitless tree is.
 
-use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
+use crate::source::{self, Node, Sources};
+use serde_json::Value;
+use std::env;
 use std::path::{Path, PathBuf};
-use std::{env, process::Command};
+use std::process::{Command, Stdio};
 
 /// The packages that an app can be made of.
 #[derive(Clone, Debug, Default)]
@@ -50,21 +52,26 @@ impl Workspace {
     /// What cargo says.
     pub fn load(at: &Path) -> Result<Self, String> {
         let metadata = metadata(&at.join("Cargo.toml"))?;
-        let member = |id| metadata.workspace_members.contains(id);
-        let mut packages: Vec<Package> = metadata
-            .packages
+        let list = |key: &str| metadata[key].as_array().map_or(&[][..], Vec::as_slice);
+        let members = list("workspace_members");
+        let mut packages: Vec<Package> = list("packages")
             .iter()
             .map(|package| Package {
-                name: package.name.to_string(),
-                version: package.version.to_string(),
-                manifest: package.manifest_path.clone().into_std_path_buf(),
-                member: member(&package.id),
-                dependencies: package.dependencies.iter().filter_map(dependency).collect(),
+                name: text(&package["name"]),
+                version: text(&package["version"]),
+                manifest: text(&package["manifest_path"]).into(),
+                member: members.contains(&package["id"]),
+                dependencies: package["dependencies"]
+                    .as_array()
+                    .into_iter()
+                    .flatten()
+                    .filter_map(dependency)
+                    .collect(),
             })
             .collect();
         packages.sort_by(|a, b| (!a.member, &a.name).cmp(&(!b.member, &b.name)));
-        let root = metadata.workspace_root.clone().into_std_path_buf();
-        let target = metadata.target_directory.clone().into_std_path_buf();
+        let root = text(&metadata["workspace_root"]).into();
+        let target = text(&metadata["target_directory"]).into();
         Ok(Self { home: home(&packages), root, target, packages })
     }
 
@@ -86,43 +93,53 @@ impl Package {
     }
 }
 
-fn dependency(dependency: &cargo_metadata::Dependency) -> Option<Dependency> {
-    (dependency.kind == DependencyKind::Normal).then(|| Dependency {
-        package: dependency.name.clone(),
-        ident: dependency.rename.as_ref().unwrap_or(&dependency.name).replace('-', "_"),
-        target: dependency.target.as_ref().map(ToString::to_string),
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}
+
+fn dependency(dependency: &Value) -> Option<Dependency> {
+    let package = text(&dependency["name"]);
+    // A kind is given only to dependencies of tests and of build scripts.
+    dependency["kind"].is_null().then(|| Dependency {
+        ident: dependency["rename"].as_str().unwrap_or(&package).replace('-', "_"),
+        target: dependency["target"].as_str().map(str::to_owned),
+        package,
     })
 }
 
 /// Asks cargo without the network, then with it, then for the workspace's members alone.
-fn metadata(manifest: &Path) -> Result<Metadata, String> {
+fn metadata(manifest: &Path) -> Result<Value, String> {
     let host = host();
     let mut first = None;
-    for (flag, packages) in [("--offline", true), ("", true), ("--offline", false)] {
-        let mut command = MetadataCommand::new();
-        command.manifest_path(manifest);
-        let mut options = Vec::new();
-        if !flag.is_empty() {
-            options.push(flag.to_owned());
-        }
+    for options in [&["--offline"][..], &[], &["--offline", "--no-deps"]] {
+        let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        command.args(["metadata", "--format-version", "1", "--manifest-path"]).arg(manifest);
+        command.args(options);
         if let Some(host) = &host {
-            options.extend(["--filter-platform".to_owned(), host.clone()]);
-        }
-        command.other_options(options);
-        if !packages {
-            command.no_deps();
+            command.args(["--filter-platform", host]);
         }
         // Meant for the build of the image around this, not for a question about packages.
         for variable in ["RUSTC_BOOTSTRAP", "CARGO_UNSTABLE_BUILD_STD", "CARGO_BUILD_TARGET"] {
             command.env_remove(variable);
         }
-        match command.exec() {
+        match answer(&mut command) {
             Ok(metadata) => return Ok(metadata),
             Err(why) => first = first.or(Some(why)),
         }
     }
-    let why = first.map_or(String::new(), |why| why.to_string());
+    let why = first.unwrap_or_default();
     Err(format!("cargo cannot read the workspace of {}:\n{}", manifest.display(), why.trim()))
+}
+
+/// The JSON that a command prints, or what it says when it fails.
+fn answer(command: &mut Command) -> Result<Value, String> {
+    let output = command.stdin(Stdio::null()).output();
+    let output =
+        output.map_err(|why| format!("cannot start cargo: {why}; install Rust by rustup"))?;
+    if !output.status.success() {
+        return Err(String::from_utf8_lossy(&output.stderr).into_owned());
+    }
+    serde_json::from_slice(&output.stdout).map_err(|why| format!("its answer is no JSON: {why}"))
 }
 
 /// The machine that builds, as rustc calls it. Packages for others need not be at hand.
@@ -162,10 +179,11 @@ impl Workspace {
 
     /// Whether the workspace's root declares `package` for its members.
     pub fn inherits(&self, package: &str) -> bool {
-        let text = std::fs::read_to_string(self.root.join("Cargo.toml")).unwrap_or_default();
-        let table: toml::Table = text.parse().unwrap_or_default();
-        let shared = table.get("workspace").and_then(|workspace| workspace.get("dependencies"));
-        shared.is_some_and(|shared| shared.get(package).is_some())
+        let mut sources = Sources::default();
+        let Ok(file) = sources.read(&self.root.join("Cargo.toml")) else { return false };
+        let (table, _) = source::parse(&sources, file);
+        let shared = source::get(&table, "workspace").and_then(|node| node.get("dependencies"));
+        shared.and_then(|shared: &Node| shared.get(package)).is_some()
     }
 
     /// `path` as messages call it.

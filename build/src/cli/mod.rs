@@ -10,6 +10,7 @@ mod run;
 mod schema;
 mod size;
 mod symbols;
+mod tap;
 
 use crate::graph::Graph;
 use crate::project::Project;

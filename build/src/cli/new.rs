@@ -10,16 +10,16 @@ use std::{env, fs};
 /// What to make.
 #[derive(clap::Args, Debug)]
 pub struct New {
-    /// The name of the app and of its package
+    /// The name of the app and of its package; with a folder before it, as by --path
     name: String,
     /// A folder outside of this workspace: the app becomes a repository of its own
     #[arg(long, value_name = "DIR")]
     path: Option<PathBuf>,
     /// The Waitless tree that it depends on [default: this one]
-    #[arg(long, value_name = "DIR", requires = "path")]
+    #[arg(long, value_name = "DIR")]
     waitless: Option<PathBuf>,
     /// The repository that it depends on instead
-    #[arg(long, value_name = "URL", requires = "path", conflicts_with = "waitless")]
+    #[arg(long, value_name = "URL", conflicts_with = "waitless")]
     git: Option<String>,
 }
 
@@ -78,7 +78,18 @@ impl New {
     ///
     /// # Errors
     /// One message with the next step.
-    pub fn run(&self) -> Result<(), String> {
+    pub fn run(mut self) -> Result<(), String> {
+        if let Some((_, name)) = self.name.trim_end_matches('/').rsplit_once('/')
+            && self.path.is_none()
+        {
+            let name = name.to_owned();
+            self.path = Some(std::mem::replace(&mut self.name, name).into());
+        }
+        if self.path.is_none() && (self.git.is_some() || self.waitless.is_some()) {
+            return Err("an app in this workspace is on this tree: say where another one \
+                goes by --path"
+                .to_owned());
+        }
         let good = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
         if !self.name.starts_with(|c: char| c.is_ascii_lowercase()) || !self.name.chars().all(good)
         {

@@ -2,12 +2,13 @@
 
 use crate::catalogue::Component;
 use crate::cli::symbols::Symbols;
+use crate::cli::tap::Tap;
 use crate::cli::{self, Which, image};
-use crate::graph::Graph;
+use crate::graph::{Graph, Instance};
 use std::io::{BufRead, BufReader, Write};
-use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
+use std::process::{Child, ChildStderr, Command, ExitCode, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread;
@@ -24,6 +25,9 @@ pub struct Run {
     /// The TAP device
     #[arg(long, value_name = "NAME", default_value = "waitless0")]
     tap: String,
+    /// This machine's address there, where the device has to be made (root only)
+    #[arg(long, value_name = "ADDRESS", default_value = "10.0.2.2")]
+    tap_address: Ipv4Addr,
     /// The host's port that leads to the image's port 80
     #[arg(long, value_name = "PORT", default_value_t = 8080)]
     http_port: u16,
@@ -87,33 +91,58 @@ impl Run {
     /// # Errors
     /// One line with the next step, when it cannot be started.
     pub fn run(&self) -> Result<ExitCode, String> {
-        let (project, graph) = cli::load(&self.which)?;
+        let (project, graph) = cli::load(&self.meant()?)?;
         let platforms = project.platforms();
         let platform = platforms.iter().find(|known| known.name == graph.platform.name);
         let platform = platform.ok_or("the platform vanished")?;
         let native = platform.target == "host";
         let services = self.services(&graph);
-        if self.net == "user" && !self.dry_run && platform.name != "native-tap" {
+        let tap = self.tap(&graph, native);
+        if tap.is_none() && !self.dry_run {
             free(&services)?;
         }
         let program = match &self.image {
             Some(path) => path.clone(),
             None => image::build(&project, &graph.app.package, platform)?,
         };
-        let mut command = if native {
-            self.native(&program, &services)
-        } else {
-            self.qemu(&program, &graph, &services)?
+        let mut command = match native {
+            true => self.native(&program, &services),
+            false => self.qemu(&program, &graph, &services),
         };
         if self.dry_run {
             println!("{}", line(&command));
             return Ok(ExitCode::SUCCESS);
         }
+        let _tap = tap.as_deref().map(|name| Tap::ready(name, self.tap_address)).transpose()?;
         command.stdin(Stdio::null()).stdout(Stdio::piped());
+        if !native {
+            command.stderr(Stdio::piped());
+        }
         let mut child = command.spawn().map_err(|why| start_error(&command, &why))?;
+        let errors = child.stderr.take().map(|errors| thread::spawn(move || pass_on(errors)));
         let outcome = self.watch(&mut child, &graph, &services, &program);
         let status = child.wait().map_err(|why| format!("cannot wait for the image: {why}"))?;
+        let _ = errors.map(thread::JoinHandle::join);
         Ok(self.verdict(status, native, outcome))
+    }
+
+    /// The platform that is meant: a process on a TAP device is one of its own.
+    fn meant(&self) -> Result<Which, String> {
+        let mut which = self.which.clone();
+        let on_tap = format!("{}-tap", which.platform);
+        if self.net == "tap" && cli::open()?.platforms().iter().any(|p| p.name == on_tap) {
+            which.platform = on_tap;
+        }
+        Ok(which)
+    }
+
+    /// The TAP device that the image uses, if any: the virtual machine's, or a component's.
+    fn tap(&self, graph: &Graph, native: bool) -> Option<String> {
+        let needs = |instance: &&Instance| instance.component.needs.iter().any(|n| n == "tap");
+        let mut keys = graph.instances.iter().filter(needs).flat_map(|instance| &instance.config);
+        let own = keys.find(|setting| setting.field.name == "device");
+        own.map(|setting| setting.shown.trim_matches('"').to_owned())
+            .or_else(|| (self.net == "tap" && !native).then(|| self.tap.clone()))
     }
 
     /// What listens in the image. Ports without an option of their own are the same outside,
@@ -153,7 +182,7 @@ impl Run {
         command
     }
 
-    fn qemu(&self, program: &Path, graph: &Graph, services: &[Service]) -> Result<Command, String> {
+    fn qemu(&self, program: &Path, graph: &Graph, services: &[Service]) -> Command {
         let mut command = Command::new("qemu-system-x86_64");
         let accelerator = if self.kvm { "kvm" } else { "tcg" };
         let usual = if self.kvm { "host" } else { "max" };
@@ -168,7 +197,6 @@ impl Run {
         command.args(["-nodefaults", "-display", "none", "-serial", "stdio", "-no-reboot"]);
         command.args(["-device", "isa-debug-exit,iobase=0xf4,iosize=0x04"]);
         let netdev = if self.net == "tap" {
-            self.tap_exists()?;
             format!("tap,id=n0,ifname={},script=no,downscript=no", self.tap)
         } else {
             let forward = |service: &Service| {
@@ -179,19 +207,7 @@ impl Run {
         };
         command.args(["-netdev", &netdev, "-device", "virtio-net-pci,netdev=n0"]);
         command.args(&self.qemu_arg);
-        Ok(command)
-    }
-
-    fn tap_exists(&self) -> Result<(), String> {
-        let tap = &self.tap;
-        if !cfg!(target_os = "linux") || Path::new("/sys/class/net").join(tap).exists() {
-            return Ok(());
-        }
-        Err(format!(
-            "there is no TAP device `{tap}`; make it by: \
-             sudo ip tuntap add {tap} mode tap user $USER \
-             && sudo ip addr add 10.0.2.2/24 dev {tap} && sudo ip link set {tap} up"
-        ))
+        command
     }
 
     /// Shows what the image says, and where it can be reached once it can. Gives whether it was
@@ -329,6 +345,15 @@ fn listen(child: &mut Child) -> mpsc::Receiver<News> {
         });
     }
     news
+}
+
+/// Shows what QEMU complains about, which is not that it was ended from here.
+fn pass_on(errors: ChildStderr) {
+    for line in BufReader::new(errors).lines().map_while(Result::ok) {
+        if !line.contains("terminating on signal") {
+            eprintln!("{line}");
+        }
+    }
 }
 
 /// Whether all TCP services take connections.
