@@ -109,8 +109,9 @@ fuzz: ready-to-build ## fuzzes every parser, guided by coverage
 	@tests/fuzz/run $(FUZZ_SECONDS) $(FUZZ_TARGET)
 
 .PHONY: bench
-bench: ready-to-test ## measures speed and memory; the table in docs/performance.md
-	@cargo bench --package waitless-tests
+bench: ready-to-test ## measures speed and memory; the tables in docs/performance.md
+	@cargo run --quiet --release --package waitless-bench --bin waitless-bench
+	@cargo run --quiet --release --package waitless-bench --bin image
 
 .PHONY: clean
 clean: ## removes everything that was built here
