@@ -2,7 +2,7 @@
 
 use core::net::IpAddr;
 
-/// A running ones'-complement sum. Folding is left to the end.
+/// A running ones'-complement sum of 64 bits. Folding is left to the end.
 #[derive(Clone, Copy, Default, Debug)]
 pub struct Checksum(u64);
 
@@ -17,26 +17,38 @@ impl Checksum {
     #[inline]
     #[allow(clippy::should_implement_trait, reason = "it adds bytes to a sum, not two sums")]
     pub fn add(mut self, bytes: &[u8]) -> Self {
-        // Ones'-complement sums do not care about byte order until the end (RFC 1071 section 2),
-        // so native 32-bit words are summed into 64 bits, which cannot overflow below 16 GiB.
-        let (words, rest) = bytes.as_chunks::<4>();
-        let mut sum = 0u64;
+        // Ones'-complement sums care neither about byte order nor, as carries go around, about
+        // the width of a word, until the end (RFC 1071 section 2 (B) and (C)).
+        let (words, rest) = bytes.as_chunks::<8>();
         for word in words {
-            sum += u64::from(u32::from_ne_bytes(*word));
+            self = self.plus(u64::from_ne_bytes(*word));
         }
-        let mut last = [0u8; 4];
-        last[..rest.len()].copy_from_slice(rest);
-        sum += u64::from(u32::from_ne_bytes(last));
-        // Fold before adding, so that any number of pieces can follow each other.
-        self.0 += (sum & 0xffff_ffff) + (sum >> 32);
-        self
+        let (mut last, mut rest) = (0, rest);
+        if let Some((word, behind)) = rest.split_first_chunk() {
+            last += u64::from(u32::from_ne_bytes(*word));
+            rest = behind;
+        }
+        if let Some((word, behind)) = rest.split_first_chunk() {
+            last += u64::from(u16::from_ne_bytes(*word));
+            rest = behind;
+        }
+        if let [byte] = rest {
+            last += u64::from(u16::from_ne_bytes([*byte, 0]));
+        }
+        self.plus(last)
+    }
+
+    /// Adds a number, and the carry too.
+    #[inline]
+    const fn plus(self, number: u64) -> Self {
+        let (sum, carry) = self.0.overflowing_add(number);
+        Self(sum.wrapping_add(carry as u64))
     }
 
     /// Adds one 16-bit word.
     #[inline]
-    pub fn word(mut self, word: u16) -> Self {
-        self.0 += u64::from(word.to_be());
-        self
+    pub fn word(self, word: u16) -> Self {
+        self.plus(u64::from(word.to_be()))
     }
 
     /// Adds the pseudo header of RFC 768, RFC 9293 section 3.1 and RFC 8200 section 8.1:
@@ -60,12 +72,10 @@ impl Checksum {
     /// reads as `0xffff` here.
     #[inline]
     pub fn folded(self) -> u16 {
-        let mut sum = self.0;
-        sum = (sum & 0xffff_ffff) + (sum >> 32);
-        sum = (sum & 0xffff_ffff) + (sum >> 32);
-        sum = (sum & 0xffff) + (sum >> 16);
-        sum = (sum & 0xffff) + (sum >> 16);
-        sum = (sum & 0xffff) + (sum >> 16);
+        // The halves added to each other, twice, each with its carry: the upper half of a number
+        // and of the same with its halves swapped.
+        let half = (self.0.wrapping_add(self.0.rotate_left(32)) >> 32) as u32;
+        let sum = half.wrapping_add(half.rotate_left(16)) >> 16;
         u16::from_be(sum as u16)
     }
 
@@ -112,6 +122,16 @@ mod tests {
             }
             assert_eq!(checksum(&bytes[..length]), !(sum as u16), "length {length}");
         }
+    }
+
+    #[test]
+    fn carries_go_around_at_every_width() {
+        for length in [2, 4, 6, 8, 16, 22, 64] {
+            assert_eq!(Checksum::new().add(&[0xff; 64][..length]).folded(), 0xffff, "{length}");
+        }
+        let most = Checksum(u64::MAX).add(&[0xff; 8]).word(1);
+        assert_eq!(most.folded(), 1);
+        assert_eq!(Checksum(0xffff_0000_ffff_0001).folded(), u16::from_be(1));
     }
 
     #[test]

@@ -20,6 +20,8 @@ pub struct Wheel {
     /// The tick up to which timers were moved to `due`. Not after the last `pop`'s `now`.
     current: u64,
     levels: Vec<Level>,
+    /// One bit for each level that has timers.
+    occupied: u16,
     /// The first of the timers that fire next.
     due: u32,
     /// A slot of a level above 0 whose time has come, and whose timers move down bit by bit.
@@ -36,7 +38,16 @@ impl Wheel {
         // One bit more than ticks have: rounding up may reach the tick after the last.
         let count = (65 - shift).min(64).div_ceil(SLOT_BITS);
         let levels = (0..count).map(|_| Level { occupied: 0, heads: [NONE; SLOTS] }).collect();
-        Self { shift, current: 0, levels, due: NONE, cascading: None, nodes: Vec::new(), armed: 0 }
+        Self {
+            shift,
+            current: 0,
+            levels,
+            occupied: 0,
+            due: NONE,
+            cascading: None,
+            nodes: Vec::new(),
+            armed: 0,
+        }
     }
 
     /// Makes room for keys below `keys`, so that later calls do not allocate.
@@ -81,8 +92,17 @@ impl Wheel {
     ///
     /// `None` when there is none, and also when a call has sorted as many later timers as one
     /// call may; then [`deadline`](Self::deadline) is zero and the next call goes on.
+    #[inline]
     pub fn pop(&mut self, now: Instant) -> Option<u32> {
         let now = now.as_nanos() >> self.shift;
+        // The usual case: nothing is due, and no tick has begun that was not looked at.
+        if now <= self.current && self.due == NONE && self.cascading.is_none() {
+            return None;
+        }
+        self.pop_until(now)
+    }
+
+    fn pop_until(&mut self, now: u64) -> Option<u32> {
         let mut budget = WORK;
         loop {
             if self.cascading.is_some() && !self.cascade(&mut budget) {
@@ -156,7 +176,10 @@ impl Wheel {
     /// the current tick, and all lower levels' are before it.
     #[inline]
     fn next_slot(&self) -> Option<(usize, usize, u64)> {
-        let level = self.levels.iter().position(|level| level.occupied != 0)?;
+        if self.occupied == 0 {
+            return None;
+        }
+        let level = self.occupied.trailing_zeros() as usize;
         let slot = self.levels[level].occupied.trailing_zeros();
         let below = level as u32 * SLOT_BITS;
         let above = u64::MAX.checked_shl(below + SLOT_BITS).unwrap_or(0);
@@ -170,6 +193,9 @@ impl Wheel {
         let level = &mut self.levels[0];
         level.occupied &= !(1 << slot);
         self.due = core::mem::replace(&mut level.heads[slot], NONE);
+        if level.occupied == 0 {
+            self.occupied &= !1;
+        }
         self.nodes[self.due as usize].before = DUE;
     }
 
@@ -201,6 +227,7 @@ impl Wheel {
             let level = (tick ^ self.current).ilog2() / SLOT_BITS;
             let slot = (tick >> (level * SLOT_BITS)) as usize % SLOTS;
             self.levels[level as usize].occupied |= 1 << slot;
+            self.occupied |= 1 << level;
             slot_id(level as usize, slot)
         };
         let first = core::mem::replace(self.head_mut(id), key);
@@ -226,7 +253,11 @@ impl Wheel {
         *self.head_mut(before) = after;
         if after == NONE && before != DUE {
             let id = (before - SLOT) as usize;
-            self.levels[id / SLOTS].occupied &= !(1 << (id % SLOTS));
+            let level = &mut self.levels[id / SLOTS];
+            level.occupied &= !(1 << (id % SLOTS));
+            if level.occupied == 0 {
+                self.occupied &= !(1 << (id / SLOTS));
+            }
         }
     }
 

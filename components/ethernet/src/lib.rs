@@ -369,7 +369,7 @@ impl LinkPort for Ethernet {
 
     #[inline]
     fn room(&self) -> usize {
-        self.down.capacity() - self.down.len()
+        self.down.room()
     }
 }
 

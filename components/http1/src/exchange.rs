@@ -3,7 +3,7 @@
 use crate::chunked::Decoder;
 use core::net::SocketAddr;
 use waitless::http::{Head, Length};
-use waitless::{Packet, Pool};
+use waitless::{Mailbox, Packet, Pool};
 
 /// The state of one exchange. Its place is used again and again.
 pub(crate) struct Active {
@@ -18,9 +18,9 @@ pub(crate) struct Active {
     /// Bytes of the body so far.
     pub(crate) received: u64,
     /// What of the body has arrived and was not fetched.
-    pub(crate) body: heapless::Deque<Packet, INBOX>,
+    pub(crate) body: Mailbox<Packet, INBOX>,
     /// What is to be sent, in this order: `out`, `chain`, `source`.
-    pub(crate) out: heapless::Deque<Packet, OUTBOX>,
+    pub(crate) out: Mailbox<Packet, OUTBOX>,
     pub(crate) chain: Option<Packet>,
     pub(crate) source: &'static [u8],
     pub(crate) outgoing: Outgoing,
@@ -100,8 +100,8 @@ impl Active {
             head: None,
             framing: Framing::Done,
             received: 0,
-            body: heapless::Deque::new(),
-            out: heapless::Deque::new(),
+            body: Mailbox::new(),
+            out: Mailbox::new(),
             chain: None,
             source: &[],
             outgoing: Outgoing::Unanswered,

@@ -50,6 +50,7 @@ impl Scheduler {
 
     /// Sets the time and makes ready whose timers fire, at most `limit` timers, and whom other
     /// threads have woken.
+    #[inline]
     pub fn advance(&self, now: Instant, limit: usize) {
         self.now.set(now);
         if self.remote.any.load(Ordering::Relaxed) {
@@ -64,6 +65,7 @@ impl Scheduler {
 
     /// When [`advance`](Self::advance) must be called next, or [`Instant::ZERO`] when a task is
     /// ready.
+    #[inline]
     pub fn deadline(&self) -> Instant {
         if self.ready_count.get() > 0 || self.remote.any.load(Ordering::Relaxed) {
             return Instant::ZERO;
