@@ -9,7 +9,8 @@ MAKEFLAGS += --no-print-directory
 
 # Where `build/setup/setup.sh` puts the toolchain when there is no rustup to select it.
 ifeq ($(shell command -v rustup),)
-export PATH := $(or $(WAITLESS_TOOLCHAIN),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/waitless/toolchain)/bin:$(PATH)
+cache = $(or $(XDG_CACHE_HOME),$(HOME)/.cache)
+export PATH := $(or $(WAITLESS_TOOLCHAIN),$(cache)/waitless/toolchain)/bin:$(PATH)
 endif
 
 APP       ?=
@@ -26,7 +27,7 @@ FUZZ_TARGET ?=
 # Says what it compiles the first time, when that takes a while.
 built := $(wildcard $(or $(CARGO_TARGET_DIR),target)/debug/waitless-build)
 waitless-build = cargo run $(if $(built),--quiet) --package build --
-# Crates that only an image is made of: the host's tools cannot link or test them.
+# What exists in images only, and is checked for their target.
 bare = platform-x86_64
 
 # The output of setup, less the lines that say that there was nothing to do.
@@ -73,7 +74,7 @@ image: ## builds an image and says where it is
 check: ready-to-build ## the fast part of the tests: formatting, lints, tidiness, unit tests
 	@$(stage) formatting cargo fmt --all --check
 	@$(stage) lints $(lints)
-	@$(stage) 'unit tests' cargo test --quiet --workspace --exclude waitless-tests $(not-bare)
+	@$(stage) 'unit tests' cargo test --quiet --workspace --exclude waitless-tests
 	@$(stage) tidiness cargo test --quiet --package waitless-tests --lib --test tidy
 
 .PHONY: test
@@ -83,7 +84,7 @@ test: ready-to-test ## everything that CI runs
 	@$(stage) lints $(lints)
 	@$(stage) 'lints of images' $(image-lints)
 	@$(stage) documentation $(docs)
-	@$(stage) 'unit and golden tests' cargo test --workspace --exclude waitless-tests $(not-bare)
+	@$(stage) 'unit and golden tests' cargo test --workspace --exclude waitless-tests
 	@$(stage) 'tidiness, stack, fuzz' cargo test --package waitless-tests --lib --test tidy \
 	  --test stack --test allocation --test fuzz
 	@$(stage) 'whole images' cargo test --package waitless-tests --test image
@@ -120,12 +121,11 @@ clean: ## removes everything that was built here
 
 # --- Details -----------------------------------------------------------------------------------
 
-not-bare = $(addprefix --exclude ,$(bare))
-lints = cargo clippy --quiet --workspace --all-targets $(not-bare) -- -D warnings
+lints = cargo clippy --quiet --workspace --all-targets -- -D warnings
 image-lints = cargo clippy --quiet --package webserver --package hello \
   $(addprefix --package ,$(bare)) --target $(TARGET) -- -D warnings
 docs = env RUSTDOCFLAGS='-D warnings' \
-  cargo doc --quiet --workspace --no-deps --document-private-items $(not-bare)
+  cargo doc --quiet --workspace --no-deps --document-private-items
 summary = target/stages
 stage = tests/stage $(summary)
 

@@ -93,8 +93,11 @@ pub fn panicking_calls(source: &Source, exceptions: &[Exception]) -> Vec<Finding
     }
     found(source, |run, at| {
         let name = run[at].word();
-        let called = ["unwrap", "expect"].contains(&name) && at > 0;
-        let method = called && (run[at - 1].is_punct('.') || run[at - 1].is_punct(':'));
+        let called = ["unwrap", "expect"].contains(&name);
+        let before = |tokens: usize| at.checked_sub(tokens).and_then(|at| run.get(at));
+        // Other types may have functions of these names.
+        let of_std = before(3).is_some_and(|token| ["Option", "Result"].contains(&token.word()));
+        let method = called && (before(1).is_some_and(|token| token.is_punct('.')) || of_std);
         let what = format!("`{name}` outside tests: handle it, or argue for an exception");
         method.then_some(what)
     })
