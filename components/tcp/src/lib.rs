@@ -142,6 +142,8 @@ pub struct Tcp {
     addresses: u32,
     /// The place from which on connections are still to be checked against a newer one.
     unchecked: u32,
+    /// Sweeps in a row that did not look at timers, because segments were arriving.
+    put_off: u8,
 }
 
 /// Connections, linked through one of their fields.
@@ -159,6 +161,8 @@ const GRANULARITY: Duration = Duration::from_millis(1);
 const RETRY: Duration = Duration::from_millis(1);
 /// Connections that one sweep visits for output at most.
 const VISITS: usize = 4 * BATCH;
+/// How many sweeps in a row look at what arrives and not at timers: a card's queue, emptied.
+const PUT_OFF_MAX: u8 = 32;
 /// Connections that one sweep checks against changed addresses.
 const CHECKS: u32 = 256;
 /// Places of remembered connections in the table have this bit.
@@ -198,6 +202,7 @@ impl Tcp {
             next_port: cx.random.u32(),
             addresses: 0,
             unchecked: NIL,
+            put_off: 0,
         }
     }
 
@@ -225,15 +230,25 @@ impl<I: IpPort> Component<I> for Tcp {
     fn receive(&mut self, ip: &mut I, cx: &mut Context) {
         self.set_time(cx);
         //= RFC 9293 3.8.6.3 MUST-59: all queued segments are processed before any ACK is sent
+        let mut quiet = true;
         for _ in 0..BATCH {
             let Some(packet) = ip.recv(Protocol::TCP) else { break };
+            quiet = false;
             self.arrive(ip, packet);
         }
         for _ in 0..BATCH {
             let Some(error) = ip.path_error(Protocol::TCP) else { break };
             self.path_error(error);
         }
-        self.expire();
+        // After a time in which the machine stood still, what timers wait for has arrived, but
+        // perhaps lies further behind than one sweep gets.
+        if quiet || self.put_off == PUT_OFF_MAX {
+            self.expire();
+            self.put_off = 0;
+        } else {
+            self.put_off += 1;
+        }
+        self.forget_late();
         self.check_addresses(ip);
     }
 
@@ -437,16 +452,21 @@ impl Tcp {
         }
     }
 
-    /// Visits what has expired, at most one batch of each kind.
+    /// Visits what has expired, at most a batch for each sweep since the last time.
     #[inline]
     fn expire(&mut self) {
-        for _ in 0..BATCH {
+        for _ in 0..BATCH * (1 + usize::from(self.put_off)) {
             let Some(index) = self.wheel.pop(self.env.now) else { break };
             let conn = &mut self.conns[index as usize];
             conn.armed_at = Instant::NEVER;
             conn.expire(&mut self.env);
             self.settle(index);
         }
+    }
+
+    /// Forgets what was remembered for long enough, at most a batch.
+    #[inline]
+    fn forget_late(&mut self) {
         for _ in 0..BATCH {
             if self.waits.deadline() > self.env.now {
                 break;

@@ -306,3 +306,37 @@ fn a_silent_connection_is_probed_where_the_manifest_says_so() {
     t.after(1_000_000_000);
     assert_eq!(t.phase(), Phase::Open, "off by default");
 }
+
+#[test]
+fn timers_wait_for_what_has_arrived_already() {
+    let mut t = Trace::open(plain());
+    t.arrives(Seg { flags: FIN, ..SEG });
+    t.sends(Seg { ack: 2, ..SEG });
+    t.release();
+    t.sends(Seg { flags: FIN, ack: 2, ..SEG });
+    // The machine stood still for longer than the timer, and the answer is not the first thing
+    // that lies in the queue. Sent again, the FIN would be acknowledged twice, and the second
+    // acknowledgement would be answered with a RST.
+    t.cx.set_now(t.cx.now() + waitless::Duration::from_secs(5));
+    t.their_port += 1;
+    for _ in 0..waitless::BATCH {
+        t.queue(Seg { flags: RST, ..SEG });
+    }
+    t.their_port -= 1;
+    t.queue(Seg { seq: 2, ack: 2, ..SEG });
+    t.after(0);
+    t.is_clean();
+    assert_eq!(t.counts(|c| &c.timeouts), 0);
+}
+
+#[test]
+fn timers_do_not_wait_for_ever() {
+    let mut t = Trace::open(plain());
+    t.write(b"x");
+    t.sends(Seg { flags: PSH, data: b"x", ..SEG });
+    t.cx.set_now(t.cx.now() + waitless::Duration::from_secs(5));
+    for _ in 0..100 {
+        t.arrives(Seg { flags: RST, seq: 1 << 30, ..SEG });
+    }
+    t.sends(Seg { flags: PSH, data: b"x", ..SEG });
+}
