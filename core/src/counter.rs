@@ -82,6 +82,22 @@ impl CounterSet for () {
     }
 }
 
+/// Two sets as one, one behind the other.
+pub struct Both(pub &'static dyn CounterSet, pub &'static dyn CounterSet);
+
+impl CounterSet for Both {
+    fn count(&self) -> usize {
+        self.0.count() + self.1.count()
+    }
+
+    fn metric(&self, index: usize) -> Option<Metric> {
+        match index.checked_sub(self.0.count()) {
+            None => self.0.metric(index),
+            Some(index) => self.1.metric(index),
+        }
+    }
+}
+
 /// Declares a struct of counters and gauges, each with its unit and, as its doc comment, its help.
 ///
 /// ```
@@ -182,5 +198,15 @@ mod tests {
         assert_eq!((seen.help, seen.value), ("Things seen, all of them.", 3));
         assert_eq!(example.metric(1).unwrap().kind, Kind::Gauge);
         assert!(example.metric(2).is_none());
+    }
+
+    #[test]
+    fn two_sets_are_one() {
+        let (first, second) = (Example::leak(), Example::leak());
+        second.here.set(4);
+        let both = Both(first, second);
+        assert_eq!(both.count(), 4);
+        let value = |index| both.metric(index).map(|metric| metric.value);
+        assert_eq!([0, 3, 4].map(value), [Some(0), Some(4), None]);
     }
 }

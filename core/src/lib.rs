@@ -29,6 +29,7 @@ pub mod network;
 pub mod packet;
 pub mod ports;
 mod random;
+pub mod relay;
 mod system;
 pub mod task;
 pub mod testing;

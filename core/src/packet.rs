@@ -265,11 +265,21 @@ impl Packet {
         self.info_mut().checksum = ChecksumState::Unknown;
     }
 
-    /// A copy in a buffer of its own; `None` when the pool is empty.
+    /// A copy in a buffer of its own, with what [`Info::ip_header`] says to stand in front of it;
+    /// `None` when the pool is empty.
     pub fn duplicate(&self) -> Option<Self> {
+        let (start, end) = self.span();
+        let front = usize::from(self.info().ip_header).min(start);
+        // SAFETY: as in `bytes`: all bytes of the buffer are initialised, so those in front of
+        // the packet, too, and `start - front <= end <= CAPACITY`.
+        let whole = unsafe {
+            let data = addr_of!((*self.0.as_ptr()).data).cast::<u8>();
+            core::slice::from_raw_parts(data.add(start - front), end - start + front)
+        };
         let mut copy = self.pool().packet()?;
-        copy.reset(self.headroom());
-        copy.append(self.bytes()).ok()?;
+        copy.reset(start - front);
+        copy.append(whole).ok()?;
+        copy.trim_front(front);
         *copy.info_mut() = *self.info();
         Some(copy)
     }
@@ -669,6 +679,17 @@ mod tests {
         drop(packets);
         assert_eq!(pool.available(), 4);
         assert!(pool.packet().is_some());
+    }
+
+    #[test]
+    fn a_copy_keeps_the_header_that_was_stripped() {
+        let mut packet = pool().packet().unwrap();
+        packet.append(b"headerpayload").unwrap();
+        packet.trim_front(6);
+        packet.info_mut().ip_header = 6;
+        let mut copy = packet.duplicate().unwrap();
+        assert_eq!((copy.bytes(), copy.headroom()), (packet.bytes(), packet.headroom()));
+        assert_eq!(copy.grow_front(6).unwrap(), b"headerpayload");
     }
 
     #[test]

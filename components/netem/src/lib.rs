@@ -1,21 +1,23 @@
 //! Makes a packet edge lossy, slow and unfaithful, the same way each time.
 //!
-//! [`Netem`] goes between a network card and what stands on it: one table in the manifest with
-//! `under`. It loses, duplicates, corrupts, delays, holds back and slows down packets, each way
-//! by the same [`Config`]. Two instances on one edge, with different [`Direction`]s, make a path
-//! that differs each way.
+//! Netem goes into any edge through which packets pass: one table in the manifest with `under`.
+//! It is [`Netem`] above a network card, [`NetemLink`] between Ethernet and IP, [`NetemIp`]
+//! between IP and one transport, [`NetemUdp`] between UDP and one service. It loses, duplicates,
+//! corrupts, delays, holds back and slows down packets, each way by the same [`Config`]. Two
+//! instances on one edge, with different [`Direction`]s, make a path that differs each way.
 //!
 //! - **It replays.** All chance comes from the instance's own `seed`, each way from a generator
 //!   of its own, so what one direction suffers does not depend on the other's traffic.
 //! - **It is honest.** Whatever it did to a packet is counted, and a packet it corrupted is no
 //!   longer marked as checked; a checksum left to the device is completed before a bit flips, so
-//!   that the device cannot make the damage good.
+//!   that the device cannot make the damage good. Above UDP nothing is left that would notice.
 //! - **It is bounded.** What exceeds `limit` packets is dropped and counted, as a router does.
 //!   A neighbour without room is waited for, and causes no loss.
 //!
-//! The impairments are a type of their own ([`Line`]), which knows no port. A card that cuts
-//! segments is not passed on: each frame here is one frame on the wire. Bursts of loss that
-//! depend on each other (Gilbert and Elliott's model) are not made.
+//! The impairments are a type of their own ([`Line`]), which knows no port; the rest is a
+//! [relay](waitless::relay). Packets go one by one, so a card that cuts segments is not passed
+//! on, and `rate` counts the bytes that pass this edge. Bursts of loss that depend on each other
+//! (Gilbert and Elliott's model) are not made.
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -28,10 +30,9 @@ mod tests;
 
 pub use line::{Line, LineCounters};
 
-use waitless::{
-    BATCH, Component, Context, Counter, CounterSet, Duration, InitError, Inspect, Instant, Mac,
-    Mailbox, NicPort, Offloads, Packet,
-};
+use waitless::counter::{Both, leak};
+use waitless::relay::{IpRelay, LinkRelay, NicRelay, Relay, RelayOver, Relaying, UdpRelay};
+use waitless::{BATCH, Component, Context, CounterSet, Duration, InitError, Inspect, Instant};
 
 /// What happens to packets. Shares are in packets of a thousand, 0 to 1000.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -90,143 +91,121 @@ pub enum Direction {
     Transmit,
 }
 
-/// A bad cable between a card and what stands on it.
-pub struct Netem {
-    up: Line,
-    /// What has come out of the line and waits for the component above.
-    arrived: Mailbox,
-    /// What the component above sent and no sweep has put on the line yet.
-    leaving: Mailbox,
-    down: Line,
-    /// What the card said of itself when it was last seen.
-    card: Card,
-    counters: &'static Counters,
+/// A bad path in the edge that `R` relays.
+pub struct NetemOn<R: Relay> {
+    relay: R,
+    up: Line<R::Up>,
+    down: Line<R::Down>,
+    counters: &'static dyn CounterSet,
 }
 
-#[derive(Clone, Copy, Default)]
-struct Card {
-    mac: Mac,
-    mtu: u16,
-    checksum: bool,
-    link_up: bool,
-}
+/// Between a network card and what stands on it.
+pub type Netem = NetemOn<NicRelay>;
+/// Between a link and what stands on it.
+pub type NetemLink = NetemOn<LinkRelay>;
+/// Between an IP layer and what stands on it.
+pub type NetemIp = NetemOn<IpRelay>;
+/// Between UDP and what stands on it.
+pub type NetemUdp = NetemOn<UdpRelay>;
 
-impl Netem {
-    /// A cable that treats packets as `config` says.
+impl<R: Relay> NetemOn<R> {
+    /// A path that treats packets as `config` says.
     pub fn new(config: &'static Config, _: &mut Context) -> Self {
-        let counters = Counters::leak();
-        let (up, down) = lines(config, counters);
+        let (relay, counters) = (R::default(), Counters::leak());
+        let clean = Config { limit: config.limit, ..Config::CLEAN };
+        let (up, down) = match config.direction {
+            Direction::Both => (*config, *config),
+            Direction::Receive => (*config, clean),
+            Direction::Transmit => (clean, *config),
+        };
         Self {
-            up,
-            arrived: Mailbox::new(),
-            leaving: Mailbox::new(),
-            down,
-            card: Card::default(),
-            counters,
+            up: Line::new(up, b"up", counters.up()),
+            down: Line::new(down, b"down", counters.down()),
+            counters: leak(Both(counters, relay.counters())),
+            relay,
         }
     }
 
-    /// Moves what is due from the line to the mailbox, as far as there is room.
+    /// Moves what is due from the line to the component above, as far as there is room.
     fn deliver(&mut self, now: Instant) {
-        while !self.arrived.is_full()
-            && let Some(packet) = self.up.pop(now)
+        while let Some(to) = self.up.due(now)
+            && self.relay.has_room(to)
+            && let Some((to, packet)) = self.up.pop(now)
         {
-            // The mailbox was just seen to have room.
-            let _ = self.arrived.push_back(packet);
+            // The relay was just seen to have room.
+            let _ = self.relay.deliver(to, packet);
         }
     }
 
-    /// Hands what is due to the card, as far as it has room.
-    fn depart<N: NicPort>(&mut self, below: &mut N, now: Instant) {
-        while below.room() > 0
-            && let Some(packet) = self.down.pop(now)
+    /// Hands what is due to the component below, as far as it has room.
+    fn depart<Below>(&mut self, below: &mut Below, now: Instant)
+    where
+        R: RelayOver<Below>,
+    {
+        while self.relay.is_ready(below)
+            && let Some((to, packet)) = self.down.pop(now)
         {
-            if below.send(packet).is_err() {
-                self.counters.refused.add(1);
-            }
+            self.relay.hand_down(below, to, packet);
         }
     }
 }
 
-impl<N: NicPort> Component<N> for Netem {
-    fn init(&mut self, below: &mut N, _: &mut Context) -> Result<(), InitError> {
-        self.card = Card {
-            mac: below.mac(),
-            mtu: below.mtu(),
-            checksum: below.offloads().checksum,
-            link_up: below.link_up(),
-        };
+impl<R: RelayOver<Below>, Below> Component<Below> for NetemOn<R> {
+    fn init(&mut self, below: &mut Below, cx: &mut Context) -> Result<(), InitError> {
+        self.relay.refresh(below, cx);
         Ok(())
     }
 
-    fn receive(&mut self, below: &mut N, cx: &mut Context) {
-        self.card.link_up = below.link_up();
+    fn receive(&mut self, below: &mut Below, cx: &mut Context) {
+        self.relay.refresh(below, cx);
         self.deliver(cx.now());
         for _ in 0..BATCH {
             // What is due and cannot leave means that the component above has no room: pulling
             // more would turn back-pressure into loss.
-            if self.up.is_due(cx.now()) {
+            if self.up.due(cx.now()).is_some() {
                 break;
             }
-            let Some(packet) = below.recv() else { break };
-            self.up.push(packet, cx.now());
+            let Some((to, packet)) = self.relay.pull(below) else { break };
+            self.up.push(to, packet, cx.now());
             self.deliver(cx.now());
         }
     }
 
-    fn transmit(&mut self, below: &mut N, cx: &mut Context) {
+    fn transmit(&mut self, below: &mut Below, cx: &mut Context) {
+        self.relay.refresh(below, cx);
         self.depart(below, cx.now());
         // As in `receive`, what is due and still here means that there is no room.
-        while !self.down.is_due(cx.now())
-            && let Some(packet) = self.leaving.pop_front()
+        while self.down.due(cx.now()).is_none()
+            && let Some((to, packet)) = self.relay.take()
         {
-            self.down.push(packet, cx.now());
+            self.down.push(to, packet, cx.now());
             self.depart(below, cx.now());
         }
     }
 
     fn deadline(&self) -> Instant {
-        if !self.arrived.is_empty() || !self.leaving.is_empty() {
+        if !self.relay.is_idle() {
             return Instant::ZERO;
         }
         self.up.deadline().min(self.down.deadline())
     }
 }
 
-impl NicPort for Netem {
-    fn mac(&self) -> Mac {
-        self.card.mac
-    }
+impl<R: Relay> Relaying for NetemOn<R> {
+    type Relay = R;
 
-    fn mtu(&self) -> u16 {
-        self.card.mtu
-    }
-
-    fn offloads(&self) -> Offloads {
-        Offloads { checksum: self.card.checksum, segmentation: 0 }
-    }
-
-    fn link_up(&self) -> bool {
-        self.card.link_up
+    #[inline]
+    fn relay(&self) -> &R {
+        &self.relay
     }
 
     #[inline]
-    fn recv(&mut self) -> Option<Packet> {
-        self.arrived.pop_front()
-    }
-
-    #[inline]
-    fn send(&mut self, frame: Packet) -> Result<(), Packet> {
-        self.leaving.push_back(frame)
-    }
-
-    #[inline]
-    fn room(&self) -> usize {
-        BATCH - self.leaving.len()
+    fn relay_mut(&mut self) -> &mut R {
+        &mut self.relay
     }
 }
 
-impl Inspect for Netem {
+impl<R: Relay> Inspect for NetemOn<R> {
     fn counters(&self) -> &'static dyn CounterSet {
         self.counters
     }
@@ -267,48 +246,33 @@ waitless::counters! {
         counter transmit_not_copied: packets,
         /// Packets under way down.
         gauge transmit_under_way: packets,
-        /// Packets that the component below refused although it had said there was room.
-        counter refused: packets,
     }
 }
 
-/// The lines up and down that `config` asks for.
-fn lines(config: &Config, counters: &'static Counters) -> (Line, Line) {
-    let clean = Config { limit: config.limit, ..Config::CLEAN };
-    let (up, down) = match config.direction {
-        Direction::Both => (*config, *config),
-        Direction::Receive => (*config, clean),
-        Direction::Transmit => (clean, *config),
-    };
-    let tally = |all: [&'static Counter; 8]| LineCounters {
-        seen: all[0],
-        lost: all[1],
-        duplicated: all[2],
-        corrupted: all[3],
-        reordered: all[4],
-        overflowed: all[5],
-        not_copied: all[6],
-        under_way: all[7],
-    };
-    let up_tally = tally([
-        &counters.receive_seen,
-        &counters.receive_lost,
-        &counters.receive_duplicated,
-        &counters.receive_corrupted,
-        &counters.receive_reordered,
-        &counters.receive_overflowed,
-        &counters.receive_not_copied,
-        &counters.receive_under_way,
-    ]);
-    let down_tally = tally([
-        &counters.transmit_seen,
-        &counters.transmit_lost,
-        &counters.transmit_duplicated,
-        &counters.transmit_corrupted,
-        &counters.transmit_reordered,
-        &counters.transmit_overflowed,
-        &counters.transmit_not_copied,
-        &counters.transmit_under_way,
-    ]);
-    (Line::new(up, b"up", up_tally), Line::new(down, b"down", down_tally))
+impl Counters {
+    fn up(&'static self) -> LineCounters {
+        LineCounters {
+            seen: &self.receive_seen,
+            lost: &self.receive_lost,
+            duplicated: &self.receive_duplicated,
+            corrupted: &self.receive_corrupted,
+            reordered: &self.receive_reordered,
+            overflowed: &self.receive_overflowed,
+            not_copied: &self.receive_not_copied,
+            under_way: &self.receive_under_way,
+        }
+    }
+
+    fn down(&'static self) -> LineCounters {
+        LineCounters {
+            seen: &self.transmit_seen,
+            lost: &self.transmit_lost,
+            duplicated: &self.transmit_duplicated,
+            corrupted: &self.transmit_corrupted,
+            reordered: &self.transmit_reordered,
+            overflowed: &self.transmit_overflowed,
+            not_copied: &self.transmit_not_copied,
+            under_way: &self.transmit_under_way,
+        }
+    }
 }

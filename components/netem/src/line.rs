@@ -7,11 +7,11 @@ use waitless::packet::ChecksumState;
 use waitless::{Counter, Duration, Instant, Packet, Random};
 
 /// One way of a bad path. It knows no port and no clock: time is an argument, so it serves any
-/// packet edge, and virtual time.
-pub struct Line {
+/// packet edge, and virtual time. With each packet goes what tells where it belongs, a `Tag`.
+pub struct Line<Tag> {
     config: Config,
     random: Random,
-    under_way: BinaryHeap<Entry>,
+    under_way: BinaryHeap<Entry<Tag>>,
     /// Packets that went in so far; it keeps the order of those that are due at once.
     sequence: u64,
     /// When the last bit of the last packet has passed, at the configured rate.
@@ -42,7 +42,7 @@ pub struct LineCounters {
     pub under_way: &'static Counter,
 }
 
-impl Line {
+impl<Tag: Copy> Line<Tag> {
     /// A line that treats packets as `config` says, `config.direction` not regarded. Two lines
     /// with the same seed and a different `name` throw different dice.
     pub fn new(config: Config, name: &[u8], counters: LineCounters) -> Self {
@@ -64,7 +64,7 @@ impl Line {
     }
 
     /// Puts a packet on the line at the time `now`.
-    pub fn push(&mut self, packet: Packet, now: Instant) {
+    pub fn push(&mut self, tag: Tag, packet: Packet, now: Instant) {
         self.counters.seen.add(1);
         if self.happens(self.config.loss) {
             self.counters.lost.add(1);
@@ -79,24 +79,22 @@ impl Line {
         } else {
             None
         };
-        self.enqueue(packet, now);
+        self.enqueue(tag, packet, now);
         if let Some(copy) = copy {
-            self.enqueue(copy, now);
+            self.enqueue(tag, copy, now);
         }
     }
 
     /// The next packet that is through at the time `now`.
-    pub fn pop(&mut self, now: Instant) -> Option<Packet> {
-        if !self.is_due(now) {
-            return None;
-        }
+    pub fn pop(&mut self, now: Instant) -> Option<(Tag, Packet)> {
+        self.due(now)?;
         self.counters.under_way.sub(1);
-        self.under_way.pop().map(|entry| entry.packet)
+        self.under_way.pop().map(|entry| (entry.tag, entry.packet))
     }
 
-    /// Whether [`pop`](Self::pop) would give a packet.
-    pub fn is_due(&self, now: Instant) -> bool {
-        self.under_way.peek().is_some_and(|entry| entry.due <= now)
+    /// The tag of the packet that [`pop`](Self::pop) would give.
+    pub fn due(&self, now: Instant) -> Option<Tag> {
+        self.under_way.peek().filter(|entry| entry.due <= now).map(|entry| entry.tag)
     }
 
     /// When the next packet is through; [`Instant::NEVER`] when none is under way.
@@ -104,7 +102,7 @@ impl Line {
         self.under_way.peek().map_or(Instant::NEVER, |entry| entry.due)
     }
 
-    fn enqueue(&mut self, mut packet: Packet, now: Instant) {
+    fn enqueue(&mut self, tag: Tag, mut packet: Packet, now: Instant) {
         if self.under_way.len() >= self.config.limit as usize {
             self.counters.overflowed.add(1);
             return;
@@ -122,7 +120,7 @@ impl Line {
             self.latest = due;
         }
         self.sequence += 1;
-        self.under_way.push(Entry { due, sequence: self.sequence, packet });
+        self.under_way.push(Entry { due, sequence: self.sequence, tag, packet });
         self.counters.under_way.add(1);
     }
 
@@ -164,27 +162,28 @@ impl Line {
 }
 
 /// A packet under way. The greatest in a heap is the one that is due first.
-struct Entry {
+struct Entry<Tag> {
     due: Instant,
     sequence: u64,
+    tag: Tag,
     packet: Packet,
 }
 
-impl Ord for Entry {
+impl<Tag> Ord for Entry<Tag> {
     fn cmp(&self, other: &Self) -> Ordering {
         (other.due, other.sequence).cmp(&(self.due, self.sequence))
     }
 }
 
-impl PartialOrd for Entry {
+impl<Tag> PartialOrd for Entry<Tag> {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
 }
 
-impl Eq for Entry {}
+impl<Tag> Eq for Entry<Tag> {}
 
-impl PartialEq for Entry {
+impl<Tag> PartialEq for Entry<Tag> {
     fn eq(&self, other: &Self) -> bool {
         self.sequence == other.sequence
     }
