@@ -1,13 +1,17 @@
 //! Writes what passes a packet edge to a capture file, both ways, with time and direction.
 //!
-//! [`Pcap`] goes between a network card and what stands on it: one table in the manifest with
-//! `under`. It changes nothing, and adds no sweep of delay.
+//! It goes into any edge through which packets pass: one table in the manifest with `under`. It
+//! is [`Pcap`] above a network card, [`PcapLink`] between Ethernet and IP, [`PcapIp`] between IP
+//! and one transport, [`PcapUdp`] between UDP and one service. It changes nothing, and adds no
+//! sweep of delay.
 //!
 //! - **It does no input or output.** Frames go into a [`Capture`](waitless::capture::Capture) of
 //!   bounded size, which a native platform writes to the file between sweeps, and which in a
 //!   guest keeps the newest frames for a handler to download. What no longer fits is counted.
 //! - **What it shows is what the wire carries.** A checksum that is left to the card is completed
 //!   in the copy, and a card that cuts segments is not passed on, so no frame exceeds the MTU.
+//!   Headers that are stripped on an edge are made again in the copy, so that every tool reads
+//!   it; what IP decides later (the hops, on UDP's edges the address) is shown by its default.
 //! - **The format is pcapng** (draft-ietf-opsawg-pcapng) with nanoseconds, because the older
 //!   format cannot say which way a frame went.
 //!
@@ -18,17 +22,18 @@
 
 extern crate alloc;
 
+mod edge;
 mod recorder;
 #[cfg(test)]
 mod tests;
 mod wire;
 
-use recorder::Recorder;
-use waitless::{
-    BATCH, Component, Context, CounterSet, InitError, Inspect, Instant, Mac, Mailbox, NicPort,
-    Offloads, Packet,
-};
-use wire::{Direction, LinkType};
+use edge::{Edge, Head};
+use recorder::{Counters, Recorder};
+use waitless::counter::{Both, leak};
+use waitless::relay::{IpRelay, LinkRelay, NicRelay, Relay, RelayOver, Relaying, UdpRelay};
+use waitless::{Component, Context, CounterSet, InitError, Inspect, Instant, Packet};
+use wire::Direction;
 
 /// Where to, and how much.
 #[derive(Clone, Copy, Debug)]
@@ -41,121 +46,91 @@ pub struct Config {
     pub snaplen: u16,
 }
 
-/// A tap on a cable.
-pub struct Pcap {
+/// A tap in the edge that `R` relays.
+pub struct PcapOn<R> {
     config: &'static Config,
+    relay: R,
     recorder: Option<Recorder>,
-    arrived: Mailbox,
-    leaving: Mailbox,
-    /// What the card said of itself when it was last seen.
-    card: Card,
-    counters: &'static recorder::Counters,
+    counters: &'static Counters,
+    all_counters: &'static dyn CounterSet,
 }
 
-#[derive(Clone, Copy, Default)]
-struct Card {
-    mac: Mac,
-    mtu: u16,
-    checksum: bool,
-    link_up: bool,
-}
+/// Between a network card and what stands on it.
+pub type Pcap = PcapOn<NicRelay>;
+/// Between a link and what stands on it.
+pub type PcapLink = PcapOn<LinkRelay>;
+/// Between an IP layer and what stands on it.
+pub type PcapIp = PcapOn<IpRelay>;
+/// Between UDP and what stands on it.
+pub type PcapUdp = PcapOn<UdpRelay>;
 
-impl Pcap {
+impl<R: Relay> PcapOn<R> {
     /// A tap that writes as `config` says.
     pub fn new(config: &'static Config, _: &mut Context) -> Self {
-        Self {
-            config,
-            recorder: None,
-            arrived: Mailbox::new(),
-            leaving: Mailbox::new(),
-            card: Card::default(),
-            counters: recorder::Counters::leak(),
-        }
+        let (relay, counters) = (R::default(), Counters::leak());
+        let all_counters = leak(Both(counters, relay.counters()));
+        Self { config, relay, recorder: None, counters, all_counters }
     }
 
-    fn record(&self, frame: &Packet, direction: Direction, now: Instant) {
-        if let Some(recorder) = &self.recorder {
-            recorder.record(frame, direction, now);
+    fn record(&self, head: Option<Head>, packet: &Packet, direction: Direction, now: Instant) {
+        let Some(recorder) = &self.recorder else { return };
+        match head {
+            Some(head) => recorder.record(head.bytes(), packet, direction, now),
+            None => recorder.miss(),
         }
     }
 }
 
-impl<N: NicPort> Component<N> for Pcap {
-    fn init(&mut self, below: &mut N, cx: &mut Context) -> Result<(), InitError> {
-        self.card = Card {
-            mac: below.mac(),
-            mtu: below.mtu(),
-            checksum: below.offloads().checksum,
-            link_up: below.link_up(),
-        };
-        let recorder = Recorder::new(self.config, LinkType::Ethernet, self.counters, cx)?;
-        self.recorder = Some(recorder);
+impl<R: Edge + RelayOver<Below>, Below> Component<Below> for PcapOn<R> {
+    fn init(&mut self, below: &mut Below, cx: &mut Context) -> Result<(), InitError> {
+        self.relay.refresh(below, cx);
+        self.recorder = Some(Recorder::new(self.config, R::LINK, self.counters, cx)?);
         Ok(())
     }
 
-    fn receive(&mut self, below: &mut N, cx: &mut Context) {
-        self.card.link_up = below.link_up();
-        while !self.arrived.is_full()
-            && let Some(frame) = below.recv()
-        {
-            self.record(&frame, Direction::Inbound, cx.now());
-            // The mailbox was just seen to have room.
-            let _ = self.arrived.push_back(frame);
+    fn receive(&mut self, below: &mut Below, cx: &mut Context) {
+        self.relay.refresh(below, cx);
+        // Bounded by the relay's room.
+        while let Some((to, packet)) = self.relay.pull(below) {
+            let head = self.relay.above(to, &packet);
+            self.record(head, &packet, Direction::Inbound, cx.now());
+            // The relay pulls only what it has room for.
+            let _ = self.relay.deliver(to, packet);
         }
     }
 
-    fn transmit(&mut self, below: &mut N, cx: &mut Context) {
-        while below.room() > 0
-            && let Some(frame) = self.leaving.pop_front()
+    fn transmit(&mut self, below: &mut Below, cx: &mut Context) {
+        self.relay.refresh(below, cx);
+        while self.relay.is_ready(below)
+            && let Some((to, packet)) = self.relay.take()
         {
-            self.record(&frame, Direction::Outbound, cx.now());
-            if below.send(frame).is_err() {
-                self.counters.refused.add(1);
-            }
+            let head = self.relay.below(to, &packet);
+            self.record(head, &packet, Direction::Outbound, cx.now());
+            self.relay.hand_down(below, to, packet);
         }
     }
 
     fn deadline(&self) -> Instant {
-        let idle = self.arrived.is_empty() && self.leaving.is_empty();
-        if idle { Instant::NEVER } else { Instant::ZERO }
+        if self.relay.is_idle() { Instant::NEVER } else { Instant::ZERO }
     }
 }
 
-impl NicPort for Pcap {
-    fn mac(&self) -> Mac {
-        self.card.mac
-    }
+impl<R: Relay> Relaying for PcapOn<R> {
+    type Relay = R;
 
-    fn mtu(&self) -> u16 {
-        self.card.mtu
-    }
-
-    fn offloads(&self) -> Offloads {
-        Offloads { checksum: self.card.checksum, segmentation: 0 }
-    }
-
-    fn link_up(&self) -> bool {
-        self.card.link_up
+    #[inline]
+    fn relay(&self) -> &R {
+        &self.relay
     }
 
     #[inline]
-    fn recv(&mut self) -> Option<Packet> {
-        self.arrived.pop_front()
-    }
-
-    #[inline]
-    fn send(&mut self, frame: Packet) -> Result<(), Packet> {
-        self.leaving.push_back(frame)
-    }
-
-    #[inline]
-    fn room(&self) -> usize {
-        BATCH - self.leaving.len()
+    fn relay_mut(&mut self) -> &mut R {
+        &mut self.relay
     }
 }
 
-impl Inspect for Pcap {
+impl<R: Relay> Inspect for PcapOn<R> {
     fn counters(&self) -> &'static dyn CounterSet {
-        self.counters
+        self.all_counters
     }
 }

@@ -17,7 +17,7 @@ pub struct Recorder {
 }
 
 waitless::counters! {
-    /// What became of frames.
+    /// What became of frames, which are packets or datagrams on edges higher up.
     pub struct Counters {
         /// Frames on their way up that were recorded.
         counter received: frames,
@@ -25,12 +25,11 @@ waitless::counters! {
         counter sent: frames,
         /// Frames of which only the first bytes were recorded.
         counter cut: frames,
-        /// Frames that passed unrecorded, because the memory is too small or a download went on.
+        /// Frames that passed unrecorded, because the memory is too small, a download went on,
+        /// or their addresses are not those of IPv4.
         counter missed: frames,
         /// Recorded frames that newer ones replaced.
         counter overwritten: frames,
-        /// Frames that the component below refused although it had said there was room.
-        counter refused: frames,
     }
 }
 
@@ -55,27 +54,32 @@ impl Recorder {
         Ok(Self { capture, start, snaplen, counters })
     }
 
-    /// Records `packet` as it passes at the time `now`.
-    pub fn record(&self, packet: &Packet, direction: Direction, now: Instant) {
+    /// Records `packet`, with `head` in front of it, as it passes at the time `now`.
+    pub fn record(&self, head: &[u8], packet: &Packet, direction: Direction, now: Instant) {
         let bytes = packet.bytes();
-        let kept = bytes.len().min(self.snaplen);
+        let length = head.len() + bytes.len();
+        let kept = length.min(self.snaplen);
+        let head = head.get(..kept).unwrap_or(head);
+        let bytes = bytes.get(..kept - head.len()).unwrap_or(bytes);
         let time = self.start.saturating_add(now.as_nanos());
-        let (front, back) = wire::record(kept, bytes.len(), direction, time);
+        let (front, back) = wire::record(kept, length, direction, time);
+        let padding = wire::padding(kept);
         let recorded = match completed(packet) {
-            Some((field, sum)) if field + 2 <= kept => self.capture.record(&[
-                &front,
-                &bytes[..field],
-                &sum,
-                &bytes[field + 2..kept],
-                wire::padding(kept),
-                &back,
-            ]),
-            _ => self.capture.record(&[&front, &bytes[..kept], wire::padding(kept), &back]),
+            Some((field, sum)) if field + 2 <= bytes.len() => {
+                let (before, after) = (&bytes[..field], &bytes[field + 2..]);
+                self.capture.record(&[&front, head, before, &sum, after, padding, &back])
+            }
+            _ => self.capture.record(&[&front, head, bytes, padding, &back]),
         };
         self.count(recorded, direction);
-        if kept < bytes.len() {
+        if kept < length {
             self.counters.cut.add(1);
         }
+    }
+
+    /// Counts a packet that cannot be shown.
+    pub fn miss(&self) {
+        self.counters.missed.add(1);
     }
 
     fn count(&self, recorded: Recorded, direction: Direction) {

@@ -7,6 +7,8 @@ use alloc::vec::Vec;
 pub enum LinkType {
     /// An Ethernet frame without its check sequence.
     Ethernet = 1,
+    /// An IPv4 or IPv6 packet.
+    Raw = 101,
 }
 
 /// Which way a packet passed.
