@@ -237,7 +237,7 @@ impl Http1 {
                 exchange.phase = exchange::Phase::Dead;
                 self.waiting -= 1;
                 self.counters.aborted.add(1);
-                return;
+                return self.bury();
             }
             exchange::Phase::Open => {
                 self.gone.push_back(exchange.tag);
@@ -247,6 +247,24 @@ impl Http1 {
         }
         exchange.end();
         self.free_exchanges.push(place);
+    }
+
+    /// Frees the places of the dead, once they are the most of those that wait: a service that
+    /// accepts nobody for a while must not cost a place for each client that comes and goes.
+    #[cold]
+    fn bury(&mut self) {
+        if self.arrived.len() <= 2 * self.waiting + BATCH {
+            return;
+        }
+        let (exchanges, free) = (&mut self.exchanges, &mut self.free_exchanges);
+        self.arrived.retain(|&index| match exchanges.get_mut(index as usize) {
+            Some(exchange) if exchange.phase == exchange::Phase::Dead => {
+                exchange.phase = exchange::Phase::Free;
+                free.push(index);
+                false
+            }
+            _ => true,
+        });
     }
 
     /// Frees the place of a connection that was released.

@@ -1,8 +1,8 @@
 //! The head of a request: from bytes to a layout, in one pass (RFC 9112, sections 2 to 6).
 //!
 //! Strict, because what two parsers read differently is how requests are smuggled: lines end in
-//! CR LF and nothing else, one space stands where one space belongs, and framing that can be
-//! misread is refused.
+//! CR LF and nothing else, the request line has single spaces, and framing that can be misread is
+//! refused.
 //!
 //! What comes out depends on the bytes alone, not on how they were cut into packets: an error in
 //! the first bytes of a head is the error of the whole head.
@@ -364,9 +364,10 @@ impl Fields {
         Ok(())
     }
 
-    /// Exactly one, of digits only: no list, no sign, no white space but the usual space.
+    /// Exactly one, of digits only: no list, no sign, no white space among them.
     fn note_length(&mut self, value: &[u8]) -> Result<(), Stop> {
-        let digits = plain(value);
+        // Of what `trim_ascii` takes away, no value has anything but spaces and tabs.
+        let digits = value.trim_ascii();
         if self.length.is_some() || digits.is_empty() {
             return Err(BAD);
         }
@@ -388,9 +389,7 @@ impl Fields {
     /// A list of codings, of which the last, and only that, is `chunked`.
     fn note_coding(&mut self, value: &[u8]) -> Result<(), Stop> {
         self.has_coding = true;
-        let value = plain(value);
-        for (position, coding) in value.split(|&byte| byte == b',').enumerate() {
-            let coding = if position == 0 { coding } else { coding.trim_ascii_start() };
+        for coding in value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii) {
             if self.chunked {
                 return Err(BAD);
             }
@@ -422,12 +421,6 @@ impl Fields {
             Some(length) => Length::Known(length),
         })
     }
-}
-
-/// A value without the one space that usually stands before it. Any other white space stays, and
-/// makes it malformed.
-fn plain(value: &[u8]) -> &[u8] {
-    value.strip_prefix(b" ").unwrap_or(value)
 }
 
 /// The shape of a version and its line break; `0` stands for a digit.

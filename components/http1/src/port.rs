@@ -3,7 +3,7 @@
 use crate::Http1;
 use crate::connection::Phase;
 use crate::exchange::{self, Active, Framing, Outgoing, PIECE};
-use crate::response::{Announced, ChunkFrame, Lines, Persistence};
+use crate::response::{Announced, ChunkFrame, Lines, Persistence, continue_packet};
 use core::net::SocketAddr;
 use waitless::http::{Body, Head, Length, Response, Status};
 use waitless::{Chunk, Exchange, HttpPort, Instant, Packet, Pool};
@@ -223,9 +223,16 @@ impl Active {
         pool: Pool,
     ) -> Result<bool, Response> {
         let streamed = matches!(response.body_ref(), Body::Stream);
-        let without_body = self.without_body || response.body_length() == Length::None;
+        let without_body = self.without_body || response.code().has_no_body();
         let (length, outgoing) = self.framing_of(&response, streamed);
-        let keep = self.keep_alive && outgoing != Outgoing::UntilClose;
+        if streamed && self.expects && self.framing != Framing::Done {
+            // Whoever streams may read on, and then it would be too late to say so.
+            let Some(packet) = continue_packet(pool) else { return Err(response) };
+            let _ = self.out.push_back(packet);
+            self.expects = false;
+        }
+        let keep =
+            self.keep_alive && outgoing != Outgoing::UntilClose && (streamed || self.can_drain());
         let body = response.take_body();
         let lines = Lines {
             status: response.code(),

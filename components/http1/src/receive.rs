@@ -200,7 +200,7 @@ impl Http1 {
             }
             let Some(part) = connection.input.take_packet().or_else(|| below.recv(stream)) else {
                 connection.unread = false;
-                return self.lack_of_body(place, below);
+                return self.lack_of_body(place, drains, below);
             };
             match exchange.framing.take(part, self.pool) {
                 Taken::Data(data, rest) => {
@@ -271,14 +271,15 @@ impl Http1 {
         }
     }
 
-    fn lack_of_body<S: StreamPort>(&mut self, place: u32, below: &mut S) {
-        let Some(connection) = self.connections.get_mut(place as usize) else { return };
-        let stream = connection.stream;
-        if below.status(stream).finished {
-            // The rest will never come: what there is must not pass for all of it.
-            below.abort(stream);
-            below.release(stream);
-            self.forget(place);
+    fn lack_of_body<S: StreamPort>(&mut self, place: u32, drains: bool, below: &mut S) {
+        let Some(connection) = self.connections.get(place as usize) else { return };
+        if below.status(connection.stream).finished {
+            // The rest will never come. Who only throws it away has answered already; to others,
+            // what there is must not pass for all of it.
+            match drains {
+                true => self.end_drain(place, drains, below),
+                false => self.refuse(place, Status::BAD_REQUEST),
+            }
         } else if connection.deadline == Instant::NEVER {
             self.set_deadline(place, self.now + self.config.body_timeout);
         }
@@ -372,12 +373,12 @@ impl Http1 {
             _ => self.counters.malformed.add(1),
         }
         let Some(connection) = self.connections.get_mut(place as usize) else { return };
-        connection.input = Input::Empty;
-        let begun = self
-            .exchanges
-            .get(connection.exchange as usize)
-            .is_some_and(|exchange| exchange.outgoing != Outgoing::Unanswered);
-        let refusal = if begun { None } else { self.refusal(status) };
+        let input = core::mem::take(&mut connection.input);
+        let (begun, without_body) = match self.exchanges.get(connection.exchange as usize) {
+            Some(exchange) => (exchange.outgoing != Outgoing::Unanswered, exchange.without_body),
+            None => (false, input.bytes().trim_ascii_start().starts_with(b"HEAD ")),
+        };
+        let refusal = if begun { None } else { self.refusal(status, without_body) };
         if let Some(connection) = self.connections.get_mut(place as usize) {
             let old = core::mem::replace(&mut connection.exchange, NONE);
             if refusal.is_none() {

@@ -1,9 +1,9 @@
 //! The head of a response: from what it says to bytes, right where they are sent from.
 
 use crate::date::Date;
-use waitless::Packet;
 use waitless::http::{Integer, Status};
 use waitless::packet::NoRoom;
+use waitless::{Packet, Pool};
 
 /// What a response's head says.
 #[derive(Clone, Copy)]
@@ -148,8 +148,12 @@ pub(crate) fn last_chunk(first: bool) -> &'static [u8] {
     if first { b"0\r\n\r\n" } else { b"\r\n0\r\n\r\n" }
 }
 
-/// The interim response that asks for the body.
-pub(crate) const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+/// The interim response that asks for the body; `None` when there is no packet.
+pub(crate) fn continue_packet(pool: Pool) -> Option<Packet> {
+    let mut packet = pool.packet()?;
+    packet.append(b"HTTP/1.1 100 Continue\r\n\r\n").ok()?;
+    Some(packet)
+}
 
 #[cfg(test)]
 mod tests {

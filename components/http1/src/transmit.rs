@@ -4,7 +4,7 @@ use crate::Http1;
 use crate::connection::{Input, Phase};
 use crate::exchange::{self, Framing, Outgoing};
 use crate::receive::DRAIN_LIMIT;
-use crate::response::{Announced, CONTINUE, Lines, Persistence, last_chunk};
+use crate::response::{Announced, Lines, Persistence, continue_packet, last_chunk};
 use waitless::http::Status;
 use waitless::{Instant, Packet, StreamPort};
 
@@ -26,9 +26,8 @@ impl Http1 {
         let Some(exchange) = self.exchanges.get_mut(index as usize) else { return };
         if core::mem::take(&mut exchange.continue_due) && exchange.outgoing == Outgoing::Unanswered
         {
-            match self.pool.packet() {
-                Some(mut packet) => {
-                    let _ = packet.append(CONTINUE);
+            match continue_packet(self.pool) {
+                Some(packet) => {
                     let _ = exchange.out.push_back(packet);
                     exchange.expects = false;
                 }
@@ -105,13 +104,8 @@ impl Http1 {
         let (stream, index) = (connection.stream, connection.exchange);
         let Some(exchange) = self.exchanges.get_mut(index as usize) else { return };
         let mut keep = exchange.keep_alive && exchange.outgoing != Outgoing::UntilClose;
-        let too_much = match exchange.framing {
-            Framing::Length(left) => left > DRAIN_LIMIT.into(),
-            Framing::Chunked(_) | Framing::Done => false,
-        };
         if exchange.framing != Framing::Done && keep {
-            // A client that was not told to go on may send its body, or not: nobody knows.
-            keep = !exchange.expects && !too_much;
+            keep = exchange.can_drain();
             if keep && connection.phase != Phase::Drain {
                 exchange.body.clear();
                 connection.phase = Phase::Drain;
@@ -146,11 +140,13 @@ impl Http1 {
         self.queue_receive(place);
     }
 
-    /// A whole response that says no; `None` when there is no packet.
-    pub(crate) fn refusal(&self, status: Status) -> Option<Packet> {
+    /// A whole response that says no, or just its head; `None` when there is no packet.
+    pub(crate) fn refusal(&self, status: Status, without_body: bool) -> Option<Packet> {
         let mut packet = self.pool.packet()?;
         let body = status.reason().as_bytes();
-        packet.append(body).ok()?;
+        if !without_body {
+            packet.append(body).ok()?;
+        }
         let lines = Lines {
             status,
             date: self.date.as_ref(),
@@ -166,6 +162,17 @@ impl Http1 {
 }
 
 impl exchange::Active {
+    /// Whether the connection can be kept when nobody reads the rest of the body.
+    pub(crate) fn can_drain(&self) -> bool {
+        match self.framing {
+            Framing::Done => true,
+            // A client that was not told to go on may send its body, or not: nobody knows.
+            _ if self.expects => false,
+            Framing::Length(left) => left <= DRAIN_LIMIT.into(),
+            Framing::Chunked(_) => true,
+        }
+    }
+
     /// Queues the end of a chunked body. Whether it could.
     pub(crate) fn push_last_chunk(&mut self, pool: waitless::Pool) -> bool {
         let first = self.outgoing == Outgoing::Chunked(true);

@@ -143,7 +143,8 @@ impl Request {
     }
 
     /// Answers with `response` now, and with a body that is written bit by bit. A request has
-    /// one response: a second stream breaks both.
+    /// one response: a second stream breaks both. Where only the head was asked for, by `HEAD`,
+    /// the handler is dropped where it waits next.
     pub fn stream(&self, response: impl IntoResponse) -> BodyWriter {
         let response = response.into_response(self.pool()).body(Body::Stream);
         if let Some(slot) = self.reply.slot() {
@@ -151,7 +152,7 @@ impl Request {
                 slot.set(BROKEN);
             } else {
                 slot.set(STARTED | STREAMED);
-                slot.response.set(Some(response));
+                slot.respond(response);
             }
         }
         BodyWriter::new(self.reply)

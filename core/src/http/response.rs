@@ -101,6 +101,8 @@ impl Response {
     #[inline]
     pub fn body_length(&self) -> Length {
         match &self.body {
+            // The one such status whose framing does not say so by itself.
+            _ if self.status == Status::RESET_CONTENT => Length::Known(0),
             _ if self.status.has_no_body() => Length::None,
             Body::Stream => self.length.map_or(Length::Unknown, Length::Known),
             Body::Empty => Length::Known(0),

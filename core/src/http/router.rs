@@ -12,8 +12,8 @@ use pin_project_lite::pin_project;
 ///
 /// A pattern is a path in which `{name}` stands for one segment and, at the end, `{name...}` for
 /// all that follows; [`Request::param`] finds what stood there. `HEAD` goes to the route for
-/// `GET`, `OPTIONS` is answered with what is allowed, a path that other methods have with 405,
-/// a method that nobody knows with 501, and everything else with 404.
+/// `GET`, `OPTIONS` is answered with what is allowed, a method that nobody knows with 501, a path
+/// that other methods have with 405, and everything else with 404.
 #[derive(Clone, Copy, Debug)]
 pub struct Router<R = End> {
     routes: R,
@@ -200,8 +200,9 @@ fn answer_without_route(request: &Request, allowed: Methods) {
         Method::Options if !allowed.is_empty() || request.path() == "*" => {
             (Status::NO_CONTENT, true)
         }
-        _ if !allowed.is_empty() => (Status::METHOD_NOT_ALLOWED, true),
+        // Known nowhere, so not only here: RFC 9110, section 9.1.
         Method::Other => (Status::NOT_IMPLEMENTED, false),
+        _ if !allowed.is_empty() => (Status::METHOD_NOT_ALLOWED, true),
         _ => (Status::NOT_FOUND, false),
     };
     let mut response = match status {

@@ -1,7 +1,9 @@
 //! The component that runs handlers: one task per request, all in one table.
 
-use super::slot::{BODY_ENDED, BROKEN, FINISHED, STARTED, STREAMED, Slot, WANTS_BODY, WANTS_ROOM};
-use super::{Handler, HttpPorts, Request, Response};
+use super::slot::{
+    BODY_ENDED, BROKEN, FINISHED, HEAD_ONLY, STARTED, STREAMED, Slot, WANTS_BODY, WANTS_ROOM,
+};
+use super::{Handler, HttpPorts, Method, Request, Response};
 use crate::counter::leak;
 use crate::task::Tasks;
 use crate::{
@@ -145,6 +147,9 @@ impl<H: Handler> Server<H> {
                 left -= 1;
                 let Some(slot) = self.slots.get(place as usize) else { return };
                 slot.peer.set(below.peer(port, exchange));
+                if head.method() == Method::Head {
+                    slot.set(HEAD_ONLY);
+                }
                 self.bindings[place as usize] =
                     Binding { exchange, port: port as u8, phase: Phase::Running };
                 self.counters.requests.add(1);
@@ -177,6 +182,11 @@ impl<H: Handler> Server<H> {
             self.count(class);
             if !slot.has(STREAMED) && binding.phase == Phase::Draining {
                 // The usual case: all was said in one go.
+                return self.release(place);
+            }
+            if slot.has(STREAMED) && slot.has(HEAD_ONLY) {
+                // Whatever the handler would still write, nobody gets it.
+                below.finish(port, exchange);
                 return self.release(place);
             }
         }

@@ -34,6 +34,8 @@ pub(super) const STREAMED: u8 = 1 << 4;
 pub(super) const FINISHED: u8 = 1 << 5;
 /// The response cannot be completed.
 pub(super) const BROKEN: u8 = 1 << 6;
+/// Only the response's head is asked for.
+pub(super) const HEAD_ONLY: u8 = 1 << 7;
 
 impl Slot {
     pub(super) fn new(task: &'static Task, pool: Pool, system: &'static System) -> Self {
@@ -68,6 +70,17 @@ impl Slot {
     #[inline]
     pub(super) fn clear(&self, flag: u8) {
         self.flags.set(self.flags.get() & !flag);
+    }
+
+    /// Leaves a response for the server.
+    #[inline]
+    pub(super) fn respond(&self, response: Response) {
+        // An interim status would leave the client waiting for the final one.
+        let response = match response.status.class() {
+            1 => Response::plain(Status::INTERNAL_SERVER_ERROR),
+            _ => response,
+        };
+        self.response.set(Some(response));
     }
 
     /// Makes the slot ready for another exchange.
@@ -110,7 +123,7 @@ impl Reply {
         match (slot.has(STARTED), streamed) {
             (false, false) => {
                 slot.set(STARTED);
-                slot.response.set(Some(response));
+                slot.respond(response);
             }
             (true, true) => {}
             // It streams one response and returns another: the client must not take what it
@@ -119,7 +132,7 @@ impl Reply {
             // A stream that was never opened.
             (false, true) => {
                 slot.set(STARTED);
-                slot.response.set(Some(Response::plain(Status::INTERNAL_SERVER_ERROR)));
+                slot.respond(Response::plain(Status::INTERNAL_SERVER_ERROR));
             }
         }
     }

@@ -179,6 +179,54 @@ fn a_response_without_a_body_has_no_framing() {
 }
 
 #[test]
+fn a_response_without_content_that_may_have_had_some_says_so() {
+    // RFC 9112, section 6.3: without framing, a 205 would end with the connection.
+    let mut bench = Bench::new(site());
+    let reset = "HTTP/1.1 205 Reset Content\r\n";
+    let response = bench.once(b"GET /status/205 HTTP/1.1\r\nHost: h\r\n\r\n");
+    assert!(response.starts_with(reset), "{response}");
+    assert!(response.ends_with("\r\nContent-Length: 0\r\n\r\n"), "{response}");
+    let response = bench.once(b"GET /status/304 HTTP/1.1\r\nHost: h\r\n\r\n");
+    assert!(!response.contains("Content-Length"), "{response}");
+    assert!(response.ends_with("\r\n\r\n"), "{response}");
+}
+
+#[test]
+fn an_interim_status_is_no_response() {
+    let mut bench = Bench::new(site());
+    for status_code in ["100", "101", "199"] {
+        let request = format!("GET /status/{status_code} HTTP/1.1\r\nHost: h\r\n\r\n");
+        assert_eq!(status(&bench.once(request.as_bytes())), "500", "{status_code}");
+    }
+}
+
+#[test]
+fn a_head_request_costs_no_more_than_its_head() {
+    let mut bench = Bench::new(site());
+    let line = bench.connect();
+    let head = b"HEAD /count?bytes=1000000000000 HTTP/1.1\r\nHost: h\r\n\r\n";
+    let response = bench.ask(line, head);
+    assert!(response.ends_with("Content-Length: 1000000000000\r\n\r\n"), "{response}");
+    assert_eq!((bench.count("tasks"), bench.count("abandoned"), bench.count("broken")), (0, 0, 0));
+    assert!(bench.ask(line, b"GET / HTTP/1.1\r\nHost: h\r\n\r\n").ends_with("hello"));
+}
+
+#[test]
+fn what_is_refused_has_no_body_where_only_a_head_was_asked_for() {
+    let mut bench = Bench::new(site());
+    for bad in [
+        "HEAD / HTTP/1.1\r\n\r\n",
+        "\r\nHEAD / HTTP/1.1\r\nHost: h\r\nX : y\r\n\r\n",
+        "HEAD /show HTTP/1.1\r\nHost: h\r\nContent-Length: 100001\r\n\r\n",
+    ] {
+        let response = bench.once(bad.as_bytes());
+        assert!(status(&response).starts_with('4'), "{response}");
+        assert!(response.ends_with("\r\n\r\n"), "{response}");
+        assert_eq!(response.matches("\r\n\r\n").count(), 1, "{response}");
+    }
+}
+
+#[test]
 fn a_long_static_body_goes_out_in_segments() {
     let mut bench = Bench::new(site());
     let line = bench.connect();
@@ -206,7 +254,21 @@ fn a_client_that_waits_is_told_to_go_on_only_when_its_body_is_wanted() {
         b"POST /none HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n";
     let response = bench.ask(line, head);
     assert_eq!(status(&response), "404");
+    assert!(response.contains("\r\nConnection: close\r\n"), "{response}");
     assert!(bench.wire.lines[line].closed);
+}
+
+#[test]
+fn a_client_that_waits_is_told_to_go_on_before_a_streamed_response() {
+    let mut bench = Bench::new(site());
+    let line = bench.connect();
+    let head =
+        b"POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n";
+    let response = bench.ask(line, head);
+    let final_one = response.strip_prefix("HTTP/1.1 100 Continue\r\n\r\n").expect(&response);
+    assert_eq!(status(final_one), "200");
+    assert_eq!(bench.ask(line, b"abc"), "3\r\nabc\r\n0\r\n\r\n");
+    assert!(bench.ask(line, b"GET / HTTP/1.1\r\nHost: h\r\n\r\n").ends_with("hello"));
 }
 
 #[test]
@@ -218,7 +280,9 @@ fn a_body_that_nobody_reads_is_drained_or_ends_the_connection() {
     let response = bench.ask(line, small);
     assert!(response.starts_with("HTTP/1.1 404") && response.ends_with("hello"), "{response}");
     let large = b"POST /none HTTP/1.1\r\nHost: h\r\nContent-Length: 99999\r\n\r\n";
-    assert_eq!(status(&bench.ask(line, large)), "404");
+    let response = bench.ask(line, large);
+    assert_eq!(status(&response), "404");
+    assert!(response.contains("\r\nConnection: close\r\n"), "{response}");
     assert!(bench.wire.lines[line].closed);
     // In chunks, with a broken one: the response stays whole, then the end.
     let line = bench.connect();

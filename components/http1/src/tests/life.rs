@@ -129,6 +129,45 @@ fn clients_that_leave_early_leave_nothing_behind() {
 }
 
 #[test]
+fn a_client_that_ends_within_its_body_still_gets_a_response() {
+    let mut bench = Bench::new(site());
+    for (path, expected) in [("/show", "400"), ("/none", "404")] {
+        let line = bench.connect();
+        let head = format!("POST {path} HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\nabc");
+        bench.deliver(line, head.as_bytes());
+        bench.settle();
+        bench.finish(line);
+        bench.settle();
+        assert_eq!(status(&bench.taken(line)), expected);
+        let line = &bench.wire.lines[line];
+        assert!(line.closed && line.released && !line.aborted, "{path}");
+    }
+    assert_eq!((bench.count("open"), bench.count("tasks")), (0, 0));
+}
+
+#[test]
+fn requests_that_nobody_waits_for_any_more_take_no_room() {
+    static ONE: ServerConfig = ServerConfig { tasks: 1 };
+    let mut bench = Bench::with(&CONFIG_STATIC, &ONE, site(), 1000);
+    bench.once(b"GET /slow HTTP/1.1\r\nHost: h\r\n\r\n");
+    for _ in 0..2000 {
+        let line = bench.connect();
+        bench.deliver(line, GET);
+        bench.sweep();
+        bench.wire.lines[line].reset = true;
+        bench.wire.report(line);
+        bench.sweep();
+    }
+    assert_eq!(bench.count("open"), 1);
+    let places = bench.http.exchanges.len();
+    assert!(places < 100, "{places} places for one request");
+    let line = bench.connect();
+    bench.deliver(line, GET);
+    bench.pass(Duration::from_secs(6));
+    assert!(bench.taken(line).ends_with("hello"));
+}
+
+#[test]
 fn silence_ends_a_connection() {
     let mut bench = Bench::new(site());
     let (idle, used, partial) = (bench.connect(), bench.connect(), bench.connect());

@@ -87,6 +87,10 @@ async fn fields(request: Request) -> Result<impl IntoResponse, Problem> {
 
 async fn nothing(_: Request) {}
 
+async fn any_status(request: Request) -> Result<impl IntoResponse, Problem> {
+    Ok("whatever".status(Status::new(request.param("code")?)))
+}
+
 async fn named(request: Request) -> Result<impl IntoResponse, Problem> {
     let (name, number): (heapless::String<16>, u32) =
         (request.param("name")?, request.param("number")?);
@@ -106,6 +110,7 @@ fn site() -> impl Handler {
         .get("/fields", fields)
         .get("/nothing", nothing)
         .delete("/nothing", nothing)
+        .get("/status/{code}", any_status)
         .get("/named/{name}/{number}", named)
 }
 
