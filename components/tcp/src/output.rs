@@ -257,7 +257,11 @@ impl Conn {
         mut packet: Packet,
         size: usize,
     ) -> Result<Packet, Busy> {
-        let rest = env.pool.packet().and_then(|mut rest| {
+        // A peer that wants tiny segments does not get everybody's memory. What is acknowledged
+        // next is cut in any case, so that memory comes free.
+        let allowed = env.nodes.has_room(Side::Send) || env.nodes.get(id).seq == self.unacked;
+        let fresh = if allowed { env.pool.packet() } else { None };
+        let rest = fresh.and_then(|mut rest| {
             // As little as `StreamPort::send` accepts, so that the rest of any packet fits.
             rest.reset(HEADERS_MAX);
             rest.append(packet.bytes().get(size..)?).ok()?;

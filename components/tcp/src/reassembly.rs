@@ -204,10 +204,10 @@ impl Conn {
         let mut at = self.early.head;
         // Ends: the queue's length is limited.
         while at != NIL {
-            let mut range = Range { from: env.nodes.get(at).seq, to: env.nodes.get(at).end() };
+            let mut range = Range { from: env.nodes.get(at).seq, to: behind(env, at) };
             at = env.nodes.next(at);
             while at != NIL && env.nodes.get(at).seq == range.to {
-                range.to = env.nodes.get(at).end();
+                range.to = behind(env, at);
                 at = env.nodes.next(at);
             }
             let last = !self.early_last.before(range.from) && self.early_last.before(range.to);
@@ -261,6 +261,12 @@ impl Conn {
             }
         }
     }
+}
+
+/// The sequence number behind an early packet and its FIN.
+fn behind(env: &Env, id: u32) -> Seq {
+    let node = env.nodes.get(id);
+    node.end() + u32::from(node.fin)
 }
 
 /// Copies `bytes` behind the packet of node `id`, where they fit.

@@ -156,3 +156,13 @@ fn what_came_early_is_reported_to_those_who_understand() {
         arrives(1, 500, &[(5000, 5100), (2000, 2500), (3000, 3100), (4000, 4100)]);
     }
 }
+
+#[test]
+fn a_fin_that_came_early_is_reported_with_its_sequence_number() {
+    let options = Options { sack_permitted: true, ..MSS };
+    let mut t = Trace::open_with(plain(), Seg { flags: SYN, options, ..SEG }, SEG);
+    t.arrives(Seg { seq: 500, flags: FIN, ..SEG });
+    assert_eq!(reported(&mut t), [(500, 501)]);
+    t.arrives(Seg { seq: 400, flags: PSH, data: &BYTES[400..500], ..SEG });
+    assert_eq!(reported(&mut t), [(400, 501)]);
+}

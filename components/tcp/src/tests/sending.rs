@@ -89,6 +89,30 @@ fn a_long_packet_is_cut_into_tiny_segments() {
 }
 
 #[test]
+fn tiny_segments_take_no_more_memory_than_there_is() {
+    let tiny = crate::wire::Options { mss: 48, ..NO_OPTIONS };
+    let config = Config { memory: Some(8 * waitless::Pool::BUFFER_SIZE as u64), ..plain() };
+    let mut t = Trace::open_with(config, Seg { flags: SYN, options: tiny, ..SEG }, SEG);
+    let mut packet = t.cx.packet().unwrap();
+    packet.append(&BYTES[..1500]).unwrap();
+    t.tcp.send(t.stream, packet).unwrap();
+    t.sweep();
+    let mut arrived = 0;
+    for _ in 0..100 {
+        assert!(t.tcp.kept() <= 4, "{} packets", t.tcp.kept());
+        while let Some(seg) = t.pop() {
+            assert_eq!(
+                (seg.seq, seg.data),
+                (1 + arrived, &BYTES[arrived as usize..][..seg.data.len()])
+            );
+            arrived += seg.data.len() as u32;
+        }
+        t.arrives(Seg { ack: 1 + arrived, ..SEG });
+    }
+    assert_eq!((arrived, t.tcp.kept()), (1500, 0));
+}
+
+#[test]
 fn data_behind_room_that_was_lent_and_not_used_is_sent() {
     let mut t = Trace::open(plain());
     assert_eq!(t.tcp.writable(t.stream).len(), 1460);
