@@ -159,7 +159,10 @@ impl Scheduler {
 
     #[cold]
     fn collect_remote(&self) {
-        self.remote.any.store(false, Ordering::Relaxed);
+        // A swap, and one that acquires: the bits below are read after it, and it sees those of
+        // all whose flag it takes back. A plain store could become visible only after them, and
+        // would take back the flag of a wake-up whose bit was not seen.
+        self.remote.any.swap(false, Ordering::AcqRel);
         for (word, bits) in (0_u32..).zip(&self.remote.bits) {
             // Acquire: what the waking thread did before is seen by the task that it woke.
             let mut bits = bits.swap(0, Ordering::Acquire);
@@ -175,7 +178,8 @@ impl Remote {
     pub(super) fn wake(&self, index: u32) {
         let Some(bits) = self.bits.get(index as usize / 64) else { return };
         bits.fetch_or(1 << (index % 64), Ordering::Release);
-        self.any.store(true, Ordering::Release);
+        // A swap, so that whoever takes the flag back sees the bits of all who set it.
+        self.any.swap(true, Ordering::AcqRel);
     }
 }
 
