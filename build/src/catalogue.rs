@@ -37,6 +37,8 @@ pub struct Component {
     pub per_core: PerCore,
     /// What the platform must have.
     pub needs: Vec<String>,
+    /// The component of the same package of which this is the form for another port.
+    pub variant_of: Option<String>,
     /// Whether one instance alone may stand on it; by its port's kind when absent.
     pub exclusive: Option<bool>,
     /// Its keys, in the order of the metadata.
@@ -164,10 +166,28 @@ impl Catalogue {
         self.components.iter().filter(handler).any(|other| other.package == component.package)
     }
 
-    /// The names of the components that provide `port`.
+    /// The component itself, then its forms for other ports.
+    pub fn variants<'a>(
+        &'a self,
+        component: &'a Component,
+    ) -> impl Iterator<Item = &'a Component> + use<'a> {
+        let of = |other: &Component| other.variant_of.as_ref() == Some(&component.name);
+        let same = move |other: &&Component| other.package == component.package && of(other);
+        std::iter::once(component).chain(self.components.iter().filter(same))
+    }
+
+    /// The names of the components that provide `port`, and do not just pass it on.
     pub fn providers(&self, port: &str) -> Vec<&str> {
-        let provides = |c: &&Component| c.provides.iter().any(|provided| provided == port);
+        let provides = |c: &&Component| c.provides.iter().any(|it| it == port) && !c.passes(port);
         self.components.iter().filter(provides).map(|c| c.name.as_str()).collect()
+    }
+}
+
+impl Component {
+    /// Whether it can be put into an edge of `port`.
+    pub fn passes(&self, port: &str) -> bool {
+        matches!(&self.requires, Requires::One(required) if required == port)
+            && self.provides.iter().any(|provided| provided == port)
     }
 }
 
@@ -197,7 +217,26 @@ pub fn read(path: &Path, sources: &mut Sources, reports: &mut Vec<Report>) -> Ve
             None => reader.reports.push(Report::new(node.at, "a component is a table")),
         }
     }
+    inherit(&mut found, reports);
     found
+}
+
+/// Gives each variant what it shares with the component that it is a variant of.
+fn inherit(components: &mut [Component], reports: &mut Vec<Report>) {
+    let all = components.to_vec();
+    for variant in components {
+        let Some(name) = &variant.variant_of else { continue };
+        let named = |base: &&Component| base.name == *name && base.variant_of.is_none();
+        let Some(base) = all.iter().find(named) else {
+            let message = format!("`{}` is a variant of `{name}`, which is not here", variant.name);
+            let report = Report::new(variant.at, message);
+            reports.push(report.help("`variant-of` names another component of the same package"));
+            continue;
+        };
+        variant.per_core = base.per_core;
+        variant.needs.clone_from(&base.needs);
+        variant.config.clone_from(&base.config);
+    }
 }
 
 struct Reader<'a> {
@@ -208,7 +247,7 @@ struct Reader<'a> {
     reports: &'a mut Vec<Report>,
 }
 
-const KEYS: [&str; 10] = [
+const KEYS: [&str; 11] = [
     "component",
     "config",
     "config-type",
@@ -219,6 +258,7 @@ const KEYS: [&str; 10] = [
     "per-core",
     "provides",
     "requires",
+    "variant-of",
 ];
 const FIELD_KEYS: [&str; 7] = ["default", "doc", "memory", "optional", "range", "rust", "type"];
 
@@ -264,6 +304,7 @@ impl Reader<'_> {
             requires: self.requires(table),
             per_core: self.per_core(table),
             needs: self.strings(table, "needs"),
+            variant_of: text("variant-of").map(str::to_owned),
             exclusive: get(table, "exclusive").map(|node| node.value == Value::Bool(true)),
             config,
         })

@@ -83,7 +83,10 @@ impl Project {
     /// All packages of the workspace that are apps.
     pub fn apps(&self) -> Vec<String> {
         let members = self.workspace.packages.iter().filter(|package| package.member);
-        members.filter(|p| self.manifest_of(p).is_some()).map(|p| p.name.clone()).collect()
+        let is_app = |package: &&Package| {
+            self.manifest_of(package).is_some_and(|manifest| !is_platform(&manifest))
+        };
+        members.filter(is_app).map(|package| package.name.clone()).collect()
     }
 
     /// The manifest of an app: its own, or the workspace's if that names it.
@@ -109,9 +112,7 @@ impl Project {
                 if !path.is_file() || found.iter().any(|known| known.name == name) {
                     continue;
                 }
-                let mut sources = Sources::default();
-                let Ok(file) = sources.read(&path) else { continue };
-                let (table, _) = parse(&sources, file);
+                let Some(table) = table_at(&path) else { continue };
                 let head = get(&table, "platform");
                 let text = |key: &str| {
                     let text = head.and_then(|head| head.get(key)?.str());
@@ -268,8 +269,17 @@ fn syntax_report(at: Span, message: &str, sources: &Sources) -> Report {
 
 /// The package that the manifest at `path` is for.
 fn crate_of(path: &Path) -> Option<String> {
+    get(&table_at(path)?, "app")?.get("crate").and_then(Node::str).map(str::to_owned)
+}
+
+/// Whether the manifest at `path` is a platform's, which may stand beside the platform's crate.
+fn is_platform(path: &Path) -> bool {
+    table_at(path).is_some_and(|table| get(&table, "platform").is_some())
+}
+
+/// What can be read of the file at `path`.
+fn table_at(path: &Path) -> Option<Table> {
     let mut sources = Sources::default();
     let file = sources.read(path).ok()?;
-    let (table, _) = parse(&sources, file);
-    get(&table, "app")?.get("crate").and_then(Node::str).map(str::to_owned)
+    Some(parse(&sources, file).0)
 }

@@ -283,12 +283,12 @@ impl<'a> Check<'a> {
             let lowest = cut.iter().position(|(u, e, _)| (*u, *e) == (upper, edge));
             let (above, above_edge) = lowest.map_or((upper, edge), |cut_at| (cut[cut_at].2, 0));
             let link = self.slots[above].links[above_edge].clone();
-            let fits = component.requires == Requires::One(link.port.clone())
-                && component.provides.contains(&link.port);
-            if !fits {
+            let mut variants = self.around.catalogue.variants(component);
+            let Some(fits) = variants.find(|variant| variant.passes(&link.port)) else {
                 self.cannot_insert(component, &link.port, under.at);
                 continue;
-            }
+            };
+            self.slots[index].component = Some(fits);
             self.slots[index].links = vec![Link { label: None, at: under.at, ..link }];
             self.slots[above].links[above_edge].to = index;
             match lowest {
@@ -350,24 +350,49 @@ impl<'a> Check<'a> {
     }
 
     fn cannot_insert(&mut self, component: &Component, port: &str, at: Span) {
-        let requires = component.requires.text();
+        let catalogue = self.around.catalogue;
         let text = |text: String| if text.is_empty() { "nothing".to_owned() } else { text };
-        let message = format!(
-            "`{}` cannot be put into an edge of {port}: it requires {} and provides {}",
-            component.name,
-            text(requires),
-            text(component.provides.join(", ")),
-        );
-        let fits = self.around.catalogue.components.iter().filter(|c| {
-            c.requires == Requires::One(port.to_owned()) && c.provides.iter().any(|p| p == port)
-        });
-        let fits: Vec<_> = fits.map(|c| c.name.as_str()).collect();
+        let ports: Vec<_> = catalogue.variants(component).map(|it| it.requires.text()).collect();
+        let why = match &ports[..] {
+            [_] => format!(
+                "it requires {} and provides {}",
+                text(component.requires.text()),
+                text(component.provides.join(", ")),
+            ),
+            several => format!("it goes into those of {}", several.join(", ")),
+        };
+        let message = format!("`{}` cannot be put into an edge of {port}: {why}", component.name);
+        // A variant is found by the name of what it is a variant of.
+        let fits = catalogue.components.iter().filter(|component| component.passes(port));
+        let fits: Vec<_> = fits.map(|it| it.variant_of.as_ref().unwrap_or(&it.name)).collect();
         let report = Report::new(at, message).label(format!("this edge is {port}"));
         self.report(if fits.is_empty() {
             report.help(format!("no component passes {port} through"))
         } else {
             report.help(format!("such an edge takes {}", list(&fits)))
         });
+    }
+
+    /// Who uses what the instance takes: for one that was put into an edge, what stands on it.
+    fn taker(&self, index: usize) -> usize {
+        let passes = |slot: &super::Slot<'_>| {
+            let port = slot.links.first().map(|link| link.port.as_str());
+            slot.component.zip(port).is_some_and(|(component, port)| component.passes(port))
+        };
+        let mut at = index;
+        // No path is longer; a ring would be.
+        for _ in 0..self.slots.len() {
+            let stands = |above: &usize| {
+                let slot = &self.slots[*above];
+                slot.alive && slot.links.iter().any(|link| link.to == at)
+            };
+            let mut above = (0..self.slots.len()).filter(stands);
+            match (passes(&self.slots[at]), above.next(), above.next()) {
+                (true, Some(above), None) => at = above,
+                _ => break,
+            }
+        }
+        at
     }
 
     /// Reports ports that more instances stand on than may.
@@ -382,12 +407,14 @@ impl<'a> Check<'a> {
                     Some(false) => Sharing::Shared,
                     None => sharing(&link.port),
                 };
-                let name = |slot: &super::Slot<'_>| slot.component.map(|c| c.name.clone());
+                let name = |slot: usize| {
+                    self.slots[self.taker(slot)].component.map(|component| &component.name)
+                };
                 let clash = seen.iter().find(|(to, port, other, _)| {
                     (*to, *port) == (link.to, link.port.as_str())
                         && match kind {
                             Sharing::Exclusive => true,
-                            Sharing::OneOfEach => name(&self.slots[*other]) == name(slot),
+                            Sharing::OneOfEach => name(*other) == name(index),
                             Sharing::Shared => false,
                         }
                 });

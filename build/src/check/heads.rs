@@ -27,8 +27,8 @@ pub const PLATFORM_KEYS: [(&str, &str, &str); 6] = [
     ("target", "string", "What rustc builds for: a target, or \"host\"."),
 ];
 
-/// Bytes of one packet buffer (`waitless::packet::CAPACITY`, and what it says of itself).
-const PACKET: u64 = 2048 + 128;
+/// Bytes of one packet buffer: `waitless::Pool::BUFFER_SIZE`, which a test compares.
+pub const PACKET: u64 = 2048 + 128;
 
 impl Check<'_> {
     pub(super) fn heads(&mut self) {

@@ -5,7 +5,7 @@ mod edges;
 mod heads;
 mod place;
 
-pub use heads::{APP_KEYS, PLATFORM_KEYS};
+pub use heads::{APP_KEYS, PACKET, PLATFORM_KEYS};
 
 use crate::catalogue::{Catalogue, Code, Component};
 use crate::graph::{App, Edge, Graph, Instance, Platform, Setting};

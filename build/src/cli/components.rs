@@ -61,6 +61,14 @@ fn section(out: &mut String, component: &Component) {
     if !component.doc.is_empty() {
         let _ = writeln!(out, "{}\n", component.doc);
     }
+    if let Some(base) = &component.variant_of {
+        let ports = ports(&component.provides);
+        let _ = writeln!(
+            out,
+            "[{base}](#{base}) in an edge of {ports}, chosen there by `under`, with the same keys."
+        );
+        return;
+    }
     let mut facts = vec![format!("Crate `{}`", component.package)];
     if !component.provides.is_empty() {
         facts.push(format!("provides {}", ports(&component.provides)));

@@ -1,0 +1,38 @@
+//! The tree that this package is part of: its apps, its documents, and what is known of `core`.
+
+use build::Project;
+use std::fs;
+use std::path::Path;
+
+fn tree() -> (&'static Path, Project) {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    (root, Project::open(root).unwrap())
+}
+
+#[test]
+fn every_app_is_sound_on_every_platform() {
+    let (_, mut project) = tree();
+    let platforms = project.platforms();
+    for app in project.apps() {
+        for platform in &platforms {
+            if let Err(why) = project.graph(&app, &platform.name) {
+                panic!("{app} on {}:\n{why}", platform.name);
+            }
+        }
+    }
+}
+
+#[test]
+fn the_catalogue_in_the_documents_is_this_one() {
+    let (root, project) = tree();
+    let written = fs::read_to_string(root.join("docs/components.md")).unwrap();
+    assert!(
+        written == build::cli::markdown(&project.catalogue),
+        "refresh it: cargo run -p build -- components --markdown > docs/components.md"
+    );
+}
+
+#[test]
+fn a_packet_takes_what_checks_count_for_it() {
+    assert_eq!(waitless::Pool::BUFFER_SIZE as u64, build::check::PACKET);
+}
