@@ -23,6 +23,8 @@ waitless::counters! {
         gauge open: connections,
         /// Connections among these whose handshake is not finished.
         gauge half_open: connections,
+        /// Half-open connections that gave way to newer ones.
+        counter half_open_recycled: connections,
         /// Ended connections that are remembered.
         gauge time_waits: connections,
         /// Ended connections forgotten early for want of room.
@@ -57,8 +59,6 @@ waitless::counters! {
         counter dropped_address: segments,
         /// Dropped: no connection and nobody listens.
         counter dropped_closed: segments,
-        /// Dropped: a SYN while too many connections are half open.
-        counter dropped_backlog: segments,
         /// Dropped: a SYN while there are too many connections.
         counter dropped_full: segments,
         /// Dropped: outside of the window.

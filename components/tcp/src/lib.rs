@@ -132,6 +132,8 @@ pub struct Tcp {
     services: Vec<List>,
     /// Connections with something to send.
     output: List,
+    /// Half-open connections, the oldest first; see `open.rs`.
+    half_open: List,
     /// Free places, linked like the output list.
     free: u32,
     /// Answers to segments that belong to no connection.
@@ -197,6 +199,7 @@ impl Tcp {
             listeners: Vec::new(),
             services: Vec::new(),
             output: EMPTY,
+            half_open: EMPTY,
             free: NIL,
             answers: Mailbox::new(),
             next_port: cx.random.u32(),
@@ -553,13 +556,12 @@ impl Tcp {
     /// Follows up that a connection has opened or ended.
     #[cold]
     fn settle_life(&mut self, index: u32, effects: u8) {
-        let conn = &mut self.conns[index as usize];
         let counters = self.env.counters;
-        let never_open = conn.flags.has(flag::HALF_OPEN);
+        let never_open = self.conns[index as usize].flags.has(flag::HALF_OPEN);
         if never_open {
-            conn.flags.clear(flag::HALF_OPEN);
-            counters.half_open.sub(1);
+            self.unlink_half_open(index);
         }
+        let conn = &mut self.conns[index as usize];
         if effects & effect::OPENED != 0 {
             let passive = conn.flags.has(flag::PASSIVE);
             if passive { &counters.accepted } else { &counters.connected }.add(1);

@@ -1,6 +1,7 @@
 //! How connections begin: listeners, SYNs that arrive (RFC 9293 section 3.10.7.2), active opens.
 
 use crate::Tcp;
+use crate::queue::NIL;
 use crate::seq::Seq;
 use crate::state::{Conn, State, effect, flag};
 use crate::table::Tuple;
@@ -83,7 +84,7 @@ impl Tcp {
             return;
         };
         if counters.half_open.get() >= u64::from(self.env.config.backlog) {
-            return counters.dropped_backlog.add(1);
+            self.recycle_half_open();
         }
         let mut conn = Conn::new(*tuple, State::SynReceived, listener.service, &self.env);
         let mut sequence = self.secret.sequence(self.env.now, tuple);
@@ -95,17 +96,60 @@ impl Tcp {
         conn.begin(sequence, ip.mtu(tuple.remote), &mut self.env.nodes);
         conn.agree(segment, &self.env);
         //= RFC 9293 3.10.7.2 MUST-11: remembers that the open was passive
-        conn.flags.set(flag::PASSIVE | flag::HALF_OPEN | flag::HASHED);
+        conn.flags.set(flag::PASSIVE | flag::HASHED);
         if ip.is_local(tuple.remote) {
             conn.flags.set(flag::LOCAL);
         }
         let Some(index) = self.allocate(conn) else {
             return counters.dropped_full.add(1);
         };
-        counters.half_open.add(1);
+        self.link_half_open(index);
         self.table.insert(hash, index);
         self.env.effects |= effect::OUTPUT;
         self.settle(index);
+    }
+
+    /// Ends the connection that has been half open for longest. Under a flood of SYNs that nobody
+    /// stands behind, those who answer faster than it comes still get through.
+    #[cold]
+    fn recycle_half_open(&mut self) {
+        let oldest = self.half_open.head;
+        if let Some(conn) = self.conns.get_mut(oldest as usize) {
+            self.env.counters.half_open_recycled.add(1);
+            conn.end(&mut self.env, Phase::TimedOut);
+            self.settle(oldest);
+        }
+    }
+
+    /// Enters a connection as half open. No service knows it yet, so the fields for that link it:
+    /// `next_news` to the next one and `tag` to the one before.
+    fn link_half_open(&mut self, index: u32) {
+        self.env.counters.half_open.add(1);
+        let before = core::mem::replace(&mut self.half_open.tail, index);
+        let conn = &mut self.conns[index as usize];
+        conn.flags.set(flag::HALF_OPEN);
+        (conn.tag, conn.next_news) = (before, NIL);
+        match before {
+            NIL => self.half_open.head = index,
+            before => self.conns[before as usize].next_news = index,
+        }
+    }
+
+    /// Takes a connection out of those that are half open.
+    pub(crate) fn unlink_half_open(&mut self, index: u32) {
+        self.env.counters.half_open.sub(1);
+        let conn = &mut self.conns[index as usize];
+        conn.flags.clear(flag::HALF_OPEN);
+        let (before, after) = (conn.tag, conn.next_news);
+        (conn.tag, conn.next_news) = (0, NIL);
+        match before {
+            NIL => self.half_open.head = after,
+            before => self.conns[before as usize].next_news = after,
+        }
+        match after {
+            NIL => self.half_open.tail = before,
+            after => self.conns[after as usize].tag = before,
+        }
     }
 
     /// Gives an active open its local end, and lets it send its SYN.

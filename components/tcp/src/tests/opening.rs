@@ -3,7 +3,7 @@
 use super::fake::{LOCAL, REMOTE};
 use super::trace::*;
 use crate::Config;
-use crate::state::State;
+use crate::state::{Conn, State};
 use crate::wire::{Options, Stamps};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use waitless::{
@@ -311,12 +311,15 @@ fn too_many_connections_and_half_open_ones_are_dropped_and_counted() {
         t.their_port = 1000 + port;
         t.arrives(OFFER);
     }
-    assert_eq!((t.ip.sent.len(), t.counts(|c| &c.dropped_backlog)), (2, 1));
-    for port in 0..2 {
+    assert_eq!((t.ip.sent.len(), t.counts(|c| &c.half_open)), (3, 2));
+    assert_eq!(t.counts(|c| &c.half_open_recycled), 1, "the oldest has given way");
+    for port in 0..3 {
         t.their_port = 1000 + port;
         t.pop();
         t.arrives(SEG);
     }
+    assert_eq!((t.counts(|c| &c.accepted), t.counts(|c| &c.half_open)), (2, 0));
+    assert_eq!(t.ip.sent.pop_front().map(|packet| packet.bytes()[13]), Some(RST.0));
     for port in 5..7 {
         t.their_port = 1000 + port;
         t.arrives(OFFER);
@@ -412,4 +415,39 @@ fn ports_of_active_opens_differ() {
         t.sweep();
         assert!(ports.insert(t.tcp.local(stream).unwrap().port()));
     }
+}
+
+#[test]
+fn who_answers_gets_through_a_flood() {
+    let mut t = Trace::listening(Config { backlog: 8, ..plain() });
+    for round in 0..50 {
+        t.their_port = 1000;
+        t.arrives(OFFER);
+        let answer = t.pop().unwrap();
+        assert_eq!(answer.flags, SYN_ACK);
+        // What comes between the SYN and its acknowledgement, some of it given up again.
+        for port in 0..7 {
+            t.their_port = 2000 + 10 * round + port;
+            t.arrives(Seg { seq: 0, ..OFFER });
+            t.ip.sent.clear();
+            if port == 3 {
+                t.arrives(Seg { flags: RST, ..SEG });
+            }
+        }
+        let ours =
+            |conn: &&Conn| (conn.tuple.remote_port, conn.state) == (1000, State::SynReceived);
+        t.isn = t.tcp.conns.iter().find(ours).unwrap().unacked;
+        t.their_port = 1000;
+        t.arrives(SEG);
+        let stream = t.tcp.news(t.service).expect("a connection");
+        t.tcp.abort(stream);
+        t.tcp.release(stream);
+        t.sweep();
+        t.ip.sent.clear();
+        assert!(t.counts(|c| &c.half_open) <= 8);
+    }
+    assert_eq!(t.counts(|c| &c.accepted), 50);
+    t.after(200_000);
+    t.ip.sent.clear();
+    t.is_clean();
 }
