@@ -28,11 +28,12 @@ pub(crate) struct Nic {
     pub sent: VecDeque<Packet>,
     pub room: usize,
     pub up: bool,
+    pub mac: Mac,
 }
 
 impl NicPort for Nic {
     fn mac(&self) -> Mac {
-        OURS
+        self.mac
     }
 
     fn mtu(&self) -> u16 {
@@ -70,7 +71,13 @@ pub(crate) struct Bench {
 impl Bench {
     pub fn new(config: Config) -> Self {
         let mut cx = testing::context(1024, 1);
-        let mut nic = Nic { arriving: VecDeque::new(), sent: VecDeque::new(), room: 256, up: true };
+        let mut nic = Nic {
+            arriving: VecDeque::new(),
+            sent: VecDeque::new(),
+            room: 256,
+            up: true,
+            mac: OURS,
+        };
         let mut link = Ethernet::new(std::boxed::Box::leak(std::boxed::Box::new(config)), &mut cx);
         link.init(&mut nic, &mut cx).unwrap();
         Self { link, nic, cx }
@@ -303,4 +310,19 @@ fn no_frame_panics_and_every_frame_is_accounted_for() {
     }
     let waiting = bench.link.arp.waiting();
     assert_eq!(bench.cx.pool().available() + waiting, bench.cx.pool().count());
+}
+
+#[test]
+fn an_image_without_a_card_starts_and_one_with_a_broken_card_does_not() {
+    let mut bench = Bench::new(CONFIG);
+    bench.nic.mac = Mac::default();
+    bench.nic.up = false;
+    assert!(bench.link.init(&mut bench.nic, &mut bench.cx).is_ok());
+    bench.link.claim(Some(ADDRESS));
+    bench.run_to(5_000);
+    assert!(bench.nic.sent.is_empty());
+    bench.nic.up = true;
+    assert!(bench.link.init(&mut bench.nic, &mut bench.cx).is_err());
+    bench.nic.mac = Mac::BROADCAST;
+    assert!(bench.link.init(&mut bench.nic, &mut bench.cx).is_err());
 }
