@@ -4,8 +4,8 @@
 
 use serde::Serialize;
 use waitless::http::{
-    Body, Finished, Handler, Html, IntoResponse, Json, Problem, Request, Response, Router, Status,
-    openmetrics,
+    Body, Finished, Handler, Html, IntoResponse, Json, Length, Problem, Request, Response, Router,
+    Status, openmetrics,
 };
 use waitless::task::yield_now;
 
@@ -35,8 +35,14 @@ async fn health(_: Request) -> impl IntoResponse {
 
 /// A page that draws the graph and shows the counters.
 async fn page(_: Request) -> impl IntoResponse {
-    Html(include_str!("page.html")).header("Cache-Control", "no-cache")
+    Html(include_str!("page.html"))
+        .header("Cache-Control", "no-cache")
+        .header("Content-Security-Policy", POLICY)
 }
+
+/// The page is whole, and talks to nobody but us.
+const POLICY: &str = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; \
+    img-src data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 #[derive(Serialize)]
 struct Primes {
@@ -77,7 +83,12 @@ fn is_prime(candidate: u32) -> bool {
 
 /// Sends the body back as it comes.
 async fn echo(mut request: Request) -> Finished {
-    let mut body = request.stream(Response::ok().content_type("application/octet-stream"));
+    let head = Response::ok().content_type("application/octet-stream");
+    let mut body = request.stream(match request.body_length() {
+        Length::Known(bytes) => head.length(bytes),
+        Length::None => head.length(0),
+        Length::Unknown => head,
+    });
     while let Some(chunk) = request.chunk().await {
         body.send(chunk).await;
     }

@@ -40,6 +40,8 @@ pub(crate) struct Active {
     pub(crate) complete: bool,
     /// The end of a chunked body is still to be queued.
     pub(crate) last_chunk_due: bool,
+    /// The head of a streamed response is queued, and nothing of its body was.
+    pub(crate) head_waits: bool,
 }
 
 /// Where an exchange is in its life.
@@ -115,6 +117,7 @@ impl Active {
             news_queued: false,
             complete: false,
             last_chunk_due: false,
+            head_waits: false,
         }
     }
 
@@ -136,6 +139,7 @@ impl Active {
         self.blocked = false;
         self.complete = false;
         self.last_chunk_due = false;
+        self.head_waits = false;
     }
 
     /// Gives back all that the exchange holds. Its handle is not valid any more.
@@ -153,6 +157,12 @@ impl Active {
         }
         self.chain = None;
         self.source = &[];
+    }
+
+    /// Whether anything of the response was sent, or may have been.
+    pub(crate) fn is_begun(&self) -> bool {
+        let only_head = self.head_waits && self.out.len() == 1;
+        self.outgoing != Outgoing::Unanswered && !only_head
     }
 
     /// Whether there is nothing to send now.

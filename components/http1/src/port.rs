@@ -3,7 +3,7 @@
 use crate::Http1;
 use crate::connection::Phase;
 use crate::exchange::{self, Active, Framing, Outgoing, PIECE};
-use crate::response::{Announced, ChunkFrame, Lines, Persistence, continue_packet};
+use crate::response::{Announced, ChunkFrame, Lines, Persistence, continue_packet, last_chunk};
 use core::net::SocketAddr;
 use waitless::http::{Body, Head, Length, Response, Status};
 use waitless::{Chunk, Exchange, HttpPort, Instant, Packet, Pool};
@@ -55,6 +55,7 @@ impl HttpPort for Http1 {
     }
 
     fn body(&mut self, exchange: Exchange) -> Chunk {
+        self.take_early(exchange);
         let Some(active) = self.open(exchange) else { return Chunk::Aborted };
         let place = active.connection;
         let data = active.body.pop_front();
@@ -155,6 +156,9 @@ impl HttpPort for Http1 {
                 *first = false;
             }
         }
+        if core::mem::take(&mut active.head_waits) {
+            part = active.join_head(part);
+        }
         let _ = active.out.push_back(part);
         self.queue_transmit(place);
         Ok(())
@@ -200,6 +204,19 @@ impl Http1 {
         let valid =
             active.generation == exchange.generation && active.phase == exchange::Phase::Open;
         valid.then_some(active)
+    }
+
+    /// What of the body has arrived with its head needs no further sweep.
+    fn take_early(&mut self, exchange: Exchange) {
+        let Some(active) = self.open(exchange) else { return };
+        let place = active.connection;
+        if !active.body.is_empty() || active.framing == Framing::Done {
+            return;
+        }
+        let connection = self.connections.get_mut(place as usize);
+        if let Some(part) = connection.and_then(|connection| connection.input.take_packet()) {
+            self.take_part(place, exchange.index, part);
+        }
     }
 
     fn queue_receive_if_unread(&mut self, place: u32) {
@@ -248,7 +265,7 @@ impl Active {
             fields: response.fields(),
         };
         let head_length = lines.len();
-        if head_length > HEAD_LONG {
+        if head_length > 2 * HEAD_LONG {
             // Fields that no head has room for. The status says whose fault that is.
             let plain = Response::new(Status::INTERNAL_SERVER_ERROR);
             return self.compose(plain, date, server, pool).map(|_| true);
@@ -261,6 +278,7 @@ impl Active {
         self.outgoing = outgoing;
         self.keep_alive = keep;
         self.complete = !streamed;
+        self.head_waits = streamed;
         Ok(false)
     }
 
@@ -273,6 +291,9 @@ impl Active {
         body: Body,
         pool: Pool,
     ) -> Result<(), Body> {
+        if head_length > HEAD_LONG {
+            return self.queue_long_head(lines, body, pool);
+        }
         // The usual case: a body in one packet, with room for the head in front of it.
         if let Body::Packet(mut packet) = body {
             if !enough_headroom(&packet, head_length) || packet.len() + head_length > SEGMENT {
@@ -294,6 +315,43 @@ impl Active {
         }
         self.queue_head(lines, head_length, packet);
         Ok(())
+    }
+
+    /// Queues a head that takes two packets, and its body.
+    #[cold]
+    fn queue_long_head(&mut self, lines: &Lines<'_>, body: Body, pool: Pool) -> Result<(), Body> {
+        let Some(parts) = lines.in_two(pool) else { return Err(body) };
+        for part in parts {
+            let _ = self.out.push_back(part);
+        }
+        match body {
+            Body::Packet(packet) => self.chain = Some(packet),
+            Body::Static(bytes) => self.source = bytes,
+            Body::Empty | Body::Stream => {}
+        }
+        Ok(())
+    }
+
+    /// Makes one packet of the head and the first part of a streamed body, where that is room
+    /// enough and the head was not sent yet.
+    fn join_head(&mut self, mut part: Packet) -> Packet {
+        if self.out.len() != 1 {
+            return part;
+        }
+        let Some(mut head) = self.out.pop_front() else { return part };
+        if head.len() + part.len() <= SEGMENT - last_chunk(false).len() {
+            if enough_headroom(&part, head.len())
+                && let Ok(room) = part.grow_front(head.len())
+            {
+                room.get_mut(..head.len()).unwrap_or(&mut []).copy_from_slice(head.bytes());
+                return part;
+            }
+            if head.append(part.bytes()).is_ok() {
+                return head;
+            }
+        }
+        let _ = self.out.push_front(head);
+        part
     }
 
     /// Puts the head in front of what `packet` holds, which has room for it or is empty.
@@ -332,7 +390,7 @@ const BELOW: usize = 136;
 /// The most bytes that leave as one packet: what a segment has room for on common paths.
 const SEGMENT: usize = PIECE + 8;
 
-/// The longest head that has a packet of its own, and where it starts.
+/// The longest head that fits into one packet, and where it starts there. Two take twice that.
 const HEAD_LONG: usize = 1400;
 const HEAD_ROOM_LONG: usize = HEAD_LONG + BELOW;
 

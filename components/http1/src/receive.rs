@@ -202,28 +202,47 @@ impl Http1 {
                 connection.unread = false;
                 return self.lack_of_body(place, drains, below);
             };
-            match exchange.framing.take(part, self.pool) {
-                Taken::Data(data, rest) => {
-                    if let Some(rest) = rest {
-                        connection.input = Input::Packet(rest);
-                    }
-                    if let Some(data) = data
-                        && !self.take_data(place, index, data)
-                    {
-                        return self.end_drain(place, drains, below);
-                    }
-                }
-                Taken::NoPacket(part) => {
-                    connection.input = Input::Packet(part);
-                    self.counters.starved.add(1);
-                    return self.queue_receive(place);
-                }
-                Taken::Malformed if drains => return self.end_drain(place, true, below),
-                Taken::Malformed => return self.refuse(place, Status::BAD_REQUEST),
+            match self.take_part(place, index, part) {
+                Part::Taken => {}
+                Part::Refused => return self.end_drain(place, drains, below),
+                Part::Waits => return,
             }
             self.set_deadline(place, self.now + self.config.body_timeout);
         }
         self.queue_receive(place);
+    }
+
+    /// Takes what has arrived, the next part of a body, and keeps what stands behind it.
+    #[inline]
+    pub(crate) fn take_part(&mut self, place: u32, index: u32, part: Packet) -> Part {
+        let (Some(connection), Some(exchange)) =
+            (self.connections.get_mut(place as usize), self.exchanges.get_mut(index as usize))
+        else {
+            return Part::Refused;
+        };
+        match exchange.framing.take(part, self.pool) {
+            Taken::Data(data, rest) => {
+                if let Some(rest) = rest {
+                    connection.input = Input::Packet(rest);
+                }
+                match data.is_none_or(|data| self.take_data(place, index, data)) {
+                    true => Part::Taken,
+                    false => Part::Refused,
+                }
+            }
+            Taken::NoPacket(part) => {
+                connection.input = Input::Packet(part);
+                self.counters.starved.add(1);
+                self.queue_receive(place);
+                Part::Waits
+            }
+            Taken::Malformed => {
+                if connection.phase != Phase::Drain {
+                    self.refuse(place, Status::BAD_REQUEST);
+                }
+                Part::Refused
+            }
+        }
     }
 
     /// Bytes of a body have arrived. Whether more of them are welcome.
@@ -375,7 +394,7 @@ impl Http1 {
         let Some(connection) = self.connections.get_mut(place as usize) else { return };
         let input = core::mem::take(&mut connection.input);
         let (begun, without_body) = match self.exchanges.get(connection.exchange as usize) {
-            Some(exchange) => (exchange.outgoing != Outgoing::Unanswered, exchange.without_body),
+            Some(exchange) => (exchange.is_begun(), exchange.without_body),
             None => (false, input.bytes().trim_ascii_start().starts_with(b"HEAD ")),
         };
         let refusal = if begun { None } else { self.refusal(status, without_body) };
@@ -397,6 +416,17 @@ impl Http1 {
         }
         self.queue_transmit(place);
     }
+}
+
+/// What became of a part of a body.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Part {
+    /// It was taken.
+    Taken,
+    /// There is no packet for what stands behind it: it comes again in the next sweep.
+    Waits,
+    /// It is too much, or malformed. Unless it was only thrown away, the exchange was refused.
+    Refused,
 }
 
 /// Bytes of a body that are thrown away to keep a connection.

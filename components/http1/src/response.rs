@@ -1,6 +1,7 @@
 //! The head of a response: from what it says to bytes, right where they are sent from.
 
 use crate::date::Date;
+use crate::exchange::PIECE;
 use waitless::http::{Integer, Status};
 use waitless::packet::NoRoom;
 use waitless::{Packet, Pool};
@@ -59,6 +60,19 @@ impl Lines<'_> {
             }
         });
         Ok(())
+    }
+
+    /// The head in two packets, for one that is too long for one; `None` when there are none.
+    #[cold]
+    pub(crate) fn in_two(&self, pool: Pool) -> Option<[Packet; 2]> {
+        let (mut first, mut second) = (pool.packet()?, pool.packet()?);
+        self.each(|bytes| {
+            let room = PIECE.saturating_sub(first.len()).min(bytes.len());
+            let (now, later) = bytes.split_at(room);
+            // There is room for what the caller lets through.
+            let _ = first.append(now).and_then(|()| second.append(later));
+        });
+        Some([first, second])
     }
 
     /// Calls `put` with every piece, in order.

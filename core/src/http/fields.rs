@@ -13,7 +13,7 @@ pub struct Fields(Packet);
 /// Why a field cannot be added.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum BadField {
-    /// A name that is no token, or a value with a control character.
+    /// A name that is no token, or the port's, or a value with a control character.
     Malformed,
     /// There is no room for it.
     NoRoom,
@@ -41,7 +41,8 @@ impl Fields {
     }
 
     fn try_add<V: FieldValue>(&mut self, name: &str, value: V) -> Result<(), BadField> {
-        if !is_token(name.as_bytes()) {
+        let is_ours = FRAMING.iter().any(|ours| name.eq_ignore_ascii_case(ours));
+        if is_ours || !is_token(name.as_bytes()) {
             return Err(BadField::Malformed);
         }
         self.0.append(name.as_bytes())?;
@@ -56,6 +57,10 @@ impl Fields {
         Ok(self.0.append(b"\r\n")?)
     }
 }
+
+/// Names that the port alone uses: a second one could let a client see another end of the
+/// response than the port does.
+const FRAMING: [&str; 4] = ["Content-Length", "Transfer-Encoding", "Connection", "Date"];
 
 impl From<NoRoom> for BadField {
     fn from(NoRoom: NoRoom) -> Self {

@@ -171,8 +171,9 @@ pub trait IntoResponse {
     }
 
     /// The same with one more field. `name` is a token; a name or a value that is not allowed in
-    /// a field makes the response a 500. Framing is not yours: `Content-Length`,
-    /// `Transfer-Encoding`, `Connection` and `Date` are added by the port.
+    /// a field makes the response a 500, and so do fields of more than 2,048 bytes together.
+    /// Framing is not yours: `Content-Length`, `Transfer-Encoding`, `Connection` and `Date` are
+    /// added by the port, and a 500 when you add them.
     fn header<V: FieldValue>(self, name: &'static str, value: V) -> WithField<Self, V>
     where
         Self: Sized,

@@ -145,6 +145,37 @@ fn dechunk(mut bytes: &[u8]) -> Vec<u8> {
 }
 
 #[test]
+fn a_response_that_was_not_sent_can_still_become_a_refusal() {
+    let mut bench = Bench::new(site());
+    let bad = b"POST /echo HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n";
+    let line = bench.connect();
+    assert_eq!(status(&bench.ask(line, bad)), "400");
+    assert!(bench.wire.lines[line].closed && !bench.wire.lines[line].aborted);
+    assert_eq!(bench.count("tasks"), 0);
+}
+
+#[test]
+fn a_short_streamed_response_leaves_in_one_packet() {
+    let mut bench = Bench::new(site());
+    let line = bench.connect();
+    for (framing, body) in
+        [("Content-Length: 3", "abc"), ("Transfer-Encoding: chunked", "3\r\nabc\r\n0\r\n\r\n")]
+    {
+        let before = bench.wire.lines[line].packets_sent;
+        let request = format!("POST /echo HTTP/1.1\r\nHost: h\r\n{framing}\r\n\r\n{body}");
+        let response = bench.ask(line, request.as_bytes());
+        let chunked = "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n";
+        assert!(response.ends_with(chunked), "{response}");
+        assert_eq!(bench.wire.lines[line].packets_sent - before, 1, "{framing}");
+    }
+    let before = bench.wire.lines[line].packets_sent;
+    let response = bench.ask(line, b"GET /count?bytes=1000 HTTP/1.1\r\nHost: h\r\n\r\n");
+    assert_eq!(response.len() - response.find("\r\n\r\n").unwrap() - 4, 1000);
+    assert_eq!(bench.wire.lines[line].packets_sent - before, 1);
+    assert_eq!(bench.pool().available(), bench.pool().count(), "a packet was lost");
+}
+
+#[test]
 fn an_old_client_gets_no_chunks() {
     let mut bench = Bench::new(site());
     let line = bench.connect();
