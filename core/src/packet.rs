@@ -529,6 +529,7 @@ impl Pool {
             (*addr_of!((*buffer.as_ptr()).state)).set(PACKET);
         }
         shared.counters.available.sub(1);
+        shared.counters.taken.add(1);
         Some(Packet(buffer, PhantomData))
     }
 
@@ -536,6 +537,12 @@ impl Pool {
     #[inline]
     pub fn available(&self) -> usize {
         self.0.counters.available.get() as usize
+    }
+
+    /// Packets handed out so far. Who wants to know whether a sweep did anything finds it here.
+    #[inline]
+    pub fn taken(&self) -> u64 {
+        self.0.counters.taken.get()
     }
 
     /// Buffers that there are.
@@ -578,6 +585,8 @@ crate::counters! {
     struct Counters {
         /// Buffers that are free.
         gauge available: buffers,
+        /// Packets handed out.
+        counter taken: packets,
         /// Times that a packet was wanted and none was free.
         counter exhausted: times,
     }

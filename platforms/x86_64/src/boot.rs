@@ -13,9 +13,10 @@ use crate::panic::refuse;
 use crate::pci::Configuration;
 use crate::{calibrate, cmos, entropy, heap, interrupts, kvm, multiboot2, power, pvh, stacks};
 use alloc::boxed::Box;
+use core::cell::Cell;
 use core::sync::atomic::AtomicU64;
 use spinning_top::Spinlock;
-use waitless::Counter;
+use waitless::{Counter, Instant};
 use x86_64::PhysAddr;
 use x86_64::VirtAddr;
 use x86_64::registers::control::{Cr3, Cr3Flags};
@@ -215,6 +216,8 @@ fn start_core(apic: LocalApic) -> &'static Core {
     let core = Box::leak(Box::new(Core {
         end_register: apic.end_register(),
         interrupts: AtomicU64::new(0),
+        alarms: AtomicU64::new(0),
+        alarm: Cell::new((Instant::NEVER, 0)),
         number: 0,
         sleeps: Counter::new(),
         apic,

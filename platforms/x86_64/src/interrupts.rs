@@ -87,9 +87,8 @@ pub(crate) unsafe fn init() {
         let stack = STACKS.iter().find(|(of, _)| *of == vector).map_or(0, |(_, stack)| stack + 1);
         *gate = Gate::new(first + vector as u64 * 16, code.0, stack);
     }
-    for vector in [TIMER, DEVICE] {
-        gates[usize::from(vector)] = Gate::new(&raw const wake_stub as u64, code.0, 0);
-    }
+    gates[usize::from(TIMER)] = Gate::new(&raw const alarm_stub as u64, code.0, 0);
+    gates[usize::from(DEVICE)] = Gate::new(&raw const wake_stub as u64, code.0, 0);
     gates[usize::from(SPURIOUS)] = Gate::new(&raw const spurious_stub as u64, code.0, 0);
     let limit = (size_of::<[Gate; 256]>() - 1) as u16;
     let pointer = DescriptorTablePointer { limit, base: VirtAddr::new(gates.as_ptr() as u64) };
@@ -117,14 +116,16 @@ const REGISTERS: [&str; 15] = [
 
 unsafe extern "C" {
     static exception_stubs: u8;
+    static alarm_stub: u8;
     static wake_stub: u8;
     static spurious_stub: u8;
 }
 
 // Stubs for 32 exceptions, 16 bytes each; those without an error code push a zero in its place.
-// Then the two handlers: one ends the interrupt and counts it, the other does nothing. They touch
-// three registers and none of the vector unit's. `gs:0` holds the address of the register that
-// ends an interrupt, or zero where it is a model-specific one; `gs:8` counts.
+// Then the handlers: one ends the interrupt and counts it at `gs:8`, the timer's counts at `gs:16`
+// before, the third does nothing. They touch three registers and none of the vector unit's. `gs:0`
+// holds the address of the register that ends an interrupt, or zero where it is a model-specific
+// one.
 global_asm!(
     r#"
     .section .text.exceptions, "ax"
@@ -166,6 +167,9 @@ exception_common:
     ud2
 
     .align 16
+    .global alarm_stub
+alarm_stub:
+    inc qword ptr gs:[16]
     .global wake_stub
 wake_stub:
     push rax

@@ -21,6 +21,7 @@ extern crate alloc;
 pub mod acpi;
 pub mod clock;
 pub mod health;
+pub mod idle;
 pub mod loader;
 pub mod memory;
 pub mod multiboot2;

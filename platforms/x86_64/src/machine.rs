@@ -7,6 +7,7 @@ use crate::memory::{Range, Ranges};
 use crate::paging::{Access, AddressSpace, PagingError, Table, Tables};
 use crate::pci::Configuration;
 use alloc::alloc::{Layout, alloc_zeroed};
+use core::cell::Cell;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 use spinning_top::Spinlock;
@@ -46,11 +47,31 @@ pub(crate) struct Core {
     pub(crate) end_register: u64,
     /// Interrupts so far. The handlers count at `gs:8`.
     pub(crate) interrupts: AtomicU64,
+    /// Those of the timer. The handler counts at `gs:16`.
+    pub(crate) alarms: AtomicU64,
+    /// When the timer will interrupt, and `alarms` when it was set.
+    pub(crate) alarm: Cell<(Instant, u64)>,
     /// The core's number, from 0.
     pub(crate) number: usize,
     /// How often the core went to sleep.
     pub(crate) sleeps: Counter,
     pub(crate) apic: crate::apic::LocalApic,
+}
+
+impl Core {
+    /// Interrupts the core at `deadline` at the latest, maybe once before.
+    ///
+    /// Setting the timer is slow where it is emulated, and deadlines mostly move away. So a timer
+    /// that is set for earlier stays, and is set again when it was in vain.
+    pub(crate) fn wake_at(&self, clock: &Clock, now: Instant, deadline: Instant) {
+        let alarms = self.alarms.load(Ordering::Relaxed);
+        let (alarm, seen) = self.alarm.get();
+        if alarm > deadline || seen != alarms {
+            let timer = (deadline != Instant::NEVER).then(|| deadline.as_nanos());
+            self.apic.set_timer(clock, now.as_nanos(), timer);
+            self.alarm.set((deadline, alarms));
+        }
+    }
 }
 
 impl CounterSet for Core {

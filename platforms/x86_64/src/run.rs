@@ -2,6 +2,7 @@
 
 use crate::console::CONSOLE;
 use crate::cpu::ticks;
+use crate::idle::Idle;
 use crate::machine::{Core, Machine, machine};
 use crate::{heap, panic, power};
 use alloc::boxed::Box;
@@ -29,11 +30,19 @@ pub fn run<G: Sweep>(image: &'static Image, make: impl FnOnce(&mut Context) -> G
 
 /// Sweeps for ever.
 fn sweep(machine: &Machine, core: &Core, graph: &mut impl Sweep, cx: &mut Context) -> ! {
+    let pool = cx.pool();
+    let (mut idle, mut taken) = (Idle::default(), pool.taken());
     loop {
         cx.set_now(now(machine));
         graph.poll(cx);
+        // Nothing comes of nothing: a sweep that was handed no packet did little, if anything.
+        if pool.taken() != taken {
+            taken = pool.taken();
+            idle.worked(cx.now());
+        }
         let deadline = graph.deadline();
-        if deadline > cx.now() && graph.arm() {
+        if deadline > cx.now() && !idle.looks(cx.now()) && graph.arm() {
+            idle.halts();
             sleep(machine, core, deadline);
         }
     }
@@ -46,8 +55,7 @@ fn sleep(machine: &Machine, core: &Core, deadline: Instant) {
     if deadline <= now {
         return;
     }
-    let timer = (deadline != Instant::NEVER).then(|| deadline.as_nanos());
-    core.apic.set_timer(&machine.clock, now.as_nanos(), timer);
+    core.wake_at(&machine.clock, now, deadline);
     core.sleeps.add(1);
     interrupts::enable_and_hlt();
     interrupts::disable();
