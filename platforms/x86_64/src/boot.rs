@@ -158,7 +158,8 @@ fn take_memory(info: &BootInfo, features: &Features) -> Result<(), PagingError> 
     // SAFETY: everything in use stays mapped where it was: code, data, stack and the tables.
     unsafe { Cr3::write(root, Cr3Flags::empty()) };
     let used = Range::new(first_mapped(&free).start(), tables.free.start());
-    free = memory::usable(&info.memory, &with(taken, used));
+    taken.push(used).map_err(|_| PagingError::OutOfMemory)?;
+    free = memory::usable(&info.memory, &taken);
     for range in free {
         // SAFETY: the loader says that it is free, it is mapped, and the image, the modules and
         // the tables are not in it. Memory of the loader's own has been read and copied.
@@ -166,12 +167,6 @@ fn take_memory(info: &BootInfo, features: &Features) -> Result<(), PagingError> 
     }
     machine::set_space(Space { pages, ram });
     Ok(())
-}
-
-fn with(mut ranges: heapless::Vec<Range, 16>, range: Range) -> heapless::Vec<Range, 16> {
-    // Room was left by `take_memory`, which fails before this when there is none.
-    let _ = ranges.push(range);
-    ranges
 }
 
 /// The largest free range that the entry code mapped: page tables come from there.
