@@ -58,7 +58,7 @@ pub use response::{
     Body, FieldValue, Html, IntoBody, IntoResponse, Length, Response, Text, WithField, WithMedia,
     WithStatus,
 };
-pub use router::{End, Route, Routed, Router, Routes};
+pub use router::{End, Found, Route, Routed, Router, Routes};
 pub use server::{Server, ServerConfig};
 pub use status::Status;
 pub use uri::decode;

@@ -8,11 +8,14 @@ use core::pin::Pin;
 use core::task::{Context, Poll};
 use pin_project_lite::pin_project;
 
-/// Handlers by method and path. The first route that fits gets the request.
+/// Handlers by method and path.
 ///
 /// A pattern is a path in which `{name}` stands for one segment and, at the end, `{name...}` for
-/// all that follows; [`Request::param`] finds what stood there. `HEAD` goes to the route for
-/// `GET`, `OPTIONS` is answered with what is allowed, a method that nobody knows with 501, a path
+/// all that follows; [`Request::param`] finds what stood there. Where several routes fit, the one
+/// that says most gets the request, whatever their order: at the first segment that differs, a
+/// name beats `{name}`, and that beats `{name...}`. Among equals it is the first.
+///
+/// `HEAD` goes to the route for `GET`, `OPTIONS` is answered with what is allowed, a method that nobody knows with 501, a path
 /// that other methods have with 405, and everything else with 404.
 #[derive(Clone, Copy, Debug)]
 pub struct Router<R = End> {
@@ -42,12 +45,24 @@ pub trait Routes: 'static {
     /// What answers one request.
     type Future: Future<Output = ()>;
 
-    /// The number of the first route for `method` and `path`, counted from 0. All methods that
-    /// `path` has so far are added to `allowed`.
-    fn find(&self, method: Method, path: &[u8], allowed: &mut Methods) -> Option<usize>;
+    /// The route for `method` and `path`. All methods that `path` has so far are added to
+    /// `allowed`.
+    fn find(&self, method: Method, path: &[u8], allowed: &mut Methods) -> Option<Found>;
+
+    /// The pattern of route number `index`; empty for one that there is not.
+    fn pattern(&self, index: usize) -> &'static str;
 
     /// Calls the handler of route number `index`; `None` calls nobody.
     fn call(&self, index: Option<usize>, request: Request) -> Self::Future;
+}
+
+/// A route that fits.
+#[derive(Clone, Copy, Debug)]
+pub struct Found {
+    /// Its number, counted from 0.
+    index: usize,
+    /// Whether its pattern has no parameters, so that none says more.
+    literal: bool,
 }
 
 impl Router {
@@ -115,7 +130,7 @@ impl<R: Routes> Handler for Router<R> {
         if found.is_none() {
             answer_without_route(&request, allowed);
         }
-        self.routes.call(found, request)
+        self.routes.call(found.map(|found| found.index), request)
     }
 }
 
@@ -124,8 +139,12 @@ impl Routes for End {
     type Future = Ready<()>;
 
     #[inline]
-    fn find(&self, _: Method, _: &[u8], _: &mut Methods) -> Option<usize> {
+    fn find(&self, _: Method, _: &[u8], _: &mut Methods) -> Option<Found> {
         None
+    }
+
+    fn pattern(&self, _: usize) -> &'static str {
+        ""
     }
 
     #[inline]
@@ -139,19 +158,30 @@ impl<H: Handler, R: Routes> Routes for Route<H, R> {
     type Future = Routed<H::Future, R::Future>;
 
     #[inline]
-    fn find(&self, method: Method, path: &[u8], allowed: &mut Methods) -> Option<usize> {
-        if let Some(index) = self.earlier.find(method, path, allowed) {
-            return Some(index);
+    fn find(&self, method: Method, path: &[u8], allowed: &mut Methods) -> Option<Found> {
+        let earlier = self.earlier.find(method, path, allowed);
+        if earlier.is_some_and(|earlier| earlier.literal) {
+            return earlier;
         }
         let matches = match self.literal {
             true => self.pattern.as_bytes() == path,
             false => uri::matches(self.pattern, path),
         };
         if !matches {
-            return None;
+            return earlier;
         }
         *allowed = allowed.and(self.methods);
-        self.methods.contains(method).then_some(R::COUNT)
+        let says_more = earlier.is_none_or(|earlier| {
+            uri::says_more(self.pattern, self.earlier.pattern(earlier.index))
+        });
+        match self.methods.contains(method) && says_more {
+            true => Some(Found { index: R::COUNT, literal: self.literal }),
+            false => earlier,
+        }
+    }
+
+    fn pattern(&self, index: usize) -> &'static str {
+        if index == R::COUNT { self.pattern } else { self.earlier.pattern(index) }
     }
 
     #[inline]

@@ -44,6 +44,18 @@ fn walk<'a>(pattern: &str, path: &'a [u8], mut tell: impl FnMut(&str, &'a [u8]))
     rest.is_empty()
 }
 
+/// Whether `pattern` says more than `other` of the paths that fit both.
+#[cold]
+pub(super) fn says_more(pattern: &str, other: &str) -> bool {
+    let rank = |part: &str| match part.strip_prefix('{') {
+        Some(name) if name.ends_with("...}") => 2,
+        Some(_) => 1,
+        None => 0,
+    };
+    let pairs = pattern.split('/').zip(other.split('/'));
+    pairs.map(|(a, b)| (rank(a), rank(b))).find(|(a, b)| a != b).is_some_and(|(a, b)| a < b)
+}
+
 /// The value of the first parameter `name` of a query, as sent.
 pub(super) fn query_parameter<'a>(query: &'a str, name: &str) -> Option<&'a str> {
     query.split('&').find_map(|pair| {
@@ -99,6 +111,16 @@ mod tests {
             ("/{a}", "*", false),
         ] {
             assert_eq!(matches(pattern, path.as_bytes()), matching, "{pattern} {path}");
+        }
+    }
+
+    #[test]
+    fn patterns_are_compared_segment_by_segment() {
+        let order = ["/a/b/c", "/a/b/{x}", "/a/{x}/c", "/a/{x}/{y}", "/a/{x...}", "/{x...}"];
+        for (at, pattern) in order.into_iter().enumerate() {
+            for (other_at, other) in order.into_iter().enumerate() {
+                assert_eq!(says_more(pattern, other), at < other_at, "{pattern} {other}");
+            }
         }
     }
 

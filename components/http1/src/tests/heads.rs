@@ -287,6 +287,20 @@ fn a_long_head_is_shown_whole_and_what_follows_is_not_lost() {
 }
 
 #[test]
+fn the_route_that_says_most_gets_the_request_whatever_the_order() {
+    let mut bench = Bench::new(site());
+    let mut get =
+        |path: &str| bench.once(format!("GET {path} HTTP/1.1\r\nHost: h\r\n\r\n").as_bytes());
+    assert!(get("/named/you/7").ends_with("\r\n\r\nyou/7"));
+    assert!(get("/named/me/7").ends_with("\r\n\r\nhello"));
+    // The first segment that differs decides.
+    assert!(get("/named/me/1").ends_with("\r\n\r\nhello"));
+    assert_eq!(status(&get("/named/you/1")), "204");
+    assert!(get("/named/me/7/8").contains("Content-Length: 10000"));
+    assert!(get("/named/").contains("Content-Length: 10000"));
+}
+
+#[test]
 fn parameters_and_fields_reach_the_handler() {
     let mut bench = Bench::new(site());
     let get = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: h\r\n\r\n");

@@ -111,7 +111,10 @@ fn site() -> impl Handler {
         .get("/nothing", nothing)
         .delete("/nothing", nothing)
         .get("/status/{code}", any_status)
+        .get("/named/{rest...}", page)
         .get("/named/{name}/{number}", named)
+        .get("/named/me/{number}", hello)
+        .get("/named/{name}/1", nothing)
 }
 
 /// The status of the first response.
