@@ -15,8 +15,8 @@ use pin_project_lite::pin_project;
 /// that says most gets the request, whatever their order: at the first segment that differs, a
 /// name beats `{name}`, and that beats `{name...}`. Among equals it is the first.
 ///
-/// `HEAD` goes to the route for `GET`, `OPTIONS` is answered with what is allowed, a method that nobody knows with 501, a path
-/// that other methods have with 405, and everything else with 404.
+/// `HEAD` goes to the route for `GET`, `OPTIONS` is answered with what is allowed, a method that
+/// nobody knows with 501, a path that other methods have with 405, and everything else with 404.
 #[derive(Clone, Copy, Debug)]
 pub struct Router<R = End> {
     routes: R,

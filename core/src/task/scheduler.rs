@@ -149,8 +149,8 @@ impl Scheduler {
         self.timers.borrow_mut().arm(at, task)
     }
 
-    pub(super) fn has_fired(&self, timer: u32) -> bool {
-        self.timers.borrow().has_fired(timer)
+    pub(super) fn has_fired(&self, timer: u32, task: &'static Task) -> bool {
+        self.timers.borrow_mut().has_fired(timer, task)
     }
 
     pub(super) fn disarm(&self, timer: u32) {
@@ -165,7 +165,8 @@ impl Scheduler {
         self.remote.any.swap(false, Ordering::AcqRel);
         for (word, bits) in (0_u32..).zip(&self.remote.bits) {
             // Acquire: what the waking thread did before is seen by the task that it woke.
-            let mut bits = bits.swap(0, Ordering::Acquire);
+            // Release: a bit that is set after this makes `any` true after it was made false.
+            let mut bits = bits.swap(0, Ordering::AcqRel);
             while bits != 0 {
                 self.make_ready(word * 64 + bits.trailing_zeros());
                 bits &= bits - 1;
@@ -177,7 +178,7 @@ impl Scheduler {
 impl Remote {
     pub(super) fn wake(&self, index: u32) {
         let Some(bits) = self.bits.get(index as usize / 64) else { return };
-        bits.fetch_or(1 << (index % 64), Ordering::Release);
+        bits.fetch_or(1 << (index % 64), Ordering::AcqRel);
         // A swap, so that whoever takes the flag back sees the bits of all who set it.
         self.any.swap(true, Ordering::AcqRel);
     }

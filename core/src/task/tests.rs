@@ -192,6 +192,25 @@ fn a_hundred_tasks_all_get_their_turn_however_few_polls_there_are() {
 }
 
 #[test]
+fn a_sleep_wakes_the_task_that_polled_it_last() {
+    let mut bench = Bench::new();
+    let (sender, receiver) = oneshot();
+    bench.start(async move {
+        let mut asleep = Box::pin(sleep(ms(20)));
+        assert!(matches!(select(&mut asleep, sleep(ms(5))).await, Either::Second(())));
+        assert!(sender.send(asleep).is_ok());
+        core::future::pending::<()>().await;
+    });
+    let log = bench.log();
+    bench.start(async move {
+        receiver.recv().await.unwrap().await;
+        log("awake");
+    });
+    bench.run_until(50);
+    assert_eq!(bench.seen(), [(20, "awake")]);
+}
+
+#[test]
 fn a_channel_is_bounded_and_ends_with_its_senders() {
     let mut bench = Bench::new();
     let (sender, mut receiver) = channel(2);

@@ -51,7 +51,8 @@ impl Future for Sleep {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         if let Some((scheduler, timer)) = self.timer {
-            if !scheduler.has_fired(timer) {
+            // Whoever polls may be another task than the last time.
+            if !scheduler.has_fired(timer, Task::expect(cx)) {
                 return Poll::Pending;
             }
             self.disarm();
@@ -181,8 +182,14 @@ impl Timers {
         Some(task)
     }
 
-    pub(super) fn has_fired(&self, timer: u32) -> bool {
-        matches!(self.entries.get(timer as usize), Some(Entry::Fired))
+    /// Whether a timer has fired. When it does later, it wakes `task`.
+    pub(super) fn has_fired(&mut self, timer: u32, task: &'static Task) -> bool {
+        match self.entries.get_mut(timer as usize) {
+            Some(Entry::Armed(wakes)) => *wakes = task,
+            Some(Entry::Fired) => return true,
+            Some(Entry::Free(_)) | None => {}
+        }
+        false
     }
 
     pub(super) fn disarm(&mut self, timer: u32) {
