@@ -144,7 +144,7 @@ pub struct Tcp {
     addresses: u32,
     /// The place from which on connections are still to be checked against a newer one.
     unchecked: u32,
-    /// Sweeps in a row that did not look at timers, because segments were arriving.
+    /// Sweeps in a row that left timers that were due, because segments were arriving.
     put_off: u8,
 }
 
@@ -245,7 +245,9 @@ impl<I: IpPort> Component<I> for Tcp {
         }
         // After a time in which the machine stood still, what timers wait for has arrived, but
         // perhaps lies further behind than one sweep gets.
-        if quiet || self.put_off == PUT_OFF_MAX {
+        if self.wheel.deadline() > self.env.now {
+            self.put_off = 0;
+        } else if quiet || self.put_off == PUT_OFF_MAX {
             self.expire();
             self.put_off = 0;
         } else {

@@ -314,6 +314,11 @@ fn timers_wait_for_what_has_arrived_already() {
     t.sends(Seg { ack: 2, ..SEG });
     t.release();
     t.sends(Seg { flags: FIN, ack: 2, ..SEG });
+    t.their_port += 1;
+    for _ in 0..32 {
+        t.arrives(Seg { flags: RST, ..SEG });
+    }
+    t.their_port -= 1;
     // The machine stood still for longer than the timer, and the answer is not the first thing
     // that lies in the queue. Sent again, the FIN would be acknowledged twice, and the second
     // acknowledgement would be answered with a RST.
