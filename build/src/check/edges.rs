@@ -318,6 +318,12 @@ impl<'a> Check<'a> {
             return None;
         };
         let links = &self.slots[upper].links;
+        let replaced = self.draft.hidden.iter().any(|entry| entry.name.name == name);
+        if replaced && links.is_empty() {
+            // What the platform has instead stands on nothing: this edge is not here.
+            self.slots[index].gone = true;
+            return None;
+        }
         let called = |link: &Link, port: &str| {
             link.label.as_deref() == Some(port) || self.slots[link.to].entry.name.name == port
         };
