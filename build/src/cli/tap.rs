@@ -120,7 +120,8 @@ fn serve(name: &str, host: Ipv4Addr) -> Option<Child> {
 fn instructions(name: &str, host: Ipv4Addr) -> String {
     let [a, b, c, _] = host.octets();
     format!(
-        "there is no TAP device `{name}`, and only root can make one: run this as root, or once\n\n  \
+        "there is no TAP device `{name}`, and only root can make one: run this as root, or \
+         once\n\n  \
          sudo ip tuntap add {name} mode tap user $USER\n  \
          sudo ip addr add {host}/24 dev {name}\n  \
          sudo ip link set {name} up\n  \

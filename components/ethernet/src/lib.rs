@@ -241,7 +241,8 @@ impl<N: NicPort> Component<N> for Ethernet {
         self.mtu = nic.mtu();
         self.offloads = nic.offloads();
         self.link_up = nic.link_up();
-        // Without a link there may be no card at all: its driver has said so, and the image stays up.
+        // Without a link there may be no card at all: its driver has said so, and the image
+        // stays up.
         let missing = self.mac == Mac::default();
         if self.mac.is_multicast() || (missing && self.link_up) {
             return Err(InitError("the network card's address is not one of a single station"));

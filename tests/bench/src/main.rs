@@ -50,7 +50,8 @@ fn compare() {
             let (mine, peers) = (Spread::of(mine), Spread::of(peers));
             let ratio = peers.median / mine.median;
             println!(
-                "  {what}, {connections:2} connections: Waitless {mine}, smoltcp {peers}, {ratio:.2}×"
+                "  {what}, {connections:2} connections: Waitless {mine}, smoltcp {peers}, \
+                 {ratio:.2}×"
             );
         }
     }

@@ -42,6 +42,7 @@ pub fn broken_links(path: &str, text: &str, read: &dyn Fn(&str) -> Option<String
 /// Commands in the code of the document at `path` that do not exist.
 pub fn unknown_commands(path: &str, text: &str, known: &Known) -> Vec<Finding> {
     let mut findings = Vec::new();
+    let known = &with_made(text, known);
     for (line, code) in code_spans(text) {
         let code = code.split(" # ").next().unwrap_or_default();
         for command in code.split("&&").flat_map(|part| part.split(';')) {
@@ -74,6 +75,19 @@ pub fn code_spans(text: &str) -> Vec<(usize, String)> {
         }
     }
     spans
+}
+
+/// What is known, and the packages that the document tells its reader to make: by
+/// `new NAME`, or as a file of a component.
+fn with_made(text: &str, known: &Known) -> Known {
+    let mut known = known.clone();
+    for line in text.lines() {
+        let new = line.split_once("-p build -- new ").map(|(_, rest)| rest);
+        let file = line.split_once("file=components/").map(|(_, rest)| rest);
+        let made = new.or(file).map(|rest| rest.split(['/', ' ', '`']).next().unwrap_or_default());
+        known.packages.extend(made.map(str::to_owned));
+    }
+    known
 }
 
 fn unknown_make(words: &[&str], known: &Known) -> Option<String> {
