@@ -168,7 +168,8 @@ candidates() {
 find_lld() {
     sysroot=$("$found/rustc" --print sysroot)
     for lld in "$sysroot"/lib/rustlib/*/bin/rust-lld "$(command -v lld || true)" \
-        /usr/lib/llvm-*/bin/lld "${RUSTUP_HOME:-$HOME/.rustup}"/toolchains/*/lib/rustlib/*/bin/rust-lld
+        /usr/lib/llvm-*/bin/lld \
+        "${RUSTUP_HOME:-$HOME/.rustup}"/toolchains/*/lib/rustlib/*/bin/rust-lld
     do
         [ -x "$lld" ] && printf '%s' "$lld" && return 0
     done
@@ -189,6 +190,7 @@ compose() {
     new=$composed.new.$$
     rm -rf "$new"
     mkdir -p "$new/bin" "$new/linker"
+    mkdir "$new/lib" # without it, rustup does not take this for a toolchain
     ln -s "$(find_lld)" "$new/linker/rust-lld"
     for tool in rustc rustdoc; do
         ln -s "$found/$tool" "$new/bin/$tool"
@@ -238,6 +240,10 @@ for_build() {
     if [ "$found" = /usr/bin ] && can_install; then
         want_tools
     fi
+    have cc || want <<'LIST'
+cc gcc
+/usr/include/stdio.h libc6-dev
+LIST
     find_lld >/dev/null || want <<'LIST'
 lld lld
 LIST

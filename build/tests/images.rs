@@ -41,7 +41,7 @@ fn image(functions: &[(&str, Vec<u8>)]) -> Vec<u8> {
 }
 
 fn entry(function: &str, what: What) -> Allow {
-    Allow { function: function.into(), what, why: "a test".into(), optional: false }
+    Allow { function: function.into(), what, why: "a test".into(), from: None, optional: false }
 }
 
 #[test]

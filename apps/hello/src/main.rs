@@ -1,4 +1,4 @@
-//! The smallest image that answers a request: `curl http://localhost:8080/hello/you`.
+//! The smallest image that says hello: `curl http://localhost:8080/`.
 
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
@@ -11,7 +11,11 @@ waitless::app!();
 
 /// What the manifest's `[site]` answers with.
 fn site() -> impl Handler {
-    Router::new().get("/hello/{name}", hello)
+    Router::new().get("/", index).get("/hello/{name}", hello)
+}
+
+async fn index(_: Request) -> &'static str {
+    "Hello! This machine also answers /hello/you.\n"
 }
 
 async fn hello(request: Request) -> Result<impl IntoResponse, Problem> {

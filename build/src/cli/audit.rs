@@ -44,6 +44,9 @@ pub struct Audit {
 pub struct Allow {
     /// The function, as it is demangled; `*` stands for anything.
     pub function: String,
+    /// For an entry: the function that it is entered from, if not any.
+    #[serde(default)]
+    pub from: Option<String>,
     /// What is allowed: `calls`, that the function itself makes indirect calls, or `entry`, that
     /// it is entered, and what it does is not looked at.
     pub what: What,
@@ -108,7 +111,7 @@ impl Audit {
         let allow = self.allowed()?;
         let outcome = audit_image(&bytes, self.root.as_deref(), &allow)?;
         if self.list {
-            outcome.functions.iter().for_each(|name| println!("{name}"));
+            outcome.functions.iter().for_each(|name| print(&format!("{name}\n")));
         }
         print(&describe(&outcome, &allow));
         Ok(if is_clean(&outcome, &allow) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -142,7 +145,11 @@ impl Audit {
 /// # Errors
 /// What is wrong with it.
 pub fn allow_list(text: &str) -> Result<Vec<Allow>, String> {
-    toml::from_str::<List>(text).map(|list| list.allow).map_err(|why| why.to_string())
+    let list = toml::from_str::<List>(text).map_err(|why| why.to_string())?.allow;
+    match list.iter().find(|entry| entry.what == What::Calls && entry.from.is_some()) {
+        Some(entry) => Err(format!("`{}`: `from` is for `what = \"entry\"` only", entry.function)),
+        None => Ok(list),
+    }
 }
 
 /// Whether nothing is wrong: no finding, and no entry that allows nothing.
@@ -180,7 +187,9 @@ fn describe(outcome: &Outcome, allow: &[Allow]) -> String {
             What::Calls => "indirect calls",
             What::Entry => "calls that are not followed",
         };
-        let _ = writeln!(out, "allowed: {count} {what}, {}: {}", entry.function, entry.why.trim());
+        let from = entry.from.as_ref().map_or(String::new(), |from| format!(" from {from}"));
+        let (name, why) = (&entry.function, entry.why.trim());
+        let _ = writeln!(out, "allowed: {count} {what}, {name}{from}: {why}");
     }
     let wrong = outcome.findings.len() + idle(outcome, allow).count();
     let _ = match wrong {
@@ -323,7 +332,7 @@ impl<'a> Walk<'a> {
             self.outcome.instructions += 1;
             match instruction.flow_control() {
                 FlowControl::IndirectBranch | FlowControl::IndirectCall
-                    if !self.allowed(name, What::Calls) =>
+                    if !self.allowed(name, name, What::Calls) =>
                 {
                     let what = format!("indirect: {}", text(&instruction));
                     self.find(start, instruction.ip(), what);
@@ -333,14 +342,14 @@ impl<'a> Walk<'a> {
                 | FlowControl::UnconditionalBranch
                     if is_near(&instruction) =>
                 {
-                    self.follow(start, end, &instruction);
+                    self.follow(start, end, name, &instruction);
                 }
                 _ => {}
             }
         }
     }
 
-    fn follow(&mut self, start: u64, end: u64, instruction: &Instruction) {
+    fn follow(&mut self, start: u64, end: u64, from: &str, instruction: &Instruction) {
         let target = instruction.near_branch_target();
         if (start..end).contains(&target) {
             return;
@@ -350,7 +359,7 @@ impl<'a> Walk<'a> {
             self.find(start, instruction.ip(), what);
             return;
         };
-        if self.callers.contains_key(&callee) || self.allowed(name, What::Entry) {
+        if self.callers.contains_key(&callee) || self.allowed(name, from, What::Entry) {
             return;
         }
         self.callers.insert(callee, Some(start));
@@ -358,8 +367,11 @@ impl<'a> Walk<'a> {
     }
 
     /// Whether an entry allows it; counts the entry's use.
-    fn allowed(&mut self, name: &str, what: What) -> bool {
-        let fits = |entry: &Allow| entry.what == what && matches(&entry.function, name);
+    fn allowed(&mut self, name: &str, caller: &str, what: What) -> bool {
+        let fits = |entry: &Allow| {
+            let from = entry.from.as_ref().is_none_or(|from| matches(from, caller));
+            entry.what == what && matches(&entry.function, name) && from
+        };
         let found = self.allow.iter().position(fits);
         found.is_some_and(|index| {
             self.outcome.allowed[index] += 1;

@@ -6,6 +6,7 @@ mod components;
 mod explain;
 mod image;
 mod new;
+mod references;
 mod run;
 mod schema;
 mod size;

@@ -110,7 +110,7 @@ impl Run {
             false => self.qemu(&program, &graph, &services),
         };
         if self.dry_run {
-            println!("{}", line(&command));
+            say(&line(&command));
             return Ok(ExitCode::SUCCESS);
         }
         let _tap = tap.as_deref().map(|name| Tap::ready(name, self.tap_address)).transpose()?;
@@ -233,7 +233,7 @@ impl Run {
         loop {
             match news.recv_timeout(PROBE) {
                 Ok(News::Line(line)) => {
-                    println!("{}", symbols.explain(&line));
+                    say(&symbols.explain(&line));
                     address = address.or_else(|| address_in(&line));
                 }
                 Ok(News::Ended) | Err(mpsc::RecvTimeoutError::Disconnected) => {
@@ -370,22 +370,28 @@ fn address_in(line: &str) -> Option<String> {
 }
 
 fn tell(services: &[Service], guest: Option<&str>, after: Duration) {
-    println!("\nready after {} ms", after.as_millis());
+    say(&format!("\nready after {} ms", after.as_millis()));
     for service in services {
         let (host, port) = match guest {
             Some(guest) => (guest, service.inside),
             None => ("localhost", service.outside),
         };
-        match service.kind {
-            Kind::Http if port == 80 => println!("  http://{host}/"),
-            Kind::Http => println!("  http://{host}:{port}/"),
-            Kind::Https if port == 443 => println!("  https://{host}/"),
-            Kind::Https => println!("  https://{host}:{port}/"),
-            Kind::Tcp => println!("  tcp {host}:{port}"),
-            Kind::Udp => println!("  udp {host}:{port}"),
-        }
+        let place = match service.kind {
+            Kind::Http if port == 80 => format!("http://{host}/"),
+            Kind::Http => format!("http://{host}:{port}/"),
+            Kind::Https if port == 443 => format!("https://{host}/"),
+            Kind::Https => format!("https://{host}:{port}/"),
+            Kind::Tcp => format!("tcp {host}:{port}"),
+            Kind::Udp => format!("udp {host}:{port}"),
+        };
+        say(&format!("  {place}"));
     }
-    println!("Ctrl-C ends it\n");
+    say("Ctrl-C ends it\n");
+}
+
+/// Prints a line; that nobody reads it is no reason to leave the image alone.
+fn say(line: &str) {
+    cli::print(&format!("{line}\n"));
     let _ = std::io::stdout().flush();
 }
 
@@ -396,7 +402,7 @@ fn end(child: &mut Child, news: &mpsc::Receiver<News>) {
     let patience = Instant::now() + Duration::from_secs(3);
     while asked.is_ok() && Instant::now() < patience {
         match news.recv_timeout(PROBE) {
-            Ok(News::Line(line)) => println!("{line}"),
+            Ok(News::Line(line)) => say(&line),
             Ok(News::Ended) | Err(mpsc::RecvTimeoutError::Disconnected) => break,
             Err(mpsc::RecvTimeoutError::Timeout) => {}
         }

@@ -3,13 +3,16 @@
 //! A function belongs to the first crate in its name that is neither Rust's own nor shared by
 //! all: `<tcp::Tcp as Component<ipv4::Ipv4>>::receive` and `Vec<tcp::Segment>::push` both belong
 //! to `tcp`. What is inlined belongs to whom it is inlined into; after link-time optimization
-//! that is often the sweep itself, which is shown as `(sweep)`.
+//! that is often the sweep itself, which is shown as `(sweep)`. Constants without a name belong
+//! to whose code uses them first.
 
+use crate::cli::references::References;
 use crate::cli::{self, Which, image};
-use object::{Object, ObjectSection, ObjectSymbol, SectionKind, SymbolKind};
+use object::{Object, ObjectSection, ObjectSymbol, SectionIndex, SectionKind, SymbolKind};
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::fs;
+use std::ops::Range;
 use std::path::PathBuf;
 
 /// Which image to measure.
@@ -39,6 +42,9 @@ pub struct Sizes {
 
 const KINDS: [&str; 4] = ["text", "rodata", "data", "bss"];
 
+/// What neither has a name nor is referred to; in code, what fills the space between functions.
+const UNNAMED: &str = "(unnamed)";
+
 /// The crates of Rust itself.
 const RUST: [&str; 5] = ["alloc", "compiler_builtins", "core", "hashbrown", "std"];
 
@@ -59,11 +65,8 @@ impl Size {
             cli::print(&json(&sizes, bytes.len()));
         } else {
             cli::print(&table(&sizes));
-            println!(
-                "\n{}: {} bytes, with what only a debugger reads",
-                path.display(),
-                bytes.len()
-            );
+            let (path, length) = (path.display(), bytes.len());
+            cli::print(&format!("\n{path}: {length} bytes, with what only a debugger reads\n"));
         }
         Ok(())
     }
@@ -86,34 +89,56 @@ pub(super) fn image_of(which: &Which, given: Option<&PathBuf>) -> Result<PathBuf
 /// One line when it is no image.
 pub fn sizes(bytes: &[u8]) -> Result<Sizes, String> {
     let file = object::File::parse(bytes).map_err(|why| format!("this is no image: {why}"))?;
+    let functions = symbols(&file, |section| section.kind() == SectionKind::Text);
+    let functions: Vec<_> =
+        functions.into_iter().map(|(range, name)| (range, owner(name))).collect();
+    let references = References::new(&file, &functions);
     let mut sizes = Sizes::default();
-    let mut left = [0u64; 4];
     for section in file.sections() {
         let Some(kind) = kind(section.kind()) else { continue };
         sizes.total[kind] += section.size();
-        let mut symbols: Vec<_> = file
-            .symbols()
-            .filter(|symbol| symbol.section_index() == Some(section.index()) && symbol.size() > 0)
-            .filter(|symbol| {
-                matches!(symbol.kind(), SymbolKind::Text | SymbolKind::Data | SymbolKind::Unknown)
-            })
-            .map(|symbol| (symbol.address(), symbol.size(), symbol.name().unwrap_or_default()))
-            .collect();
-        symbols.sort_unstable();
-        let (mut at, mut named) = (section.address(), 0);
-        for (address, size, name) in symbols {
+        let mut at = section.address();
+        let end = at + section.size();
+        let mut add = |name: &str, bytes| {
+            sizes.crates.entry(name.to_owned()).or_default()[kind] += bytes;
+        };
+        for (range, name) in symbols(&file, |other| other.index() == section.index()) {
+            for (bytes, user) in references.parts(at..range.start.max(at)) {
+                add(user.unwrap_or(UNNAMED), bytes);
+            }
             // Names for the same bytes count once.
-            let end = address.saturating_add(size).min(section.address() + section.size());
-            let fresh = end.saturating_sub(address.max(at));
-            at = at.max(end);
-            named += fresh;
-            sizes.crates.entry(owner(name)).or_default()[kind] += fresh;
+            let (start, stop) = (range.start.max(at), range.end.min(end));
+            add(&owner(name), stop.saturating_sub(start));
+            at = at.max(stop);
         }
-        left[kind] += section.size().saturating_sub(named);
+        for (bytes, user) in references.parts(at..end) {
+            add(user.unwrap_or(UNNAMED), bytes);
+        }
     }
-    sizes.crates.insert("(unnamed)".to_owned(), left);
     sizes.crates.retain(|_, bytes| bytes.iter().any(|count| *count > 0));
     Ok(sizes)
+}
+
+/// The symbols of some sections that have a size, by address.
+fn symbols<'a>(
+    file: &'a object::File<'_>,
+    wanted: impl Fn(&object::Section<'_, '_>) -> bool,
+) -> Vec<(Range<u64>, &'a str)> {
+    let sections: Vec<_> =
+        file.sections().filter(|section| wanted(section)).map(|section| section.index()).collect();
+    let here = |index: Option<SectionIndex>| index.is_some_and(|index| sections.contains(&index));
+    let known = [SymbolKind::Text, SymbolKind::Data, SymbolKind::Unknown];
+    let mut found: Vec<_> = file
+        .symbols()
+        .filter(|symbol| here(symbol.section_index()) && symbol.size() > 0)
+        .filter(|symbol| known.contains(&symbol.kind()))
+        .map(|symbol| {
+            let end = symbol.address().saturating_add(symbol.size());
+            (symbol.address()..end, symbol.name().unwrap_or_default())
+        })
+        .collect();
+    found.sort_unstable_by_key(|(range, name)| (range.start, range.end, *name));
+    found
 }
 
 fn kind(kind: SectionKind) -> Option<usize> {
