@@ -95,8 +95,9 @@ impl Http1 {
         let Some(connection) = self.connections.get_mut(place as usize) else { return };
         let stream = connection.stream;
         let was_empty = connection.input.is_empty();
-        connection.unread = false;
-        if !was_empty && self.try_head(place, below) {
+        // Otherwise what there is was looked at when it came.
+        let look = core::mem::take(&mut connection.unread) && !was_empty;
+        if look && self.try_head(place, below) {
             return;
         }
         for _ in 0..BATCH {
@@ -160,6 +161,7 @@ impl Http1 {
                 self.arrive(place, &parsed, Head::new(bytes, parsed.layout), peer);
             }
             Err(NoPacket) => {
+                connection.unread = true;
                 self.counters.starved.add(1);
                 self.queue_receive(place);
             }

@@ -120,7 +120,8 @@ impl Http1 {
         }
         connection.phase = Phase::Head;
         let has_input = !connection.input.is_empty();
-        let look = has_input || connection.unread;
+        connection.unread |= has_input;
+        let look = connection.unread;
         self.end_exchange(index);
         let timeout = if has_input { self.config.head_timeout } else { self.config.idle_timeout };
         self.set_deadline(place, self.now + timeout);
