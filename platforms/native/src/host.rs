@@ -9,8 +9,6 @@ use waitless::{Instant, Protocol};
 /// The clock, the descriptors that end the sleep, and the ports in use.
 pub struct Host {
     start: std::time::Instant,
-    /// Seconds from 1970 to the start.
-    start_seconds: Option<u64>,
     ports: Ports,
     descriptors: Mutex<Vec<i32>>,
     exposed: Mutex<Vec<Exposed>>,
@@ -31,10 +29,8 @@ const EXPOSED_MAX: usize = 64;
 impl Host {
     /// The host from now on.
     pub fn new(ports: Ports) -> Self {
-        let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH);
         Self {
             start: std::time::Instant::now(),
-            start_seconds: since_1970.ok().map(|time| time.as_secs()),
             ports,
             descriptors: Mutex::new(Vec::new()),
             exposed: Mutex::new(Vec::new()),
@@ -64,7 +60,10 @@ impl Platform for Host {
     }
 
     fn wall_clock(&self, now: Instant) -> Option<u64> {
-        Some(self.start_seconds? + now.as_nanos() / 1_000_000_000)
+        // Asked anew each time: the host's clock may be set, and goes on while the host sleeps.
+        let time = SystemTime::now().duration_since(UNIX_EPOCH).ok()?;
+        let ago = std::time::Duration::from_nanos(self.now().since(now).as_nanos());
+        Some(time.checked_sub(ago)?.as_secs())
     }
 
     fn host_port(&self, protocol: Protocol, port: u16) -> u16 {
