@@ -1,7 +1,7 @@
 //! The graphs that tests drive, generated from the manifests in `tests/graphs`.
 
 use crate::world::{Card, Host, OnCard};
-use netem::Netem;
+use netem::{Netem, NetemIp, NetemLink, NetemUdp};
 use waitless::http::Handler;
 
 /// The web server's graph, on a bad wire.
@@ -28,6 +28,18 @@ pub mod roaming {
     include!(concat!(env!("OUT_DIR"), "/roaming.rs"));
 }
 
+/// A server with something in each edge above the link.
+#[allow(missing_docs, reason = "generated")]
+pub mod edges {
+    include!(concat!(env!("OUT_DIR"), "/edges.rs"));
+}
+
+/// A server that asks for its address through something bad in every edge.
+#[allow(missing_docs, reason = "generated")]
+pub mod leased {
+    include!(concat!(env!("OUT_DIR"), "/leased.rs"));
+}
+
 /// What a request costs is measured on this one.
 #[allow(missing_docs, reason = "generated")]
 pub mod bench {
@@ -41,6 +53,18 @@ impl<Site: Handler> OnCard for bench::Graph<Site> {
 }
 
 impl<Site: Handler> OnCard for server::Graph<Site> {
+    fn card(&mut self) -> &mut Card {
+        &mut self.nic
+    }
+}
+
+impl<Site: Handler> OnCard for edges::Graph<Site> {
+    fn card(&mut self) -> &mut Card {
+        &mut self.nic
+    }
+}
+
+impl OnCard for leased::Graph {
     fn card(&mut self) -> &mut Card {
         &mut self.nic
     }
@@ -72,6 +96,36 @@ pub fn server(packets: usize, seed: u8, wire: netem::Config) -> Host<server::Gra
         graph.wire = Netem::new(Box::leak(Box::new(wire)), cx);
         graph
     })
+}
+
+/// A server with `packets` buffers in which one edge, named by the instance above it, does to
+/// packets what `wire` says: `ip4`, `tcp`, `udp`, `icmp` or `echo`.
+#[track_caller]
+pub fn edges(
+    packets: usize,
+    seed: u8,
+    edge: &str,
+    wire: netem::Config,
+) -> Host<edges::Graph<impl Handler>> {
+    Host::new(packets, seed, |cx| {
+        let mut graph = edges::graph(cx);
+        let wire = Box::leak(Box::new(wire));
+        match edge {
+            "ip4" => graph.packets = NetemLink::new(wire, cx),
+            "tcp" => graph.segments = NetemIp::new(wire, cx),
+            "udp" => graph.datagrams = NetemIp::new(wire, cx),
+            "icmp" => graph.messages = NetemIp::new(wire, cx),
+            "echo" => graph.echoes = NetemUdp::new(wire, cx),
+            _ => panic!("no edge below {edge}"),
+        }
+        graph
+    })
+}
+
+/// A server without an address, and with something bad in every edge.
+#[track_caller]
+pub fn leased(packets: usize, seed: u8) -> Host<leased::Graph> {
+    Host::new(packets, seed, leased::graph)
 }
 
 /// Transports with `packets` buffers behind a wire that does to frames what `wire` says.

@@ -34,7 +34,7 @@ fn requests_are_answered_over_every_wire() {
 }
 
 /// The body of an answer in chunks (RFC 9112 section 7.1).
-fn unchunked(answer: &[u8]) -> Vec<u8> {
+pub fn unchunked(answer: &[u8]) -> Vec<u8> {
     let text = String::from_utf8_lossy(answer);
     // An interim answer is no answer yet.
     let text = text.strip_prefix("HTTP/1.1 100 Continue\r\n\r\n").unwrap_or(&text);
@@ -50,7 +50,7 @@ fn unchunked(answer: &[u8]) -> Vec<u8> {
 
 /// Sends `request` on a new connection and reads until `complete` or the server's end.
 #[track_caller]
-fn request<B: OnCard>(
+pub fn request<B: OnCard>(
     world: &mut World<graphs::client::Graph, B>,
     request: &[u8],
     complete: impl Fn(&[u8]) -> bool,
