@@ -1,6 +1,6 @@
 //! Boots an image on x86-64 and runs its graph.
 //!
-//! A loader enters [`entry`] by PVH or Multiboot2. From there on [`boot`] goes through memory,
+//! A loader enters `entry` by PVH or Multiboot2. From there on `boot` goes through memory,
 //! page tables, interrupts, firmware tables, time and randomness, once and in this order, and
 //! calls the image, which calls `run`. Interrupts are off while components work: they are let
 //! in only while the core sleeps, so a handler never finds anything half done, and has nothing
