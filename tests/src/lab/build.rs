@@ -37,7 +37,7 @@ pub type Edit<'a> = (&'a str, &'a dyn Fn(&str) -> String);
 const TARGET: &str = "x86_64-waitless";
 
 impl Images {
-    /// Builds all of [`App::ALL`] with cargo, as the README says.
+    /// Builds all of `App::ALL` with cargo, as the README says.
     pub fn build() -> Result<(), String> {
         for app in App::ALL {
             let target: &[&str] = if app.image { &["--target", TARGET] } else { &[] };
