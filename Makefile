@@ -124,7 +124,7 @@ clean: ## removes everything that was built here
 lints = cargo clippy --quiet --workspace --all-targets -- -D warnings
 image-lints = cargo clippy --quiet --package webserver --package hello \
   $(addprefix --package ,$(bare)) --target $(TARGET) -- -D warnings
-docs = env RUSTDOCFLAGS='-D warnings' \
+docs = env RUSTDOCFLAGS='-D warnings -A rustdoc::private-intra-doc-links' \
   cargo doc --quiet --workspace --no-deps --document-private-items
 summary = target/stages
 stage = tests/stage $(summary)

@@ -9,7 +9,7 @@
 //!
 //! * Only what has something to do is visited: connections with news, with something to send, or
 //!   with an expired timer are in lists; everything else costs nothing in a sweep.
-//! * An idle connection is one [`Conn`](state::Conn) of a few cache lines and its slots in the
+//! * An idle connection is one [`state::Conn`] of a few cache lines and its slots in the
 //!   connection table and the timer wheel; packets are held only for data that is under way or
 //!   unread. A connection in TIME-WAIT is smaller still.
 //! * What to send is decided in `transmit`, after the services above have run, so that an
