@@ -3,10 +3,13 @@
 
 extern crate std;
 
+mod relay;
+
 use super::*;
 use crate::wire::{HEADER, Header, Outgoing};
 use std::boxed::Box;
 use std::collections::VecDeque;
+use std::format;
 use std::vec;
 use std::vec::Vec;
 use waitless::checksum::checksum;
