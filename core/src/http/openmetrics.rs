@@ -4,7 +4,7 @@ use super::{BodyWriter, Integer};
 use crate::System;
 use crate::counter::{CounterSet, Kind, Metric};
 
-/// The `Content-Type` of what [`write`] writes.
+/// The `Content-Type` of what [`write()`] writes.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// Writes all counters of `system`, then the mark of the end.
