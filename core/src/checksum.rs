@@ -19,7 +19,13 @@ impl Checksum {
     pub fn add(mut self, bytes: &[u8]) -> Self {
         // Ones'-complement sums care neither about byte order nor, as carries go around, about
         // the width of a word, until the end (RFC 1071 section 2 (B) and (C)).
-        let (words, rest) = bytes.as_chunks::<8>();
+        let (blocks, rest) = bytes.as_chunks::<32>();
+        for block in blocks {
+            for word in block.as_chunks::<8>().0 {
+                self = self.plus(u64::from_ne_bytes(*word));
+            }
+        }
+        let (words, rest) = rest.as_chunks::<8>();
         for word in words {
             self = self.plus(u64::from_ne_bytes(*word));
         }

@@ -19,7 +19,14 @@ pub fn is_host(address: Ipv4Addr) -> bool {
 /// addresses have none (RFC 3021).
 #[inline]
 pub fn is_network_broadcast(settings: &Ipv4Configuration, address: Ipv4Addr) -> bool {
-    settings.prefix < 31 && u32::from(address) == u32::from(settings.address) | !mask(settings)
+    network_broadcast(settings) == Some(address)
+}
+
+/// The broadcast address of the host's network, where it has one.
+#[inline]
+pub fn network_broadcast(settings: &Ipv4Configuration) -> Option<Ipv4Addr> {
+    let address = u32::from(settings.address) | !mask(settings);
+    (settings.prefix < 31).then_some(Ipv4Addr::from(address))
 }
 
 /// Whether `address` is reached without a gateway.

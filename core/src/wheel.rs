@@ -28,6 +28,8 @@ pub struct Wheel {
     cascading: Option<u32>,
     nodes: Vec<Node>,
     armed: usize,
+    /// What [`deadline`](Wheel::deadline) says. Asked for far more often than it changes.
+    deadline: Instant,
 }
 
 impl Wheel {
@@ -47,6 +49,7 @@ impl Wheel {
             cascading: None,
             nodes: Vec::new(),
             armed: 0,
+            deadline: Instant::NEVER,
         }
     }
 
@@ -77,6 +80,7 @@ impl Wheel {
         self.nodes[key as usize].tick = tick;
         self.armed += 1;
         self.insert(key);
+        self.deadline = self.next_deadline();
     }
 
     /// Disarms the timer of `key`, if it is armed.
@@ -85,6 +89,7 @@ impl Wheel {
         if self.is_armed(key) {
             self.unlink(key);
             self.armed -= 1;
+            self.deadline = self.next_deadline();
         }
     }
 
@@ -99,7 +104,9 @@ impl Wheel {
         if now <= self.current && self.due == NONE && self.cascading.is_none() {
             return None;
         }
-        self.pop_until(now)
+        let key = self.pop_until(now);
+        self.deadline = self.next_deadline();
+        key
     }
 
     fn pop_until(&mut self, now: u64) -> Option<u32> {
@@ -110,7 +117,8 @@ impl Wheel {
             }
             if self.due != NONE {
                 let key = self.due;
-                self.cancel(key);
+                self.unlink(key);
+                self.armed -= 1;
                 return Some(key);
             }
             let Some((level, slot, tick)) = self.next_slot().filter(|&(.., tick)| tick <= now)
@@ -139,6 +147,10 @@ impl Wheel {
     /// no timer is armed, [`Instant::ZERO`] when one is due or work is left.
     #[inline]
     pub fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
+    fn next_deadline(&self) -> Instant {
         if self.due != NONE || self.cascading.is_some() {
             return Instant::ZERO;
         }

@@ -88,7 +88,9 @@ impl Echo {
             Phase::Opening => {}
             Phase::Open => {
                 self.counters.answered.add(connection.answer(stream, port));
-                connection.finish(stream, port);
+                if status.finished {
+                    connection.finish(stream, port);
+                }
             }
             Phase::Closed | Phase::Reset | Phase::TimedOut | Phase::Unreachable => {
                 if status.phase != Phase::Closed {
@@ -138,10 +140,10 @@ impl Connection {
         total
     }
 
-    /// Closes our side once the other one has finished, and everything was sent back.
+    /// Closes our side, now that the other one has finished, once everything was sent back.
     fn finish<S: StreamPort>(&mut self, stream: Stream, port: &mut S) {
-        let Status { finished, readable, .. } = port.status(stream);
-        if finished && readable == 0 && self.waiting.is_none() && !self.closing {
+        let Status { readable, .. } = port.status(stream);
+        if readable == 0 && self.waiting.is_none() && !self.closing {
             self.closing = true;
             port.close(stream);
         }

@@ -1,5 +1,7 @@
 //! Host and port, as in `Host` and in targets (RFC 3986, section 3.2, without user information).
 
+use crate::scan::name_length;
+
 /// Whether `bytes` are a host with or without a port. Empty is well-formed.
 pub(crate) fn is_host(bytes: &[u8]) -> bool {
     let (host_is_good, port) = match bytes {
@@ -10,8 +12,7 @@ pub(crate) fn is_host(bytes: &[u8]) -> bool {
         }
         _ => {
             // What stops the name must be the port's colon.
-            let end = bytes.iter().position(|&byte| !is_name_byte(byte));
-            (true, bytes.get(end.unwrap_or(bytes.len())..).unwrap_or(&[]))
+            (true, bytes.get(name_length(bytes)..).unwrap_or(&[]))
         }
     };
     host_is_good && is_port(port)
@@ -35,7 +36,7 @@ fn is_port(port: &[u8]) -> bool {
 }
 
 #[inline]
-fn is_name_byte(byte: u8) -> bool {
+pub(crate) fn is_name_byte(byte: u8) -> bool {
     NAME[usize::from(byte)]
 }
 

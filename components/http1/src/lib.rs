@@ -176,6 +176,7 @@ impl Http1 {
         self.date_until = self.now + Duration::from_secs(1);
     }
 
+    #[inline]
     fn queue_receive(&mut self, place: u32) {
         if let Some(connection) = self.connections.get_mut(place as usize)
             && !core::mem::replace(&mut connection.receive_queued, true)
@@ -184,6 +185,7 @@ impl Http1 {
         }
     }
 
+    #[inline]
     fn queue_transmit(&mut self, place: u32) {
         if let Some(connection) = self.connections.get_mut(place as usize)
             && !core::mem::replace(&mut connection.transmit_queued, true)
@@ -225,6 +227,7 @@ impl Http1 {
 
     /// Ends the exchange in `place` for its connection, and tells the service if it still
     /// counts on it.
+    #[inline]
     fn end_exchange(&mut self, place: u32) {
         let Some(exchange) = self.exchanges.get_mut(place as usize) else { return };
         if let Some(connection) = self.connections.get_mut(exchange.connection as usize) {

@@ -8,7 +8,7 @@
 //! the first bytes of a head is the error of the whole head.
 
 use crate::host::is_host;
-use crate::scan::{find_control, is_target_byte, token_length};
+use crate::scan::{find_control, name_length, path_length, target_length, token_length};
 use waitless::http::{Layout, Length, Method, Span, Status, Version};
 
 /// A head that is complete and keeps the rules.
@@ -48,6 +48,7 @@ impl Limits {
 
 /// Parses the head that `bytes` begin with. `None` when it is not complete; the status to answer
 /// with, before the connection is closed, when it breaks a rule.
+#[inline(always)]
 pub(crate) fn parse(bytes: &[u8], limits: &Limits) -> Result<Option<Parsed>, Status> {
     let window = bytes.get(..limits.head).unwrap_or(bytes);
     match parse_window(window, limits) {
@@ -68,6 +69,7 @@ enum Stop {
 
 const BAD: Stop = Stop::Refused(Status::BAD_REQUEST);
 
+#[inline(always)]
 fn parse_window(window: &[u8], limits: &Limits) -> Result<Parsed, Stop> {
     let start = skip_empty_lines(window, limits)?;
     let line = parse_line(window, start, limits)?;
@@ -107,7 +109,7 @@ fn parse_window(window: &[u8], limits: &Limits) -> Result<Parsed, Stop> {
             authority: target.authority.or(fields.host).unwrap_or_default(),
             path: target.path,
             query: target.query,
-            fields: Span::new(line.end, end),
+            fields: span(line.end, end),
         },
         length: end + 2,
         keep_alive,
@@ -135,29 +137,40 @@ struct Line {
     method: Method,
     name: Span,
     target: Span,
+    /// Where the first question mark of the target stands; its end where there is none.
+    path_end: usize,
     version: Version,
     /// Behind its line break.
     end: usize,
 }
 
 /// `method SP request-target SP HTTP-version CRLF`
+#[inline(always)]
 fn parse_line(window: &[u8], start: usize, limits: &Limits) -> Result<Line, Stop> {
     let limit = limits.head.min(start + limits.line);
     let line = window.get(..limit).unwrap_or(window);
     let more = || Stop::More(Status::URI_TOO_LONG, limit);
     let rest = line.get(start..).unwrap_or(&[]);
-    let name_length = token_length(rest);
-    let name_end = start + name_length;
-    match line.get(name_end) {
-        Some(b' ') if name_length > 0 => {}
-        Some(_) => return Err(BAD),
-        None => return Err(more()),
-    }
+    let (method, name_end) = match rest {
+        [b'G', b'E', b'T', b' ', ..] => (Method::Get, start + 3),
+        _ => {
+            let length = token_length(rest);
+            match rest.get(length) {
+                Some(b' ') if length > 0 => {}
+                Some(_) => return Err(BAD),
+                None => return Err(more()),
+            }
+            (Method::parse(rest.get(..length).unwrap_or(&[])), start + length)
+        }
+    };
     let target_start = name_end + 1;
     let rest = line.get(target_start..).unwrap_or(&[]);
-    let target_end_in = rest.iter().position(|&byte| !is_target_byte(byte));
-    let target_length = target_end_in.unwrap_or(rest.len());
-    let target_end = target_start + target_length;
+    let path_length = path_length(rest);
+    let target_length = match rest.get(path_length) {
+        Some(b'?') => path_length + target_length(rest.get(path_length..).unwrap_or(&[])),
+        _ => path_length,
+    };
+    let (path_end, target_end) = (target_start + path_length, target_start + target_length);
     match line.get(target_end) {
         Some(b' ') if target_length > 0 => {}
         Some(_) => return Err(BAD),
@@ -169,9 +182,10 @@ fn parse_line(window: &[u8], start: usize, limits: &Limits) -> Result<Line, Stop
         None => return Err(more()),
     };
     Ok(Line {
-        method: Method::parse(line.get(start..name_end).unwrap_or(&[])),
-        name: Span::new(start, name_end),
-        target: Span::new(target_start, target_end),
+        method,
+        name: span(start, name_end),
+        target: span(target_start, target_end),
+        path_end,
         version,
         end: version_start + VERSION.len(),
     })
@@ -209,9 +223,18 @@ struct Target {
 }
 
 /// The four forms of a target (RFC 9112, section 3.2).
+#[inline(always)]
 fn parse_target(window: &[u8], line: &Line, limits: &Limits) -> Result<Target, Stop> {
     let (start, end) = (usize::from(line.target.start), usize::from(line.target.end));
     let target = window.get(start..end).unwrap_or(&[]);
+    match target {
+        [b'/', ..] if line.method != Method::Connect => Ok(split_query(start, line.path_end, end)),
+        _ => parse_rare_target(target, line, limits),
+    }
+}
+
+#[cold]
+fn parse_rare_target(target: &[u8], line: &Line, limits: &Limits) -> Result<Target, Stop> {
     if line.method == Method::Connect {
         // The authority form. No tunnels here: well-formed or not, the answer is no.
         let has_port = target.iter().rposition(|&byte| byte == b':').is_some_and(|colon| {
@@ -221,11 +244,10 @@ fn parse_target(window: &[u8], line: &Line, limits: &Limits) -> Result<Target, S
         return Err(if well_formed { Stop::Refused(Status::NOT_IMPLEMENTED) } else { BAD });
     }
     match target {
-        [b'/', ..] => Ok(split_query(target, start)),
         b"*" if line.method == Method::Options => {
             Ok(Target { path: line.target, ..Target::default() })
         }
-        _ => parse_absolute(target, start, limits),
+        _ => parse_absolute(target, usize::from(line.target.start), limits),
     }
 }
 
@@ -248,20 +270,16 @@ fn parse_absolute(target: &[u8], start: usize, limits: &Limits) -> Result<Target
     }
     let authority_start = start + colon + 3;
     let path_start = authority_start + length;
-    let target = split_query(behind, path_start);
-    Ok(Target { authority: Some(Span::new(authority_start, path_start)), ..target })
+    let end = path_start + behind.len();
+    let mark = behind.iter().position(|&byte| byte == b'?');
+    let target = split_query(path_start, mark.map_or(end, |mark| path_start + mark), end);
+    Ok(Target { authority: Some(span(authority_start, path_start)), ..target })
 }
 
-fn split_query(path: &[u8], start: usize) -> Target {
-    let end = start + path.len();
-    match path.iter().position(|&byte| byte == b'?') {
-        Some(mark) => Target {
-            path: Span::new(start, start + mark),
-            query: Some(Span::new(start + mark + 1, end)),
-            authority: None,
-        },
-        None => Target { path: Span::new(start, end), ..Target::default() },
-    }
+#[inline]
+fn split_query(start: usize, path_end: usize, end: usize) -> Target {
+    let query = (path_end < end).then(|| span(path_end + 1, end));
+    Target { path: span(start, path_end), query, authority: None }
 }
 
 /// What the fields say that matters here.
@@ -298,13 +316,20 @@ impl Fields {
 
     /// The field line that `rest`, at the place `at` of the head, begins with: its length with
     /// the line break; `None` when bytes are missing.
-    #[inline]
+    #[inline(always)]
     fn parse_field(
         &mut self,
         rest: &[u8],
         at: usize,
         limits: &Limits,
     ) -> Result<Option<usize>, Stop> {
+        if let Some((host, length)) = plain_host(rest)
+            && self.host.is_none()
+        {
+            self.count_field(limits)?;
+            self.host = Some(span(at + HOST.len(), at + HOST.len() + host));
+            return Ok(Some(length));
+        }
         let name_length = token_length(rest);
         match rest.get(name_length) {
             // A token and its colon: no empty name, no white space, no folded line.
@@ -320,35 +345,45 @@ impl Fields {
             [] | [b'\r'] => return Ok(None),
             _ => return Err(BAD),
         }
-        self.count += 1;
-        if self.count > limits.fields {
-            return Err(Stop::Refused(Status::REQUEST_HEADER_FIELDS_TOO_LARGE));
-        }
+        self.count_field(limits)?;
         let (name, value) = (rest.get(..name_length), behind.get(..value_length));
         self.note(name.unwrap_or(&[]), value.unwrap_or(&[]), at + value_start)?;
         Ok(Some(value_start + value_length + 2))
     }
 
+    #[inline]
+    fn count_field(&mut self, limits: &Limits) -> Result<(), Stop> {
+        self.count += 1;
+        match self.count > limits.fields {
+            true => Err(Stop::Refused(Status::REQUEST_HEADER_FIELDS_TOO_LARGE)),
+            false => Ok(()),
+        }
+    }
+
     /// Takes notice of a field. `value` stands at the place `at`, white space included.
     #[inline]
     fn note(&mut self, name: &[u8], value: &[u8], at: usize) -> Result<(), Stop> {
-        match name.len() {
-            4 if name.eq_ignore_ascii_case(b"host") => self.note_host(value, at),
-            6 if name.eq_ignore_ascii_case(b"expect") => {
+        // Told apart by length and first letter before all of the name is looked at.
+        let first = name.first().map_or(0, |first| first | 0x20);
+        match (name.len(), first) {
+            (4, b'h') if name.eq_ignore_ascii_case(b"host") => self.note_host(value, at),
+            (6, b'e') if name.eq_ignore_ascii_case(b"expect") => {
                 let known = value.trim_ascii().eq_ignore_ascii_case(b"100-continue");
                 self.expects_continue |= known;
                 self.unknown_expectation |= !known;
                 Ok(())
             }
-            10 if name.eq_ignore_ascii_case(b"connection") => {
+            (10, b'c') if name.eq_ignore_ascii_case(b"connection") => {
                 for option in value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii) {
                     self.close |= option.eq_ignore_ascii_case(b"close");
                     self.keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
                 }
                 Ok(())
             }
-            14 if name.eq_ignore_ascii_case(b"content-length") => self.note_length(value),
-            17 if name.eq_ignore_ascii_case(b"transfer-encoding") => self.note_coding(value),
+            (14, b'c') if name.eq_ignore_ascii_case(b"content-length") => self.note_length(value),
+            (17, b't') if name.eq_ignore_ascii_case(b"transfer-encoding") => {
+                self.note_coding(value)
+            }
             _ => Ok(()),
         }
     }
@@ -360,7 +395,7 @@ impl Fields {
         if self.host.is_some() || !is_host(host) {
             return Err(BAD);
         }
-        self.host = Some(Span::new(at + front, at + front + host.len()));
+        self.host = Some(span(at + front, at + front + host.len()));
         Ok(())
     }
 
@@ -422,6 +457,35 @@ impl Fields {
         })
     }
 }
+
+/// The usual `Host` line, of a name or address without a port that nothing but one space stands
+/// around: how long that is, and how long the line is. Says nothing of any other line.
+#[inline]
+fn plain_host(rest: &[u8]) -> Option<(usize, usize)> {
+    let (name, behind) = rest.split_first_chunk::<{ HOST.len() }>()?;
+    // As one number, in lower case; what is no letter stays what it is.
+    let [h, o, s, t, colon, space] = *name;
+    let number = u64::from_le_bytes([h, o, s, t, colon, space, 0, 0]) | 0x2020_2020;
+    if number != HOST_NUMBER {
+        return None;
+    }
+    let length = name_length(behind);
+    match behind.get(length..)? {
+        [b'\r', b'\n', ..] => Some((length, HOST.len() + length + 2)),
+        _ => None,
+    }
+}
+
+/// A range of a head, which has at most 65535 bytes.
+#[inline]
+fn span(start: usize, end: usize) -> Span {
+    debug_assert!(start <= end && end <= usize::from(u16::MAX));
+    Span { start: start as u16, end: end as u16 }
+}
+
+/// The name of `Host` and what usually stands behind it.
+const HOST: &[u8; 6] = b"host: ";
+const HOST_NUMBER: u64 = u64::from_le_bytes(*b"host: \0\0");
 
 /// The shape of a version and its line break; `0` stands for a digit.
 const VERSION: &[u8; 10] = b"HTTP/0.0\r\n";

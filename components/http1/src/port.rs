@@ -3,7 +3,9 @@
 use crate::Http1;
 use crate::connection::Phase;
 use crate::exchange::{self, Active, Framing, Outgoing, PIECE};
-use crate::response::{Announced, ChunkFrame, Lines, Persistence, continue_packet, last_chunk};
+use crate::response::{
+    Announced, ChunkFrame, HEAD_LONG, Lines, Persistence, continue_packet, last_chunk,
+};
 use core::net::SocketAddr;
 use waitless::http::{Body, Head, Length, Response, Status};
 use waitless::{Chunk, Exchange, HttpPort, Instant, Packet, Pool};
@@ -266,9 +268,7 @@ impl Active {
         };
         let head_length = lines.len();
         if head_length > 2 * HEAD_LONG {
-            // Fields that no head has room for. The status says whose fault that is.
-            let plain = Response::new(Status::INTERNAL_SERVER_ERROR);
-            return self.compose(plain, date, server, pool).map(|_| true);
+            return self.compose_overlong(date, server, pool);
         }
         let body = if without_body { Body::Empty } else { body };
         if let Err(body) = self.queue_response(&lines, head_length, body, pool) {
@@ -282,6 +282,19 @@ impl Active {
         Ok(false)
     }
 
+    /// Says so instead of a response with fields that no head has room for. The status says
+    /// whose fault that is.
+    #[cold]
+    fn compose_overlong(
+        &mut self,
+        date: Option<&crate::date::Date>,
+        server: &str,
+        pool: Pool,
+    ) -> Result<bool, Response> {
+        let plain = Response::new(Status::INTERNAL_SERVER_ERROR);
+        self.compose(plain, date, server, pool).map(|_| true)
+    }
+
     /// Queues a head and its body, the body back when there is no packet for the head.
     #[inline]
     fn queue_response(
@@ -292,7 +305,7 @@ impl Active {
         pool: Pool,
     ) -> Result<(), Body> {
         if head_length > HEAD_LONG {
-            return self.queue_long_head(lines, body, pool);
+            return self.queue_long_head(lines, head_length, body, pool);
         }
         // The usual case: a body in one packet, with room for the head in front of it.
         if let Body::Packet(mut packet) = body {
@@ -319,8 +332,14 @@ impl Active {
 
     /// Queues a head that takes two packets, and its body.
     #[cold]
-    fn queue_long_head(&mut self, lines: &Lines<'_>, body: Body, pool: Pool) -> Result<(), Body> {
-        let Some(parts) = lines.in_two(pool) else { return Err(body) };
+    fn queue_long_head(
+        &mut self,
+        lines: &Lines<'_>,
+        head_length: usize,
+        body: Body,
+        pool: Pool,
+    ) -> Result<(), Body> {
+        let Some(parts) = lines.in_two(head_length, pool) else { return Err(body) };
         for part in parts {
             let _ = self.out.push_back(part);
         }
@@ -365,6 +384,7 @@ impl Active {
     }
 
     /// What the head says of the body's length, and how the body is framed.
+    #[inline]
     fn framing_of(&self, response: &Response, streamed: bool) -> (Announced, Outgoing) {
         match response.body_length() {
             Length::None => (Announced::Nothing, Outgoing::Length(0)),
@@ -390,8 +410,7 @@ const BELOW: usize = 136;
 /// The most bytes that leave as one packet: what a segment has room for on common paths.
 const SEGMENT: usize = PIECE + 8;
 
-/// The longest head that fits into one packet, and where it starts there. Two take twice that.
-const HEAD_LONG: usize = 1400;
+/// Where the longest head that fits into one packet starts there.
 const HEAD_ROOM_LONG: usize = HEAD_LONG + BELOW;
 
 const _: () = assert!(HEAD_ROOM_LONG <= waitless::packet::CAPACITY);

@@ -105,6 +105,14 @@ impl Http1 {
                 return self.lack_of_head(place, was_empty, below);
             };
             let Some(connection) = self.connections.get_mut(place as usize) else { return };
+            if connection.input.is_empty() {
+                // The usual case: all of the head is in one packet.
+                connection.input = Input::Packet(packet);
+                if self.try_head(place, below) {
+                    return;
+                }
+                continue;
+            }
             let before = connection.input.bytes().len();
             let ends_line = before >= SHORT && packet.bytes().contains(&b'\n');
             connection.input.append(packet);
@@ -118,6 +126,7 @@ impl Http1 {
     }
 
     /// Nothing more has arrived, and the head is not complete.
+    #[inline(never)]
     fn lack_of_head<S: StreamPort>(&mut self, place: u32, was_empty: bool, below: &mut S) {
         let Some(connection) = self.connections.get_mut(place as usize) else { return };
         let stream = connection.stream;
@@ -134,7 +143,7 @@ impl Http1 {
     }
 
     /// Looks for a head in the input. Whether the connection has left the phase.
-    #[inline]
+    #[inline(never)]
     fn try_head<S: StreamPort>(&mut self, place: u32, below: &mut S) -> bool {
         let Some(connection) = self.connections.get_mut(place as usize) else { return true };
         let bytes = connection.input.bytes();

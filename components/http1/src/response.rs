@@ -2,7 +2,7 @@
 
 use crate::date::Date;
 use crate::exchange::PIECE;
-use waitless::http::{Integer, Status};
+use waitless::http::Status;
 use waitless::packet::NoRoom;
 use waitless::{Packet, Pool};
 
@@ -43,83 +43,157 @@ impl Lines<'_> {
     /// Bytes of the head.
     #[inline]
     pub(crate) fn len(&self) -> usize {
-        let mut length = 0;
-        self.each(|bytes| length += bytes.len());
-        length
+        let status = match self.status {
+            Status::OK => OK.len(),
+            status => VERSION.len() + 4 + status.reason().len(),
+        };
+        let named = |name: &[u8], length: usize| name.len() + length;
+        let date = self.date.map_or(0, |date| named(DATE, date.len()));
+        let server = if self.server.is_empty() { 0 } else { named(SERVER, self.server.len()) };
+        let media = self.media.map_or(0, |media| named(MEDIA, media.len()));
+        let length = match self.length {
+            Announced::Nothing => 0,
+            Announced::Length(length) => named(LENGTH, digits(length)),
+            Announced::Chunked => CHUNKED.len(),
+        };
+        let connection = match self.connection {
+            Persistence::Usual => 0,
+            Persistence::Kept => KEPT.len(),
+            Persistence::Closed => CLOSED.len(),
+        };
+        status + date + server + media + length + connection + self.fields.len() + 2 * BREAK.len()
     }
 
     /// Puts the head, `length` bytes long, in front of what `packet` holds.
     #[inline]
     pub(crate) fn prepend(&self, length: usize, packet: &mut Packet) -> Result<(), NoRoom> {
-        let mut room = packet.grow_front(length)?.get_mut(..length).unwrap_or(&mut []);
-        self.each(|bytes| {
-            if let Some((now, later)) = core::mem::take(&mut room).split_at_mut_checked(bytes.len())
-            {
-                now.copy_from_slice(bytes);
-                room = later;
-            }
-        });
+        let room = packet.grow_front(length)?.get_mut(..length).ok_or(NoRoom)?;
+        self.write(room);
         Ok(())
     }
 
-    /// The head in two packets, for one that is too long for one; `None` when there are none.
+    /// The head, `length` bytes long, in two packets, for one that is too long for one; `None`
+    /// when there are none.
     #[cold]
-    pub(crate) fn in_two(&self, pool: Pool) -> Option<[Packet; 2]> {
+    pub(crate) fn in_two(&self, length: usize, pool: Pool) -> Option<[Packet; 2]> {
         let (mut first, mut second) = (pool.packet()?, pool.packet()?);
-        self.each(|bytes| {
-            let room = PIECE.saturating_sub(first.len()).min(bytes.len());
-            let (now, later) = bytes.split_at(room);
-            // There is room for what the caller lets through.
-            let _ = first.append(now).and_then(|()| second.append(later));
-        });
+        let mut head = [0; 2 * HEAD_LONG];
+        let head = head.get_mut(..length)?;
+        self.write(head);
+        let (now, later) = head.split_at(PIECE.min(length));
+        // There is room for what the caller lets through.
+        let _ = first.append(now).and_then(|()| second.append(later));
         Some([first, second])
     }
 
-    /// Calls `put` with every piece, in order.
+    /// Fills `room`, which is as long as the head.
     #[inline]
-    fn each(&self, mut put: impl FnMut(&[u8])) {
-        if self.status == Status::OK {
-            put(b"HTTP/1.1 200 OK\r\n");
-        } else {
-            put(b"HTTP/1.1 ");
-            put(&self.status.digits());
-            put(b" ");
-            put(self.status.reason().as_bytes());
-            put(b"\r\n");
+    fn write(&self, room: &mut [u8]) {
+        // From the end to the front: so a number is written as it is divided.
+        let mut head = Backwards(room);
+        head.put(BREAK);
+        if !self.fields.is_empty() {
+            head.put_slice(self.fields);
         }
-        if let Some(date) = self.date {
-            put(b"Date: ");
-            put(date);
-            put(b"\r\n");
-        }
-        if !self.server.is_empty() {
-            put(b"Server: ");
-            put(self.server.as_bytes());
-            put(b"\r\n");
-        }
-        if let Some(media) = self.media {
-            put(b"Content-Type: ");
-            put(media.as_bytes());
-            put(b"\r\n");
+        head.put(BREAK);
+        match self.connection {
+            Persistence::Usual => {}
+            Persistence::Kept => head.put(KEPT),
+            Persistence::Closed => head.put(CLOSED),
         }
         match self.length {
             Announced::Nothing => {}
             Announced::Length(length) => {
-                put(b"Content-Length: ");
-                put(Integer::new(length).bytes());
-                put(b"\r\n");
+                head.put_number(length);
+                head.put(LENGTH);
             }
-            Announced::Chunked => put(b"Transfer-Encoding: chunked\r\n"),
+            Announced::Chunked => head.put(CHUNKED),
         }
-        match self.connection {
-            Persistence::Usual => {}
-            Persistence::Kept => put(b"Connection: keep-alive\r\n"),
-            Persistence::Closed => put(b"Connection: close\r\n"),
+        if let Some(media) = self.media {
+            head.put_slice(media.as_bytes());
+            head.put(MEDIA);
         }
-        put(self.fields);
-        put(b"\r\n");
+        if !self.server.is_empty() {
+            head.put_slice(self.server.as_bytes());
+            head.put(SERVER);
+        }
+        if let Some(date) = self.date {
+            head.put(date);
+            head.put(DATE);
+        }
+        match self.status {
+            Status::OK => head.put(OK),
+            status => {
+                head.put_slice(status.reason().as_bytes());
+                head.put(b" ");
+                head.put(&status.digits());
+                head.put(VERSION);
+            }
+        }
+        debug_assert!(head.0.is_empty(), "the length was that of the head");
     }
 }
+
+/// Room that is filled from its end. What does not fit is left out.
+struct Backwards<'a>(&'a mut [u8]);
+
+impl Backwards<'_> {
+    #[inline]
+    fn put<const N: usize>(&mut self, bytes: &[u8; N]) {
+        if let Some((front, place)) = core::mem::take(&mut self.0).split_last_chunk_mut() {
+            *place = *bytes;
+            self.0 = front;
+        }
+    }
+
+    #[inline]
+    fn put_slice(&mut self, bytes: &[u8]) {
+        let room = core::mem::take(&mut self.0);
+        if let Some(at) = room.len().checked_sub(bytes.len()) {
+            let (front, place) = room.split_at_mut(at);
+            place.copy_from_slice(bytes);
+            self.0 = front;
+        }
+    }
+
+    #[inline]
+    fn put_number(&mut self, mut number: u64) {
+        loop {
+            self.put(&[b'0' + (number % 10) as u8]);
+            number /= 10;
+            if number == 0 {
+                return;
+            }
+        }
+    }
+}
+
+/// How many decimal digits `number` has.
+#[inline]
+fn digits(number: u64) -> usize {
+    match number {
+        0..10 => 1,
+        10..100 => 2,
+        100..1_000 => 3,
+        1_000..10_000 => 4,
+        _ => number.ilog10() as usize + 1,
+    }
+}
+
+/// The longest head that fits into one packet. Two take twice that.
+pub(crate) const HEAD_LONG: usize = 1400;
+
+/// Lines begin with the break before them, so that each is one piece.
+const OK: &[u8; 15] = b"HTTP/1.1 200 OK";
+const VERSION: &[u8; 9] = b"HTTP/1.1 ";
+const DATE: &[u8; 8] = b"\r\nDate: ";
+const SERVER: &[u8; 10] = b"\r\nServer: ";
+const MEDIA: &[u8; 16] = b"\r\nContent-Type: ";
+const LENGTH: &[u8; 18] = b"\r\nContent-Length: ";
+const CHUNKED: &[u8; 28] = b"\r\nTransfer-Encoding: chunked";
+const KEPT: &[u8; 24] = b"\r\nConnection: keep-alive";
+const CLOSED: &[u8; 19] = b"\r\nConnection: close";
+const BREAK: &[u8; 2] = b"\r\n";
 
 /// What stands before a chunk of `length` bytes: the line break behind the chunk before, unless
 /// this is the first, and the size in hexadecimal.
@@ -171,7 +245,55 @@ pub(crate) fn continue_packet(pool: Pool) -> Option<Packet> {
 
 #[cfg(test)]
 mod tests {
+    extern crate std;
+
     use super::*;
+
+    #[test]
+    fn heads_are_as_long_as_they_say() {
+        let date = *b"Sun, 06 Nov 1994 08:49:37 GMT";
+        let full = Lines {
+            status: Status::NOT_FOUND,
+            date: Some(&date),
+            server: "test",
+            media: Some("text/plain"),
+            length: Announced::Length(12_345),
+            connection: Persistence::Closed,
+            fields: b"A: b\r\n",
+        };
+        let cx = waitless::testing::context(1, 1);
+        let written = |lines: &Lines<'_>| {
+            let mut packet = cx.packet().unwrap();
+            packet.append(b"body").unwrap();
+            lines.prepend(lines.len(), &mut packet).unwrap();
+            std::string::String::from_utf8(packet.bytes().into()).unwrap()
+        };
+        assert_eq!(
+            written(&full),
+            "HTTP/1.1 404 Not Found\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\nServer: test\r\n\
+             Content-Type: text/plain\r\nContent-Length: 12345\r\nConnection: close\r\nA: b\r\n\
+             \r\nbody"
+        );
+        let bare = Lines {
+            status: Status::OK,
+            date: None,
+            server: "",
+            media: None,
+            length: Announced::Chunked,
+            connection: Persistence::Kept,
+            fields: b"",
+        };
+        assert_eq!(
+            written(&bare),
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nConnection: keep-alive\r\n\r\nbody"
+        );
+        for power in 0..20 {
+            for number in [10_u64.pow(power), 10_u64.pow(power) - 1, u64::MAX] {
+                let head = written(&Lines { length: Announced::Length(number), ..bare });
+                assert!(head.contains(&std::format!("Content-Length: {number}\r\n")), "{head}");
+            }
+        }
+    }
 
     #[test]
     fn chunks_are_framed_in_hexadecimal() {

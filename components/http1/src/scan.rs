@@ -1,70 +1,123 @@
-//! Finding the end of tokens and values, eight bytes at a time where that pays.
+//! Finding the end of tokens, targets, names and values, eight bytes at a time.
+//!
+//! The bytes of a word are told apart all at once, each in its own highest bit. Nothing carries
+//! from one byte into the next, as the highest bits are left out of every sum.
 
+use crate::host::is_name_byte;
 use waitless::http::TOKEN;
 
 /// Bytes of the token that `bytes` begin with.
 #[inline]
 pub(crate) fn token_length(bytes: &[u8]) -> usize {
-    bytes.iter().position(|&byte| !TOKEN[usize::from(byte)]).unwrap_or(bytes.len())
+    let usual = |word| letters(word) | among(word, b'-', b'-');
+    span(bytes, usual, |byte| TOKEN[usize::from(byte)])
 }
 
-/// Whether `byte` may stand in a target: what is visible in ASCII, but no fragment.
+/// Bytes in front of `bytes` that may stand in a target: what is visible in ASCII, but no
+/// fragment.
 #[inline]
-pub(crate) fn is_target_byte(byte: u8) -> bool {
-    byte.wrapping_sub(b'!') < 0x5e && byte != b'#'
+pub(crate) fn target_length(bytes: &[u8]) -> usize {
+    // All but the fragment's mark.
+    let visible = |word| among(word, b'!', b'"') | among(word, b'$', b'~');
+    span(bytes, visible, |_| false)
+}
+
+/// The same up to the question mark that a query begins with.
+#[inline]
+pub(crate) fn path_length(bytes: &[u8]) -> usize {
+    let usual = |word| among(word, b'!', b'"') | among(word, b'$', b'>') | among(word, b'@', b'~');
+    span(bytes, usual, |_| false)
+}
+
+/// Bytes in front of `bytes` that may stand in a host's name.
+#[inline]
+pub(crate) fn name_length(bytes: &[u8]) -> usize {
+    let usual = |word| letters(word) | among(word, b'-', b'.') | among(word, b'0', b'9');
+    span(bytes, usual, is_name_byte)
 }
 
 /// The place of the first control character that is no tab, or the length.
 #[inline]
 pub(crate) fn find_control(bytes: &[u8]) -> usize {
+    // Bytes from 0x80 on are no control characters.
+    let usual = |word| among(word, b' ', b'~') | word;
+    span(bytes, usual, |byte| byte == b'\t')
+}
+
+/// Bytes in front of `bytes` that are in a set. `most` tells it for a word: the highest bit of
+/// every byte that is surely in the set; the other bits say nothing. `rest` tells it for a byte
+/// that `most` had no say in.
+#[inline(always)]
+fn span(bytes: &[u8], most: impl Fn(u64) -> u64, rest: impl Fn(u8) -> bool) -> usize {
     let mut at = 0;
     while let Some(word) = bytes.get(at..).and_then(<[u8]>::first_chunk) {
-        match first_control(u64::from_le_bytes(*word)) {
-            8 => at += 8,
-            // Tabs are rare: one ends the word early, and the search goes on behind it.
-            place if word.get(place) == Some(&b'\t') => at += place + 1,
-            place => return at + place,
+        let others = !most(u64::from_le_bytes(*word)) & HIGHEST;
+        let place = others.trailing_zeros() as usize / 8;
+        match word.get(place) {
+            None => at += 8,
+            Some(&byte) if rest(byte) => at += place + 1,
+            Some(_) => return at + place,
         }
     }
-    let rest = bytes.get(at..).unwrap_or(&[]);
-    at + rest.iter().position(|&byte| is_control(byte)).unwrap_or(rest.len())
+    let end = bytes.get(at..).unwrap_or(&[]);
+    let mut last = [0; 8];
+    // The bytes behind the end are zeroes: in no set, or left out below.
+    for (room, byte) in last.iter_mut().zip(end) {
+        *room = *byte;
+    }
+    let most = most(u64::from_le_bytes(last));
+    let is_in = |(place, &byte): (usize, &u8)| most >> (8 * place) & 0x80 != 0 || rest(byte);
+    at + end.iter().enumerate().position(|it| !is_in(it)).unwrap_or(end.len())
 }
 
-/// The place, from 0 to 7, of the first byte below a space, or DEL; 8 when there is none.
-#[inline]
-const fn first_control(word: u64) -> usize {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    const HIGHS: u64 = 0x8080_8080_8080_8080;
-    // A borrow may mark bytes behind the first one that is meant, never before it.
-    let below_space = word.wrapping_sub(ONES * 0x20) & !word;
-    let xored = word ^ (ONES * 0x7f);
-    let deleted = xored.wrapping_sub(ONES) & !xored;
-    ((below_space | deleted) & HIGHS).trailing_zeros() as usize / 8
+const ONES: u64 = 0x0101_0101_0101_0101;
+const HIGHEST: u64 = ONES << 7;
+
+/// The bytes from `from` to `to`, both of ASCII and included, in their highest bits.
+#[inline(always)]
+const fn among(word: u64, from: u8, to: u8) -> u64 {
+    let low = word & !HIGHEST;
+    let not_below = low + ONES * (0x80 - from as u64);
+    let above = low + ONES * (0x7f - to as u64);
+    not_below & !above & !word
 }
 
-#[inline]
-fn is_control(byte: u8) -> bool {
-    (byte < b' ') & (byte != b'\t') | (byte == 0x7f)
+/// The letters of ASCII, in their highest bits.
+#[inline(always)]
+const fn letters(word: u64) -> u64 {
+    among(word | ONES * 0x20, b'a', b'z')
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn the_first_control_character_is_found_at_every_place() {
-        for length in 0..40 {
-            let mut bytes = [0x80_u8; 40];
-            assert_eq!(find_control(&bytes[..length]), length);
+    /// The first byte that is not in the set, at every place and in every length.
+    #[track_caller]
+    fn agrees(length_of: fn(&[u8]) -> usize, is_in: impl Fn(u8) -> bool, filler: u8) {
+        for length in 0..26 {
+            let mut bytes = [filler; 26];
+            assert_eq!(length_of(&bytes[..length]), length);
             for place in 0..length {
-                for control in (0..=255).filter(|&byte| is_control(byte)) {
-                    bytes[place] = control;
-                    assert_eq!(find_control(&bytes[..length]), place);
+                for byte in 0..=255 {
+                    bytes[place] = byte;
+                    let expected = if is_in(byte) { length } else { place };
+                    assert_eq!(length_of(&bytes[..length]), expected, "{byte:#x} at {place}");
                 }
-                bytes[place] = b'\t';
-                assert_eq!(find_control(&bytes[..length]), length);
-                bytes[place] = b' ';
+                bytes[place] = filler;
             }
         }
+    }
+
+    #[test]
+    fn every_byte_is_in_its_sets_at_every_place() {
+        agrees(token_length, |byte| TOKEN[usize::from(byte)], b'-');
+        agrees(token_length, |byte| TOKEN[usize::from(byte)], b'_');
+        agrees(target_length, |byte| byte.is_ascii_graphic() && byte != b'#', b'/');
+        agrees(name_length, is_name_byte, b'z');
+        agrees(find_control, |byte| byte == b'\t' || !byte.is_ascii_control(), 0x80);
+        agrees(find_control, |byte| byte == b'\t' || !byte.is_ascii_control(), b'\t');
+        let path = |byte: u8| byte.is_ascii_graphic() && byte != b'#' && byte != b'?';
+        agrees(path_length, path, b'/');
     }
 }

@@ -4,7 +4,7 @@ use crate::Ipv4;
 use crate::reassembly::{Outcome, Reason};
 use crate::wire::{HEADER, Header, Malformed, options_allowed};
 use core::net::{IpAddr, Ipv4Addr};
-use waitless::network::{self, is_host, is_network_broadcast};
+use waitless::network::{is_host, is_network_broadcast};
 use waitless::{Counter, Packet, Protocol, Reject};
 
 /// Every host on the link (RFC 1112 section 4).
@@ -123,25 +123,26 @@ impl Ipv4 {
     /// Whether `source` can be the address of another host (RFC 1122 section 3.2.1.3).
     #[inline]
     fn is_other_host(&self, source: Ipv4Addr) -> bool {
-        let ours =
-            |settings: &_| is_network_broadcast(settings, source) || settings.address == source;
-        network::is_host(source) && !self.active().is_some_and(ours)
+        is_host(source) && source != self.own.address && source != self.own.broadcast
     }
 
     /// Whether a packet is for this host, and then whether it is for others too. `link_broadcast`
     /// says that of its frame.
     #[inline]
     fn takes(&self, header: &Header, link_broadcast: bool) -> Option<bool> {
-        let to = header.destination;
-        let active = self.active();
-        if active.is_some_and(|settings| settings.address == to) {
+        if self.active && header.destination == self.own.address {
             // RFC 1122 section 3.3.6: an address of one host in a frame to all is a mistake.
             return (!link_broadcast).then_some(false);
         }
+        self.takes_for_others(header)
+    }
+
+    fn takes_for_others(&self, header: &Header) -> Option<bool> {
+        let to = header.destination;
         if to.is_broadcast() || to == ALL_HOSTS {
             return Some(true);
         }
-        match active {
+        match self.active() {
             Some(settings) => is_network_broadcast(settings, to).then_some(true),
             // DHCP's answers come to the address that they offer (RFC 2131 section 4.1), from some
             // servers in a frame to all.

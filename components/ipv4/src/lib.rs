@@ -77,6 +77,8 @@ pub struct Ipv4 {
     claim: ClaimState,
     /// Whether the address is in use.
     active: bool,
+    /// What of the settings is looked at for every packet, while the address is in use.
+    own: Own,
     /// When an address of the manifest that was lost is tried again.
     retry: Instant,
     generation: u32,
@@ -87,6 +89,17 @@ pub struct Ipv4 {
     mtu: u16,
     offloads: Offloads,
     link_up: bool,
+}
+
+/// This host's own address and its network's broadcast address, unspecified where there is none.
+#[derive(Clone, Copy)]
+struct Own {
+    address: Ipv4Addr,
+    broadcast: Ipv4Addr,
+}
+
+impl Own {
+    const NONE: Self = Self { address: Ipv4Addr::UNSPECIFIED, broadcast: Ipv4Addr::UNSPECIFIED };
 }
 
 /// A transport's side of the layer.
@@ -194,6 +207,7 @@ impl Ipv4 {
             claim_due: false,
             claim: ClaimState::None,
             active: false,
+            own: Own::NONE,
             retry: Instant::NEVER,
             generation: 0,
             sweeps: 0,
@@ -229,11 +243,14 @@ impl Ipv4 {
             link.claim(None);
             self.claim_due = true;
         }
-        if self.claim_due {
-            self.claim_due = false;
+        let changed = core::mem::take(&mut self.claim_due);
+        if changed {
             link.claim(self.settings.map(|settings| settings.address));
         }
         let state = link.claim_state();
+        if state == self.claim && !changed {
+            return;
+        }
         if let ClaimState::Conflict(mac) = state
             && state != self.claim
             && self.config.address.is_some()
@@ -247,8 +264,17 @@ impl Ipv4 {
         if active != self.active {
             self.active = active;
             self.generation = self.generation.wrapping_add(1);
-            self.flow = None;
+            self.settings_changed();
         }
+    }
+
+    /// Forgets what was derived from the settings and from whether they are in use.
+    fn settings_changed(&mut self) {
+        self.flow = None;
+        self.own = self.active().map_or(Own::NONE, |settings| Own {
+            address: settings.address,
+            broadcast: network::network_broadcast(settings).unwrap_or(Ipv4Addr::UNSPECIFIED),
+        });
     }
 
     /// Once everybody above has asked for packets once: what nobody asks for is not kept.
@@ -324,7 +350,10 @@ impl<L: LinkPort> Component<L> for Ipv4 {
     }
 
     fn transmit(&mut self, link: &mut L, cx: &mut Context) {
-        self.claim(link, cx);
+        // Somebody above has set another one in this sweep.
+        if self.claim_due {
+            self.claim(link, cx);
+        }
         while let Some((hop, packet)) = self.down.pop_front() {
             if let Err(packet) = link.send(EtherType::IPV4, hop, packet) {
                 let _ = self.down.push_front((hop, packet));
@@ -428,7 +457,7 @@ impl IpPort for Ipv4 {
             }
         }
         self.settings = configuration;
-        self.flow = None;
+        self.settings_changed();
     }
 
     fn configuration(&self) -> Option<&Ipv4Configuration> {

@@ -13,6 +13,8 @@ pub(crate) struct Flow {
     remote: Ipv4Addr,
     local: Ipv4Addr,
     hop: Hop,
+    /// The longest packet that goes there, in bytes.
+    mtu: u16,
 }
 
 #[derive(Clone, Copy)]
@@ -40,8 +42,8 @@ impl Ipv4 {
             self.counters.no_route.add(1);
             return Ok(());
         };
-        let flow = match self.flow {
-            Some(flow) if flow.remote == remote => flow,
+        let flow = match &self.flow {
+            Some(flow) if flow.remote == remote => *flow,
             _ => match self.find_flow(remote) {
                 Some(flow) => flow,
                 None => {
@@ -57,7 +59,7 @@ impl Ipv4 {
         }
         let whole = HEADER + packet.chain_len();
         let limit = match packet.info().segment {
-            0 => self.mtu(IpAddr::V4(remote)),
+            0 => flow.mtu,
             _ => u16::MAX, // the card cuts it up
         };
         if whole > usize::from(limit) {
@@ -156,13 +158,14 @@ impl Ipv4 {
     }
 
     /// Finds the way to another destination than the last one.
+    #[inline(never)]
     fn find_flow(&mut self, remote: Ipv4Addr) -> Option<Flow> {
         let settings = self.active();
         let ours = settings.is_some_and(|settings| settings.address == remote);
         let local = settings.map_or(Ipv4Addr::UNSPECIFIED, |settings| settings.address);
         let hop = if ours { Hop::Loop } else { Hop::Link(next_hop(settings, remote)?) };
         debug_assert!(is_host(remote) || !matches!(hop, Hop::Loop));
-        let flow = Flow { remote, local, hop };
+        let flow = Flow { remote, local, hop, mtu: self.mtu(IpAddr::V4(remote)) };
         self.flow = Some(flow);
         Some(flow)
     }

@@ -786,3 +786,23 @@ fn no_packet_panics_and_every_packet_is_accounted_for() {
     assert!(under_way <= 16);
     assert_eq!(bench.cx.pool().available() + under_way, 256);
 }
+
+/// The header's checksum is summed from its numbers, not from its bytes: for all sums, also those
+/// that carry into the next word.
+#[test]
+fn every_header_that_is_sent_has_a_right_checksum() {
+    for total in (20..=u16::MAX).step_by(7) {
+        for (source, class) in [(OURS, 0), (Ipv4Addr::new(255, 255, 255, 254), 255)] {
+            let header = Outgoing {
+                source,
+                destination: PEER,
+                protocol: Protocol::TCP,
+                total,
+                identification: (total % 2 == 0).then_some(!total),
+                hops: 64,
+                class,
+            };
+            assert_eq!(checksum(&header.bytes()), 0, "{header:?}");
+        }
+    }
+}

@@ -112,18 +112,25 @@ pub(crate) struct Outgoing {
 impl Outgoing {
     #[inline]
     pub fn bytes(&self) -> [u8; HEADER] {
-        let [l0, l1] = self.total.to_be_bytes();
-        let [i0, i1] = self.identification.unwrap_or(0).to_be_bytes();
-        let flags = if self.identification.is_none() { DONT_FRAGMENT } else { 0 };
-        let [f0, f1] = flags.to_be_bytes();
-        let [s0, s1, s2, s3] = self.source.octets();
-        let [d0, d1, d2, d3] = self.destination.octets();
         let Protocol(protocol) = self.protocol;
-        let mut header = [
-            0x45, self.class, l0, l1, i0, i1, f0, f1, self.hops, protocol, 0, 0, s0, s1, s2, s3,
-            d0, d1, d2, d3,
-        ];
-        [header[10], header[11]] = checksum(&header).to_be_bytes();
+        let (identification, flags) = match self.identification {
+            Some(identification) => (identification, 0),
+            None => (0, DONT_FRAGMENT),
+        };
+        let first = 0x4500_0000 | u32::from(self.class) << 16 | u32::from(self.total);
+        let second = u32::from(identification) << 16 | u32::from(flags);
+        let third = u32::from(self.hops) << 24 | u32::from(protocol) << 16;
+        let (source, destination) = (self.source.to_bits(), self.destination.to_bits());
+        // Numbers are summed as they are read, so the sum is not in the order of memory.
+        let words = [first, second, third, source, destination];
+        let sum = words.into_iter().map(u64::from).sum::<u64>();
+        let sum = (sum & 0xffff) + (sum >> 16 & 0xffff) + (sum >> 32);
+        let sum = (sum as u32).wrapping_add((sum as u32).rotate_left(16)) >> 16;
+        let words = [first, second, third | u32::from(!(sum as u16)), source, destination];
+        let mut header = [0; HEADER];
+        for (room, word) in header.as_chunks_mut::<4>().0.iter_mut().zip(words) {
+            *room = word.to_be_bytes();
+        }
         header
     }
 }

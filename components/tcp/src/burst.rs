@@ -31,7 +31,7 @@ impl Conn {
         let allowed = self.congestion.window().min(self.window).saturating_sub(under_way);
         let (packets, size) = self.take_burst(env, allowed.min(env.burst));
         if size == 0 {
-            return self.send_next(ip, env, budget, u32::from(self.mss));
+            return self.send_next_rarely(ip, env, budget, u32::from(self.mss));
         }
         self.begin_sending(env, size);
         let chain = packets.into_iter().rev().fold(None, |rest, mut packet: Packet| {
@@ -39,7 +39,7 @@ impl Conn {
             Some(packet)
         });
         let (flags, end) = self.flags_up_to(self.next + size);
-        self.emit(ip, env, budget, chain.ok_or(Busy)?, self.next, flags);
+        self.emit_alone(ip, env, budget, chain.ok_or(Busy)?, self.next, flags);
         self.next = end;
         self.sent = self.sent.max(end);
         self.start_timer(env);

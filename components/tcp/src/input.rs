@@ -11,6 +11,7 @@ const STAMP_LIFE: u32 = 24 * 24 * 3600;
 
 impl Conn {
     /// Handles a segment. What comes back is to be answered with a RST.
+    #[inline(always)]
     pub fn arrive(&mut self, env: &mut Env, segment: &Segment, packet: Packet) -> Option<Packet> {
         self.heard_at = env.millis;
         self.probes = 0;
@@ -60,6 +61,7 @@ impl Conn {
     }
 
     //= RFC 9293 3.10.7.3: SYN-SENT
+    #[cold]
     fn arrive_in_syn_sent(
         &mut self,
         env: &mut Env,
@@ -321,19 +323,19 @@ impl Conn {
     }
 
     /// Measures the round trip that the segment ends.
-    #[inline]
+    #[inline(always)]
     fn measure(&mut self, env: &Env, segment: &Segment) {
         if let (true, Some(stamps)) = (self.flags.has(flag::STAMPS), segment.options.stamps) {
             //= RFC 7323 4.1: the echo of what this side sent, when something new is acknowledged
             let millis = self.stamp(env).wrapping_sub(stamps.echo);
             if stamps.echo != 0 && millis < 1 << 20 {
-                self.rtt.sample(millis * 1_000, env.config.retransmit_min);
+                self.rtt.sample(millis * 1_000, env.retransmit_min);
             }
         } else if self.flags.has(flag::TIMED) && !self.timed_seq.after(segment.ack) {
             //= RFC 6298 3: Karn's algorithm: what was sent twice is not measured
             self.flags.clear(flag::TIMED);
-            let micros = env.micros().wrapping_sub(self.timed_at);
-            self.rtt.sample(micros, env.config.retransmit_min);
+            let micros = env.micros.wrapping_sub(self.timed_at);
+            self.rtt.sample(micros, env.retransmit_min);
         }
     }
 
@@ -345,11 +347,10 @@ impl Conn {
             if env.nodes.get(id).end().after(self.unacked) {
                 break;
             }
-            let _ = env.nodes.pop(&mut self.send);
+            drop(env.nodes.take_first(&mut self.send));
             if self.cursor == id {
                 self.cursor = self.send.head;
             }
-            drop(env.nodes.remove(id));
         }
         if self.flags.has(flag::WANTS_ROOM) {
             let room = env.config.send_buffer.saturating_sub(u64::from(self.unacknowledged()));

@@ -181,6 +181,8 @@ impl Tcp {
         let env = Env {
             now: cx.now(),
             millis: cx.now().as_millis() as u32,
+            micros: (cx.now().as_nanos() / 1_000) as u32,
+            retransmit_min: config.retransmit_min.as_micros() as u32,
             config,
             counters: Counters::leak(),
             nodes: Nodes::new((buffers / 2).max(2) as u32),
@@ -282,7 +284,7 @@ impl<I: IpPort> Component<I> for Tcp {
             if conn.output(ip, &mut self.env, &mut budget) {
                 self.env.effects |= effect::OUTPUT;
             }
-            self.settle(index);
+            self.settle_here(index);
         }
     }
 
@@ -306,6 +308,7 @@ impl Tcp {
         if self.env.now != cx.now() {
             self.env.now = cx.now();
             self.env.millis = cx.now().as_millis() as u32;
+            self.env.micros = (cx.now().as_nanos() / 1_000) as u32;
         }
     }
 
@@ -343,7 +346,7 @@ impl Tcp {
                 if let Some(packet) = conn.arrive(&mut self.env, &segment, packet) {
                     self.refuse(&tuple, &segment, packet);
                 }
-                self.settle(place);
+                self.settle_here(place);
             }
             Some(place) => self.arrive_late(ip, place, hash, &segment, packet),
             None => self.arrive_new(ip, &tuple, hash, &segment, packet, None),
@@ -512,32 +515,23 @@ impl Tcp {
     }
 
     /// Follows up what was done to a connection.
-    #[inline]
+    #[inline(never)]
     fn settle(&mut self, index: u32) {
+        self.settle_here(index);
+    }
+
+    /// The same, for what is done for every segment.
+    #[inline(always)]
+    fn settle_here(&mut self, index: u32) {
         let effects = core::mem::take(&mut self.env.effects);
         if effects & (effect::OPENED | effect::ENDED) != 0 {
             self.settle_life(index, effects);
         }
-        let conn = &mut self.conns[index as usize];
-        if effects & effect::OUTPUT != 0 && !conn.flags.has(flag::IN_OUTPUT) {
-            conn.flags.set(flag::IN_OUTPUT);
-            conn.next_output = NIL;
-            match self.output.head {
-                NIL => self.output.head = index,
-                _ => self.conns[self.output.tail as usize].next_output = index,
-            }
-            self.output.tail = index;
+        if effects & effect::OUTPUT != 0 {
+            self.queue_output(index);
         }
-        let conn = &mut self.conns[index as usize];
-        if effects & effect::NEWS != 0 && !conn.flags.has(flag::IN_NEWS | flag::ORPHAN) {
-            conn.flags.set(flag::IN_NEWS);
-            conn.next_news = NIL;
-            let list = &mut self.services[usize::from(conn.service)];
-            let tail = core::mem::replace(&mut list.tail, index);
-            match list.head {
-                NIL => list.head = index,
-                _ => self.conns[tail as usize].next_news = index,
-            }
+        if effects & effect::NEWS != 0 {
+            self.queue_news(index);
         }
         let conn = &mut self.conns[index as usize];
         let mut at = conn.deadline();
@@ -546,12 +540,46 @@ impl Tcp {
         }
         // The wheel may be set too early, never too late: a timer that moves on costs nothing
         // until it would have expired.
+        let closed = conn.state == State::Closed;
         if at < conn.armed_at {
             conn.armed_at = at;
             self.wheel.set(index, at);
         }
-        if conn.state == State::Closed {
+        if closed {
             self.free_if_done(index);
+        }
+    }
+
+    /// Puts a connection on the list of those with something to send.
+    #[inline]
+    fn queue_output(&mut self, index: u32) {
+        let conn = &mut self.conns[index as usize];
+        if conn.flags.has(flag::IN_OUTPUT) {
+            return;
+        }
+        conn.flags.set(flag::IN_OUTPUT);
+        conn.next_output = NIL;
+        let tail = core::mem::replace(&mut self.output.tail, index);
+        match self.output.head {
+            NIL => self.output.head = index,
+            _ => self.conns[tail as usize].next_output = index,
+        }
+    }
+
+    /// Puts a connection on its service's list of news.
+    #[inline]
+    fn queue_news(&mut self, index: u32) {
+        let conn = &mut self.conns[index as usize];
+        if conn.flags.has(flag::IN_NEWS | flag::ORPHAN) {
+            return;
+        }
+        conn.flags.set(flag::IN_NEWS);
+        conn.next_news = NIL;
+        let list = &mut self.services[usize::from(conn.service)];
+        let tail = core::mem::replace(&mut list.tail, index);
+        match list.head {
+            NIL => list.head = index,
+            _ => self.conns[tail as usize].next_news = index,
         }
     }
 
@@ -632,7 +660,7 @@ impl Tcp {
     }
 
     /// Frees the place of a connection that has ended, was given up and is in no list.
-    #[inline]
+    #[cold]
     fn free_if_done(&mut self, index: u32) {
         let conn = &mut self.conns[index as usize];
         let busy = flag::IN_OUTPUT | flag::IN_NEWS;

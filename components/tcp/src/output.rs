@@ -101,7 +101,7 @@ impl Conn {
             let packet = env.pool.packet().ok_or(Busy)?;
             //= RFC 9293 3.10.5: <SEQ=SND.NXT><CTL=RST>
             let flags = Flags::RST.and(Flags::ACK);
-            self.emit(ip, env, budget, packet, self.sent, flags);
+            self.emit_alone(ip, env, budget, packet, self.sent, flags);
             self.flags.clear(flag::RESET_DUE | flag::ACK_NOW | flag::ACK_PENDING);
             env.counters.resets_sent.add(1);
         }
@@ -117,7 +117,7 @@ impl Conn {
         if self.flags.has(flag::KEEP_ALIVE_DUE) {
             let packet = env.pool.packet().ok_or(Busy)?;
             //= RFC 9293 3.8.4 SHLD-12: a keep-alive has no data and SEQ=SND.NXT-1
-            self.emit(ip, env, budget, packet, self.sent - 1, Flags::ACK);
+            self.emit_alone(ip, env, budget, packet, self.sent - 1, Flags::ACK);
             self.flags.clear(flag::KEEP_ALIVE_DUE);
         }
         Ok(())
@@ -158,9 +158,21 @@ impl Conn {
         Plan::Data(size)
     }
 
+    /// The same as [`send_next`](Self::send_next), away from the usual path.
+    #[cold]
+    pub fn send_next_rarely<I: IpPort>(
+        &mut self,
+        ip: &mut I,
+        env: &mut Env,
+        budget: &mut usize,
+        size: u32,
+    ) -> Result<(), Busy> {
+        self.send_next(ip, env, budget, size)
+    }
+
     /// Sends `size` bytes from the cursor.
-    #[inline]
-    pub fn send_next<I: IpPort>(
+    #[inline(always)]
+    fn send_next<I: IpPort>(
         &mut self,
         ip: &mut I,
         env: &mut Env,
@@ -182,7 +194,7 @@ impl Conn {
     pub fn begin_sending(&mut self, env: &Env, size: u32) {
         if self.flight() == 0 {
             let idle = env.millis.wrapping_sub(self.sent_at);
-            if u64::from(idle) > self.rtt.timeout().as_millis() {
+            if u64::from(idle) * 1_000 > self.rtt.timeout_micros() {
                 self.congestion.idled(u32::from(self.mss));
             }
             self.progress_at = env.millis;
@@ -194,13 +206,13 @@ impl Conn {
             //= RFC 6298 4: one measurement per round trip
             self.flags.set(flag::TIMED);
             self.timed_seq = self.next + size;
-            self.timed_at = env.micros();
+            self.timed_at = env.micros;
         }
     }
 
     /// Sends `size` bytes of node `id` that begin at `seq`, with the FIN when it follows. Gives
     /// the sequence number after that.
-    #[inline]
+    #[inline(always)]
     fn send_node<I: IpPort>(
         &mut self,
         ip: &mut I,
@@ -279,6 +291,7 @@ impl Conn {
     }
 
     /// Sends the first unacknowledged segment again.
+    #[cold]
     fn resend_first<I: IpPort>(
         &mut self,
         ip: &mut I,
@@ -294,7 +307,7 @@ impl Conn {
         if id == NIL || env.nodes.get(id).len == 0 {
             let packet = env.pool.packet().ok_or(Busy)?;
             let flags = Flags::FIN.and(Flags::ACK);
-            self.emit(ip, env, budget, packet, self.queued, flags);
+            self.emit_alone(ip, env, budget, packet, self.queued, flags);
         } else {
             let left = env.nodes.get(id).end().since(self.unacked);
             let size = left.min(u32::from(self.mss));
@@ -311,6 +324,7 @@ impl Conn {
     }
 
     /// Probes a window that is closed, or too small for what is to be sent.
+    #[cold]
     fn probe<I: IpPort>(
         &mut self,
         ip: &mut I,
@@ -331,7 +345,7 @@ impl Conn {
             //= RFC 9293 3.8.6.2.1: the override: after a while the silly segment is sent
             self.flags.clear(flag::PERSIST);
             let size = size.min(self.window);
-            return self.send_next(ip, env, budget, size);
+            return self.send_next_rarely(ip, env, budget, size);
         }
         //= RFC 9293 3.8.6.1 MUST-36: a probe is one octet of new data
         let packet = take_packet(env, id)?;
@@ -340,7 +354,7 @@ impl Conn {
         env.nodes.get_mut(id).data = Data::Packet(packet);
         let mut probe = env.pool.packet().ok_or(Busy)?;
         probe.append(&[octet.ok_or(Busy)?]).map_err(|_| Busy)?;
-        self.emit(ip, env, budget, probe, self.unacked, Flags::ACK);
+        self.emit_alone(ip, env, budget, probe, self.unacked, Flags::ACK);
         self.sent = self.sent.max(self.unacked + 1);
         Ok(())
     }
@@ -355,7 +369,7 @@ impl Conn {
         if self.flight() == 0 {
             self.progress_at = env.millis;
         }
-        self.emit(ip, env, budget, packet, self.queued, Flags::FIN.and(Flags::ACK));
+        self.emit_alone(ip, env, budget, packet, self.queued, Flags::FIN.and(Flags::ACK));
         self.next = self.queued + 1;
         self.sent = self.sent.max(self.next);
         self.start_timer(env);
@@ -381,7 +395,7 @@ impl Conn {
             self.quick_acks -= 1;
         }
         let packet = env.pool.packet().ok_or(Busy)?;
-        self.emit(ip, env, budget, packet, self.sent, Flags::ACK);
+        self.emit_alone(ip, env, budget, packet, self.sent, Flags::ACK);
         Ok(())
     }
 
@@ -407,9 +421,23 @@ impl Conn {
         }
     }
 
+    /// The same as [`emit`](Self::emit), for segments that no data goes with as a rule.
+    #[inline(never)]
+    pub fn emit_alone<I: IpPort>(
+        &mut self,
+        ip: &mut I,
+        env: &mut Env,
+        budget: &mut usize,
+        packet: Packet,
+        seq: Seq,
+        flags: Flags,
+    ) {
+        self.emit(ip, env, budget, packet, seq, flags);
+    }
+
     /// Prepends the header and hands the packet down.
-    #[inline]
-    pub fn emit<I: IpPort>(
+    #[inline(always)]
+    fn emit<I: IpPort>(
         &mut self,
         ip: &mut I,
         env: &mut Env,
@@ -473,7 +501,7 @@ impl Conn {
     }
 
     /// Completes the checksum and the addresses.
-    #[inline]
+    #[inline(always)]
     fn hand_down<I: IpPort>(
         &self,
         ip: &mut I,
@@ -544,11 +572,16 @@ impl Conn {
     /// Whether so much was consumed that the other side should hear of it at once.
     #[inline]
     pub fn owes_window_update(&self, env: &Env) -> bool {
-        let buffer = env.config.receive_buffer as u32;
-        let left = self.receive_window();
-        let edge = self.edge(env);
+        // Without a scale, no more than 64 KiB can be offered, whatever the buffer.
+        let most = u32::from(u16::MAX) << self.receive_scale;
+        let buffer = (env.config.receive_buffer as u32).min(most);
+        // The usual case, seen first.
+        if self.receive_window() >= buffer / 2 {
+            return false;
+        }
+        let edge = self.expected + self.edge(env).since(self.expected).min(most);
         let step = (buffer / 2).min(2 * u32::from(self.mss));
-        left < buffer / 2 && edge.after(self.offered) && edge.since(self.offered) >= step
+        edge.after(self.offered) && edge.since(self.offered) >= step
     }
 
     /// Sends the SYN, or the SYN that acknowledges one.
@@ -592,7 +625,7 @@ impl Conn {
         if !self.flags.has(flag::SYN_LOST | flag::TIMED) {
             self.flags.set(flag::TIMED);
             self.timed_seq = self.next;
-            self.timed_at = env.micros();
+            self.timed_at = env.micros;
         }
         self.last_ack = self.expected;
         self.flags.clear(flag::SYN_DUE | flag::ACK_NOW | flag::ACK_PENDING);

@@ -42,23 +42,13 @@ impl StreamPort for Tcp {
 
     #[inline]
     fn news(&mut self, service: Service) -> Option<Stream> {
-        // Ends: each turn takes one off the list.
-        loop {
-            let list = self.services.get_mut(usize::from(service.0))?;
-            if list.head == NIL {
-                return None;
-            }
-            let index = list.head;
-            let conn = &mut self.conns[index as usize];
-            list.head = conn.next_news;
-            conn.flags.clear(flag::IN_NEWS);
-            if !conn.flags.has(flag::ORPHAN) {
-                return Some(Stream { index, generation: conn.generation });
-            }
-            self.free_if_done(index);
+        match self.services.get(usize::from(service.0)) {
+            Some(list) if list.head != NIL => self.take_news(service),
+            _ => None,
         }
     }
 
+    #[inline]
     fn status(&self, stream: Stream) -> Status {
         let Some(conn) = self.conn(stream) else { return Status::default() };
         let phase = match conn.state {
@@ -82,13 +72,15 @@ impl StreamPort for Tcp {
         self.conn(stream).filter(|conn| conn.flags.has(flag::TAGGED)).map(|conn| conn.tag)
     }
 
+    #[inline]
     fn set_tag(&mut self, stream: Stream, tag: u32) {
-        if let Some(conn) = self.conn_mut(stream) {
+        if let Some(conn) = known(&mut self.conns, stream) {
             conn.tag = tag;
             conn.flags.set(flag::TAGGED);
         }
     }
 
+    #[inline]
     fn peer(&self, stream: Stream) -> Option<SocketAddr> {
         let tuple = self.conn(stream)?.tuple;
         Some(SocketAddr::new(tuple.remote, tuple.remote_port))
@@ -134,12 +126,12 @@ impl StreamPort for Tcp {
 
     #[inline]
     fn recv(&mut self, stream: Stream) -> Option<Packet> {
-        let index = self.index(stream)?;
-        let conn = &mut self.conns[index as usize];
-        let id = self.env.nodes.pop(&mut conn.receive)?;
-        conn.waiting -= u32::from(self.env.nodes.get(id).len);
-        let data = self.env.nodes.remove(id);
-        self.after_reading(index);
+        let conn = known(&mut self.conns, stream)?;
+        let (data, length) = self.env.nodes.take_first(&mut conn.receive)?;
+        conn.waiting -= u32::from(length);
+        if conn.owes_window_update(&self.env) {
+            self.after_reading(stream.index);
+        }
         match data {
             Data::Packet(packet) => Some(packet),
             _ => None,
@@ -182,41 +174,28 @@ impl StreamPort for Tcp {
     }
 
     #[inline]
-    fn send(&mut self, stream: Stream, mut packet: Packet) -> Result<(), Packet> {
-        let Some(index) = self.index(stream) else { return Err(packet) };
-        let conn = &mut self.conns[index as usize];
+    fn send(&mut self, stream: Stream, packet: Packet) -> Result<(), Packet> {
+        let Some(conn) = known(&mut self.conns, stream) else { return Err(packet) };
         let length = packet.len();
-        if length > room(conn, &self.env) {
+        let room = room(conn, &self.env);
+        if length > room {
             conn.flags.set(flag::WANTS_ROOM);
             return Err(packet);
         }
-        if let Some(id) = open_tail(conn, &self.env).filter(|_| length > 0)
-            && join(self.env.nodes.get_mut(id), &mut packet, conn.mss)
-        {
-            self.after_writing(index, length);
+        // The usual case: all that was queued before was sent.
+        let usual = conn.cursor == NIL && length > 0 && packet.headroom() >= HEADERS_MAX;
+        if usual && self.env.nodes.has_room(Side::Send) {
+            add_node(conn, &mut self.env, packet);
+            conn.queued = conn.queued + length as u32;
+            if room - length < usize::from(conn.mss) {
+                conn.flags.set(flag::WANTS_ROOM);
+            }
+            if !conn.flags.has(flag::IN_OUTPUT) {
+                self.queue_output(stream.index);
+            }
             return Ok(());
         }
-        if length == 0 {
-            return Ok(());
-        }
-        // A packet that has no headroom for the headers is copied, at worst into two.
-        let nodes = if packet.headroom() < HEADERS_MAX { 2 } else { 1 };
-        if !self.env.nodes.has_room_for(Side::Send, nodes) {
-            self.starve(index);
-            return Err(packet);
-        }
-        if packet.headroom() < HEADERS_MAX {
-            let Some(front) = copy_front(&self.env, &packet) else {
-                self.starve(index);
-                return Err(packet);
-            };
-            packet.trim_front(front.len());
-            self.push_packet(index, front);
-        }
-        if !packet.is_empty() {
-            self.push_packet(index, packet);
-        }
-        Ok(())
+        self.send_behind(stream.index, packet)
     }
 
     fn close(&mut self, stream: Stream) {
@@ -259,6 +238,25 @@ impl StreamPort for Tcp {
 }
 
 impl Tcp {
+    /// The next connection of a service with news.
+    fn take_news(&mut self, service: Service) -> Option<Stream> {
+        // Ends: each turn takes one off the list.
+        loop {
+            let list = self.services.get_mut(usize::from(service.0))?;
+            if list.head == NIL {
+                return None;
+            }
+            let index = list.head;
+            let conn = &mut self.conns[index as usize];
+            list.head = conn.next_news;
+            conn.flags.clear(flag::IN_NEWS);
+            if !conn.flags.has(flag::ORPHAN) {
+                return Some(Stream { index, generation: conn.generation });
+            }
+            self.free_if_done(index);
+        }
+    }
+
     /// The place of a connection that its service has not given up.
     #[inline]
     fn index(&self, stream: Stream) -> Option<u32> {
@@ -268,18 +266,12 @@ impl Tcp {
     #[inline]
     fn conn(&self, stream: Stream) -> Option<&Conn> {
         let conn = self.conns.get(stream.index as usize)?;
-        let gone = conn.flags.has(flag::ORPHAN) || conn.state == State::Free;
-        (conn.generation == stream.generation && !gone).then_some(conn)
+        conn.is(stream).then_some(conn)
     }
 
-    #[inline]
-    fn conn_mut(&mut self, stream: Stream) -> Option<&mut Conn> {
-        let index = self.index(stream)?;
-        self.conns.get_mut(index as usize)
-    }
 
     /// Tells the other side of room, when it should hear of it.
-    #[inline]
+    #[cold]
     fn after_reading(&mut self, index: u32) {
         let conn = &mut self.conns[index as usize];
         let receives = matches!(conn.state, State::Established | State::FinWait1 | State::FinWait2);
@@ -296,8 +288,8 @@ impl Tcp {
         if room(conn, &self.env) < usize::from(conn.mss) {
             conn.flags.set(flag::WANTS_ROOM);
         }
-        self.env.effects |= effect::OUTPUT;
-        self.settle(index);
+        // Nothing else can follow from this: no timer moves before something is sent.
+        self.queue_output(index);
     }
 
     /// An empty packet at the end of the send queue.
@@ -312,7 +304,7 @@ impl Tcp {
             return None;
         };
         let conn = &mut self.conns[index as usize];
-        add_node(conn, &mut self.env, packet)
+        Some(add_node(conn, &mut self.env, packet))
     }
 
     /// Queues a whole packet; the caller has seen that there is room.
@@ -325,10 +317,44 @@ impl Tcp {
             // Room that was lent and not used. Left in the queue, it would end what is sent.
             let node = self.env.nodes.get_mut(id);
             (node.data, node.len) = (Data::Packet(packet), length as u16);
-        } else if add_node(conn, &mut self.env, packet).is_none() {
-            return;
+        } else {
+            add_node(conn, &mut self.env, packet);
         }
         self.after_writing(index, length);
+    }
+
+    /// Queues a packet for which the window has room, whatever is queued before it.
+    #[inline(never)]
+    fn send_behind(&mut self, index: u32, mut packet: Packet) -> Result<(), Packet> {
+        let conn = &mut self.conns[index as usize];
+        let length = packet.len();
+        if let Some(id) = open_tail(conn, &self.env).filter(|_| length > 0)
+            && join(self.env.nodes.get_mut(id), &mut packet, conn.mss)
+        {
+            self.after_writing(index, length);
+            return Ok(());
+        }
+        if length == 0 {
+            return Ok(());
+        }
+        // A packet that has no headroom for the headers is copied, at worst into two.
+        let nodes = if packet.headroom() < HEADERS_MAX { 2 } else { 1 };
+        if !self.env.nodes.has_room_for(Side::Send, nodes) {
+            self.starve(index);
+            return Err(packet);
+        }
+        if packet.headroom() < HEADERS_MAX {
+            let Some(front) = copy_front(&self.env, &packet) else {
+                self.starve(index);
+                return Err(packet);
+            };
+            packet.trim_front(front.len());
+            self.push_packet(index, front);
+        }
+        if !packet.is_empty() {
+            self.push_packet(index, packet);
+        }
+        Ok(())
     }
 
     /// There was no packet or no memory: reports room again when some time has passed.
@@ -338,6 +364,12 @@ impl Tcp {
         self.env.effects |= effect::RETRY;
         self.settle(index);
     }
+}
+
+/// A connection that its service has not given up.
+#[inline]
+fn known(conns: &mut [Conn], stream: Stream) -> Option<&mut Conn> {
+    conns.get_mut(stream.index as usize).filter(|conn| conn.is(stream))
 }
 
 /// Bytes that may be queued.
@@ -370,14 +402,15 @@ fn has_tailroom(node: &mut Node) -> bool {
     packet.tailroom() > 0
 }
 
-#[inline]
-fn add_node(conn: &mut Conn, env: &mut Env, packet: Packet) -> Option<u32> {
-    let id = env.nodes.add(Side::Send, conn.queued, packet).ok()?;
+/// Adds a packet to what is to be sent; the caller has seen that there is room.
+#[inline(always)]
+fn add_node(conn: &mut Conn, env: &mut Env, packet: Packet) -> u32 {
+    let id = env.nodes.add_anyway(Side::Send, conn.queued, packet);
     env.nodes.push(&mut conn.send, id);
     if conn.cursor == NIL {
         conn.cursor = id;
     }
-    Some(id)
+    id
 }
 
 /// Adds a packet to one that is not full, when all of it fits, so that few full segments go out

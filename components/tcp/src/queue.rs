@@ -84,12 +84,15 @@ pub struct Nodes {
     kept: [u32; 2],
     /// The most nodes of each side.
     limit: u32,
+    /// The most of each side while memory is not short.
+    relaxed: u32,
 }
 
 impl Nodes {
     /// No nodes yet, and never more than `limit` of each side.
     pub fn new(limit: u32) -> Self {
-        Self { slots: Vec::new(), free: NIL, kept: [0; 2], limit }
+        let relaxed = limit - (limit / 4 + 1).min(limit);
+        Self { slots: Vec::new(), free: NIL, kept: [0; 2], limit, relaxed }
     }
 
     /// Whether [`add`](Self::add) would succeed.
@@ -108,7 +111,7 @@ impl Nodes {
     /// have some.
     #[inline]
     pub fn is_relaxed(&self, side: Side) -> bool {
-        self.has_room_for(side, self.limit / 4 + 1)
+        self.kept[side as usize] <= self.relaxed
     }
 
     /// How many packets are kept.
@@ -126,20 +129,28 @@ impl Nodes {
     }
 
     /// The same, whatever is kept already: for the second half of a packet that is kept.
-    #[inline]
+    #[inline(always)]
     pub fn add_anyway(&mut self, side: Side, seq: Seq, packet: Packet) -> u32 {
         self.kept[side as usize] += 1;
         let len = packet.len() as u16;
         let node = Node { data: Data::Packet(packet), seq, len, fin: false, side, next: NIL };
         let id = self.free;
         if id == NIL {
-            self.slots.push(node);
-            return self.slots.len() as u32 - 1;
+            return self.grow(node);
         }
         let slot = &mut self.slots[id as usize];
         self.free = slot.next;
-        *slot = node;
+        let before = core::mem::replace(slot, node);
+        debug_assert!(matches!(before.data, Data::Nothing));
+        // Forgotten, not dropped: it kept nothing, and so no code is made for dropping it.
+        core::mem::forget(before);
         id
+    }
+
+    #[cold]
+    fn grow(&mut self, node: Node) -> u32 {
+        self.slots.push(node);
+        self.slots.len() as u32 - 1
     }
 
     /// Frees a node that is in no queue, and gives what it kept.
@@ -150,6 +161,24 @@ impl Nodes {
         node.next = self.free;
         self.free = id;
         core::mem::replace(&mut node.data, Data::Nothing)
+    }
+
+    /// Frees the first node of `queue`, and gives what it kept, and its length.
+    #[inline]
+    pub fn take_first(&mut self, queue: &mut Queue) -> Option<(Data, u16)> {
+        let id = queue.head;
+        if id == NIL {
+            return None;
+        }
+        let node = &mut self.slots[id as usize];
+        queue.head = node.next;
+        if queue.head == NIL {
+            queue.tail = NIL;
+        }
+        self.kept[node.side as usize] -= 1;
+        node.next = self.free;
+        self.free = id;
+        Some((core::mem::replace(&mut node.data, Data::Nothing), node.len))
     }
 
     /// The node `id`.

@@ -16,6 +16,7 @@ const EARLY_MIN: u64 = 16;
 
 impl Conn {
     /// Takes a segment's text and FIN. The segment is acceptable and has an acknowledgement.
+    #[inline(always)]
     pub fn text(&mut self, env: &mut Env, segment: &Segment, mut packet: Packet) {
         if !matches!(self.state, State::Established | State::FinWait1 | State::FinWait2) {
             //= RFC 9293 3.10.7.4: after a FIN this should not occur; the text is ignored
@@ -63,7 +64,7 @@ impl Conn {
     }
 
     /// Takes text that was expected next. Whether there was memory for it.
-    #[inline]
+    #[inline(always)]
     fn take(&mut self, env: &mut Env, packet: Packet, fin: bool) -> bool {
         let length = packet.len();
         if length > 0 {
@@ -85,6 +86,7 @@ impl Conn {
     }
 
     //= RFC 9293 3.10.7.4: eighth, check the FIN bit
+    #[cold]
     fn take_fin(&mut self, env: &mut Env) {
         self.expected = self.expected + 1;
         self.offered = self.offered.max(self.expected);
@@ -110,22 +112,23 @@ impl Conn {
             self.waiting += length as u32;
             return true;
         }
-        let id = match env.nodes.add(Side::Receive, self.expected, packet) {
-            Ok(id) => id,
-            Err(packet) => {
-                // What is expected matters more than what came early, which was not promised.
-                env.counters.dropped_early.add(u64::from(self.early_count));
-                env.nodes.clear(&mut self.early);
-                self.early_count = 0;
-                match env.nodes.add(Side::Receive, self.expected, packet) {
-                    Ok(id) => id,
-                    Err(_) => return false,
-                }
-            }
-        };
+        if !env.nodes.has_room(Side::Receive) && !self.sacrifice_early(env) {
+            return false;
+        }
+        let id = env.nodes.add_anyway(Side::Receive, self.expected, packet);
         env.nodes.push(&mut self.receive, id);
         self.waiting += length as u32;
         true
+    }
+
+    /// Makes room for a packet: what is expected matters more than what came early, which was
+    /// not promised. Whether there is some now.
+    #[cold]
+    fn sacrifice_early(&mut self, env: &mut Env) -> bool {
+        env.counters.dropped_early.add(u64::from(self.early_count));
+        env.nodes.clear(&mut self.early);
+        self.early_count = 0;
+        env.nodes.has_room(Side::Receive)
     }
 
     /// Keeps text that came before its time, in order and without overlaps.

@@ -26,9 +26,10 @@ impl Rtt {
         Self { smoothed: 0, variation: 0, timeout: INITIAL, backoff: 0 }
     }
 
-    /// Takes a measurement of `micros` microseconds into account. `min` is the shortest timeout.
-    #[inline]
-    pub fn sample(&mut self, micros: u32, min: Duration) {
+    /// Takes a measurement of `micros` microseconds into account. `min` is the shortest timeout,
+    /// in microseconds too.
+    #[inline(always)]
+    pub fn sample(&mut self, micros: u32, min: u32) {
         let sample = micros.clamp(1, MAX);
         if self.smoothed == 0 {
             //= RFC 6298 2.2: the first measurement
@@ -42,14 +43,19 @@ impl Rtt {
         }
         let timeout = self.smoothed.saturating_add((4 * self.variation).max(GRANULARITY));
         //= RFC 6298 2.4: deviation: the minimum is configured, 200 ms instead of 1 s
-        self.timeout = timeout.clamp(min.as_micros() as u32, MAX);
+        self.timeout = timeout.max(min).min(MAX);
     }
 
     /// The timeout now, backed off.
     #[inline]
     pub fn timeout(&self) -> Duration {
-        let micros = u64::from(self.timeout) << self.backoff;
-        Duration::from_micros(micros.min(u64::from(MAX)))
+        Duration::from_nanos(self.timeout_micros() * 1_000)
+    }
+
+    /// The same in microseconds.
+    #[inline]
+    pub fn timeout_micros(&self) -> u64 {
+        (u64::from(self.timeout) << self.backoff).min(u64::from(MAX))
     }
 
     /// Doubles the timeout.

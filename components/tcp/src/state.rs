@@ -9,7 +9,7 @@ use crate::wire::Segment;
 use crate::{Config, Counters};
 use core::net::IpAddr;
 use waitless::checksum::Checksum;
-use waitless::{Instant, Phase, Pool};
+use waitless::{Instant, Phase, Pool, Stream};
 
 /// The states of RFC 9293 section 3.3.2. LISTEN and TIME-WAIT are kept elsewhere, smaller.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -148,6 +148,10 @@ pub struct Env {
     pub now: Instant,
     /// The time in milliseconds, modulo 2^32: the clock of the timestamps.
     pub millis: u32,
+    /// The same in microseconds, modulo 2^32.
+    pub micros: u32,
+    /// The shortest retransmission timeout in microseconds.
+    pub retransmit_min: u32,
     /// The configuration.
     pub config: &'static Config,
     /// The counters.
@@ -168,11 +172,6 @@ impl Env {
     /// The time in seconds, modulo 2^32.
     pub fn seconds(&self) -> u32 {
         (self.now.as_nanos() / 1_000_000_000) as u32
-    }
-
-    /// The time in microseconds, modulo 2^32.
-    pub fn micros(&self) -> u32 {
-        (self.now.as_nanos() / 1_000) as u32
     }
 }
 
@@ -409,6 +408,13 @@ impl Conn {
         }
         self.mss = mss;
         self.congestion = Congestion::new(u32::from(mss));
+    }
+
+    /// Whether it is the one that a service means, and not given up.
+    #[inline]
+    pub fn is(&self, stream: Stream) -> bool {
+        // The flag stays while the place is free.
+        self.generation == stream.generation && !self.flags.has(flag::ORPHAN)
     }
 
     /// Bytes that are under way, a SYN or FIN included.

@@ -85,7 +85,24 @@ impl Scheduler {
         if self.ready_count.get() == 0 {
             return None;
         }
-        self.search()
+        // The usual case: the next one is in the word where the last one was.
+        let cursor = self.cursor.get();
+        let cell = self.ready.get(cursor as usize / 64)?;
+        let bits = cell.get() & u64::MAX << (cursor % 64);
+        if bits == 0 {
+            return self.search();
+        }
+        Some(self.take(cursor / 64, bits.trailing_zeros(), cell))
+    }
+
+    #[inline]
+    fn take(&self, word: u32, bit: u32, cell: &Cell<u64>) -> u32 {
+        cell.set(cell.get() & !(1 << bit));
+        self.ready_count.set(self.ready_count.get() - 1);
+        let index = word * 64 + bit;
+        let next = index + 1;
+        self.cursor.set(if next >= self.ready.len() as u32 * 64 { 0 } else { next });
+        index
     }
 
     fn search(&self) -> Option<u32> {
@@ -101,13 +118,7 @@ impl Scheduler {
                 bits &= !below;
             }
             if bits != 0 {
-                let bit = bits.trailing_zeros();
-                cell.set(cell.get() & !(1 << bit));
-                self.ready_count.set(self.ready_count.get() - 1);
-                let index = word * 64 + bit;
-                let next = index + 1;
-                self.cursor.set(if next >= words * 64 { 0 } else { next });
-                return Some(index);
+                return Some(self.take(word, bits.trailing_zeros(), cell));
             }
         }
         None

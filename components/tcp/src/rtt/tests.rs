@@ -1,6 +1,6 @@
 use super::*;
 
-const MIN: Duration = Duration::from_millis(200);
+const MIN: u32 = 200_000;
 
 #[test]
 fn the_arithmetic_of_rfc_6298() {
@@ -17,15 +17,15 @@ fn the_arithmetic_of_rfc_6298() {
 fn the_timeout_doubles_up_to_its_maximum_and_relaxes() {
     let mut rtt = Rtt::new();
     rtt.sample(1_000, MIN);
-    assert_eq!(rtt.timeout(), MIN);
+    assert_eq!(rtt.timeout(), Duration::from_millis(200));
     rtt.back_off();
-    assert_eq!(rtt.timeout(), MIN.times(2));
+    assert_eq!(rtt.timeout(), Duration::from_millis(400));
     for _ in 0..300 {
         rtt.back_off();
     }
     assert_eq!(rtt.timeout(), Duration::from_secs(120));
     rtt.relax();
-    assert_eq!(rtt.timeout(), MIN);
+    assert_eq!(rtt.timeout(), Duration::from_millis(200));
 }
 
 #[test]
@@ -35,5 +35,5 @@ fn a_lost_syn_makes_the_first_timeout_three_seconds() {
     assert_eq!(rtt.timeout(), Duration::from_secs(3));
     rtt.sample(50_000, MIN);
     rtt.syn_was_lost();
-    assert_eq!(rtt.timeout(), MIN);
+    assert_eq!(rtt.timeout(), Duration::from_millis(200));
 }
