@@ -85,7 +85,7 @@ const fn among(word: u64, from: u8, to: u8) -> u64 {
 /// The letters of ASCII, in their highest bits.
 #[inline(always)]
 const fn letters(word: u64) -> u64 {
-    among(word | ONES * 0x20, b'a', b'z')
+    among(word | (ONES * 0x20), b'a', b'z')
 }
 
 #[cfg(test)]

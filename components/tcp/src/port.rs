@@ -269,7 +269,6 @@ impl Tcp {
         conn.is(stream).then_some(conn)
     }
 
-
     /// Tells the other side of room, when it should hear of it.
     #[cold]
     fn after_reading(&mut self, index: u32) {
