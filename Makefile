@@ -86,7 +86,7 @@ test: ready-to-test ## everything that CI runs
 	@$(stage) documentation $(docs)
 	@$(stage) 'unit and golden tests' cargo test --workspace --exclude waitless-tests
 	@$(stage) 'tidiness, stack, fuzz' cargo test --package waitless-tests --lib --test tidy \
-	  --test stack --test allocation --test fuzz
+	  --test stack --test allocation --test fuzz --test guide
 	@$(stage) 'whole images' cargo test --package waitless-tests --test image
 	@printf '\n'; cat $(summary)
 

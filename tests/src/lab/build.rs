@@ -82,7 +82,7 @@ impl Images {
     #[track_caller]
     pub fn variant_with(&self, name: &str, edits: &[Edit<'_>], platform: &str) -> PathBuf {
         let copy = self.target.join("lab/checkout");
-        copy_checkout(&copy);
+        copy_checkout(&copy, |_, bytes| bytes);
         for (file, edit) in edits {
             let text = fs::read_to_string(copy.join(file)).expect("the file to edit");
             fs::write(copy.join(file), edit(&text)).expect("the edited file");
@@ -127,21 +127,23 @@ pub fn cargo(folder: &Path, arguments: &[&str]) -> Command {
     command
 }
 
-/// Copies what git tracks, and leaves files alone that are the same already, so that cargo
-/// builds only what changed.
-fn copy_checkout(to: &Path) {
+/// Copies what git tracks, as `edit` makes it, which is given each file's name and bytes. Leaves
+/// files alone that are the same already, so that cargo builds only what changed.
+pub fn copy_checkout(to: &Path, edit: impl Fn(&str, Vec<u8>) -> Vec<u8>) {
     let from = checkout();
-    for file in crate::tidy::files() {
-        let bytes = fs::read(from.join(&file)).expect("a listed file can be read");
-        let copy = to.join(&file);
-        if fs::read(&copy).is_ok_and(|there| there == bytes) {
-            continue;
-        }
-        fs::create_dir_all(copy.parent().expect("inside a folder")).expect("a folder");
-        fs::copy(from.join(&file), &copy).expect("a copy");
+    for file in crate::tidy::files().iter().map(String::as_str).chain(["Cargo.lock"]) {
+        let bytes = fs::read(from.join(file)).expect("a listed file can be read");
+        put_changed(&to.join(file), &edit(file, bytes));
     }
-    let lock = to.join("Cargo.lock");
-    fs::copy(from.join("Cargo.lock"), lock).expect("the lock file");
+}
+
+/// Writes a file, unless it has the same bytes already.
+pub fn put_changed(file: &Path, bytes: &[u8]) {
+    if fs::read(file).is_ok_and(|there| there == bytes) {
+        return;
+    }
+    fs::create_dir_all(file.parent().expect("inside a folder")).expect("a folder");
+    fs::write(file, bytes).expect("a copy");
 }
 
 /// The checkout that this crate stands in.
@@ -150,7 +152,7 @@ pub fn checkout() -> PathBuf {
 }
 
 /// Where cargo puts what it builds here.
-fn target() -> PathBuf {
+pub fn target() -> PathBuf {
     let set = env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
     set.unwrap_or_else(|| checkout().join("target"))
 }

@@ -17,6 +17,7 @@ pub struct Machine {
     memory: String,
     arguments: Vec<String>,
     card: String,
+    usual_firmware: bool,
 }
 
 impl Machine {
@@ -25,7 +26,8 @@ impl Machine {
         Self {
             memory: "64M".to_owned(),
             arguments: Vec::new(),
-            card: "virtio-net-pci,netdev=net".to_owned(),
+            card: "virtio-net-pci,netdev=net,romfile=".to_owned(),
+            usual_firmware: false,
         }
     }
 
@@ -38,6 +40,12 @@ impl Machine {
     /// With further arguments to QEMU.
     pub fn arguments(mut self, arguments: &[&str]) -> Self {
         self.arguments.extend(arguments.iter().map(|argument| (*argument).to_owned()));
+        self
+    }
+
+    /// With QEMU's usual firmware, which takes longer than the one that is chosen otherwise.
+    pub fn usual_firmware(mut self) -> Self {
+        self.usual_firmware = true;
         self
     }
 
@@ -86,6 +94,10 @@ impl Machine {
         command.args(["-M", "q35", "-accel", "tcg", "-cpu", "max", "-smp", "1", "-nodefaults"]);
         command.args(["-display", "none", "-serial", "stdio", "-no-reboot", "-m", &self.memory]);
         command.args(["-device", "isa-debug-exit,iobase=0xf4,iosize=4"]);
+        // As `build run` does: the firmware that takes the least time, where it is there.
+        if Path::new("/usr/share/qemu/qboot.rom").exists() && !self.usual_firmware {
+            command.args(["-bios", "qboot.rom"]);
+        }
         command.args(&self.arguments).arg("-kernel").arg(image);
         Vm { process: Running::start(command) }
     }
