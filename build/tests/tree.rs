@@ -33,6 +33,14 @@ fn the_catalogue_in_the_documents_is_this_one() {
 }
 
 #[test]
+fn the_readme_shows_the_app_that_is_made() {
+    let (root, _) = tree();
+    let readme = fs::read_to_string(root.join("README.md")).unwrap();
+    let shown = readme.split("```rust\n").nth(1).unwrap().split("```").next().unwrap();
+    assert_eq!(shown, build::cli::MAIN.replace("NAME", "shop"));
+}
+
+#[test]
 fn a_packet_takes_what_checks_count_for_it() {
     assert_eq!(waitless::Pool::BUFFER_SIZE as u64, build::check::PACKET);
 }

@@ -52,6 +52,7 @@ pub fn check(draft: &Draft, around: &Surroundings<'_>, reports: &mut Vec<Report>
     check.rings();
     check.sharing();
     check.cores();
+    check.listening();
     check.needs();
     check.dependencies();
     check.memory();

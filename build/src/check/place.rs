@@ -3,7 +3,10 @@
 use super::Check;
 use crate::catalogue::PerCore;
 use crate::report::Report;
-use crate::source::{Value, get};
+use crate::source::{Span, Value, get};
+
+/// The ports of the graph in which one listens on a port of the network.
+const LISTENED: [&str; 2] = ["StreamPort", "UdpPort"];
 
 impl Check<'_> {
     /// Settles the core of each instance, and reports edges that cross cores.
@@ -74,6 +77,45 @@ impl Check<'_> {
                 }
                 (None, None) => None,
             });
+        }
+        self.reports.extend(reports);
+    }
+
+    /// Reports instances that would listen on the same port of the same instance.
+    pub(super) fn listening(&mut self) {
+        let mut seen: Vec<(usize, &str, usize, Span)> = Vec::new();
+        let mut reports = Vec::new();
+        for (index, slot) in self.slots.iter().enumerate().filter(|(_, slot)| slot.alive) {
+            let Some(setting) = slot.settings.iter().find(|s| s.field.name == "port") else {
+                continue;
+            };
+            let written = get(&slot.entry.keys, "port");
+            let at = written.map_or(slot.entry.name.at, |node| node.at);
+            for link in slot.links.iter().filter(|link| LISTENED.contains(&link.port.as_str())) {
+                let port = setting.shown.as_str();
+                // Instances on two cores listen on two cores' ports.
+                let meets = |other: usize| match (self.slots[other].core, slot.core) {
+                    (Some(a), Some(b)) => a == b,
+                    _ => true,
+                };
+                let clash = seen.iter().find(|(to, taken, other, _)| {
+                    (*to, *taken) == (link.to, port) && meets(*other)
+                });
+                let Some((_, _, other, first)) = clash else {
+                    seen.push((link.to, port, index, at));
+                    continue;
+                };
+                let [a, b] = [*other, index].map(|slot| &self.slots[slot].entry.name.name);
+                let below = &self.slots[link.to].entry.name.name;
+                let message = format!("`{a}` and `{b}` both listen on port {port} of `{below}`");
+                let report = Report::new(at, message);
+                let report = match written {
+                    Some(_) => report.label("taken"),
+                    None => report.label(format!("listens on {port} when nothing is said")),
+                };
+                let report = report.note(*first, format!("`{a}` has it"));
+                reports.push(report.help(format!("give `{b}` another port by `port = …`")));
+            }
         }
         self.reports.extend(reports);
     }

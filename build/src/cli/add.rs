@@ -46,7 +46,7 @@ impl Add {
         let manifest = project.manifest_of(&package);
         let manifest = manifest.ok_or_else(|| format!("`{app}` has no manifest"))?;
         let component = project.catalogue.find(&self.component, &[]).cloned().ok_or_else(|| {
-            let names = project.catalogue.components.iter().map(|c| c.name.as_str());
+            let names = project.catalogue.public().map(|component| component.name.as_str());
             cli::unknown("component", &self.component, &names.collect::<Vec<_>>())
         })?;
         let before = read(&manifest)?;

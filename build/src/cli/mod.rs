@@ -26,6 +26,7 @@ use std::{env, fs};
 pub use audit::{Allow, Finding, Outcome, What, allow_list, audit_image, is_clean};
 pub use components::markdown;
 pub use explain::explain;
+pub use new::MAIN;
 pub use schema::schema;
 pub use size::{Sizes, owner, sizes};
 

@@ -43,20 +43,26 @@ port = 80
 on = ["http"]
 "#;
 
-const MAIN: &str = r#"//! An image that answers `GET /`.
+/// The app's code; the README shows it as the example.
+pub const MAIN: &str = r#"//! An image that answers `GET /` and `GET /double/21`.
 
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
-use waitless::http::{Handler, Request, Router};
+use waitless::http::{Handler, Json, Problem, Request, Router};
 
 waitless::app!();
 
 fn site() -> impl Handler {
-    Router::new().get("/", hello)
+    Router::new().get("/", index).get("/double/{n}", double)
 }
 
-async fn hello(_: Request) -> &'static str {
-    "Hello from NAME!\n"
+async fn index(_: Request) -> &'static str {
+    "Hello from NAME, a machine without an operating system.\n"
+}
+
+async fn double(request: Request) -> Result<Json<u64>, Problem> {
+    let n: u64 = request.param("n")?;
+    Ok(Json(n.wrapping_mul(2)))
 }
 "#;
 
@@ -186,17 +192,24 @@ impl New {
         }
         put(&folder.join(".gitignore"), "/target\n")?;
         let (name, tree) = (&self.name, home.display());
-        let install = match &self.git {
-            Some(git) => format!("cargo install --git {git} build"),
-            None => format!("cargo install --path {tree}/build"),
+        let (install, setup) = match &self.git {
+            Some(git) => (
+                format!("cargo install --git {git} build"),
+                format!("`make setup` in a checkout of {git} composes"),
+            ),
+            None => (
+                format!("cargo install --path {tree}/build"),
+                format!("`make -C {tree} setup` composes"),
+            ),
         };
         let readme = format!(
             "# {name}\n\nA Waitless image.\n\n    \
              cargo run                     # natively, on http://localhost:8080/\n    \
              {install}    # once: the command waitless-build\n    \
              waitless-build run            # in QEMU\n    \
-             waitless-build graph          # what it is made of\n\n\
-             Images need the toolchain that `build/setup/setup.sh` of Waitless composes.\n"
+             waitless-build graph          # what it is made of\n    \
+             cargo +waitless build --release --target x86_64-waitless    # the image alone\n\n\
+             Images need the toolchain `waitless`, which {setup}.\n"
         );
         put(&folder.join("README.md"), &readme)
     }

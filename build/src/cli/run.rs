@@ -82,6 +82,14 @@ enum News {
     Ended,
 }
 
+/// Where QEMU keeps its smallest firmware, which enters an image in half the time of the usual.
+const QBOOT: [&str; 4] = [
+    "/usr/share/qemu/qboot.rom",
+    "/usr/share/qboot/qboot.rom",
+    "/usr/local/share/qemu/qboot.rom",
+    "/opt/homebrew/share/qemu/qboot.rom",
+];
+
 /// How often ports are asked whether they answer.
 const PROBE: Duration = Duration::from_millis(50);
 
@@ -205,7 +213,11 @@ impl Run {
             };
             format!("user,id=n0{}", services.iter().map(forward).collect::<String>())
         };
-        command.args(["-netdev", &netdev, "-device", "virtio-net-pci,netdev=n0"]);
+        // Nothing boots from the card, so it needs no code of its own.
+        command.args(["-netdev", &netdev, "-device", "virtio-net-pci,netdev=n0,romfile="]);
+        if QBOOT.iter().any(|path| Path::new(path).exists()) {
+            command.args(["-bios", "qboot.rom"]);
+        }
         command.args(&self.qemu_arg);
         command
     }
@@ -271,11 +283,14 @@ impl Run {
                 eprintln!("error: QEMU failed; what it said is above");
                 ExitCode::FAILURE
             }
-            // The exit device of the machine makes `status * 2 + 1` of the image's status.
-            Some(code) if !native && code % 2 == 1 => {
-                let code = u8::try_from(code / 2).unwrap_or(1);
-                eprintln!("error: the image ended with status {code}");
-                ExitCode::from(code)
+            // What the machine's exit device makes of the two ways in which an image fails.
+            Some(3) if !native => {
+                eprintln!("error: the image panicked or met an exception; see above");
+                ExitCode::from(3)
+            }
+            Some(5) if !native => {
+                eprintln!("error: the image could not start; see above");
+                ExitCode::from(5)
             }
             Some(code) => {
                 eprintln!("error: the image ended with status {code}");

@@ -17,13 +17,18 @@ impl<'a> Symbols<'a> {
         Self { image, loader: None }
     }
 
-    /// The line, with function, file and line behind it where it has an address.
+    /// The line, with function, file and line behind it where it has an address. The functions
+    /// that this one is inlined into follow on lines of their own.
     pub fn explain(&mut self, line: &str) -> String {
         let Some((_, rest)) = line.split_once(MARK) else { return line.to_owned() };
         let digits: String = rest.chars().take_while(char::is_ascii_hexdigit).collect();
         let Ok(address) = u64::from_str_radix(&digits, 16) else { return line.to_owned() };
         let places = self.places(address);
-        if places.is_empty() { line.to_owned() } else { format!("{line}  {}", places.join(" < ")) }
+        if places.is_empty() {
+            return line.to_owned();
+        }
+        let lead = " ".repeat(line.find(MARK).unwrap_or(0) + MARK.len() + digits.len() + 2);
+        format!("{line}  {}", places.join(&format!("\n{lead}in ")))
     }
 
     /// The functions that are inlined there, innermost first.
@@ -43,15 +48,52 @@ impl<'a> Symbols<'a> {
                 let file: Vec<_> = file.into_iter().rev().collect();
                 Some(format!(" ({}:{})", file.join("/"), location.line.unwrap_or(0)))
             });
-            places.push(format!("{name}{}", place.unwrap_or_default()));
+            places.push(format!("{}{}", brief(&name), place.unwrap_or_default()));
         }
         if places.is_empty()
             && let Some(symbol) = loader.find_symbol(address)
         {
-            places.push(rustc_demangle::demangle(symbol).to_string());
+            places.push(brief(&format!("{:#}", rustc_demangle::demangle(symbol))));
         }
         places
     }
+}
+
+/// A function's name; when it is longer than most of a line, without what stands in the inner
+/// brackets, or in all.
+fn brief(name: &str) -> String {
+    const LONG: usize = 90;
+    let mut short = name.to_owned();
+    for depth in [2, 1, 0] {
+        if short.chars().count() <= LONG {
+            break;
+        }
+        short = shallow(name, depth);
+    }
+    short
+}
+
+/// The name without what is in brackets within `most` others.
+fn shallow(name: &str, most: usize) -> String {
+    let (mut out, mut depth, mut before) = (String::new(), 0, ' ');
+    for letter in name.chars() {
+        // The arrow of a function's type is no bracket.
+        let closes = letter == '>' && before != '-';
+        if closes && depth > 0 {
+            depth -= 1;
+        }
+        if depth <= most {
+            out.push(letter);
+        }
+        if letter == '<' {
+            depth += 1;
+            if depth == most + 1 {
+                out.push('…');
+            }
+        }
+        before = letter;
+    }
+    out
 }
 
 #[cfg(test)]
@@ -71,5 +113,17 @@ mod tests {
         assert!(line.contains("an_address_is_followed"), "{line}");
         assert!(line.contains("cli/symbols.rs:"), "{line}");
         assert_eq!(symbols.explain("nothing at 0xzz"), "nothing at 0xzz");
+    }
+
+    #[test]
+    fn long_names_lose_what_is_deep_in_brackets() {
+        let short = "<tcp::Tcp as Component<ipv4::Ipv4>>::receive";
+        assert_eq!(brief(short), short);
+        let route = "Route<app::index, Route<app::double, Route<app::triple, End>>>";
+        let long = format!("<waitless::http::Server<{route}> as waitless::Component<L>>::receive");
+        let expected = "<waitless::http::Server<…> as waitless::Component<…>>::receive";
+        assert_eq!(shallow(&long, 1), expected);
+        assert!(brief(&long).chars().count() < long.chars().count());
+        assert_eq!(shallow("f::<fn(u8) -> u8>::g", 0), "f::<…>::g");
     }
 }

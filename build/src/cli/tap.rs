@@ -102,7 +102,7 @@ fn serve(name: &str, host: Ipv4Addr) -> Option<Child> {
     let server = Command::new("dnsmasq")
         .args(["--keep-in-foreground", "--conf-file=/dev/null", "--port=0", "--leasefile-ro"])
         .args(["--bind-interfaces", "--quiet-dhcp", &format!("--interface={name}")])
-        .arg("--except-interface=lo")
+        .args(["--except-interface=lo", "--no-ping", "--dhcp-sequential-ip"])
         .args(["--log-facility=/dev/null", "--pid-file="])
         .arg(format!("--dhcp-range={a}.{b}.{c}.15,{a}.{b}.{c}.99,255.255.255.0,5m"))
         .stdin(Stdio::null())

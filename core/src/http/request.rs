@@ -159,6 +159,8 @@ impl Request {
     }
 
     /// A response of text: `request.text(format_args!("{a} and {b}"))`.
+    // By itself, so that an audit sees what is formatted here and what elsewhere.
+    #[inline(never)]
     pub fn text(&self, text: fmt::Arguments<'_>) -> Response {
         let mut writer = super::Writer::new(self.pool());
         let _ = fmt::Write::write_fmt(&mut writer, text);
