@@ -5,10 +5,10 @@ use crate::cli::symbols::Symbols;
 use crate::cli::tap::Tap;
 use crate::cli::{self, Which, image};
 use crate::graph::{Graph, Instance};
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStderr, Command, ExitCode, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread;
@@ -79,7 +79,8 @@ enum Kind {
 /// What is heard from an image while it runs.
 enum News {
     Line(String),
-    Ended,
+    /// A line for standard error.
+    Error(String),
 }
 
 /// Where QEMU keeps its smallest firmware, which enters an image in half the time of the usual.
@@ -122,15 +123,10 @@ impl Run {
             return Ok(ExitCode::SUCCESS);
         }
         let _tap = tap.as_deref().map(|name| Tap::ready(name, self.tap_address)).transpose()?;
-        command.stdin(Stdio::null()).stdout(Stdio::piped());
-        if !native {
-            command.stderr(Stdio::piped());
-        }
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().map_err(|why| start_error(&command, &why))?;
-        let errors = child.stderr.take().map(|errors| thread::spawn(move || pass_on(errors)));
         let outcome = self.watch(&mut child, &graph, &services, &program);
         let status = child.wait().map_err(|why| format!("cannot wait for the image: {why}"))?;
-        let _ = errors.map(thread::JoinHandle::join);
         Ok(self.verdict(status, native, outcome))
     }
 
@@ -248,9 +244,11 @@ impl Run {
                     say(&symbols.explain(&line));
                     address = address.or_else(|| address_in(&line));
                 }
-                Ok(News::Ended) | Err(mpsc::RecvTimeoutError::Disconnected) => {
-                    return (ready, false);
+                Ok(News::Error(line)) => {
+                    complain(&line);
+                    address = address.or_else(|| address_in(&line));
                 }
+                Err(mpsc::RecvTimeoutError::Disconnected) => return (ready, false),
                 Err(mpsc::RecvTimeoutError::Timeout) => {}
             }
             ready = ready || if own_stack { address.is_some() } else { answers(services) };
@@ -343,31 +341,28 @@ fn free(services: &[Service]) -> Result<(), String> {
     Ok(())
 }
 
+/// Hears what the image says; the channel closes when it has ended.
 fn listen(child: &mut Child) -> mpsc::Receiver<News> {
     let (sender, news) = mpsc::channel();
     if let Some(output) = child.stdout.take() {
-        thread::spawn(move || {
-            let mut lines = BufReader::new(output);
-            let mut line = Vec::new();
-            while lines.read_until(b'\n', &mut line).is_ok_and(|length| length > 0) {
-                let text = String::from_utf8_lossy(&line).trim_end().to_owned();
-                if sender.send(News::Line(text)).is_err() {
-                    return;
-                }
-                line.clear();
-            }
-            let _ = sender.send(News::Ended);
-        });
+        let sender = sender.clone();
+        thread::spawn(move || each_line(output, |line| sender.send(News::Line(line)).is_ok()));
+    }
+    if let Some(errors) = child.stderr.take() {
+        thread::spawn(move || each_line(errors, |line| sender.send(News::Error(line)).is_ok()));
     }
     news
 }
 
-/// Shows what QEMU complains about, which is not that it was ended from here.
-fn pass_on(errors: ChildStderr) {
-    for line in BufReader::new(errors).lines().map_while(Result::ok) {
-        if !line.contains("terminating on signal") {
-            eprintln!("{line}");
+/// Calls `take` with each line, until that says no.
+fn each_line(from: impl Read, take: impl Fn(String) -> bool) {
+    let mut lines = BufReader::new(from);
+    let mut line = Vec::new();
+    while lines.read_until(b'\n', &mut line).is_ok_and(|length| length > 0) {
+        if !take(String::from_utf8_lossy(&line).trim_end().to_owned()) {
+            return;
         }
+        line.clear();
     }
 }
 
@@ -410,6 +405,13 @@ fn say(line: &str) {
     let _ = std::io::stdout().flush();
 }
 
+/// Passes on what the image or QEMU complains about, which is not that it was ended from here.
+fn complain(line: &str) {
+    if !line.contains("terminating on signal") {
+        eprintln!("{line}");
+    }
+}
+
 /// Asks the image to end, and ends it if it does not.
 fn end(child: &mut Child, news: &mpsc::Receiver<News>) {
     let id = child.id().to_string();
@@ -418,7 +420,8 @@ fn end(child: &mut Child, news: &mpsc::Receiver<News>) {
     while asked.is_ok() && Instant::now() < patience {
         match news.recv_timeout(PROBE) {
             Ok(News::Line(line)) => say(&line),
-            Ok(News::Ended) | Err(mpsc::RecvTimeoutError::Disconnected) => break,
+            Ok(News::Error(line)) => complain(&line),
+            Err(mpsc::RecvTimeoutError::Disconnected) => break,
             Err(mpsc::RecvTimeoutError::Timeout) => {}
         }
         if matches!(child.try_wait(), Ok(Some(_))) {
