@@ -29,19 +29,19 @@ impl Checksum {
         for word in words {
             self = self.plus(u64::from_ne_bytes(*word));
         }
-        let (mut last, mut rest) = (0, rest);
-        if let Some((word, behind)) = rest.split_first_chunk() {
-            last += u64::from(u32::from_ne_bytes(*word));
-            rest = behind;
+        if rest.is_empty() {
+            return self;
         }
-        if let Some((word, behind)) = rest.split_first_chunk() {
-            last += u64::from(u16::from_ne_bytes(*word));
-            rest = behind;
+        let mut last = [0; 8];
+        match bytes.last_chunk::<8>() {
+            // What of the last word was not summed, moved to where a word of its own begins.
+            Some(word) if cfg!(target_endian = "little") => {
+                let summed = 8 * (8 - rest.len()) as u32;
+                return self.plus(u64::from_ne_bytes(*word) >> summed);
+            }
+            _ => last[..rest.len()].copy_from_slice(rest),
         }
-        if let [byte] = rest {
-            last += u64::from(u16::from_ne_bytes([*byte, 0]));
-        }
-        self.plus(last)
+        self.plus(u64::from_ne_bytes(last))
     }
 
     /// Adds a number, and the carry too.

@@ -123,7 +123,8 @@ impl Status {
     /// Whether a response of this status never has a body (RFC 9110, section 6.4.1).
     #[inline]
     pub const fn has_no_body(self) -> bool {
-        matches!(self.0, 100..200 | 204 | 205 | 304)
+        // The usual ones first.
+        !matches!(self.0, 200..=203) && matches!(self.0, 100..200 | 204 | 205 | 304)
     }
 
     /// What the code means, in the words of RFC 9110; empty for one that it does not know.
