@@ -10,7 +10,7 @@ pub fn static_address(lab: &Lab) {
     let address = tap.host(20);
     let table = format!("\n[ip4]\naddress = \"{address}/24\"\ngateway = \"{}\"\n", tap.address);
     let image = lab.images.variant("static", |manifest| insert_table(manifest, &table));
-    let mut vm = Machine::new().on(&tap).boot(&image);
+    let mut vm = Machine::new().usual_firmware().on(&tap).boot(&image);
     vm.expect_http(address, 80);
     ping(address, 2, 56);
 }
