@@ -28,7 +28,7 @@ FUZZ_TARGET ?=
 built := $(wildcard $(or $(CARGO_TARGET_DIR),target)/debug/waitless-build)
 waitless-build = cargo run $(if $(built),--quiet) --package build --
 # What exists in images only, and is checked for their target.
-bare = platform-x86_64
+bare = platform-machine platform-x86_64
 
 # The output of setup, less the lines that say that there was nothing to do.
 quietly = | { grep -v '^setup: ready' || true; }

@@ -129,7 +129,7 @@ enum Command {
     Size(size::Size),
     /// Proves that nothing reachable from the sweep makes an indirect call or jump
     #[command(after_help = "Examples:\n  audit\n  audit --app hello\n  \
-        audit --root 'platform_x86_64::run'")]
+        audit --root 'platform_machine::run'")]
     Audit(audit::Audit),
     /// Builds an image and boots it
     #[command(after_help = "Examples:\n  run\n  run --app hello --platform native\n  \

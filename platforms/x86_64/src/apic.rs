@@ -1,8 +1,8 @@
 //! The local interrupt controller: one timer, one vector for all devices, nothing else.
 
-use crate::clock::Clock;
 use crate::cpu::Features;
 use crate::interrupts::{SPURIOUS, TIMER};
+use platform_machine::clock::Clock;
 use waitless::device::Registers;
 use x86_64::instructions::port::Port;
 use x86_64::registers::model_specific::Msr;

@@ -2,21 +2,19 @@
 
 use crate::acpi::{self, Acpi};
 use crate::apic::LocalApic;
-use crate::clock::Clock;
-use crate::console::CONSOLE;
 use crate::cpu::{Features, ticks};
 use crate::loader::{BootInfo, LoaderError, Physical};
-use crate::machine::{self, Core, Firmware, Machine, Space};
-use crate::memory::{self, PAGE, Range, Ranges};
-use crate::paging::{Access, AddressSpace, PagingError, Table, Tables};
+use crate::machine::{self, Firmware, Local, Machine, X86};
 use crate::panic::refuse;
 use crate::pci::Configuration;
-use crate::{calibrate, cmos, entropy, heap, interrupts, kvm, multiboot2, power, pvh, stacks};
+use crate::{calibrate, cmos, console, entropy, interrupts, kvm, multiboot2, power, pvh, stacks};
 use alloc::boxed::Box;
-use core::cell::Cell;
-use core::sync::atomic::AtomicU64;
-use spinning_top::Spinlock;
-use waitless::{Counter, Instant};
+use platform_machine::clock::Clock;
+use platform_machine::memory::{self, PAGE, Range, Ranges};
+use platform_machine::paging::{Access, AddressSpace, LIMIT, PagingError};
+use platform_machine::percore::Core;
+use platform_machine::space::EarlyTables;
+use platform_machine::{Arch, heap};
 use x86_64::PhysAddr;
 use x86_64::VirtAddr;
 use x86_64::registers::control::{Cr3, Cr3Flags};
@@ -39,13 +37,15 @@ unsafe extern "C" {
 const LOW: u64 = 1 << 20;
 /// Bytes of PCI's configuration space in memory, all buses.
 const ECAM_LENGTH: u64 = 1 << 28;
+/// What PCs keep for devices: from 3 GiB up to the interrupt controllers.
+const DEVICES: Range = Range::new(0xc000_0000, 0xfec0_0000);
 /// What the entry code mapped.
 const FIRST_MAPPED: u64 = 4 << 30;
 
 /// Boots. `magic` says which loader left something at `info`.
 pub(crate) extern "C" fn start(magic: u32, info: u32) -> ! {
     let first_tick = ticks();
-    CONSOLE.init();
+    console::init();
     // SAFETY: called once, here, with interrupts off.
     unsafe { interrupts::init() };
     let features = Features::read();
@@ -59,7 +59,7 @@ pub(crate) extern "C" fn start(magic: u32, info: u32) -> ! {
         Err(error) => refuse(format_args!("{error}")),
     };
     if let Err(error) = take_memory(&info, &features) {
-        refuse(format_args!("{}", <&str>::from(error)));
+        refuse(format_args!("{error}"));
     }
     let acpi = read_firmware(&info);
     power::learn(acpi);
@@ -74,7 +74,7 @@ pub(crate) extern "C" fn start(magic: u32, info: u32) -> ! {
             "no clock of known speed: neither CPUID, the hypervisor, ACPI nor a PIT"
         ));
     };
-    let Some((seed, sources)) = entropy::seed(&features) else {
+    let Some(seed) = entropy::seed(&features) else {
         refuse(format_args!(
             "no source of entropy: the processor has no generator and its timing does not vary; \
              give the machine a processor with RDRAND"
@@ -82,21 +82,15 @@ pub(crate) extern "C" fn start(magic: u32, info: u32) -> ! {
     };
     let uptime = clock.nanos(ticks()) / 1_000_000_000;
     let started = kvm::wall_clock().or_else(cmos::wall_clock).map(|now| now - uptime);
-    let core = start_core(apic);
+    let first = apic.id();
+    start_core(apic);
     let pci = Configuration::find(acpi.ecam, machine::try_map);
     let ecam = acpi.ecam.map_or(Range::default(), |ecam| Range::sized(ecam.base, ECAM_LENGTH));
-    let window = memory::device_window(&info.memory, &[ecam]);
-    let machine = Machine {
-        window: (!window.is_empty() && !pci.has_addresses()).then_some(window),
-        info,
-        clock,
-        pci,
-        core,
-        seed: Spinlock::new(Some(seed)),
-        sources,
-        started,
-        name: Spinlock::new(""),
-    };
+    let window = memory::largest_gap(DEVICES, &info.memory, &[ecam]);
+    let window = (!window.is_empty() && !pci.has_addresses()).then_some(window);
+    let mut machine = Machine::new(X86 { pci, first }, info.command_line, clock, seed);
+    machine.window = window;
+    machine.started = started;
     machine::set_machine(Box::leak(Box::new(machine)));
     // SAFETY: `start!` defines it with this signature.
     unsafe { waitless_start() }
@@ -138,10 +132,11 @@ fn take_memory(info: &BootInfo, features: &Features) -> Result<(), PagingError> 
         taken.push(range).map_err(|_| PagingError::OutOfMemory)?;
     }
     let mut free = memory::usable(&info.memory, &taken);
-    let mut tables = EarlyTables { free: first_mapped(&free) };
+    // SAFETY: the loader says that it is free, and the entry code mapped it to itself.
+    let mut tables = unsafe { EarlyTables::new(first_mapped(&free)) };
     let pages = AddressSpace::new(&mut tables, features.huge_pages)?;
     for range in &ram {
-        let mapped = Range::new(range.start().max(PAGE), range.end().min(crate::paging::LIMIT));
+        let mapped = Range::new(range.start().max(PAGE), range.end().min(LIMIT));
         pages.map(&mut tables, mapped, Access::ReadWrite)?;
     }
     for module in &info.taken {
@@ -157,15 +152,15 @@ fn take_memory(info: &BootInfo, features: &Features) -> Result<(), PagingError> 
     let root = PhysFrame::containing_address(PhysAddr::new(pages.root()));
     // SAFETY: everything in use stays mapped where it was: code, data, stack and the tables.
     unsafe { Cr3::write(root, Cr3Flags::empty()) };
-    let used = Range::new(first_mapped(&free).start(), tables.free.start());
+    let used = Range::new(first_mapped(&free).start(), tables.left().start());
     taken.push(used).map_err(|_| PagingError::OutOfMemory)?;
     free = memory::usable(&info.memory, &taken);
     for range in free {
         // SAFETY: the loader says that it is free, it is mapped, and the image, the modules and
         // the tables are not in it. Memory of the loader's own has been read and copied.
-        unsafe { heap::claim(Range::new(range.start(), range.end().min(crate::paging::LIMIT))) };
+        unsafe { heap::claim(Range::new(range.start(), range.end().min(LIMIT))) };
     }
-    machine::set_space(Space { pages, ram });
+    X86::space().set(pages, ram);
     Ok(())
 }
 
@@ -177,28 +172,6 @@ fn first_mapped(free: &Ranges) -> Range {
     reachable.max_by_key(|range| range.length()).unwrap_or_default()
 }
 
-/// Tables from free memory, before there is an allocator.
-struct EarlyTables {
-    free: Range,
-}
-
-impl Tables for EarlyTables {
-    fn allocate(&mut self) -> Option<u64> {
-        let address = self.free.start();
-        if self.free.length() < PAGE {
-            return None;
-        }
-        self.free = Range::new(address + PAGE, self.free.end());
-        self.table(address).fill(0);
-        Some(address)
-    }
-
-    fn table(&mut self, address: u64) -> &mut Table {
-        // SAFETY: it comes from `allocate`, so it is a page of free memory that nobody else uses.
-        unsafe { machine::table_at(address) }
-    }
-}
-
 /// Reads the firmware's tables.
 fn read_firmware(info: &BootInfo) -> &'static Acpi {
     let firmware = Firmware;
@@ -207,16 +180,7 @@ fn read_firmware(info: &BootInfo) -> &'static Acpi {
 }
 
 /// Sets up what belongs to the first core.
-fn start_core(apic: LocalApic) -> &'static Core {
-    let core = Box::leak(Box::new(Core {
-        end_register: apic.end_register(),
-        interrupts: AtomicU64::new(0),
-        alarms: AtomicU64::new(0),
-        alarm: Cell::new((Instant::NEVER, 0)),
-        number: 0,
-        sleeps: Counter::new(),
-        apic,
-    }));
+fn start_core(apic: LocalApic) {
+    let core = Box::leak(Box::new(Core::<X86>::new(0, Local::new(apic))));
     GsBase::write(VirtAddr::from_ptr(core));
-    core
 }

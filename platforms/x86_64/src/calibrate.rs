@@ -5,9 +5,10 @@
 
 use crate::acpi::Register;
 use crate::apic::LocalApic;
-use crate::clock::{frequency, from_crystal, from_paravirtual};
 use crate::cpu::{Features, cpuid, ticks_in_order};
+use crate::frequency::{from_crystal, from_paravirtual};
 use crate::{kvm, machine};
+use platform_machine::clock::frequency;
 use x86_64::instructions::port::Port;
 
 /// How long a comparison takes.
@@ -99,7 +100,7 @@ impl Reference {
             }
             Self::Firmware(Register::Memory(address), _) => {
                 let memory = machine::try_map(address, 4);
-                memory.map_or(0, |memory| memory.read32((address % 4096) as usize).into())
+                memory.map_or(0, |memory| memory.read32(0).into())
             }
             // SAFETY: latches channel 2 and reads the two halves of its count.
             Self::Pit => unsafe {

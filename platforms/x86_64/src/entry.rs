@@ -110,7 +110,7 @@ enter_64:
     ud2
     "#,
     stack = sym crate::stacks::MAIN,
-    stack_end = const crate::memory::PAGE as usize + crate::stacks::MAIN_SIZE,
+    stack_end = const platform_machine::memory::PAGE as usize + crate::stacks::MAIN_SIZE,
     tables = sym FIRST_TABLES,
     start = sym crate::boot::start,
 );

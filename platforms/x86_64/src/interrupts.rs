@@ -1,9 +1,13 @@
 //! Interrupts and exceptions: descriptor tables, the wake-up handler, and the report of a fault.
 
+use crate::machine::X86;
 use crate::panic::report;
-use crate::{backtrace, panic, power, stacks};
+use crate::stacks;
 use core::arch::global_asm;
 use core::cell::UnsafeCell;
+use core::mem::offset_of;
+use platform_machine::panic;
+use platform_machine::percore::Core;
 use x86_64::VirtAddr;
 use x86_64::instructions::segmentation::{CS, DS, ES, SS, Segment};
 use x86_64::instructions::tables::{lidt, load_tss};
@@ -122,10 +126,10 @@ unsafe extern "C" {
 }
 
 // Stubs for 32 exceptions, 16 bytes each; those without an error code push a zero in its place.
-// Then the handlers: one ends the interrupt and counts it at `gs:8`, the timer's counts at `gs:16`
-// before, the third does nothing. They touch three registers and none of the vector unit's. `gs:0`
-// holds the address of the register that ends an interrupt, or zero where it is a model-specific
-// one.
+// Then the handlers: one ends the interrupt and counts it, the timer's counts its own before, the
+// third does nothing. They touch three registers and none of the vector unit's. `gs` is based at
+// the core's state, whose first word is the address of the register that ends an interrupt, or
+// zero where it is a model-specific one.
 global_asm!(
     r#"
     .section .text.exceptions, "ax"
@@ -169,7 +173,7 @@ exception_common:
     .align 16
     .global alarm_stub
 alarm_stub:
-    inc qword ptr gs:[16]
+    inc qword ptr gs:[{alarms}]
     .global wake_stub
 wake_stub:
     push rax
@@ -186,7 +190,7 @@ wake_stub:
     xor edx, edx
     wrmsr
 2:
-    inc qword ptr gs:[8]
+    inc qword ptr gs:[{interrupts}]
     pop rdx
     pop rcx
     pop rax
@@ -198,11 +202,13 @@ spurious_stub:
     "#,
     exception = sym exception,
     codes = const ERROR_CODES,
+    alarms = const offset_of!(Core<X86>, alarms),
+    interrupts = const offset_of!(Core<X86>, interrupts),
 );
 
 /// Reports an exception and ends the image. None is expected: nothing here is recoverable.
 extern "C" fn exception(frame: &Frame) -> ! {
-    panic::begin();
+    panic::begin::<X86>();
     let address = x86_64::registers::control::Cr2::read_raw();
     let name = NAMES.get(frame.vector as usize).copied().unwrap_or("unknown exception");
     let is_fault = frame.vector == 14;
@@ -220,9 +226,7 @@ extern "C" fn exception(frame: &Frame) -> ! {
         let [(a, x), (b, y), (c, z)] = *line else { continue };
         report!("  {a} {x:#018x}  {b} {y:#018x}  {c} {z:#018x}");
     }
-    backtrace::print(Some(frame.rip), frame.registers[6]);
-    panic::print_counters();
-    power::exit(power::FAILURE)
+    panic::finish::<X86>(Some(frame.rip), frame.registers[6])
 }
 
 /// A page fault's cause in words.
@@ -233,7 +237,7 @@ fn describe(error: u64, address: u64) -> impl core::fmt::Display {
         _ => "reading",
     };
     let why = if error & 1 == 0 { "nothing is mapped there" } else { "that is not allowed" };
-    let hint = if address < crate::memory::PAGE { " (a null pointer)" } else { "" };
+    let hint = if address < platform_machine::memory::PAGE { " (a null pointer)" } else { "" };
     core::fmt::from_fn(move |f| write!(f, "{what} {address:#x}: {why}{hint}"))
 }
 

@@ -6,10 +6,10 @@
 //! in only while the core sleeps, so a handler never finds anything half done, and has nothing
 //! to do but to end the sleep.
 //!
-//! Everything that only computes (memory maps, page-table planning, firmware tables, clocks,
-//! health tests) compiles for every host and is tested there. What touches the machine exists
-//! only in images, that is, where `target_os = "none"`. The `unsafe` code is there, and nowhere
-//! above.
+//! What other architectures need too is in `platform-machine`. Everything here that only computes
+//! (what loaders leave, page-table entries, firmware tables, frequencies) compiles for every host
+//! and is tested there. What touches the machine exists only in images, that is, where
+//! `target_os = "none"`. The `unsafe` code is there, and nowhere above.
 //!
 //! It does not do: other cores yet, 5-level paging, anything that needs an I/O APIC.
 
@@ -19,11 +19,8 @@
 extern crate alloc;
 
 pub mod acpi;
-pub mod clock;
-pub mod health;
-pub mod idle;
+pub mod frequency;
 pub mod loader;
-pub mod memory;
 pub mod multiboot2;
 pub mod paging;
 pub mod pvh;
@@ -31,8 +28,6 @@ pub mod rtc;
 
 #[cfg(target_os = "none")]
 mod apic;
-#[cfg(target_os = "none")]
-mod backtrace;
 #[cfg(target_os = "none")]
 mod boot;
 #[cfg(target_os = "none")]
@@ -48,8 +43,6 @@ mod entropy;
 #[cfg(target_os = "none")]
 mod entry;
 #[cfg(target_os = "none")]
-mod heap;
-#[cfg(target_os = "none")]
 mod interrupts;
 #[cfg(target_os = "none")]
 mod kvm;
@@ -62,14 +55,12 @@ mod pci;
 #[cfg(target_os = "none")]
 pub mod power;
 #[cfg(target_os = "none")]
-mod run;
-#[cfg(target_os = "none")]
 mod stacks;
 
 #[cfg(target_os = "none")]
-pub use machine::{Machine, machine};
+pub use machine::{Machine, X86};
 #[cfg(target_os = "none")]
-pub use run::{finish, run};
+pub use platform_machine::run;
 
 /// Makes a graph the image's: called once, at the root of the binary.
 ///
@@ -83,7 +74,7 @@ macro_rules! start {
         // SAFETY: `boot` declares this symbol with this signature, and nothing else defines it.
         #[unsafe(export_name = "waitless_start")]
         fn waitless_start() -> ! {
-            $crate::run($image, $make)
+            $crate::run::<$crate::X86, _>($image, $make)
         }
     };
 }

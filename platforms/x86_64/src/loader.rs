@@ -1,16 +1,14 @@
 //! What every loader tells an image, whatever its format.
 
-use crate::memory::{ENTRIES, Entry, Range};
-use heapless::{String, Vec};
-
-/// How much of a command line is kept.
-pub const COMMAND_LINE: usize = 1024;
+use heapless::Vec;
+use platform_machine::memory::{ENTRIES, Entry, Kind, Range};
+use platform_machine::options::CommandLine;
 
 /// What the loader said. Nothing in it refers to the loader's memory.
 #[derive(Clone, Debug, Default)]
 pub struct BootInfo {
-    /// The command line, cut off at [`COMMAND_LINE`] bytes or at the first that is not UTF-8.
-    pub command_line: String<COMMAND_LINE>,
+    /// The command line.
+    pub command_line: CommandLine,
     /// The memory map.
     pub memory: Vec<Entry, ENTRIES>,
     /// What lies in RAM and must stay: modules.
@@ -57,25 +55,12 @@ pub trait Physical {
     fn bytes(&self, address: u64, length: usize) -> Option<&[u8]>;
 }
 
-impl BootInfo {
-    /// Keeps as much of `bytes` as is text, up to the first zero byte.
-    pub(crate) fn set_command_line(&mut self, bytes: &[u8]) {
-        let text = bytes.split(|&byte| byte == 0).next().unwrap_or(&[]);
-        let text = text.get(..COMMAND_LINE).unwrap_or(text);
-        let valid = match core::str::from_utf8(text) {
-            Ok(text) => text,
-            Err(error) => core::str::from_utf8(&text[..error.valid_up_to()]).unwrap_or(""),
-        };
-        self.command_line.clear();
-        // It was cut to the capacity above.
-        let _ = self.command_line.push_str(valid);
-    }
-
-    /// The value of the last word `name=value` on the command line.
-    pub fn option(&self, name: &str) -> Option<&str> {
-        let words = self.command_line.split_ascii_whitespace();
-        let mut pairs = words.rev().filter_map(|word| word.split_once('='));
-        pairs.find_map(|(key, value)| (key == name).then_some(value))
+/// The meaning of a type number of an E820 map, which PVH and Multiboot2 share.
+pub(crate) fn kind_of(number: u32) -> Kind {
+    match number {
+        1 => Kind::Ram,
+        3 | 4 => Kind::Acpi,
+        _ => Kind::Reserved,
     }
 }
 
@@ -92,29 +77,4 @@ pub(crate) fn u32_at(bytes: &[u8], offset: usize) -> Option<u32> {
 /// The little-endian number at `offset`.
 pub(crate) fn u64_at(bytes: &[u8], offset: usize) -> Option<u64> {
     Some(u64::from_le_bytes(*bytes.get(offset..)?.first_chunk()?))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn with(line: &[u8]) -> BootInfo {
-        let mut info = BootInfo::default();
-        info.set_command_line(line);
-        info
-    }
-
-    #[test]
-    fn the_last_word_of_a_name_counts() {
-        let info = with(b"kernel log=info  quiet log=debug logs=x\0 log=trace");
-        assert_eq!(info.option("log"), Some("debug"));
-        assert_eq!(info.option("logs"), Some("x"));
-        assert_eq!(info.option("quiet"), None);
-    }
-
-    #[test]
-    fn what_is_no_text_ends_the_command_line() {
-        assert_eq!(with(b"log=debug \xff x").command_line.as_str(), "log=debug ");
-        assert_eq!(with(&[b'a'; 3000]).command_line.len(), COMMAND_LINE);
-    }
 }

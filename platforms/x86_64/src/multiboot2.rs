@@ -1,8 +1,9 @@
 //! Reads what a Multiboot2 loader leaves: a list of tags.
 
 use crate::acpi;
-use crate::loader::{BootInfo, LoaderError, Physical, u32_at, u64_at};
-use crate::memory::{Entry, Kind, Range};
+use crate::loader::{BootInfo, LoaderError, Physical, kind_of, u32_at, u64_at};
+use platform_machine::memory::{Entry, Range};
+use platform_machine::options::CommandLine;
 
 /// What a Multiboot2 loader leaves in `eax`.
 pub const MAGIC: u32 = 0x36d7_6289;
@@ -46,7 +47,7 @@ pub fn parse(memory: &impl Physical, address: u64) -> Result<BootInfo, LoaderErr
 
 fn read_tag(info: &mut BootInfo, kind: u32, body: &[u8]) -> Result<(), LoaderError> {
     match kind {
-        tag::COMMAND_LINE => info.set_command_line(body),
+        tag::COMMAND_LINE => info.command_line = CommandLine::new(body),
         tag::MODULE => {
             let start = u32_at(body, 0).ok_or(LoaderError::Short)?;
             let end = u32_at(body, 4).ok_or(LoaderError::Short)?;
@@ -61,7 +62,7 @@ fn read_tag(info: &mut BootInfo, kind: u32, body: &[u8]) -> Result<(), LoaderErr
                     u64_at(entry, 0).ok_or(LoaderError::Short)?,
                     u64_at(entry, 8).ok_or(LoaderError::Short)?,
                 );
-                let kind = Kind::from_e820(u32_at(entry, 16).ok_or(LoaderError::Short)?);
+                let kind = kind_of(u32_at(entry, 16).ok_or(LoaderError::Short)?);
                 if info.memory.push(Entry { range, kind }).is_err() {
                     break;
                 }

@@ -1,6 +1,7 @@
 //! PCI's configuration space: in memory where the firmware says so, else through two ports.
 
-use crate::acpi::Ecam;
+use crate::acpi;
+use platform_machine::ecam::{self, Ecam};
 use spinning_top::Spinlock;
 use waitless::device::{PciAddress, Registers};
 use x86_64::instructions::port::Port;
@@ -11,30 +12,23 @@ pub(crate) enum Configuration {
     None,
     /// One register at a time, the first 256 bytes of each function.
     Ports(Spinlock<()>),
-    /// All of it, from bus `first` on.
-    Memory { registers: Registers, first: u8, last: u8 },
+    /// All of it.
+    Memory(Ecam),
 }
 
 const ADDRESS: u16 = 0xcf8;
 const DATA: u16 = 0xcfc;
 const ENABLE: u32 = 1 << 31;
-/// Bytes of configuration space per bus.
-const BUS: usize = 1 << 20;
 
 impl Configuration {
     /// Finds configuration space. `map` makes it reachable where it is in memory.
     pub(crate) fn find(
-        ecam: Option<Ecam>,
+        ecam: Option<acpi::Ecam>,
         map: impl FnOnce(u64, usize) -> Option<Registers>,
     ) -> Self {
-        if let Some(Ecam { base, first, last }) = ecam
-            && first <= last
-        {
-            let length = (usize::from(last - first) + 1) * BUS;
-            let start = base.saturating_add(u64::from(first) * BUS as u64);
-            if let Some(registers) = map(start, length) {
-                return Self::Memory { registers, first, last };
-            }
+        let in_memory = ecam.and_then(|it| Ecam::new(it.base, it.first, it.last, map));
+        if let Some(ecam) = in_memory {
+            return Self::Memory(ecam);
         }
         // SAFETY: a host bridge keeps what is written there; elsewhere nothing listens.
         let kept = unsafe {
@@ -47,34 +41,15 @@ impl Configuration {
 
     /// Whether firmware gave addresses to the memory of any function on the first bus.
     pub(crate) fn has_addresses(&self) -> bool {
-        let first = if let Self::Memory { first, .. } = self { *first } else { 0 };
-        (0..32).any(|device| {
-            let functions = (0..8).map(|function| PciAddress { bus: first, device, function });
-            functions.take_while(|at| self.is_there(*at)).any(|at| self.has_address(at))
-        })
-    }
-
-    /// Whether there is such a function. Those of a device are taken to be numbered without
-    /// gaps, which is true of what firmware looks for first.
-    fn is_there(&self, function: PciAddress) -> bool {
-        self.read(function, 0).is_some_and(|identity| identity != u32::MAX)
-    }
-
-    fn has_address(&self, function: PciAddress) -> bool {
-        let mut bars = (0x10..0x28).step_by(4).map(|offset| self.read(function, offset));
-        // Bit 0 tells ports from memory; the four lowest bits are no address.
-        bars.any(|bar| bar.is_some_and(|bar| bar & 1 == 0 && bar >> 4 != 0))
+        let first = if let Self::Memory(ecam) = self { ecam.first() } else { 0 };
+        ecam::has_addresses(first, |function, offset| self.read(function, offset))
     }
 
     /// Reads a register; all ones where there is no function. `None` without PCI.
     pub(crate) fn read(&self, function: PciAddress, offset: u16) -> Option<u32> {
         match self {
             Self::None => None,
-            Self::Memory { registers, first, last } => {
-                let covered = (*first..=*last).contains(&function.bus);
-                let at = place(function, offset, *first);
-                Some(if covered { registers.read32(at) } else { u32::MAX })
-            }
+            Self::Memory(ecam) => Some(ecam.read(function, offset)),
             Self::Ports(lock) => {
                 let Some(selector) = selector(function, offset) else { return Some(u32::MAX) };
                 let _guard = lock.lock();
@@ -92,11 +67,7 @@ impl Configuration {
     pub(crate) fn write(&self, function: PciAddress, offset: u16, value: u32) {
         match self {
             Self::None => {}
-            Self::Memory { registers, first, last } => {
-                if (*first..=*last).contains(&function.bus) {
-                    registers.write32(place(function, offset, *first), value);
-                }
-            }
+            Self::Memory(ecam) => ecam.write(function, offset, value),
             Self::Ports(lock) => {
                 let Some(selector) = selector(function, offset) else { return };
                 let _guard = lock.lock();
@@ -110,13 +81,6 @@ impl Configuration {
             }
         }
     }
-}
-
-fn place(function: PciAddress, offset: u16, first: u8) -> usize {
-    usize::from(function.bus.saturating_sub(first)) << 20
-        | usize::from(function.device & 31) << 15
-        | usize::from(function.function & 7) << 12
-        | usize::from(offset & 0xffc)
 }
 
 fn selector(function: PciAddress, offset: u16) -> Option<u32> {

@@ -1,21 +1,14 @@
 //! Ends the image: off, or with a status for whoever started it.
 
 use crate::acpi::{Acpi, Power, Register};
-use core::sync::atomic::{AtomicPtr, Ordering};
+use platform_machine::{SUCCESS, Slot};
 use x86_64::VirtAddr;
 use x86_64::instructions::port::Port;
 use x86_64::instructions::tables::lidt;
 use x86_64::structures::DescriptorTablePointer;
 
-/// The status that means: an image did what it should.
-pub const SUCCESS: u8 = 0;
-/// The status after a panic or a processor exception.
-pub const FAILURE: u8 = 1;
-/// The status of an image that could not start.
-pub const REFUSED: u8 = 2;
-
 /// What the firmware said, once it is known.
-static FIRMWARE: AtomicPtr<Acpi> = AtomicPtr::new(core::ptr::null_mut());
+static FIRMWARE: Slot<Acpi> = Slot::new();
 
 /// A device of QEMU's and of our own runners: a value written here ends the machine with the
 /// exit status `value * 2 + 1`. Elsewhere nothing listens.
@@ -23,7 +16,7 @@ const EXIT_PORT: u16 = 0xf4;
 
 /// Remembers what the firmware says about switching off.
 pub(crate) fn learn(acpi: &'static Acpi) {
-    FIRMWARE.store(core::ptr::from_ref(acpi).cast_mut(), Ordering::Release);
+    FIRMWARE.set(acpi);
 }
 
 /// Switches the machine off. `status` reaches whoever started it where there is a way: for
@@ -51,13 +44,8 @@ pub fn restart() -> ! {
     }
 }
 
-fn firmware() -> Option<&'static Acpi> {
-    // SAFETY: null, or what `learn` was given, which lives for ever and is not changed.
-    unsafe { FIRMWARE.load(Ordering::Acquire).as_ref() }
-}
-
 fn power_off() {
-    match firmware().and_then(|firmware| firmware.power) {
+    match FIRMWARE.get().and_then(|firmware| firmware.power) {
         Some(Power::Control(register, value)) => write16(register, value),
         Some(Power::Sleep(register, value)) => write8(register, value),
         None => {}
@@ -69,7 +57,7 @@ fn power_off() {
 }
 
 fn reset() {
-    if let Some((register, value)) = firmware().and_then(|firmware| firmware.reset) {
+    if let Some((register, value)) = FIRMWARE.get().and_then(|firmware| firmware.reset) {
         write8(register, value);
     }
     // Still here: the chipset's reset register, then the keyboard controller's reset line,
@@ -91,7 +79,7 @@ fn write16(register: Register, value: u16) {
         Register::Port(port) => unsafe { Port::new(port).write(value) },
         Register::Memory(address) => {
             if let Some(memory) = crate::machine::try_map(address, 2) {
-                memory.write16((address % 4096) as usize, value);
+                memory.write16(0, value);
             }
         }
     }
@@ -103,7 +91,7 @@ fn write8(register: Register, value: u8) {
         Register::Port(port) => unsafe { Port::new(port).write(value) },
         Register::Memory(address) => {
             if let Some(memory) = crate::machine::try_map(address, 1) {
-                memory.write8((address % 4096) as usize, value);
+                memory.write8(0, value);
             }
         }
     }

@@ -1,7 +1,8 @@
 //! Reads what a loader that speaks PVH leaves: `hvm_start_info` and what it points to.
 
-use crate::loader::{BootInfo, COMMAND_LINE, LoaderError, Physical, Root, u32_at, u64_at};
-use crate::memory::{Entry, Kind, Range};
+use crate::loader::{BootInfo, LoaderError, Physical, Root, kind_of, u32_at, u64_at};
+use platform_machine::memory::{Entry, Range};
+use platform_machine::options::{COMMAND_LINE, CommandLine};
 
 /// The first word of the start information.
 pub const MAGIC: u32 = 0x336e_c578;
@@ -48,7 +49,7 @@ pub fn parse(memory: &impl Physical, address: u64) -> Result<BootInfo, LoaderErr
             u64_at(entry, 0).ok_or(LoaderError::Short)?,
             u64_at(entry, 8).ok_or(LoaderError::Short)?,
         );
-        let kind = Kind::from_e820(u32_at(entry, 16).ok_or(LoaderError::Short)?);
+        let kind = kind_of(u32_at(entry, 16).ok_or(LoaderError::Short)?);
         if info.memory.push(Entry { range, kind }).is_err() {
             break;
         }
@@ -77,7 +78,7 @@ fn read_command_line(info: &mut BootInfo, memory: &impl Physical, address: u64) 
             _ => break,
         }
     }
-    info.set_command_line(&line);
+    info.command_line = CommandLine::new(&line);
 }
 
 #[cfg(test)]

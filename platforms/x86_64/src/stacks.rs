@@ -1,7 +1,7 @@
 //! The stacks, each with a page below it that faults.
 
-use crate::memory::{PAGE, Range};
 use core::cell::UnsafeCell;
+use platform_machine::memory::{PAGE, Range};
 
 /// A stack of `N` bytes above a guard page.
 #[repr(C, align(4096))]

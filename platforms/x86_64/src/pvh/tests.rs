@@ -1,5 +1,5 @@
 use super::*;
-use crate::memory::usable;
+use platform_machine::memory::usable;
 
 struct Memory([u8; 512]);
 

@@ -1,28 +1,22 @@
 //! Follows frame pointers. Addresses are printed raw: whoever runs the image has its symbols.
 
-use crate::memory::Range;
+use crate::Arch;
 use crate::panic::report;
-use crate::stacks;
-
-unsafe extern "C" {
-    static text_start: u8;
-    static text_end: u8;
-}
 
 /// How many frames are printed at most.
 const DEPTH: usize = 64;
 
-/// Prints where the code at `rip` was called from, starting at the frame at `frame`.
-pub(crate) fn print(rip: Option<u64>, frame: u64) {
-    report!("backtrace:");
-    if let Some(rip) = rip {
-        report!("  at {rip:#x}");
+/// Prints where the code at `address` was called from, starting at the frame at `frame`.
+pub(crate) fn print<A: Arch>(address: Option<u64>, frame: u64) {
+    report::<A>(format_args!("backtrace:"));
+    if let Some(address) = address {
+        report::<A>(format_args!("  at {address:#x}"));
     }
-    let text = Range::new(&raw const text_start as u64, &raw const text_end as u64);
+    let text = A::text();
     let mut frame = frame;
     for _ in 0..DEPTH {
         // A frame holds its caller's frame and its return address.
-        let inside = stacks::around(frame).filter(|stack| frame + 16 <= stack.end());
+        let inside = A::stack_around(frame).filter(|stack| frame + 16 <= stack.end());
         if inside.is_none() || !frame.is_multiple_of(8) {
             return;
         }
@@ -32,12 +26,12 @@ pub(crate) fn print(rip: Option<u64>, frame: u64) {
         if !text.contains(address) {
             return;
         }
-        report!("  at {address:#x}");
+        report::<A>(format_args!("  at {address:#x}"));
         // Stacks grow down, so a caller's frame is above; anything else would go in circles.
         if caller <= frame {
             return;
         }
         frame = caller;
     }
-    report!("  and more");
+    report::<A>(format_args!("  and more"));
 }

@@ -77,17 +77,6 @@ pub enum Kind {
     Reserved,
 }
 
-impl Kind {
-    /// The meaning of a type number of an E820 map, which PVH and Multiboot2 share.
-    pub const fn from_e820(number: u32) -> Self {
-        match number {
-            1 => Self::Ram,
-            3 | 4 => Self::Acpi,
-            _ => Self::Reserved,
-        }
-    }
-}
-
 /// One piece of the loader's memory map.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Entry {
@@ -119,19 +108,16 @@ pub fn usable(entries: &[Entry], taken: &[Range]) -> Ranges {
     free
 }
 
-/// Addresses below 4 GiB that nothing claims, for devices that firmware gave none: the largest
-/// gap in the part that PCs keep for devices.
-pub fn device_window(entries: &[Entry], taken: &[Range]) -> Range {
+/// The largest part of `within` that is in no entry and not taken: addresses for devices that
+/// firmware gave none.
+pub fn largest_gap(within: Range, entries: &[Entry], taken: &[Range]) -> Range {
     let mut gaps = Ranges::new();
-    insert(&mut gaps, DEVICES);
+    insert(&mut gaps, within.inner_pages());
     for range in entries.iter().map(|entry| entry.range).chain(taken.iter().copied()) {
         subtract(&mut gaps, range.outer_pages());
     }
     gaps.into_iter().max_by_key(|gap| gap.length()).unwrap_or_default()
 }
-
-/// From 3 GiB up to the interrupt controllers.
-const DEVICES: Range = Range::new(0xc000_0000, 0xfec0_0000);
 
 /// Adds `range`, merging it with what it overlaps or touches.
 fn insert(ranges: &mut Ranges, mut range: Range) {
@@ -228,9 +214,10 @@ mod tests {
             entry(0xfe00_0000, 0xfe00_1000, Kind::Reserved),
         ];
         let ecam = Range::sized(0xe000_0000, 0x1000_0000);
-        let window = device_window(&entries, &[ecam]);
+        let within = Range::new(0xc000_0000, 0xfec0_0000);
+        let window = largest_gap(within, &entries, &[ecam]);
         assert_eq!(window, Range::new(0xc800_0000, 0xe000_0000));
-        assert!(device_window(&entries, &[Range::new(0, u64::MAX)]).is_empty());
+        assert!(largest_gap(within, &entries, &[Range::new(0, u64::MAX)]).is_empty());
     }
 
     #[test]

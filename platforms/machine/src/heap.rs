@@ -19,7 +19,7 @@ static SIZE: AtomicU64 = AtomicU64::new(0);
 ///
 /// # Safety
 /// The range is mapped for reading and writing, and nothing else uses it, ever.
-pub(crate) unsafe fn claim(range: Range) {
+pub unsafe fn claim(range: Range) {
     let base = core::ptr::with_exposed_provenance_mut(range.start() as usize);
     // SAFETY: the caller gives the range away.
     let claimed = unsafe { HEAP.lock().claim(base, range.length() as usize) };
@@ -29,6 +29,6 @@ pub(crate) unsafe fn claim(range: Range) {
 }
 
 /// Bytes that the allocator was given.
-pub(crate) fn size() -> u64 {
+pub fn size() -> u64 {
     SIZE.load(Ordering::Relaxed)
 }

@@ -1,5 +1,4 @@
-//! Turns ticks of the processor's counter into nanoseconds, and frequencies out of what other
-//! clocks say.
+//! Turns ticks of the processor's counter into nanoseconds.
 
 /// A counter that ticks evenly, and what its ticks are worth.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -47,26 +46,6 @@ pub fn frequency(ticks: u64, known: u64, hertz: u64) -> Option<u64> {
     u64::try_from(exact.checked_div(u128::from(known))?).ok()
 }
 
-/// The frequency in CPUID leaf 0x15: a crystal's, times a fraction.
-pub fn from_crystal(denominator: u32, numerator: u32, crystal_hertz: u32) -> Option<u64> {
-    if numerator == 0 || crystal_hertz == 0 {
-        return None;
-    }
-    frequency(numerator.into(), denominator.into(), crystal_hertz.into())
-}
-
-/// The frequency that a hypervisor's clock implies: its nanoseconds are ticks, shifted by
-/// `shift`, times `scale`, over 2^32.
-pub fn from_paravirtual(scale: u32, shift: i8) -> Option<u64> {
-    let hertz = (1_000_000_000u128 << 32).checked_div(scale.into())?;
-    let hertz = match shift {
-        0..=31 => hertz >> shift,
-        -32..=-1 => hertz << -shift,
-        _ => return None,
-    };
-    u64::try_from(hertz).ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -97,15 +76,8 @@ mod tests {
     }
 
     #[test]
-    fn frequencies_come_out_of_what_others_say() {
+    fn a_frequency_comes_out_of_another_clocks() {
         assert_eq!(frequency(12_000_000, 14_318, 3_579_545), Some(3_000_037_714));
         assert_eq!(frequency(1, 0, 1), None);
-        assert_eq!(from_crystal(2, 250, 24_000_000), Some(3_000_000_000));
-        assert_eq!(from_crystal(0, 250, 24_000_000), None);
-        assert_eq!(from_crystal(2, 250, 0), None);
-        // What KVM gives for 2.8 GHz: half a nanosecond and more a tick, doubled.
-        let hertz = from_paravirtual(3_067_833_783, -1).unwrap();
-        assert!(hertz.abs_diff(2_800_000_000) < 10, "{hertz}");
-        assert_eq!(from_paravirtual(0, 0), None);
     }
 }

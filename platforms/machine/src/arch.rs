@@ -1,0 +1,83 @@
+//! What an architecture gives to the shared code.
+
+/// The status that means: an image did what it should.
+pub const SUCCESS: u8 = 0;
+/// The status after a panic or a processor exception.
+pub const FAILURE: u8 = 1;
+/// The status of an image that could not start.
+pub const REFUSED: u8 = 2;
+
+#[cfg(target_os = "none")]
+pub use bare::Arch;
+
+#[cfg(target_os = "none")]
+mod bare {
+    use crate::console::{Console, Serial};
+    use crate::machine::Machine;
+    use crate::memory::Range;
+    use crate::paging::Format;
+    use crate::percore::Core;
+    use crate::space::Space;
+    use waitless::device::{MessageInterrupt, PciAddress};
+
+    /// An architecture. A value is what its machine is made of, beside what every machine has
+    /// ([`Machine`]); functions without `self` act on the core that runs them, with interrupts
+    /// off before and after.
+    pub trait Arch: Sync + Sized + 'static {
+        /// The port of the console.
+        type Serial: Serial + Send + 'static;
+        /// The form of page tables.
+        type Format: Format + Send;
+        /// What belongs to one core beside what every core has.
+        type Local: 'static;
+
+        /// This core's state, by the register that points to it.
+        fn core() -> &'static Core<Self>;
+
+        /// The machine. Called by what runs on it, so it is up.
+        fn machine() -> &'static Machine<Self>;
+
+        /// The console. It works from the first line of Rust on.
+        fn console() -> &'static Console<Self::Serial>;
+
+        /// The address space that all cores use.
+        fn space() -> &'static Space<Self::Format>;
+
+        /// The counter that the machine's clock is made of. All cores' agree.
+        fn ticks() -> u64;
+
+        /// Lets this core's timer interrupt at `deadline`, in nanoseconds of the machine's
+        /// clock, where it is `now`; a little later, or earlier when that is further off than
+        /// the timer reaches. `None` for never.
+        fn set_timer(core: &Core<Self>, now: u64, deadline: Option<u64>);
+
+        /// Halts until an interrupt is pending, and takes what is: each one counts in
+        /// [`Core::interrupts`], the timer's in [`Core::alarms`] too. One that was pending before
+        /// ends the halt at once.
+        fn halt(core: &Core<Self>);
+
+        /// Keeps interrupts out, wherever it is called.
+        fn mask_interrupts();
+
+        /// Forgets translations of addresses that may have changed, on this core.
+        fn flush_translations();
+
+        /// The code, where return addresses point to.
+        fn text() -> Range;
+
+        /// The stack that `address` is in.
+        fn stack_around(address: u64) -> Option<Range>;
+
+        /// Switches the machine off. `status` reaches whoever started it where there is a way.
+        fn exit(status: u8) -> !;
+
+        /// Reads a register of PCI's configuration space; `None` without PCI.
+        fn pci_read(&self, function: PciAddress, offset: u16) -> Option<u32>;
+
+        /// Writes a register of PCI's configuration space.
+        fn pci_write(&self, function: PciAddress, offset: u16, value: u32);
+
+        /// What a PCI device must write where to wake `core`.
+        fn message_interrupt(&self, core: usize) -> Option<MessageInterrupt>;
+    }
+}

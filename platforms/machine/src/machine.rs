@@ -1,0 +1,98 @@
+//! The machine as drivers see it, once it is up.
+
+use crate::Arch;
+use crate::clock::Clock;
+use crate::memory::Range;
+use crate::options::CommandLine;
+use alloc::alloc::{Layout, alloc_zeroed};
+use core::ptr::NonNull;
+use spinning_top::Spinlock;
+use waitless::Instant;
+use waitless::device::{Dma, MessageInterrupt, PciAddress, Platform, Registers};
+
+/// What was found while booting. One for all cores.
+pub struct Machine<A> {
+    /// What the architecture knows of it.
+    pub arch: A,
+    /// The loader's command line.
+    pub command_line: CommandLine,
+    /// Makes time of [`Arch::ticks`].
+    pub clock: Clock,
+    /// Where devices can be put, where firmware did not put them.
+    pub window: Option<Range>,
+    /// What all randomness comes from, until it is taken.
+    pub seed: Spinlock<Option<[u8; 32]>>,
+    /// What the seed was made of.
+    pub sources: &'static str,
+    /// Seconds since 1970 when the clock was zero.
+    pub started: Option<u64>,
+    /// The name of the platform that the image was built for.
+    pub(crate) name: Spinlock<&'static str>,
+}
+
+impl<A: Arch> Machine<A> {
+    /// A machine without wall clock and without room for devices.
+    pub fn new(
+        arch: A,
+        command_line: CommandLine,
+        clock: Clock,
+        seed: ([u8; 32], &'static str),
+    ) -> Self {
+        Self {
+            arch,
+            command_line,
+            clock,
+            window: None,
+            seed: Spinlock::new(Some(seed.0)),
+            sources: seed.1,
+            started: None,
+            name: Spinlock::new(""),
+        }
+    }
+
+    /// The time.
+    #[inline]
+    pub fn now(&self) -> Instant {
+        Instant::from_nanos(self.clock.nanos(A::ticks()))
+    }
+}
+
+impl<A: Arch> Platform for Machine<A> {
+    fn name(&self) -> &'static str {
+        *self.name.lock()
+    }
+
+    fn wall_clock(&self, now: Instant) -> Option<u64> {
+        Some(self.started? + now.as_nanos() / 1_000_000_000)
+    }
+
+    fn pci_read(&self, function: PciAddress, offset: u16) -> Option<u32> {
+        self.arch.pci_read(function, offset)
+    }
+
+    fn pci_write(&self, function: PciAddress, offset: u16, value: u32) {
+        self.arch.pci_write(function, offset, value);
+    }
+
+    fn pci_window(&self) -> Option<(u64, u64)> {
+        self.window.map(|window| (window.start(), window.length()))
+    }
+
+    fn map(&self, address: u64, length: usize) -> Option<Registers> {
+        A::space().map_device(address, length, A::flush_translations)
+    }
+
+    fn dma(&self, length: usize) -> Option<Dma> {
+        let layout = Layout::from_size_align(length.max(1), 4096).ok()?;
+        // SAFETY: the layout's size is not zero.
+        let base = NonNull::new(unsafe { alloc_zeroed(layout) })?;
+        let address = base.expose_provenance().get() as u64;
+        // SAFETY: fresh memory that is never given back, aligned to a page; it is mapped to
+        // itself, and devices see the same addresses.
+        Some(unsafe { Dma::new(base, length, address) })
+    }
+
+    fn message_interrupt(&self, core: usize) -> Option<MessageInterrupt> {
+        self.arch.message_interrupt(core)
+    }
+}
