@@ -1,8 +1,11 @@
 //! What a component is lent beside its neighbour: time, randomness, packets, the log.
 
+use crate::cores::Cores;
 use crate::device::Platform;
 use crate::log::{Level, Log};
 use crate::{Instant, Packet, Pool, Random, System};
+use alloc::vec::Vec;
+use core::any::{Any, TypeId};
 
 /// One core's surroundings. Components hold no statics: whatever is not their own or their
 /// neighbour's reaches them through this.
@@ -15,6 +18,8 @@ pub struct Context {
     log: Log,
     platform: &'static dyn Platform,
     system: &'static System,
+    /// What was shared so far, to tell things of one type apart.
+    shared: Vec<TypeId>,
 }
 
 impl Context {
@@ -27,7 +32,8 @@ impl Context {
         platform: &'static dyn Platform,
         system: &'static System,
     ) -> Self {
-        Self { now: Instant::ZERO, core, pool, random, log, platform, system }
+        let shared = Vec::new();
+        Self { now: Instant::ZERO, core, pool, random, log, platform, system, shared }
     }
 
     /// The time at the start of this sweep. It does not move within one.
@@ -72,6 +78,34 @@ impl Context {
     /// The image as a whole: its graph and the counters of its instances.
     pub fn system(&self) -> &'static System {
         self.system
+    }
+
+    /// All cores of the image.
+    #[inline]
+    pub fn cores(&self) -> &'static Cores {
+        self.system.cores()
+    }
+
+    /// Something that the instance on each core has in common: what the first core made here, of
+    /// which the others ask for as many as it did, in the same order. For `new` and `init`.
+    ///
+    /// A core that asks for more than the first core made gets one of its own.
+    pub fn share<T: Any + Send + Sync>(&mut self, make: impl FnOnce() -> T) -> &'static T {
+        let kind = TypeId::of::<T>();
+        let number = self.shared.iter().filter(|shared| **shared == kind).count();
+        self.shared.push(kind);
+        self.cores().share(number, make)
+    }
+
+    /// Wakes those of the cores `sent` (bit n for core n) that sleep, because something was sent
+    /// to them, and of `returned` those that wait for packets of theirs.
+    #[inline]
+    pub fn wake(&self, sent: u64, returned: u64) {
+        let mut sleepers = self.cores().sleepers(sent, returned);
+        while sleepers != 0 {
+            self.platform.wake(sleepers.trailing_zeros() as usize);
+            sleepers &= sleepers - 1;
+        }
     }
 
     /// Whether a message of `level` would be written.

@@ -59,6 +59,11 @@ pub trait Platform: Sync {
         None
     }
 
+    /// Interrupts the sleep of `core`, or its next one if it does not sleep yet.
+    fn wake(&self, core: usize) {
+        let _ = core;
+    }
+
     /// The port of the host that stands for the image's own `port` of the transport `protocol`,
     /// where the host's network serves the image. A platform that maps ports also remembers what
     /// was asked for, so that it can tell the user where to find it; elsewhere they are equal.
@@ -101,6 +106,8 @@ pub struct MessageInterrupt {
 pub struct Registers {
     base: NonNull<u8>,
     length: usize,
+    /// Whether only this thread may reach them.
+    local: bool,
 }
 
 impl Registers {
@@ -110,15 +117,22 @@ impl Registers {
     /// For as long as the image runs, `base` is valid for volatile reads and writes of `length`
     /// bytes, is aligned to 8 bytes, and is no memory that Rust objects live in.
     pub const unsafe fn new(base: NonNull<u8>, length: usize) -> Self {
-        Self { base, length }
+        Self { base, length, local: false }
     }
 
     /// Plain memory that stands in for registers, for a device model. Nobody else reaches it
     /// but through cells, and neither they nor the registers leave this thread.
     pub const fn over(memory: &'static [Cell<u64>]) -> Self {
         // SAFETY: the cells are valid, aligned to 8 bytes, live as long as the image, allow
-        // writes through a shared reference, and any bytes make a valid u64.
-        unsafe { Self::new(NonNull::from_ref(memory).cast(), size_of_val(memory)) }
+        // writes through a shared reference, and any bytes make a valid u64. They are not for
+        // other threads, and `hand_over` lets nobody take them there.
+        let all = unsafe { Self::new(NonNull::from_ref(memory).cast(), size_of_val(memory)) };
+        Self { local: true, ..all }
+    }
+
+    /// Lets another core have them. `None` for memory that belongs to a thread.
+    pub fn hand_over(self) -> Option<HandedOver<Self>> {
+        (!self.local).then_some(HandedOver(self))
     }
 
     /// How many bytes there are.
@@ -134,7 +148,7 @@ impl Registers {
             return None;
         }
         // SAFETY: `offset <= self.length`, so the pointer stays within or one past the region.
-        Some(Self { base: unsafe { self.base.add(offset) }, length })
+        Some(Self { base: unsafe { self.base.add(offset) }, length, local: self.local })
     }
 
     /// Reads 8 bits.
@@ -216,6 +230,23 @@ impl Dma {
         Self { memory: Registers::over(memory), address }
     }
 
+    /// Zeroed memory of `length` bytes on the heap, never given back, which a device model finds
+    /// at its own address.
+    pub fn leak(length: usize) -> Self {
+        let memory: &'static mut [u64] =
+            alloc::vec::Vec::leak(alloc::vec![0; length.div_ceil(8)]);
+        let base = NonNull::from_mut(memory).cast::<u8>();
+        let address = base.as_ptr().expose_provenance() as u64;
+        // SAFETY: the memory is valid for as long as the image runs, aligned to 8 bytes, and
+        // nobody has another reference to it.
+        unsafe { Self::new(base, length, address) }
+    }
+
+    /// Lets another core have it. `None` for memory that belongs to a thread.
+    pub fn hand_over(self) -> Option<HandedOver<Self>> {
+        (!self.memory.local).then_some(HandedOver(self))
+    }
+
     /// Where devices find this memory.
     pub fn address(&self) -> u64 {
         self.address
@@ -283,6 +314,62 @@ impl Dma {
     #[inline]
     pub fn write64(&self, offset: usize, value: u64) {
         self.memory.write(offset, value);
+    }
+}
+
+/// Registers or memory of a device on their way to another core, which will be the one to use them.
+#[derive(Debug)]
+pub struct HandedOver<T>(T);
+
+// SAFETY: what registers and DMA memory reach is the same from every core, every access to it is
+// volatile or atomic, and `hand_over` has refused what is not for other threads.
+unsafe impl Send for HandedOver<Registers> {}
+// SAFETY: as above.
+unsafe impl Send for HandedOver<Dma> {}
+// SAFETY: a doorbell is a register.
+unsafe impl Send for HandedOver<Doorbell> {}
+
+impl<T> HandedOver<T> {
+    /// What was handed over.
+    pub fn take(self) -> T {
+        self.0
+    }
+}
+
+/// How a driver tells a device of news: a value that is written to one register. Whoever has it
+/// may ring on any core.
+#[derive(Debug)]
+pub struct Doorbell {
+    register: Registers,
+    value: u32,
+    /// Whether 32 bits are written instead of 16.
+    wide: bool,
+}
+
+impl Doorbell {
+    /// Rings by 16 bits at the start of `register`.
+    pub fn narrow(register: Registers, value: u16) -> Self {
+        Self { register, value: value.into(), wide: false }
+    }
+
+    /// Rings by 32 bits at the start of `register`.
+    pub fn wide(register: Registers, value: u32) -> Self {
+        Self { register, value, wide: true }
+    }
+
+    /// Tells the device. Costs an exit to the hypervisor.
+    #[inline]
+    pub fn ring(&self) {
+        if self.wide {
+            self.register.write32(0, self.value);
+        } else {
+            self.register.write16(0, self.value as u16);
+        }
+    }
+
+    /// Lets another core have it. `None` for a register that belongs to a thread.
+    pub fn hand_over(self) -> Option<HandedOver<Self>> {
+        (!self.register.local).then_some(HandedOver(self))
     }
 }
 

@@ -8,8 +8,8 @@
 //! Nothing here depends on an operating system, on a clock or on a static: time, randomness,
 //! packets and the log reach a component through its [`Context`].
 //!
-//! `unsafe` is confined to [`packet`], [`device`] and the wakers of [`task`], each of which
-//! argues its case at every block.
+//! `unsafe` is confined to [`packet`], [`device`], the rings and hand-overs of [`cores`] and the
+//! wakers of [`task`], each of which argues its case at every block.
 
 #![no_std]
 #![deny(unsafe_code)]
@@ -20,6 +20,7 @@ pub mod capture;
 pub mod checksum;
 mod component;
 mod context;
+pub mod cores;
 pub mod counter;
 pub mod device;
 pub mod http;

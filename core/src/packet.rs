@@ -6,7 +6,8 @@
 //! device, and becomes a packet again once the first handle is gone. So a transport keeps what it
 //! may have to send again without copying it, and without ever writing under a device's hands.
 //!
-//! Everything here belongs to one core: no handle is `Send`.
+//! Everything here belongs to one core: no handle is `Send`. A buffer can change its pool, and so
+//! its core, as a [`Parcel`]; `cores::crossing` is what does that.
 
 #![allow(unsafe_code, reason = "buffers are shared with devices and recycled by hand")]
 
@@ -32,6 +33,16 @@ pub struct Packet(NonNull<Buffer>, PhantomData<*mut ()>);
 
 /// A dormant handle that keeps a buffer alive; see the module's documentation.
 pub struct Held(NonNull<Buffer>, PhantomData<*mut ()>);
+
+/// A packet's buffer that belongs to no pool, on its way to another core's. Having one proves that
+/// there is no handle to the buffer on any core. One that is dropped is lost to every pool.
+#[must_use = "a buffer that no pool adopts is lost"]
+pub struct Parcel(NonNull<Buffer>);
+
+// SAFETY: `into_parcel` and `spare` make one only of a buffer with a single handle, which they
+// consume, and `adopt` and `restock` consume it: so whoever has it is alone with the buffer, and
+// all of it may change hands. The pool that it left is not touched through it any more.
+unsafe impl Send for Parcel {}
 
 /// There is not enough room in the buffer for what should be added.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -357,11 +368,25 @@ impl Packet {
         })
     }
 
+    /// Takes the packet's buffer out of its pool, for another core's. `Err` for a packet of which
+    /// there is a dormant handle, and for one with others behind it: they are not alone.
+    #[inline]
+    pub fn into_parcel(self) -> Result<Parcel, Self> {
+        // SAFETY: while a `Packet` exists, `next` belongs to it, by value.
+        let next = unsafe { addr_of!((*self.0.as_ptr()).next).read() };
+        if self.state().get() != PACKET || next.is_some() {
+            return Err(self);
+        }
+        let buffer = self.0;
+        core::mem::forget(self);
+        Ok(Parcel(buffer))
+    }
+
     /// The pool this packet came from.
     #[inline]
     pub fn pool(&self) -> Pool {
-        // SAFETY: the field is written once, when the buffer first leaves the pool, and a pool
-        // is never freed.
+        // SAFETY: the field is written when the buffer first leaves a pool or changes it, neither
+        // of which can happen while there is a packet, and a pool is never freed.
         Pool(unsafe { &*addr_of!((*self.0.as_ptr()).pool).read() })
     }
 
@@ -461,6 +486,12 @@ impl fmt::Debug for Packet {
     }
 }
 
+impl fmt::Debug for Parcel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Parcel")
+    }
+}
+
 impl fmt::Debug for Held {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Held").field("len", &self.len()).finish()
@@ -533,6 +564,38 @@ impl Pool {
         Some(Packet(buffer, PhantomData))
     }
 
+    /// Makes a packet of another core's one of this pool, whose number of buffers it adds to.
+    #[inline]
+    pub fn adopt(&self, parcel: Parcel) -> Packet {
+        let buffer = parcel.0;
+        // SAFETY: having a parcel proves that nobody else reaches the buffer, whose fields are as
+        // the packet left them: one handle, nothing behind it.
+        unsafe { addr_of_mut!((*buffer.as_ptr()).pool).write(self.0) };
+        self.0.counters.taken.add(1);
+        Packet(buffer, PhantomData)
+    }
+
+    /// A free buffer for another pool; `None`, not counted, when all are in use.
+    #[inline]
+    pub fn spare(&self) -> Option<Parcel> {
+        if self.available() == 0 {
+            return None;
+        }
+        let taken = self.0.counters.taken.get();
+        let parcel = self.packet()?.into_parcel().ok();
+        // Nobody gets a packet, so none is counted.
+        self.0.counters.taken.set(taken);
+        parcel
+    }
+
+    /// Adds a buffer of another pool to those that are free.
+    #[inline]
+    pub fn restock(&self, parcel: Parcel) {
+        let taken = self.0.counters.taken.get();
+        drop(self.adopt(parcel));
+        self.0.counters.taken.set(taken);
+    }
+
     /// Buffers that are free now.
     #[inline]
     pub fn available(&self) -> usize {
@@ -545,7 +608,7 @@ impl Pool {
         self.0.counters.taken.get()
     }
 
-    /// Buffers that there are.
+    /// Buffers that there are when none is on another core.
     pub fn count(&self) -> usize {
         self.0.count
     }
@@ -725,6 +788,39 @@ mod tests {
         drop(packet.hold());
         assert_eq!(pool.available(), 3);
         drop(packet);
+        assert_eq!(pool.available(), 4);
+    }
+
+    #[test]
+    fn a_packet_changes_its_pool_and_goes_back_to_the_new_one() {
+        let (home, away) = (pool(), pool());
+        let mut packet = home.packet().unwrap();
+        packet.append(b"frame").unwrap();
+        packet.info_mut().hops = 9;
+        let packet = away.adopt(packet.into_parcel().unwrap());
+        assert_eq!((packet.bytes(), packet.info().hops), (&b"frame"[..], 9));
+        assert_eq!((home.available(), away.available()), (3, 4));
+        drop(packet);
+        assert_eq!((home.available(), away.available()), (3, 5));
+        home.restock(away.spare().unwrap());
+        assert_eq!((home.available(), away.available()), (4, 4));
+        assert_eq!((home.taken(), away.taken()), (1, 1), "who gets no packet counts none");
+        let all: [Packet; 4] = core::array::from_fn(|_| away.packet().unwrap());
+        assert!(away.spare().is_none() && away.0.counters.exhausted.get() == 0);
+        drop(all);
+    }
+
+    #[test]
+    fn a_packet_that_is_not_alone_stays() {
+        let pool = pool();
+        let mut packet = pool.packet().unwrap();
+        let held = packet.hold();
+        packet = packet.into_parcel().expect_err("there is a second handle");
+        drop(held);
+        packet.set_next(pool.packet());
+        packet = packet.into_parcel().expect_err("there is a second packet");
+        packet.set_next(None);
+        let _ = pool.adopt(packet.into_parcel().unwrap());
         assert_eq!(pool.available(), 4);
     }
 

@@ -2,6 +2,9 @@
 
 use crate::CounterSet;
 use crate::capture::Capture;
+use crate::cores::{Cores, Pin};
+use crate::counter::Metric;
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::cell::RefCell;
 
@@ -18,10 +21,12 @@ pub struct Image {
     pub graph: &'static str,
     /// Its instances, lowest first.
     pub instances: &'static [Instance],
-    /// How many cores run a graph of their own.
+    /// How many cores run a graph of their own, at most.
     pub cores: usize,
     /// Packet buffers per core; 0 lets the platform choose by the memory there is.
     pub packets: usize,
+    /// The services that run on one core, to which their port's traffic is steered.
+    pub pins: &'static [Pin],
 }
 
 /// One instance, as the manifest declares it.
@@ -36,14 +41,27 @@ pub struct Instance {
 /// The registry that `/metrics`, `/graph`, the console and a panic's report walk: one a core.
 pub struct System {
     image: &'static Image,
+    cores: &'static Cores,
+    core: usize,
     sets: RefCell<Vec<(&'static str, &'static dyn CounterSet)>>,
     captures: RefCell<Vec<&'static Capture>>,
 }
 
 impl System {
-    /// A registry for `image`, empty as yet.
-    pub const fn new(image: &'static Image) -> Self {
-        Self { image, sets: RefCell::new(Vec::new()), captures: RefCell::new(Vec::new()) }
+    /// A registry for `image` on a single core, empty as yet.
+    pub fn new(image: &'static Image) -> Self {
+        Self::on(image, Box::leak(Box::new(Cores::new(1))), 0)
+    }
+
+    /// A registry for `image` on `core`, one of `cores`, empty as yet.
+    pub const fn on(image: &'static Image, cores: &'static Cores, core: usize) -> Self {
+        Self {
+            image,
+            cores,
+            core,
+            sets: RefCell::new(Vec::new()),
+            captures: RefCell::new(Vec::new()),
+        }
     }
 
     /// What the generator knows of the image.
@@ -56,7 +74,30 @@ impl System {
         self.sets.borrow_mut().push((name, set));
     }
 
-    /// The counters at `index`, with the instance's name; `None` behind the last.
+    /// All cores.
+    pub fn cores(&self) -> &'static Cores {
+        self.cores
+    }
+
+    /// The number of this core.
+    pub fn core(&self) -> usize {
+        self.core
+    }
+
+    /// Makes the counters entered so far known to the other cores. Called once, by the platform,
+    /// when the graph is built.
+    pub fn publish(&self) {
+        self.cores.publish(self.core, self.sets.borrow().clone());
+    }
+
+    /// The counters at `index` of all cores together, with the instance's name; `None` behind the
+    /// last.
+    pub fn total(&self, index: usize) -> Option<(&'static str, Total)> {
+        let (name, own) = self.set(index)?;
+        Some((name, Total { own, core: self.core, cores: self.cores, index }))
+    }
+
+    /// This core's counters at `index`, with the instance's name; `None` behind the last.
     pub fn set(&self, index: usize) -> Option<(&'static str, &'static dyn CounterSet)> {
         self.sets.borrow().get(index).copied()
     }
@@ -74,5 +115,32 @@ impl System {
     /// The capture at `index`; `None` behind the last.
     pub fn capture(&self, index: usize) -> Option<&'static Capture> {
         self.captures.borrow().get(index).copied()
+    }
+}
+
+/// The counters of one instance on all cores, each the sum of those of the cores.
+pub struct Total {
+    own: &'static dyn CounterSet,
+    core: usize,
+    cores: &'static Cores,
+    index: usize,
+}
+
+impl CounterSet for Total {
+    fn count(&self) -> usize {
+        self.own.count()
+    }
+
+    fn metric(&self, index: usize) -> Option<Metric> {
+        let mut metric = self.own.metric(index)?;
+        for (core, set) in self.cores.counters(self.index) {
+            // Every core builds the same graph, so the same instance stands at the same place.
+            if core != self.core
+                && let Some(other) = set.metric(index)
+            {
+                metric.value = metric.value.wrapping_add(other.value);
+            }
+        }
+        Some(metric)
     }
 }

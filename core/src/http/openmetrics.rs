@@ -14,14 +14,14 @@ pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; cha
 pub async fn write(system: &System, body: &mut BodyWriter) {
     write_build(system, body).await;
     let mut index = 0;
-    while let Some((instance, set)) = system.set(index) {
+    while let Some((instance, total)) = system.total(index) {
         let component = component_of(system, instance);
         // A family stands in one piece: the first instance of a component brings its siblings.
         let is_first = (0..index).all(|earlier| {
             system.set(earlier).is_none_or(|(other, _)| component_of(system, other) != component)
         });
         if is_first {
-            write_component(system, index, component, set, body).await;
+            write_component(system, index, component, &total, body).await;
         }
         index += 1;
     }
@@ -40,10 +40,10 @@ async fn write_component(
         let family = Family { component, metric };
         write_family(&family, body).await;
         let mut index = first;
-        while let Some((instance, sibling)) = system.set(index) {
+        while let Some((instance, sibling)) = system.total(index) {
             index += 1;
             if component_of(system, instance) == component
-                && let Some(sample) = look(sibling, number)
+                && let Some(sample) = look(&sibling, number)
             {
                 family.write_name(body).await;
                 if metric.kind == Kind::Counter {

@@ -1,3 +1,5 @@
+use crate::device::Doorbell;
+
 /// Virtio devices behind any transport (virtio 1.2 section 4), for their drivers.
 ///
 /// The transport finds the device, resets it and carries the registers; the driver negotiates,
@@ -50,6 +52,13 @@ pub trait VirtioPort {
     /// Tells the device that queue `queue` has something new for it: the doorbell. Costs an
     /// exit to the hypervisor.
     fn notify(&mut self, device: VirtioDevice, queue: u16);
+
+    /// What [`notify`](Self::notify) does for a queue that was enabled, for a driver that lets
+    /// another core do it. `None` when the transport has no such thing.
+    fn doorbell(&mut self, device: VirtioDevice, queue: u16) -> Option<Doorbell> {
+        let _ = (device, queue);
+        None
+    }
 
     /// Whether the device's configuration may have changed since this was last asked.
     fn config_changed(&mut self, device: VirtioDevice) -> bool;
