@@ -20,6 +20,7 @@ HTTP_PORT ?= 8080
 HTTPS_PORT ?= 8443
 UDP_PORT  ?= 7007
 MEMORY    ?=
+CORES     ?=
 TARGET    ?= x86_64-waitless
 FUZZ_SECONDS ?= 60
 FUZZ_TARGET ?=
@@ -48,7 +49,8 @@ help: ## this list
 	  'HTTP_PORT=8080' "the host's port that leads to the guest's 80" \
 	  'HTTPS_PORT=8443' "the host's port that leads to the guest's 443" \
 	  'UDP_PORT=7007' "the host's port that leads to the guest's UDP port 7" \
-	  'MEMORY=64M' "the guest's memory"
+	  'MEMORY=64M' "the guest's memory" \
+	  'CORES=4' "the guest's processors"
 	@printf '\nOf `make fuzz`: FUZZ_SECONDS=60 for each target, FUZZ_TARGET=http for one.\n'
 
 .PHONY: setup
@@ -60,7 +62,7 @@ run: platform-exists ## builds and boots an image, prints its URLs; ends with Ct
 	@build/setup/setup.sh $(if $(filter native,$(PLATFORM)),build,) $(quietly)
 	@$(waitless-build) run $(if $(APP),--app $(APP)) --platform $(PLATFORM) --net $(NET) \
 	  --http-port $(HTTP_PORT) --https-port $(HTTPS_PORT) --udp-port $(UDP_PORT) \
-	  $(if $(MEMORY),--memory $(MEMORY))
+	  $(if $(MEMORY),--memory $(MEMORY)) $(if $(CORES),--cores $(CORES))
 
 .PHONY: image
 image: ## builds an image and says where it is

@@ -89,6 +89,9 @@ impl Emit<'_> {
         for instance in &self.graph.instances {
             let _ = writeln!(out, "    pub {}: {},", instance.ident(), kind(instance));
         }
+        if self.graph.is_placed() {
+            out += "    /// This core and the last one.\n    core: usize,\n    last: usize,\n";
+        }
         out + "}\n"
     }
 
@@ -113,6 +116,9 @@ impl Emit<'_> {
             };
             out += &statement(8, &format!("{field}: {new}"), &arguments, ",");
         }
+        if self.graph.is_placed() {
+            out += "        core: cx.core(),\n        last: cx.cores().count() - 1,\n";
+        }
         out += "    };\n    let system = cx.system();\n";
         for instance in &self.graph.instances {
             let (name, field) = (&instance.name, instance.ident());
@@ -129,54 +135,94 @@ impl Emit<'_> {
         let mut out = format!("impl{bounds} waitless::Sweep for Graph{names} {{\n");
         out +=
             "    fn init(&mut self, cx: &mut Context) -> Result<(), (&'static str, InitError)> {\n";
-        for instance in all() {
+        out += &self.placed(all(), |instance, indent| {
             let (call, arguments) = self.call(instance, "init");
             let tail = format!(".map_err(|why| ({:?}, why))?;", instance.name);
-            let line = statement(8, &call, &arguments, &tail);
-            out += &match line.lines().count() {
+            let line = statement(indent, &call, &arguments, &tail);
+            match line.lines().count() {
                 1 => line,
                 _ => {
                     // As a chain: the object, then each call on a line of its own.
                     let (object, method) = call.rsplit_once('.').unwrap_or((&call, ""));
-                    let method = statement(12, &format!(".{method}"), &arguments, "");
-                    format!("        {object}\n{method}            {tail}\n")
+                    let inner = indent + 4;
+                    let method = statement(inner, &format!(".{method}"), &arguments, "");
+                    format!("{:indent$}{object}\n{method}{:inner$}{tail}\n", "", "")
                 }
-            };
-        }
+            }
+        });
         out += "        Ok(())\n    }\n\n    #[inline(never)]\n";
         out += "    fn poll(&mut self, cx: &mut Context) {\n";
         out += "        // What has arrived goes up, from the wire to the services.\n";
-        all().for_each(|instance| {
+        out += &self.placed(all(), |instance, indent| {
             let (call, arguments) = self.call(instance, "receive");
-            out += &statement(8, &call, &arguments, ";");
+            statement(indent, &call, &arguments, ";")
         });
         out += "        // What is to be sent goes down, back to the wire.\n";
-        all().rev().for_each(|instance| {
+        out += &self.placed(all().rev(), |instance, indent| {
             let (call, arguments) = self.call(instance, "transmit");
-            out += &statement(8, &call, &arguments, ";");
+            statement(indent, &call, &arguments, ";")
         });
         out += "    }\n\n    fn deadline(&self) -> Instant {\n        Instant::NEVER\n";
         for instance in all() {
             let (below, field) = (self.below_type(instance), instance.ident());
-            let _ = writeln!(out, "            .min(due::<{below}, _>(&self.{field}))");
+            let due = format!("due::<{below}, _>(&self.{field})");
+            let _ = match here(instance) {
+                None => writeln!(out, "            .min({due})"),
+                Some(here) => writeln!(out, "            .min(only({here}, {due}))"),
+            };
         }
         out += "    }\n\n    fn arm(&mut self) -> bool {\n";
         let arms = all().map(|instance| {
             let (below, field) = (self.below_type(instance), instance.ident());
-            format!("arm::<{below}, _>(&mut self.{field})")
+            let arm = format!("arm::<{below}, _>(&mut self.{field})");
+            match here(instance) {
+                None => arm,
+                Some(here) => format!("({} || {arm})", here.replace("==", "!=")),
+            }
         });
         let _ = writeln!(out, "        {}", arms.collect::<Vec<_>>().join("\n            & "));
         out += "    }\n}\n\n";
-        out + "/// When `instance`, which stands on `Below`, needs its next sweep.\n\
+        out += "/// When `instance`, which stands on `Below`, needs its next sweep.\n\
              fn due<Below, C: Component<Below>>(instance: &C) -> Instant {\n    \
              instance.deadline()\n}\n\n\
              /// Prepares `instance`, which stands on `Below`, for sleep.\n\
              fn arm<Below, C: Component<Below>>(instance: &mut C) -> bool {\n    \
-             instance.arm()\n}\n"
+             instance.arm()\n}\n";
+        if self.graph.is_placed() {
+            out += "\n/// When an instance is due that may run on another core.\n\
+                 fn only(here: bool, due: Instant) -> Instant {\n    \
+                 if here { due } else { Instant::NEVER }\n}\n";
+        }
+        out
+    }
+
+    /// A statement for each instance; those that run on one core together below a condition.
+    fn placed<'g>(
+        &self,
+        instances: impl Iterator<Item = &'g Instance>,
+        mut each: impl FnMut(&Instance, usize) -> String,
+    ) -> String {
+        let (mut out, mut open) = (String::new(), None);
+        for instance in instances {
+            if open != instance.core {
+                if open.is_some() {
+                    out += "        }\n";
+                }
+                if let Some(here) = here(instance) {
+                    let _ = writeln!(out, "        if {here} {{");
+                }
+                open = instance.core;
+            }
+            out += &each(instance, if open.is_some() { 12 } else { 8 });
+        }
+        if open.is_some() {
+            out += "        }\n";
+        }
+        out
     }
 
     fn image(&self) -> String {
-        let Graph { app, platform, instances } = self.graph;
+        let Graph { app, platform, instances, pins } = self.graph;
         let mut out = format!(
             "/// What the image says of itself.\n\
              pub static IMAGE: waitless::Image = waitless::Image {{\n    \
@@ -192,9 +238,23 @@ impl Emit<'_> {
                 "        waitless::Instance {{ name: {name:?}, component: {component:?} }},"
             );
         }
-        let _ =
-            writeln!(out, "    ],\n    cores: {},\n    packets: {},\n}};", app.cores, app.packets);
-        out
+        let (cores, packets) = (app.cores, app.packets);
+        let _ = writeln!(out, "    ],\n    cores: {cores},\n    packets: {packets},");
+        if pins.is_empty() {
+            return out + "    pins: &[],\n};\n";
+        }
+        out += "    pins: &[\n";
+        for pin in pins {
+            let protocol = if pin.is_udp { "UDP" } else { "TCP" };
+            let _ = writeln!(
+                out,
+                "        // [{}]\n        waitless::cores::Pin {{\n            \
+                 protocol: waitless::Protocol::{protocol},\n            \
+                 port: {},\n            core: {},\n        }},",
+                pin.instance, pin.port, pin.core
+            );
+        }
+        out + "    ],\n};\n"
     }
 
     fn entry(&self) -> String {
@@ -252,6 +312,15 @@ impl Emit<'_> {
             Code::Type(_, config) => format!("{}::{config}", instance.krate),
         }
     }
+}
+
+/// The condition under which an instance runs on a core; none where it always does.
+fn here(instance: &Instance) -> Option<String> {
+    Some(match instance.core? {
+        0 => "self.core == 0".to_owned(),
+        // The last one where there are fewer.
+        core => format!("self.core == {core}.min(self.last)"),
+    })
 }
 
 /// A call as rustfmt would break it.

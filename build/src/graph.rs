@@ -14,6 +14,8 @@ pub struct Graph {
     pub platform: Platform,
     /// All instances; each comes after those that it stands on.
     pub instances: Vec<Instance>,
+    /// The services to whose core their port's traffic is steered.
+    pub pins: Vec<Pin>,
 }
 
 /// `[app]`.
@@ -23,8 +25,10 @@ pub struct App {
     pub package: String,
     /// The package's version.
     pub version: String,
-    /// How many cores run a graph of their own.
+    /// How many cores run a graph of their own, at most.
     pub cores: u64,
+    /// Whether as many do as the machine has.
+    pub all_cores: bool,
     /// Packet buffers for each core; 0 lets the platform choose.
     pub packets: u64,
     /// Bytes of memory that the image is given.
@@ -71,6 +75,19 @@ pub struct Instance {
     pub at: Span,
 }
 
+/// A service on one core over instances that every core has.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Pin {
+    /// The name of its instance.
+    pub instance: String,
+    /// Whether it listens on a port of UDP instead of TCP.
+    pub is_udp: bool,
+    /// The port.
+    pub port: u64,
+    /// The core.
+    pub core: u64,
+}
+
 /// One key with its value.
 #[derive(Clone, Debug)]
 pub struct Setting {
@@ -102,6 +119,15 @@ pub struct Edge {
     pub port: String,
     /// What the component calls it, where it stands on several.
     pub label: Option<String>,
+    /// Whether it crosses cores, by rings.
+    pub ring: bool,
+}
+
+impl Edge {
+    /// The port, and how it crosses cores where it does.
+    pub fn text(&self) -> String {
+        if self.ring { format!("{} via ring", self.port) } else { self.port.clone() }
+    }
 }
 
 impl Instance {
@@ -126,7 +152,23 @@ impl Instance {
     }
 }
 
+impl App {
+    /// How many cores, in words.
+    pub fn cores_in_words(&self) -> String {
+        match self.cores {
+            1 => "1 core".to_owned(),
+            _ if self.all_cores => "all cores".to_owned(),
+            cores => format!("{cores} cores"),
+        }
+    }
+}
+
 impl Graph {
+    /// The cores on which only some instances run.
+    pub fn is_placed(&self) -> bool {
+        self.instances.iter().any(|instance| instance.core.is_some())
+    }
+
     /// The instance called `name`.
     pub fn find(&self, name: &str) -> Option<&Instance> {
         self.instances.iter().find(|instance| instance.name == name)

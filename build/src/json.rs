@@ -24,6 +24,8 @@ fn tree(graph: &Graph, sources: &Sources) -> Value {
                     "instance": graph.instances[edge.to].name,
                     "port": edge.port,
                     "as": edge.label,
+                    // Absent where it stays on its core.
+                    "via": edge.ring.then_some("ring"),
                 }))
             });
             let config = instance.config.iter().map(|setting| {
@@ -56,7 +58,7 @@ fn tree(graph: &Graph, sources: &Sources) -> Value {
         "app": graph.app.package,
         "version": graph.app.version,
         "platform": graph.platform.name,
-        "cores": graph.app.cores,
+        "cores": if graph.app.all_cores { json!("all") } else { json!(graph.app.cores) },
         "instances": instances,
     })
 }

@@ -233,8 +233,7 @@ impl Dma {
     /// Zeroed memory of `length` bytes on the heap, never given back, which a device model finds
     /// at its own address.
     pub fn leak(length: usize) -> Self {
-        let memory: &'static mut [u64] =
-            alloc::vec::Vec::leak(alloc::vec![0; length.div_ceil(8)]);
+        let memory: &'static mut [u64] = alloc::vec::Vec::leak(alloc::vec![0; length.div_ceil(8)]);
         let base = NonNull::from_mut(memory).cast::<u8>();
         let address = base.as_ptr().expose_provenance() as u64;
         // SAFETY: the memory is valid for as long as the image runs, aligned to 8 bytes, and

@@ -10,6 +10,8 @@ const UNSAFE: &[Exception] = &[
     Exception { path: "platforms/", why: "they are what turns hardware into safe Rust" },
     Exception { path: "components/tap/src/device.rs", why: "TAP devices take an ioctl" },
     Exception { path: "core/src/packet.rs", why: "buffers are shared with devices" },
+    Exception { path: "core/src/cores/ring.rs", why: "two cores share the places of a ring" },
+    Exception { path: "core/src/cores/once.rs", why: "a pointer changes hands between cores" },
     Exception { path: "core/src/device.rs", why: "registers and DMA memory are not Rust's" },
     Exception { path: "core/src/task/waker.rs", why: "wakers without reference counts or boxes" },
     Exception { path: "components/tcp/tests/memory.rs", why: "an allocator that counts" },

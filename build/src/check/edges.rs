@@ -101,7 +101,8 @@ impl<'a> Check<'a> {
                 self.report(Report::new(at, message).help("name each instance below once"));
                 continue;
             }
-            links.push(Link { to, port: port.to_owned(), label: label.map(str::to_owned), at });
+            let (port, label) = (port.to_owned(), label.map(str::to_owned));
+            links.push(Link { to, port, label, ring: false, at });
         }
         links
     }

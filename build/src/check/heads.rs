@@ -10,7 +10,7 @@ use crate::types::size;
 /// The keys of `[app]`: name, what it may be, what it is for.
 pub const APP_KEYS: [(&str, &str, &str); 6] = [
     ("crate", "string", "The package that the image is made from."),
-    ("cores", "\"all\" | 1..=256", "How many cores run a graph of their own."),
+    ("cores", "\"all\" | 1..=64", "How many cores run a graph of their own."),
     ("hostname", "string", "What the image calls itself, for components with a key `hostname`."),
     ("memory", "size", "The memory that the image is given when the runner boots it."),
     ("packets", "0..=1000000", "Packet buffers for each core; 0: by the memory there is."),
@@ -20,7 +20,7 @@ pub const APP_KEYS: [(&str, &str, &str); 6] = [
 /// The keys of `[platform]`.
 pub const PLATFORM_KEYS: [(&str, &str, &str); 6] = [
     ("crate", "string", "The package that boots the image."),
-    ("cores", "1..=256", "How many cores it can run."),
+    ("cores", "1..=64", "How many cores it can run, at most."),
     ("doc", "string", "One line about it."),
     ("has", "[string]", "What components may need of it."),
     ("memory", "size", "The memory that an image gets where [app] does not say."),
@@ -35,7 +35,7 @@ impl Check<'_> {
         let (app, platform) = (&self.draft.app, &self.draft.platform);
         self.unknown_keys(app, &APP_KEYS);
         self.unknown_keys(platform, &PLATFORM_KEYS);
-        let most = self.number(platform, "cores", 1..=256).unwrap_or(1);
+        let most = self.number(platform, "cores", 1..=64).unwrap_or(1);
         let package = self.text(app, "crate", true).unwrap_or_default();
         let found = self.around.workspace.package(&package);
         if found.is_none() && !package.is_empty() && package == self.around.app {
@@ -51,6 +51,7 @@ impl Check<'_> {
             version: found.map_or(String::new(), |found| found.version.clone()),
             package,
             cores: self.core_count(most),
+            all_cores: get(&app.keys, "cores").and_then(Node::str) == Some("all"),
             packets: self.number(app, "packets", 0..=1_000_000).unwrap_or(0),
             memory: self.size(app, "memory").or(memory),
             hostname: self.text(app, "hostname", false),
@@ -77,8 +78,8 @@ impl Check<'_> {
             return most;
         }
         match node.value {
-            Value::Integer(count @ 1..=256) if count.unsigned_abs() <= most => count.unsigned_abs(),
-            Value::Integer(count @ 1..=256) => {
+            Value::Integer(count @ 1..=64) if count.unsigned_abs() <= most => count.unsigned_abs(),
+            Value::Integer(count @ 1..=64) => {
                 let name = self.around.platform;
                 let plural = if most == 1 { "" } else { "s" };
                 let message =
@@ -89,7 +90,7 @@ impl Check<'_> {
             }
             _ => {
                 let report = Report::new(node.at, "bad value for `cores`");
-                self.report(report.label("expected \"all\" or a number in 1..=256"));
+                self.report(report.label("expected \"all\" or a number in 1..=64"));
                 1
             }
         }
@@ -237,7 +238,9 @@ impl Check<'_> {
             }
         }
         let sum = parts.iter().fold(0u64, |sum, (_, bytes, _)| sum.saturating_add(*bytes));
-        let sum = sum.saturating_mul(self.app.cores);
+        // Of all the cores that a machine may have, one must fit.
+        let cores = if self.app.all_cores { 1 } else { self.app.cores };
+        let sum = sum.saturating_mul(cores);
         if sum <= memory {
             return;
         }

@@ -8,7 +8,7 @@ mod place;
 pub use heads::{APP_KEYS, PACKET, PLATFORM_KEYS};
 
 use crate::catalogue::{Catalogue, Code, Component};
-use crate::graph::{App, Edge, Graph, Instance, Platform, Setting};
+use crate::graph::{App, Edge, Graph, Instance, Pin, Platform, Setting};
 use crate::manifest::{Draft, Entry, Layer};
 use crate::report::{Report, list, nearest};
 use crate::source::{Node, Span, get};
@@ -42,6 +42,7 @@ pub fn check(draft: &Draft, around: &Surroundings<'_>, reports: &mut Vec<Report>
         app: App::default(),
         platform: Platform::default(),
         slots: Vec::new(),
+        pins: Vec::new(),
     };
     check.heads();
     check.resolve();
@@ -66,6 +67,7 @@ struct Check<'a> {
     app: App,
     platform: Platform,
     slots: Vec<Slot<'a>>,
+    pins: Vec<Pin>,
 }
 
 /// An instance on its way into the graph.
@@ -88,6 +90,8 @@ struct Link {
     to: usize,
     port: String,
     label: Option<String>,
+    /// Whether it crosses cores, by rings.
+    ring: bool,
     at: Span,
 }
 
@@ -277,6 +281,7 @@ impl<'a> Check<'a> {
                 to: place[link.to],
                 port: link.port.clone(),
                 label: link.label.clone(),
+                ring: link.ring,
             };
             instances.push(Instance {
                 name: slot.entry.name.name.clone(),
@@ -289,7 +294,7 @@ impl<'a> Check<'a> {
                 at: slot.entry.name.at,
             });
         }
-        Graph { app: self.app, platform: self.platform, instances }
+        Graph { app: self.app, platform: self.platform, instances, pins: self.pins }
     }
 
     /// The path of the component's crate in the generated code.

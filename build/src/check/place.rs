@@ -1,12 +1,25 @@
 //! Cores and platforms: where instances run, and whether they can.
 
-use super::Check;
+use super::{Check, Link, Slot};
 use crate::catalogue::PerCore;
+use crate::graph::Pin;
 use crate::report::Report;
 use crate::source::{Span, Value, get};
 
 /// The ports of the graph in which one listens on a port of the network.
 const LISTENED: [&str; 2] = ["StreamPort", "UdpPort"];
+
+/// How an edge crosses cores.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Crossing {
+    /// A device that is brought up once has queues for all cores, and rings between those carry
+    /// each flow to its core.
+    Queues,
+    /// A service on one core stands on what every core has: the same rings carry what is for it.
+    Service,
+    /// As nothing can.
+    Impossible,
+}
 
 impl Check<'_> {
     /// Settles the core of each instance, and reports edges that cross cores.
@@ -34,51 +47,137 @@ impl Check<'_> {
         self.crossings();
     }
 
+    /// Reports edges that cross cores without saying so, and those that cannot.
     fn crossings(&mut self) {
-        let mut reports = Vec::new();
-        for slot in self.slots.iter().filter(|slot| slot.alive) {
-            let via = get(&slot.entry.keys, "via");
-            let mut crossing = None;
-            for link in &slot.links {
-                let lower = &self.slots[link.to];
-                // A device is brought up once and hands a queue to each core.
-                let queue = slot.component.is_some_and(|c| c.per_core == PerCore::Queue);
-                let brought_up = lower.component.is_some_and(|c| c.per_core == PerCore::One);
-                if slot.core != lower.core && !(queue && brought_up) {
-                    crossing = Some((link.at, lower));
+        let alive = |index: &usize| self.slots[*index].alive;
+        for index in (0..self.slots.len()).filter(alive).collect::<Vec<_>>() {
+            let via = get(&self.slots[index].entry.keys, "via");
+            if let Some(via) = via
+                && via.str() != Some("ring")
+            {
+                let report = Report::new(via.at, "bad value for `via`");
+                self.report(report.label("expected \"ring\""));
+                continue;
+            }
+            let slot = &self.slots[index];
+            let links = 0..slot.links.len();
+            let crossing = |link: usize| Some((link, self.crossing(slot, &slot.links[link])?));
+            let crossings: Vec<_> = links.filter_map(crossing).collect();
+            match (via, crossings.first()) {
+                (None, None) => {}
+                (None, Some((link, crossing))) => self.undeclared(index, *link, *crossing),
+                // With one core nothing crosses, and the manifest is good for more.
+                (Some(_), None) if self.app.cores == 1 => {}
+                (Some(via), None) => {
+                    let name = &slot.entry.name.name;
+                    let message = format!("no edge below `{name}` crosses cores");
+                    let report = Report::new(via.at, message);
+                    self.report(report.help("remove `via`"));
+                }
+                (Some(via), Some(_)) => {
+                    for (link, crossing) in crossings {
+                        self.declared(index, link, crossing, via.at);
+                    }
                 }
             }
-            let name = &slot.entry.name.name;
-            let place = |core: Option<u64>| match core {
-                Some(core) => format!("on core {core}"),
-                None => "on every core".to_owned(),
-            };
-            reports.extend(match (crossing, via) {
-                (Some((at, lower)), None) => {
-                    let below = &lower.entry.name.name;
-                    let message = format!("the edge from `{name}` to `{below}` crosses cores");
-                    let (upper, lower) = (place(slot.core), place(lower.core));
-                    let report = Report::new(at, message);
-                    let report = report.label(format!("`{name}` is {upper}, `{below}` {lower}"));
-                    Some(report.help("put both on one core by `core`, or declare `via = \"ring\"`"))
-                }
-                (Some(_), Some(via)) if via.str() == Some("ring") => {
-                    let message = "edges across cores cannot be built yet";
-                    let help = format!("put `{name}` and what it stands on on one core by `core`");
-                    Some(Report::new(via.at, message).help(help))
-                }
-                (None, Some(via)) if via.str() == Some("ring") => {
-                    let message = format!("no edge below `{name}` crosses cores");
-                    Some(Report::new(via.at, message).help("remove `via`"))
-                }
-                (_, Some(via)) => {
-                    let report = Report::new(via.at, "bad value for `via`");
-                    Some(report.label("expected \"ring\""))
-                }
-                (None, None) => None,
-            });
         }
-        self.reports.extend(reports);
+    }
+
+    /// How an edge crosses cores, if it does.
+    fn crossing(&self, upper: &Slot<'_>, link: &Link) -> Option<Crossing> {
+        let lower = &self.slots[link.to];
+        let per_core = |slot: &Slot<'_>| slot.component.map(|component| component.per_core);
+        let placed = get(&upper.entry.keys, "core").is_some();
+        match (upper.core, lower.core) {
+            (upper, lower) if upper == lower => None,
+            // What belongs to no flow goes to the first core, where such a component runs.
+            (Some(0), None) if !placed => None,
+            (Some(_), None) => Some(Crossing::Service),
+            (None, Some(0))
+                if per_core(upper) == Some(PerCore::Queue)
+                    && per_core(lower) == Some(PerCore::One) =>
+            {
+                Some(Crossing::Queues)
+            }
+            _ => Some(Crossing::Impossible),
+        }
+    }
+
+    fn undeclared(&mut self, index: usize, link: usize, crossing: Crossing) {
+        let slot = &self.slots[index];
+        let (name, link) = (&slot.entry.name.name, &slot.links[link]);
+        let lower = &self.slots[link.to];
+        let below = &lower.entry.name.name;
+        let place = |core: Option<u64>| match core {
+            Some(core) => format!("on core {core}"),
+            None => "on every core".to_owned(),
+        };
+        let message = format!("the edge from `{name}` to `{below}` crosses cores");
+        let (above, lower) = (place(slot.core), place(lower.core));
+        let report = Report::new(link.at, message);
+        let report = report.label(format!("`{name}` is {above}, `{below}` {lower}"));
+        self.report(report.help(match crossing {
+            Crossing::Queues => {
+                "declare it by `via = \"ring\"`: each core gets a queue, and each flow its core"
+            }
+            Crossing::Service if self.service(index, link).is_some() => {
+                "put both on one core by `core`, or declare `via = \"ring\"`: what arrives for \
+                 its port is steered to its core"
+            }
+            _ => "put both on one core by `core`",
+        }));
+    }
+
+    /// Settles an edge that is said to cross.
+    fn declared(&mut self, index: usize, link: usize, crossing: Crossing, via: Span) {
+        let slot = &self.slots[index];
+        let (name, below) = (&slot.entry.name.name, &slot.links[link]);
+        let lower = &self.slots[below.to].entry.name.name;
+        let cannot =
+            Report::new(via, format!("no ring carries the edge from `{name}` to `{lower}`"));
+        let pin = match crossing {
+            Crossing::Queues => None,
+            Crossing::Service => match self.service(index, below) {
+                None => {
+                    let help = format!("put what `{name}` stands on on the same core by `core`");
+                    let label = format!("`{name}` has no port of `{lower}` that could be steered");
+                    return self.report(cannot.label(label).help(help));
+                }
+                Some(_) if !self.steers() => {
+                    let help = "steering takes a card with queues for several cores";
+                    let label = "nothing in this graph steers what arrives to its core";
+                    return self.report(cannot.label(label).help(help));
+                }
+                pin => pin,
+            },
+            Crossing::Impossible => {
+                return self.report(cannot.help("put both on one core by `core`"));
+            }
+        };
+        self.pins.extend(pin);
+        self.slots[index].links[link].ring = true;
+    }
+
+    /// The port whose traffic can be steered to the instance's core.
+    fn service(&self, index: usize, link: &Link) -> Option<Pin> {
+        let slot = &self.slots[index];
+        let setting = slot.settings.iter().find(|setting| setting.field.name == "port")?;
+        LISTENED.contains(&link.port.as_str()).then_some(())?;
+        Some(Pin {
+            instance: slot.entry.name.name.clone(),
+            is_udp: link.port == "UdpPort",
+            port: setting.shown.parse().ok()?,
+            core: slot.core?,
+        })
+    }
+
+    /// Whether a card brings frames to the core that they are for.
+    fn steers(&self) -> bool {
+        let queues = |slot: &Slot<'_>| {
+            let cut = |link: &Link| self.crossing(slot, link) == Some(Crossing::Queues);
+            slot.alive && slot.links.iter().any(cut)
+        };
+        self.slots.iter().any(queues)
     }
 
     /// Reports instances that would listen on the same port of the same instance.

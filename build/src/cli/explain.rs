@@ -1,8 +1,9 @@
 //! What an instance is, and where each of its values comes from.
 
-use crate::catalogue::{Component, Requires};
+use crate::catalogue::{Component, PerCore, Requires};
 use crate::cli::unknown;
 use crate::graph::{Graph, Instance, Origin};
+use crate::picture::place;
 use crate::project::Project;
 use std::fmt::Write;
 
@@ -33,10 +34,22 @@ fn instance(project: &Project, graph: &Graph, index: usize) -> String {
     let mut out =
         format!("{}: an instance of {}, declared at {at}\n", instance.name, component.name);
     about(&mut out, project, component);
+    let _ = writeln!(out, "  runs on    {}", place(graph, instance));
     for edge in &instance.below {
         let label = edge.label.as_ref().map_or(String::new(), |label| format!(" as `{label}`"));
         let below = &graph.instances[edge.to].name;
-        let _ = writeln!(out, "  stands on  {below} ({}){label}", edge.port);
+        let _ = writeln!(out, "  stands on  {below} ({}){label}", edge.text());
+    }
+    for pin in graph.pins.iter().filter(|pin| pin.instance == instance.name) {
+        let protocol = if pin.is_udp { "UDP" } else { "TCP" };
+        let _ = writeln!(
+            out,
+            "  rings      {protocol} port {} is steered to core {}",
+            pin.port, pin.core
+        );
+    }
+    if component.per_core == PerCore::Queue && instance.below.iter().any(|edge| edge.ring) {
+        let _ = writeln!(out, "  rings      between all cores: each flow's frames to its core");
     }
     let above: Vec<_> = graph.above(index).map(|(_, above)| above.name.as_str()).collect();
     if !above.is_empty() {

@@ -40,6 +40,9 @@ pub struct Run {
     /// The virtual machine's memory [default: what the manifests say, else 128M]
     #[arg(long, value_name = "SIZE")]
     memory: Option<String>,
+    /// The virtual machine's processors [default: what the manifest says, 1 for "all"]
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u64).range(1..=64))]
+    cores: Option<u64>,
     /// The processor that QEMU emulates [default: max; host with --kvm]
     #[arg(long, value_name = "MODEL")]
     cpu: Option<String>,
@@ -194,8 +197,10 @@ impl Run {
         let bytes = graph.app.memory.unwrap_or(128 << 20);
         let memory = self.memory.clone().unwrap_or_else(|| format!("{}M", bytes.div_ceil(1 << 20)));
         command.args(["-machine", "q35", "-accel", accelerator, "-cpu", cpu, "-m", &memory]);
-        if graph.app.cores > 1 {
-            command.args(["-smp", &graph.app.cores.to_string()]);
+        let meant = if graph.app.all_cores { 1 } else { graph.app.cores };
+        let cores = self.cores.unwrap_or(meant);
+        if cores > 1 {
+            command.args(["-smp", &cores.to_string()]);
         }
         command.arg("-kernel").arg(program);
         command.args(["-nodefaults", "-display", "none", "-serial", "stdio", "-no-reboot"]);

@@ -129,14 +129,15 @@ fn reserved(components: &[&str]) -> Map<String, Value> {
         json!({
             "type": "integer",
             "minimum": 0,
-            "description": "The core that the instance runs on.",
+            "maximum": 63,
+            "description": "The one core that the instance runs on; where there are fewer, the last.",
         }),
     );
     keys.insert(
         "via".into(),
         json!({
             "const": "ring",
-            "description": "Declares that the edge below crosses cores.",
+            "description": "Declares that the edge below crosses cores, by rings.",
         }),
     );
     keys

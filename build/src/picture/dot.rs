@@ -21,7 +21,8 @@ pub fn dot(graph: &Graph) -> String {
     for instance in &graph.instances {
         for edge in &instance.below {
             let below = &graph.instances[edge.to].name;
-            let _ = writeln!(out, "    {:?} -> {below:?} [label={:?}];", instance.name, edge.port);
+            let _ =
+                writeln!(out, "    {:?} -> {below:?} [label={:?}];", instance.name, edge.text());
         }
     }
     out + "}\n"

@@ -23,7 +23,7 @@ pub fn html(graph: &Graph, sources: &Sources) -> String {
         let on: Vec<_> = instance
             .below
             .iter()
-            .map(|edge| format!("{} ({})", graph.instances[edge.to].name, edge.port))
+            .map(|edge| format!("{} ({})", graph.instances[edge.to].name, edge.text()))
             .collect();
         let on = if on.is_empty() { String::new() } else { format!(" · on {}", on.join(", ")) };
         let _ = writeln!(

@@ -32,7 +32,7 @@ fn settings(instance: &Instance) -> Vec<String> {
 }
 
 /// Where an instance runs.
-fn place(graph: &Graph, instance: &Instance) -> String {
+pub(crate) fn place(graph: &Graph, instance: &Instance) -> String {
     match (instance.core, graph.app.cores) {
         (Some(core), _) => format!("core {core}"),
         (None, 1) => "core 0".to_owned(),

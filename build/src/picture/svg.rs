@@ -43,8 +43,7 @@ pub fn svg(graph: &Graph) -> String {
 fn head(out: &mut String, graph: &Graph) {
     let (app, platform) = (escape(&graph.app.package), escape(&graph.platform.name));
     let count = graph.instances.len();
-    let cores =
-        if graph.app.cores == 1 { "1 core".into() } else { format!("{} cores", graph.app.cores) };
+    let cores = graph.app.cores_in_words();
     let _ = writeln!(
         out,
         "<title>The graph of {app} on {platform}</title>\n\
@@ -108,7 +107,7 @@ fn item(graph: &Graph, instance: &Instance) -> Item {
         width: texts.iter().map(width).fold(84.0, f64::max) + 28.0,
         height: texts.len() as f64 * LINE + 18.0,
         below: instance.below.iter().map(|edge| edge.to).collect(),
-        labels: instance.below.iter().map(|edge| edge.port.len() as f64 * 7.0).collect(),
+        labels: instance.below.iter().map(|edge| edge.text().len() as f64 * 7.0).collect(),
     }
 }
 
@@ -172,8 +171,8 @@ fn labels(out: &mut String, graph: &Graph, placed: &Layout) {
             let (x1, y1) = points[points.len() - 1];
             let share = 0.5;
             let (x, y) = on_curve((x0, y0), (x1, y1), share);
-            let text = escape(&edge.port);
-            let width = edge.port.len() as f64 * 6.7 + 8.0;
+            let text = escape(&edge.text());
+            let width = text.len() as f64 * 6.7 + 8.0;
             let _ = writeln!(
                 out,
                 "<g class=\"port\">\

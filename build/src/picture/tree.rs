@@ -10,7 +10,7 @@ pub fn tree(graph: &Graph, colour: bool) -> String {
     let mut drawing =
         Drawing { graph, colour, seen: vec![false; graph.instances.len()], out: String::new() };
     let (app, platform) = (&graph.app, &graph.platform);
-    let cores = if app.cores == 1 { "1 core".to_owned() } else { format!("{} cores", app.cores) };
+    let cores = app.cores_in_words();
     let count = graph.instances.len();
     let head = drawing.paint("1", &app.package);
     let _ = writeln!(drawing.out, "{head} on {}: {count} instances, {cores}\n", platform.name);
@@ -49,8 +49,8 @@ impl Drawing<'_> {
             let last = number + 1 == instance.below.len();
             let (branch, stem) = if last { ("└─ ", "   ") } else { ("├─ ", "│  ") };
             let port = match &edge.label {
-                Some(label) => format!("{label}: {}", edge.port),
-                None => edge.port.clone(),
+                Some(label) => format!("{label}: {}", edge.text()),
+                None => edge.text(),
             };
             let first = format!("{rest}{branch}");
             self.instance(edge.to, &first, &format!("{rest}{stem}"), Some(&port));

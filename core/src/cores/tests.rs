@@ -6,8 +6,8 @@ use super::flow::{FLOWS, KEY, flow};
 use super::*;
 use crate::{Pool, counters, testing};
 use core::net::{IpAddr, Ipv4Addr};
-use std::sync::{Arc, Barrier};
 use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, Barrier};
 use std::thread;
 
 /// How many things go through a ring under stress.
