@@ -130,6 +130,14 @@ impl Registers {
         Self { local: true, ..all }
     }
 
+    /// Zeroed memory of `length` bytes on the heap that stands in for registers, never given back.
+    pub fn leak(length: usize) -> Self {
+        let words = alloc::vec![0u64; length.div_ceil(8)];
+        // SAFETY: the memory is valid for as long as the image runs, aligned to 8 bytes, and
+        // nobody has another reference to it.
+        unsafe { Self::new(NonNull::from_mut(alloc::vec::Vec::leak(words)).cast(), length) }
+    }
+
     /// Lets another core have them. `None` for memory that belongs to a thread.
     pub fn hand_over(self) -> Option<HandedOver<Self>> {
         (!self.local).then_some(HandedOver(self))
@@ -233,12 +241,9 @@ impl Dma {
     /// Zeroed memory of `length` bytes on the heap, never given back, which a device model finds
     /// at its own address.
     pub fn leak(length: usize) -> Self {
-        let memory: &'static mut [u64] = alloc::vec::Vec::leak(alloc::vec![0; length.div_ceil(8)]);
-        let base = NonNull::from_mut(memory).cast::<u8>();
-        let address = base.as_ptr().expose_provenance() as u64;
-        // SAFETY: the memory is valid for as long as the image runs, aligned to 8 bytes, and
-        // nobody has another reference to it.
-        unsafe { Self::new(base, length, address) }
+        let memory = Registers::leak(length);
+        let address = memory.base.as_ptr().expose_provenance() as u64;
+        Self { memory, address }
     }
 
     /// Lets another core have it. `None` for memory that belongs to a thread.

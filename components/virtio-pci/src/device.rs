@@ -3,7 +3,7 @@
 use crate::wire::{ISR_CONFIG, NO_VECTOR, common, status};
 use alloc::vec::Vec;
 use waitless::QueueMemory;
-use waitless::device::Registers;
+use waitless::device::{Doorbell, Registers};
 
 /// How often a reset is waited for. One read leaves the guest and takes 0.1 µs at the least.
 const RESET_READS_MAX: u32 = 1_000_000;
@@ -23,6 +23,8 @@ pub(crate) trait Access {
     fn write8(&self, offset: usize, value: u8);
     fn write16(&self, offset: usize, value: u16);
     fn write32(&self, offset: usize, value: u32);
+    /// The two bytes at `offset`, to be written elsewhere; `None` for what is not memory.
+    fn register(&self, offset: usize) -> Option<Registers>;
 }
 
 /// A device's structures, found and large enough.
@@ -185,6 +187,12 @@ impl<R: Access> Device<R> {
         }
     }
 
+    /// What [`notify`](Self::notify) writes, and where.
+    pub(crate) fn doorbell(&self, queue: u16) -> Option<Doorbell> {
+        let doorbell = (*self.doorbells.get(usize::from(queue))?)?;
+        Some(Doorbell::narrow(self.at.notify.register(doorbell)?, queue))
+    }
+
     /// Reads until no change came between (section 2.5.1), or for so long that no value of a
     /// device so restless is better than another.
     fn unchanged<T>(&self, read: impl Fn() -> T) -> T {
@@ -247,5 +255,10 @@ impl Access for Registers {
 
     fn write32(&self, offset: usize, value: u32) {
         self.write32(offset, value);
+    }
+
+    fn register(&self, offset: usize) -> Option<Registers> {
+        // A part starts at a multiple of 4, as doorbells of devices that this driver serves do.
+        self.part(offset, 2)
     }
 }

@@ -24,7 +24,7 @@ mod tests;
 
 use alloc::vec::Vec;
 use device::{Device, Structures};
-use waitless::device::{Platform, Registers};
+use waitless::device::{Doorbell, Platform, Registers};
 use waitless::{Component, Context, CounterSet, InitError, Inspect, debug, warn};
 use waitless::{PciFunction, PciPort, QueueMemory, Vectors, VirtioDevice, VirtioPort};
 use wire::{NO_VECTOR, Structure};
@@ -242,6 +242,10 @@ impl VirtioPort for VirtioPci {
         if let Some(slot) = self.devices.get(device.0) {
             slot.device.notify(queue);
         }
+    }
+
+    fn doorbell(&mut self, device: VirtioDevice, queue: u16) -> Option<Doorbell> {
+        self.devices.get(device.0)?.device.doorbell(queue)
     }
 
     fn config_changed(&mut self, device: VirtioDevice) -> bool {

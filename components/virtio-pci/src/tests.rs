@@ -161,6 +161,9 @@ impl Access for Part {
     fn write32(&self, offset: usize, value: u32) {
         self.model.write(self.base + offset, value);
     }
+    fn register(&self, _: usize) -> Option<Registers> {
+        None
+    }
 }
 
 const MEMORY: QueueMemory = QueueMemory {

@@ -30,7 +30,7 @@ pub use crossing::{Inlet, Outlet, crossing};
 pub use once::{Once, Slot};
 pub use published::Published;
 pub use ring::{Receiver, Sender, ring};
-pub use steering::{Pin, Steering};
+pub use steering::{Pin, Steering, SteeringCounters};
 
 use crate::CounterSet;
 use crate::device::full_barrier;

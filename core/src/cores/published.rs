@@ -42,7 +42,7 @@ impl<const N: usize> Published<N> {
         let words = core::array::from_fn(|at| self.words[at].load(Ordering::Relaxed));
         // The words are read before the version is looked at again.
         fence(Ordering::Acquire);
-        if version % 2 != 0 || self.version.load(Ordering::Relaxed) != version {
+        if !version.is_multiple_of(2) || self.version.load(Ordering::Relaxed) != version {
             return None;
         }
         *seen = version;

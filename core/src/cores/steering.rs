@@ -10,7 +10,7 @@
 
 use super::flow::{fold, number};
 use super::{Cores, Inlet, Outlet, Slot, crossing};
-use crate::{Context, CounterSet, Packet, Pool, Protocol};
+use crate::{Context, Packet, Pool, Protocol};
 use alloc::vec::Vec;
 
 /// A service that runs on one core: what arrives for its port is steered there.
@@ -35,12 +35,12 @@ pub struct Steering {
     next: usize,
     /// The cores to which something was sent since the last flush.
     sent: u64,
-    counters: &'static Counters,
+    counters: &'static SteeringCounters,
 }
 
 crate::counters! {
     /// What steering counts.
-    struct Counters {
+    pub struct SteeringCounters {
         /// Frames given to the core where they belong.
         counter steered: frames,
         /// Frames that came from the core that has the queue.
@@ -112,7 +112,7 @@ impl Mesh {
 impl Steering {
     /// Takes this core's part, for a card whose first `queues` queue pairs belong to the cores with
     /// the same numbers. Called by `init` on every core, on the first one first.
-    pub fn join(cx: &mut Context, queues: usize) -> Self {
+    pub fn join(cx: &mut Context, queues: usize, counters: &'static SteeringCounters) -> Self {
         let (cores, core) = (cx.cores(), cx.core());
         let queues = queues.clamp(1, cores.count());
         let mesh = cx.share(|| Mesh::new(cores.count(), queues));
@@ -124,7 +124,7 @@ impl Steering {
             ends: mesh.0.get(core).and_then(Slot::take).unwrap_or_default(),
             next: 0,
             sent: 0,
-            counters: Counters::leak(),
+            counters,
         }
     }
 
@@ -223,11 +223,6 @@ impl Steering {
             }
         }
         arriving.iter().chain(leaving).all(Inlet::is_empty)
-    }
-
-    /// What steering counts.
-    pub fn counters(&self) -> &'static dyn CounterSet {
-        self.counters
     }
 
     #[inline]

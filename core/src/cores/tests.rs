@@ -220,7 +220,7 @@ fn packets_cross_and_as_many_buffers_come_back() {
         packet.append(&number.to_be_bytes()).unwrap();
         packet.info_mut().broadcast = true;
         // Of every tenth a second handle is held, so that its bytes cross and not its buffer.
-        let held = if number % 10 == 0 { packet.hold() } else { None };
+        let held = if number.is_multiple_of(10) { packet.hold() } else { None };
         let sent = outlet.send(packet).is_ok();
         number += u32::from(sent);
         drop(held);

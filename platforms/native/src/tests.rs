@@ -23,6 +23,7 @@ static IMAGE: Image = Image {
     instances: &[],
     cores: 1,
     packets: 64,
+    pins: &[],
 };
 
 fn options(arguments: &[&str]) -> Result<Options, String> {

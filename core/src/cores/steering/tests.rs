@@ -111,7 +111,7 @@ fn joined(cores: usize, queues: usize) -> Vec<(Context, Steering)> {
     let contexts = testing::contexts(cores, &testing::Nothing, 64, 1);
     contexts
         .map(|mut cx| {
-            let steering = Steering::join(&mut cx, queues);
+            let steering = Steering::join(&mut cx, queues, SteeringCounters::leak());
             (cx, steering)
         })
         .collect()
