@@ -130,7 +130,7 @@ fn reserved(components: &[&str]) -> Map<String, Value> {
             "type": "integer",
             "minimum": 0,
             "maximum": 63,
-            "description": "The one core that the instance runs on; where there are fewer, the last.",
+            "description": "The one core that it runs on; the last one where there are fewer.",
         }),
     );
     keys.insert(
