@@ -21,6 +21,8 @@ HTTPS_PORT ?= 8443
 UDP_PORT  ?= 7007
 MEMORY    ?=
 CORES     ?=
+MACHINE   ?=
+NIC       ?=
 TARGET    ?= x86_64-waitless
 FUZZ_SECONDS ?= 60
 FUZZ_TARGET ?=
@@ -42,7 +44,7 @@ help: ## this list
 	  /^##@ / { printf "\n%s\n", substr($$0, 5) } \
 	  /^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@printf '\nVariables of `make run` and `make image`:\n'
-	@printf '  %-22s %s\n' \
+	@printf '  %-26s %s\n' \
 	  'APP=hello' 'an app of apps/; the root waitless.toml otherwise' \
 	  'PLATFORM=qemu|native' 'a virtual machine, or a process on this machine' \
 	  'NET=user|tap' "QEMU's user network (no root needed), or a tap" \
@@ -50,7 +52,9 @@ help: ## this list
 	  'HTTPS_PORT=8443' "the host's port that leads to the guest's 443" \
 	  'UDP_PORT=7007' "the host's port that leads to the guest's UDP port 7" \
 	  'MEMORY=64M' "the guest's memory" \
-	  'CORES=4' "the guest's processors"
+	  'CORES=4' "the guest's processors" \
+	  'MACHINE=q35|pc|microvm' 'what QEMU emulates' \
+	  'NIC=virtio-pci|virtio-mmio' 'where the network card is; by the machine otherwise'
 	@printf '\nOf `make fuzz`: FUZZ_SECONDS=60 for each target, FUZZ_TARGET=http for one.\n'
 
 .PHONY: setup
@@ -62,7 +66,8 @@ run: platform-exists ## builds and boots an image, prints its URLs; ends with Ct
 	@build/setup/setup.sh $(if $(filter native,$(PLATFORM)),build,) $(quietly)
 	@$(waitless-build) run $(if $(APP),--app $(APP)) --platform $(PLATFORM) --net $(NET) \
 	  --http-port $(HTTP_PORT) --https-port $(HTTPS_PORT) --udp-port $(UDP_PORT) \
-	  $(if $(MEMORY),--memory $(MEMORY)) $(if $(CORES),--cores $(CORES))
+	  $(if $(MEMORY),--memory $(MEMORY)) $(if $(CORES),--cores $(CORES)) \
+	  $(if $(MACHINE),--machine $(MACHINE)) $(if $(NIC),--nic $(NIC))
 
 .PHONY: image
 image: ## builds an image and says where it is

@@ -64,6 +64,22 @@ pub trait Platform: Sync {
         let _ = core;
     }
 
+    /// Place number `index`, from 0 without gaps, at which the registers of a virtio device may
+    /// be, as the firmware or the loader says; `None` behind the last. Nothing need be there.
+    fn mmio_device(&self, index: usize) -> Option<MmioDevice> {
+        let _ = index;
+        None
+    }
+
+    /// Lets `line` interrupt `core` whenever it rises; the handler only wakes the core. A device
+    /// that holds its line up until it is told that it was heard must be told so before the core
+    /// sleeps again. That makes a line which others share unusable. `false` where the line or the
+    /// core cannot be reached.
+    fn route_line(&self, line: u32, core: usize) -> bool {
+        let _ = (line, core);
+        false
+    }
+
     /// The port of the host that stands for the image's own `port` of the transport `protocol`,
     /// where the host's network serves the image. A platform that maps ports also remembers what
     /// was asked for, so that it can tell the user where to find it; elsewhere they are equal.
@@ -100,6 +116,18 @@ pub struct MessageInterrupt {
     pub data: u32,
 }
 
+/// A device at a fixed place, not on a bus that can be asked for it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct MmioDevice {
+    /// Where its registers start: a physical address.
+    pub address: u64,
+    /// Bytes of registers.
+    pub length: usize,
+    /// The wire by which it interrupts, where that is known and the device's alone: a number, as
+    /// the platform counts (a global system interrupt, or the id of a shared peripheral's).
+    pub line: Option<u32>,
+}
+
 /// A mapped region of device registers. Accesses outside it, or not aligned to their size, read
 /// all ones and write nothing, as a bus without a device would.
 #[derive(Debug)]
@@ -108,7 +136,45 @@ pub struct Registers {
     length: usize,
     /// Whether only this thread may reach them.
     local: bool,
+    /// What answers instead of memory, and where in it this region starts.
+    #[cfg(not(target_os = "none"))]
+    model: Option<(&'static dyn Model, usize)>,
 }
+
+/// A device in software whose registers do something when they are accessed: what a driver is
+/// tested against in one process. There is none in images.
+#[cfg(not(target_os = "none"))]
+pub trait Model: core::fmt::Debug {
+    /// The register of `size` bytes (1, 2, 4 or 8) at `offset`, a multiple of `size`.
+    fn read(&self, offset: usize, size: usize) -> u64;
+    /// Writes that register.
+    fn write(&self, offset: usize, size: usize, value: u64);
+}
+
+/// What a register holds.
+trait Word: Copy {
+    #[cfg(not(target_os = "none"))]
+    fn of(bits: u64) -> Self;
+    #[cfg(not(target_os = "none"))]
+    fn bits(self) -> u64;
+}
+
+macro_rules! words {
+    ($($word:ty)+) => {
+        $(impl Word for $word {
+            #[cfg(not(target_os = "none"))]
+            fn of(bits: u64) -> Self {
+                bits as Self
+            }
+            #[cfg(not(target_os = "none"))]
+            fn bits(self) -> u64 {
+                self.into()
+            }
+        })+
+    };
+}
+
+words!(u8 u16 u32 u64);
 
 impl Registers {
     /// The registers at `base`.
@@ -117,7 +183,19 @@ impl Registers {
     /// For as long as the image runs, `base` is valid for volatile reads and writes of `length`
     /// bytes, is aligned to 8 bytes, and is no memory that Rust objects live in.
     pub const unsafe fn new(base: NonNull<u8>, length: usize) -> Self {
-        Self { base, length, local: false }
+        Self {
+            base,
+            length,
+            local: false,
+            #[cfg(not(target_os = "none"))]
+            model: None,
+        }
+    }
+
+    /// `length` bytes of registers that `model` answers for.
+    #[cfg(not(target_os = "none"))]
+    pub const fn modelled(model: &'static dyn Model, length: usize) -> Self {
+        Self { base: NonNull::dangling(), length, local: true, model: Some((model, 0)) }
     }
 
     /// Plain memory that stands in for registers, for a device model. Nobody else reaches it
@@ -155,8 +233,15 @@ impl Registers {
         if end > self.length || !offset.is_multiple_of(4) {
             return None;
         }
-        // SAFETY: `offset <= self.length`, so the pointer stays within or one past the region.
-        Some(Self { base: unsafe { self.base.add(offset) }, length, local: self.local })
+        #[cfg(not(target_os = "none"))]
+        if let Some((model, start)) = self.model {
+            let model = Some((model, start + offset));
+            return Some(Self { base: self.base, length, local: self.local, model });
+        }
+        // SAFETY: `offset <= self.length`, so the pointer stays within or one past the region,
+        // whose properties hold for its part.
+        let part = unsafe { Self::new(self.base.add(offset), length) };
+        Some(Self { local: self.local, ..part })
     }
 
     /// Reads 8 bits.
@@ -191,18 +276,37 @@ impl Registers {
         self.write(offset, value);
     }
 
-    fn read<T: Copy>(&self, offset: usize) -> Option<T> {
+    fn read<T: Word>(&self, offset: usize) -> Option<T> {
+        #[cfg(not(target_os = "none"))]
+        if let Some((model, start)) = self.model {
+            let answer = || T::of(model.read(start + offset, size_of::<T>()));
+            return self.holds::<T>(offset).then(answer);
+        }
         let at = self.at::<T>(offset)?;
         // SAFETY: `at` is aligned and inside a region that is valid for volatile reads.
         Some(unsafe { at.read_volatile() })
     }
 
     #[inline]
-    fn write<T: Copy>(&self, offset: usize, value: T) {
+    fn write<T: Word>(&self, offset: usize, value: T) {
+        #[cfg(not(target_os = "none"))]
+        if let Some((model, start)) = self.model {
+            if self.holds::<T>(offset) {
+                model.write(start + offset, size_of::<T>(), value.bits());
+            }
+            return;
+        }
         if let Some(at) = self.at::<T>(offset) {
             // SAFETY: `at` is aligned and inside a region that is valid for volatile writes.
             unsafe { at.write_volatile(value) };
         }
+    }
+
+    /// Whether a model has an aligned register of this size at `offset`.
+    #[cfg(not(target_os = "none"))]
+    fn holds<T>(&self, offset: usize) -> bool {
+        let end = offset.checked_add(size_of::<T>());
+        end.is_some_and(|end| end <= self.length) && offset.is_multiple_of(size_of::<T>())
     }
 
     #[inline]
@@ -425,6 +529,34 @@ mod tests {
         assert!(registers.part(4, usize::MAX).is_none());
         let dma = Dma::over(cells(2), 0x1000);
         assert_eq!(dma.part(8, 8).map(|part| part.address()), Some(0x1008));
+    }
+
+    /// Answers with where it was asked.
+    #[derive(Debug, Default)]
+    struct Echo(Cell<(usize, usize, u64)>);
+
+    impl Model for Echo {
+        fn read(&self, offset: usize, size: usize) -> u64 {
+            (offset * 16 + size) as u64
+        }
+
+        fn write(&self, offset: usize, size: usize, value: u64) {
+            self.0.set((offset, size, value));
+        }
+    }
+
+    #[test]
+    fn a_model_answers_within_its_registers_and_nowhere_else() {
+        let model: &'static Echo = Box::leak(Box::default());
+        let registers = Registers::modelled(model, 0x20);
+        assert_eq!((registers.read32(0x1c), registers.read8(0x1f)), (0x1c4, 0xf1));
+        assert_eq!((registers.read32(0x20), registers.read16(3)), (u32::MAX, u16::MAX));
+        let part = registers.part(0x10, 8).map(|part| (part.read16(4), part.read32(8)));
+        assert_eq!(part, Some((0x142, u32::MAX)));
+        registers.write16(6, 7);
+        registers.write16(7, 8);
+        registers.write32(0x20, 8);
+        assert_eq!(model.0.get(), (6, 2, 7));
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! The runner: builds an image, boots it, and ends as it ends.
 
+mod qemu;
+
 use crate::catalogue::Component;
 use crate::cli::symbols::Symbols;
 use crate::cli::tap::Tap;
@@ -43,6 +45,8 @@ pub struct Run {
     /// The virtual machine's processors [default: what the manifest says, 1 for "all"]
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u64).range(1..=64))]
     cores: Option<u64>,
+    #[command(flatten)]
+    machine: qemu::Options,
     /// The processor that QEMU emulates [default: max; host with --kvm]
     #[arg(long, value_name = "MODEL")]
     cpu: Option<String>,
@@ -86,14 +90,6 @@ enum News {
     Error(String),
 }
 
-/// Where QEMU keeps its smallest firmware, which enters an image in half the time of the usual.
-const QBOOT: [&str; 4] = [
-    "/usr/share/qemu/qboot.rom",
-    "/usr/share/qboot/qboot.rom",
-    "/usr/local/share/qemu/qboot.rom",
-    "/opt/homebrew/share/qemu/qboot.rom",
-];
-
 /// How often ports are asked whether they answer.
 const PROBE: Duration = Duration::from_millis(50);
 
@@ -119,7 +115,7 @@ impl Run {
         };
         let mut command = match native {
             true => self.native(&program, &services),
-            false => self.qemu(&program, &graph, &services),
+            false => qemu::command(self, &program, &graph, &services)?,
         };
         if self.dry_run {
             say(&line(&command));
@@ -186,40 +182,6 @@ impl Run {
         if !ports.is_empty() {
             command.args(["--ports", &ports]);
         }
-        command
-    }
-
-    fn qemu(&self, program: &Path, graph: &Graph, services: &[Service]) -> Command {
-        let mut command = Command::new("qemu-system-x86_64");
-        let accelerator = if self.kvm { "kvm" } else { "tcg" };
-        let usual = if self.kvm { "host" } else { "max" };
-        let cpu = self.cpu.as_deref().unwrap_or(usual);
-        let bytes = graph.app.memory.unwrap_or(128 << 20);
-        let memory = self.memory.clone().unwrap_or_else(|| format!("{}M", bytes.div_ceil(1 << 20)));
-        command.args(["-machine", "q35", "-accel", accelerator, "-cpu", cpu, "-m", &memory]);
-        let meant = if graph.app.all_cores { 1 } else { graph.app.cores };
-        let cores = self.cores.unwrap_or(meant);
-        if cores > 1 {
-            command.args(["-smp", &cores.to_string()]);
-        }
-        command.arg("-kernel").arg(program);
-        command.args(["-nodefaults", "-display", "none", "-serial", "stdio", "-no-reboot"]);
-        command.args(["-device", "isa-debug-exit,iobase=0xf4,iosize=0x04"]);
-        let netdev = if self.net == "tap" {
-            format!("tap,id=n0,ifname={},script=no,downscript=no", self.tap)
-        } else {
-            let forward = |service: &Service| {
-                let protocol = if service.kind == Kind::Udp { "udp" } else { "tcp" };
-                format!(",hostfwd={protocol}:127.0.0.1:{}-:{}", service.outside, service.inside)
-            };
-            format!("user,id=n0{}", services.iter().map(forward).collect::<String>())
-        };
-        // Nothing boots from the card, so it needs no code of its own.
-        command.args(["-netdev", &netdev, "-device", "virtio-net-pci,netdev=n0,romfile="]);
-        if QBOOT.iter().any(|path| Path::new(path).exists()) {
-            command.args(["-bios", "qboot.rom"]);
-        }
-        command.args(&self.qemu_arg);
         command
     }
 

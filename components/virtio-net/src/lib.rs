@@ -164,7 +164,10 @@ impl<V: VirtioPort> Component<V> for VirtioNet {
     /// link is down.
     fn init(&mut self, below: &mut V, cx: &mut Context) -> Result<(), InitError> {
         let Some(device) = below.take(NETWORK_CARD) else {
-            error!(cx, "no virtio network card found (QEMU: -device virtio-net-pci,netdev=…)");
+            error!(
+                cx,
+                "no virtio network card found (QEMU: -device virtio-net-pci or virtio-net-device)"
+            );
             return Ok(());
         };
         let mut card = match Card::start(device, below, self.config, cx) {

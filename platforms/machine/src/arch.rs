@@ -18,7 +18,7 @@ mod bare {
     use crate::paging::Format;
     use crate::percore::Core;
     use crate::space::Space;
-    use waitless::device::{MessageInterrupt, PciAddress};
+    use waitless::device::{MessageInterrupt, MmioDevice, PciAddress};
 
     /// An architecture. A value is what its machine is made of, beside what every machine has
     /// ([`Machine`]); functions without `self` act on the core that runs them, with interrupts
@@ -79,5 +79,11 @@ mod bare {
 
         /// What a PCI device must write where to wake `core`.
         fn message_interrupt(&self, core: usize) -> Option<MessageInterrupt>;
+
+        /// Place number `index` of a virtio device that is on no bus.
+        fn mmio_device(&self, index: usize) -> Option<MmioDevice>;
+
+        /// Lets `line` wake `core` whenever it rises.
+        fn route_line(&self, line: u32, core: usize) -> bool;
     }
 }

@@ -8,7 +8,7 @@ use alloc::alloc::{Layout, alloc_zeroed};
 use core::ptr::NonNull;
 use spinning_top::Spinlock;
 use waitless::Instant;
-use waitless::device::{Dma, MessageInterrupt, PciAddress, Platform, Registers};
+use waitless::device::{Dma, MessageInterrupt, MmioDevice, PciAddress, Platform, Registers};
 
 /// What was found while booting. One for all cores.
 pub struct Machine<A> {
@@ -94,5 +94,13 @@ impl<A: Arch> Platform for Machine<A> {
 
     fn message_interrupt(&self, core: usize) -> Option<MessageInterrupt> {
         self.arch.message_interrupt(core)
+    }
+
+    fn mmio_device(&self, index: usize) -> Option<MmioDevice> {
+        self.arch.mmio_device(index)
+    }
+
+    fn route_line(&self, line: u32, core: usize) -> bool {
+        self.arch.route_line(line, core)
     }
 }

@@ -2,8 +2,8 @@
 
 use heapless::String;
 
-/// How much of a command line is kept.
-pub const COMMAND_LINE: usize = 1024;
+/// How much of a command line is kept: as much as Firecracker gives.
+pub const COMMAND_LINE: usize = 2048;
 
 /// A command line, cut off at [`COMMAND_LINE`] bytes or at the first that is not UTF-8.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]

@@ -2,10 +2,14 @@
 //! configuration space, the power switch and a clock of known speed are.
 
 use crate::loader::{Physical, Root, u16_at, u32_at, u64_at};
+use crate::mmio;
 use heapless::Vec;
 
 /// How many processors are listed.
 pub const PROCESSORS: usize = 64;
+
+/// How many controllers of interrupt lines are listed.
+pub const IO_APICS: usize = 8;
 
 /// What the tables say. Whatever is missing from them is missing here.
 #[derive(Clone, Debug, Default)]
@@ -15,6 +19,10 @@ pub struct Acpi {
     /// The interrupt ids of the processors that can be used, first the one the firmware lists
     /// first.
     pub processors: Vec<u32, PROCESSORS>,
+    /// The controllers that interrupt lines end at.
+    pub io_apics: Vec<IoApic, IO_APICS>,
+    /// Virtio devices that are on no bus.
+    pub devices: mmio::Devices,
     /// PCI's configuration space in memory.
     pub ecam: Option<Ecam>,
     /// How to switch the machine off.
@@ -23,6 +31,15 @@ pub struct Acpi {
     pub reset: Option<(Register, u8)>,
     /// A clock of 3.579545 MHz, and whether it has 32 bits instead of 24.
     pub timer: Option<(Register, bool)>,
+}
+
+/// A controller that interrupt lines end at.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct IoApic {
+    /// Where its registers are.
+    pub address: u64,
+    /// The global number of its first line.
+    pub first: u32,
 }
 
 /// PCI's configuration space in memory: 1 MiB for each bus of segment 0.
@@ -174,6 +191,13 @@ fn parse_madt(acpi: &mut Acpi, table: &[u8]) {
         let Some((entry, rest)) = entries.split_at_checked(length.into()) else { break };
         entries = rest;
         let (id, flags) = match kind {
+            1 if length >= 12 => {
+                if let (Some(address), Some(first)) = (u32_at(entry, 4), u32_at(entry, 8)) {
+                    // More controllers than the list holds are left alone.
+                    let _ = acpi.io_apics.push(IoApic { address: address.into(), first });
+                }
+                continue;
+            }
             0 if length >= 8 => (Some(u32::from(entry[3])), u32_at(entry, 4)),
             5 => {
                 acpi.local_apic = u64_at(entry, 4).or(acpi.local_apic);
@@ -215,6 +239,7 @@ fn parse_fadt(acpi: &mut Acpi, memory: &impl Physical, table: &[u8]) {
     let long = u64_at(table, field::FADT_X_DSDT).filter(|&address| address != 0);
     let dsdt = long.or(u32_at(table, field::FADT_DSDT).map(u64::from));
     let dsdt = dsdt.and_then(|address| self::table(memory, address, b"DSDT"));
+    acpi.devices = dsdt.map(mmio::from_dsdt).unwrap_or_default();
     let Some(sleep_type) = dsdt.and_then(find_s5) else { return };
     acpi.power = if flags & flag::HARDWARE_REDUCED == 0 {
         let control = fixed(table, field::FADT_X_CONTROL, field::FADT_CONTROL);

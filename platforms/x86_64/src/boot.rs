@@ -3,11 +3,13 @@
 use crate::acpi::{self, Acpi};
 use crate::apic::LocalApic;
 use crate::cpu::{Features, ticks};
+use crate::io_apic::IoApics;
 use crate::loader::{BootInfo, LoaderError, Physical};
 use crate::machine::{self, Firmware, Local, Machine, X86};
 use crate::panic::refuse;
 use crate::pci::Configuration;
-use crate::{calibrate, cmos, console, entropy, interrupts, kvm, multiboot2, power, pvh, stacks};
+use crate::{calibrate, cmos, console, entropy, interrupts, kvm, mmio};
+use crate::{multiboot2, power, pvh, stacks};
 use alloc::boxed::Box;
 use platform_machine::clock::Clock;
 use platform_machine::memory::{self, PAGE, Range, Ranges};
@@ -88,7 +90,13 @@ pub(crate) extern "C" fn start(magic: u32, info: u32) -> ! {
     let ecam = acpi.ecam.map_or(Range::default(), |ecam| Range::sized(ecam.base, ECAM_LENGTH));
     let window = memory::largest_gap(DEVICES, &info.memory, &[ecam]);
     let window = (!window.is_empty() && !pci.has_addresses()).then_some(window);
-    let mut machine = Machine::new(X86 { pci, first }, info.command_line, clock, seed);
+    let io_apics = IoApics::find(acpi, map);
+    let mut devices = mmio::from_command_line(info.command_line.as_str());
+    if devices.is_empty() {
+        devices.clone_from(&acpi.devices);
+    }
+    let x86 = X86 { pci, io_apics, devices, first };
+    let mut machine = Machine::new(x86, info.command_line, clock, seed);
     machine.window = window;
     machine.started = started;
     machine::set_machine(Box::leak(Box::new(machine)));

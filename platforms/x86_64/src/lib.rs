@@ -11,7 +11,7 @@
 //! and is tested there. What touches the machine exists only in images, that is, where
 //! `target_os = "none"`. The `unsafe` code is there, and nowhere above.
 //!
-//! It does not do: other cores yet, 5-level paging, anything that needs an I/O APIC.
+//! It does not do: other cores yet, 5-level paging.
 
 #![no_std]
 
@@ -21,6 +21,7 @@ extern crate alloc;
 pub mod acpi;
 pub mod frequency;
 pub mod loader;
+pub mod mmio;
 pub mod multiboot2;
 pub mod paging;
 pub mod pvh;
@@ -44,6 +45,8 @@ mod entropy;
 mod entry;
 #[cfg(target_os = "none")]
 mod interrupts;
+#[cfg(target_os = "none")]
+mod io_apic;
 #[cfg(target_os = "none")]
 mod kvm;
 #[cfg(target_os = "none")]

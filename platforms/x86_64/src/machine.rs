@@ -3,16 +3,17 @@
 use crate::apic::LocalApic;
 use crate::console::Uart;
 use crate::interrupts::DEVICE;
+use crate::io_apic::IoApics;
 use crate::loader::Physical;
 use crate::paging::Long;
 use crate::pci::Configuration;
-use crate::{cpu, power, stacks};
+use crate::{cpu, mmio, power, stacks};
 use platform_machine::console::Console;
 use platform_machine::memory::Range;
 use platform_machine::percore::Core;
 use platform_machine::space::Space;
 use platform_machine::{Arch, Slot, machine};
-use waitless::device::{MessageInterrupt, PciAddress, Registers};
+use waitless::device::{MessageInterrupt, MmioDevice, PciAddress, Registers};
 use x86_64::instructions::interrupts;
 use x86_64::registers::model_specific::GsBase;
 
@@ -22,13 +23,23 @@ pub type Machine = machine::Machine<X86>;
 /// What of a machine only x86 has.
 pub struct X86 {
     pub(crate) pci: Configuration,
+    pub(crate) io_apics: IoApics,
+    /// Virtio devices that are on no bus.
+    pub(crate) devices: mmio::Devices,
     /// The first core's interrupt id.
     pub(crate) first: u32,
 }
 
-// SAFETY: what is not `Sync` of its own are the registers of configuration space, which takes
-// accesses from any core, each of which is one instruction.
+// SAFETY: what is not `Sync` of its own are registers. Configuration space takes accesses from any
+// core, each of which is one instruction; those of interrupt controllers are behind a lock.
 unsafe impl Sync for X86 {}
+
+impl X86 {
+    /// How a device names `core`. Without more machinery that works for the first 256 only.
+    fn interrupt_id(&self, core: usize) -> Option<u8> {
+        if core == 0 { u8::try_from(self.first).ok() } else { None }
+    }
+}
 
 /// What belongs to one core. Handlers find it at `gs:0`.
 #[repr(C)]
@@ -135,13 +146,16 @@ impl Arch for X86 {
     }
 
     fn message_interrupt(&self, core: usize) -> Option<MessageInterrupt> {
-        if core != 0 {
-            return None;
-        }
-        // A device can only name the first 256 cores without more machinery.
-        let id = u8::try_from(self.first).ok()?;
-        let address = 0xfee0_0000 | u64::from(id) << 12;
+        let address = 0xfee0_0000 | u64::from(self.interrupt_id(core)?) << 12;
         Some(MessageInterrupt { address, data: DEVICE.into() })
+    }
+
+    fn mmio_device(&self, index: usize) -> Option<MmioDevice> {
+        self.devices.get(index).copied()
+    }
+
+    fn route_line(&self, line: u32, core: usize) -> bool {
+        self.interrupt_id(core).is_some_and(|id| self.io_apics.route(line, id, DEVICE))
     }
 }
 

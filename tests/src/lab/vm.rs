@@ -14,6 +14,7 @@ const BOOT_PATIENCE: Duration = Duration::from_secs(60);
 /// An emulated machine, as it will be started.
 #[derive(Debug)]
 pub struct Machine {
+    machine: &'static str,
     memory: String,
     arguments: Vec<String>,
     card: String,
@@ -24,11 +25,26 @@ impl Machine {
     /// One core and no network.
     pub fn new() -> Self {
         Self {
+            machine: "q35",
             memory: "64M".to_owned(),
             arguments: Vec::new(),
             card: "virtio-net-pci,netdev=net,romfile=".to_owned(),
             usual_firmware: false,
         }
+    }
+
+    /// The older machine with a bus.
+    pub fn pc(mut self) -> Self {
+        self.machine = "pc";
+        self
+    }
+
+    /// A machine without PCI and ACPI, whose card's registers are at a fixed address; before the
+    /// network is chosen.
+    pub fn microvm(mut self) -> Self {
+        self.machine = "microvm,acpi=off";
+        self.card = "virtio-net-device,netdev=net".to_owned();
+        self.arguments(&["-global", "virtio-mmio.force-legacy=false"])
     }
 
     /// With so much memory, in QEMU's words.
@@ -91,11 +107,22 @@ impl Machine {
     #[track_caller]
     pub fn boot(self, image: &Path) -> Vm {
         let mut command = Command::new(tool("qemu-system-x86_64").expect("QEMU is there"));
-        command.args(["-M", "q35", "-accel", "tcg", "-cpu", "max", "-smp", "1", "-nodefaults"]);
+        command.args([
+            "-M",
+            self.machine,
+            "-accel",
+            "tcg",
+            "-cpu",
+            "max",
+            "-smp",
+            "1",
+            "-nodefaults",
+        ]);
         command.args(["-display", "none", "-serial", "stdio", "-no-reboot", "-m", &self.memory]);
         command.args(["-device", "isa-debug-exit,iobase=0xf4,iosize=4"]);
         // As `build run` does: the firmware that takes the least time, where it is there.
-        if Path::new("/usr/share/qemu/qboot.rom").exists() && !self.usual_firmware {
+        let small = self.machine.starts_with("microvm");
+        if Path::new("/usr/share/qemu/qboot.rom").exists() && !self.usual_firmware && !small {
             command.args(["-bios", "qboot.rom"]);
         }
         command.args(&self.arguments).arg("-kernel").arg(image);

@@ -5,6 +5,7 @@
 mod failures;
 mod hostile;
 mod load;
+mod machines;
 mod native;
 mod runner;
 mod serve;
@@ -62,6 +63,8 @@ fn main() -> ExitCode {
         test("failures: a panic ends the machine", VM, failures::panic),
         test("variants: a static address", NET, variants::static_address),
         test("variants: tables added to the manifest", CAPTURE, variants::added_tables),
+        test("machines: pc", NET, machines::pc),
+        test("machines: microvm", LOAD, machines::microvm),
         test("native: host sockets", PROCESS, native::host_sockets),
         test("native: on a tap", PROCESS_ON_TAP, native::on_a_tap),
         test("runner: user network without root", VM, runner::user_network),

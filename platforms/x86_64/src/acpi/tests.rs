@@ -132,6 +132,19 @@ fn no_entry_of_a_madt_can_stop_the_walk_or_leave_it() {
 }
 
 #[test]
+fn the_controllers_of_interrupt_lines_are_listed() {
+    let mut memory = example();
+    let first = [1, 12, 0, 0, 0, 0, 0xc0, 0xfe, 0, 0, 0, 0];
+    let second = [1, 12, 1, 0, 0, 0x10, 0xc0, 0xfe, 24, 0, 0, 0];
+    let madt = table(b"APIC", 68, &[(44, &first), (56, &second)]);
+    memory.0.insert(0x2000, madt);
+    let acpi = parse(&memory, Root::Pointer(0xf_0010));
+    let expected = [(0xfec0_0000, 0), (0xfec0_1000, 24)];
+    let expected = expected.map(|(address, first)| IoApic { address, first });
+    assert_eq!(acpi.io_apics.as_slice(), &expected);
+}
+
+#[test]
 fn an_old_firmware_has_a_list_of_32_bit_addresses() {
     let mut memory = example();
     memory.0.insert(0x1000, table(b"RSDT", 40, &[(36, &0x2000u32.to_le_bytes())]));

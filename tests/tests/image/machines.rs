@@ -1,0 +1,29 @@
+//! The same image on other machines than the usual one.
+
+use crate::serve::Served;
+use waitless_tests::lab::{Lab, Machine, curl, ping, run};
+
+pub fn pc(lab: &Lab) {
+    serves(&mut Served::boot(lab, "webserver", Machine::new().pc()));
+}
+
+/// No PCI, no ACPI: one line for everything that the card has to say.
+pub fn microvm(lab: &Lab) {
+    let mut served = Served::boot(lab, "webserver", Machine::new().microvm());
+    serves(&mut served);
+    let url = format!("http://{}/health", served.address);
+    let wrk = run("wrk", &["-t1", "-c32", "-d3s", &url]);
+    assert!(wrk.status.success() && !wrk.output.contains("errors"), "{}", wrk.output);
+    // It sleeps in between, and each request must wake it.
+    for _ in 0..200 {
+        assert_eq!(curl(&["--fail", "--max-time", "5", &url]), "{\"status\":\"ok\"}");
+    }
+    served.vm.assert_alive();
+}
+
+fn serves(served: &mut Served) {
+    ping(served.address, 3, 1400);
+    let url = format!("http://{}/download?bytes=1000000", served.address);
+    assert_eq!(curl(&["--fail", "-o", "/dev/null", "-w", "%{size_download}", &url]), "1000000");
+    served.vm.assert_alive();
+}
