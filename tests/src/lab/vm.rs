@@ -107,18 +107,9 @@ impl Machine {
     #[track_caller]
     pub fn boot(self, image: &Path) -> Vm {
         let mut command = Command::new(tool("qemu-system-x86_64").expect("QEMU is there"));
-        command.args([
-            "-M",
-            self.machine,
-            "-accel",
-            "tcg",
-            "-cpu",
-            "max",
-            "-smp",
-            "1",
-            "-nodefaults",
-        ]);
-        command.args(["-display", "none", "-serial", "stdio", "-no-reboot", "-m", &self.memory]);
+        command.args(["-M", self.machine, "-accel", "tcg", "-cpu", "max", "-smp", "1"]);
+        command.args(["-nodefaults", "-display", "none", "-serial", "stdio", "-no-reboot"]);
+        command.args(["-m", &self.memory]);
         command.args(["-device", "isa-debug-exit,iobase=0xf4,iosize=4"]);
         // As `build run` does: the firmware that takes the least time, where it is there.
         let small = self.machine.starts_with("microvm");
