@@ -83,41 +83,46 @@ pub struct QueueMemory {
     pub core: usize,
 }
 
+/// More transports than anything stands on.
+const TRANSPORTS: usize = 4;
+
 /// Several transports are one: a driver that stands on all of them finds its device on whichever
 /// has it. Where a device is on more than one, the first transport's comes first.
 ///
 /// The lowest part of a [`VirtioDevice`] says which transport it belongs to, so that a doorbell
 /// costs one comparison.
 macro_rules! transports {
-    ($count:literal: $($type:ident $index:tt),+) => {
+    ($($type:ident $index:tt),+) => {
         impl<$($type: VirtioPort),+> VirtioPort for ($(&mut $type,)+) {
             fn take(&mut self, kind: u16) -> Option<VirtioDevice> {
                 $(if let Some(VirtioDevice(number)) = self.$index.take(kind) {
-                    return Some(VirtioDevice(number * $count + $index));
+                    return Some(VirtioDevice(number * TRANSPORTS + $index));
                 })+
                 None
             }
             fn features(&mut self, device: VirtioDevice) -> u128 {
-                match device.0 % $count {
-                    $($index => self.$index.features(VirtioDevice(device.0 / $count)),)+
+                match device.0 % TRANSPORTS {
+                    $($index => self.$index.features(VirtioDevice(device.0 / TRANSPORTS)),)+
                     _ => 0,
                 }
             }
             fn accept(&mut self, device: VirtioDevice, features: u128) -> bool {
-                match device.0 % $count {
-                    $($index => self.$index.accept(VirtioDevice(device.0 / $count), features),)+
+                match device.0 % TRANSPORTS {
+                    $($index => self.$index.accept(VirtioDevice(device.0 / TRANSPORTS), features),)+
                     _ => false,
                 }
             }
             fn queues(&mut self, device: VirtioDevice) -> u16 {
-                match device.0 % $count {
-                    $($index => self.$index.queues(VirtioDevice(device.0 / $count)),)+
+                match device.0 % TRANSPORTS {
+                    $($index => self.$index.queues(VirtioDevice(device.0 / TRANSPORTS)),)+
                     _ => 0,
                 }
             }
             fn queue_size(&mut self, device: VirtioDevice, queue: u16) -> u16 {
-                match device.0 % $count {
-                    $($index => self.$index.queue_size(VirtioDevice(device.0 / $count), queue),)+
+                match device.0 % TRANSPORTS {
+                    $($index => {
+                        self.$index.queue_size(VirtioDevice(device.0 / TRANSPORTS), queue)
+                    })+
                     _ => 0,
                 }
             }
@@ -127,57 +132,60 @@ macro_rules! transports {
                 queue: u16,
                 memory: QueueMemory,
             ) -> bool {
-                match device.0 % $count {
-                    $($index => self.$index.enable_queue(VirtioDevice(device.0 / $count), queue, memory),)+
+                match device.0 % TRANSPORTS {
+                    $($index => {
+                        let device = VirtioDevice(device.0 / TRANSPORTS);
+                        self.$index.enable_queue(device, queue, memory)
+                    })+
                     _ => false,
                 }
             }
             fn start(&mut self, device: VirtioDevice) {
-                match device.0 % $count {
-                    $($index => self.$index.start(VirtioDevice(device.0 / $count)),)+
+                match device.0 % TRANSPORTS {
+                    $($index => self.$index.start(VirtioDevice(device.0 / TRANSPORTS)),)+
                     _ => (),
                 }
             }
             fn fail(&mut self, device: VirtioDevice) -> bool {
-                match device.0 % $count {
-                    $($index => self.$index.fail(VirtioDevice(device.0 / $count)),)+
+                match device.0 % TRANSPORTS {
+                    $($index => self.$index.fail(VirtioDevice(device.0 / TRANSPORTS)),)+
                     _ => false,
                 }
             }
             fn interrupts(&self, device: VirtioDevice) -> bool {
-                match device.0 % $count {
-                    $($index => self.$index.interrupts(VirtioDevice(device.0 / $count)),)+
+                match device.0 % TRANSPORTS {
+                    $($index => self.$index.interrupts(VirtioDevice(device.0 / TRANSPORTS)),)+
                     _ => false,
                 }
             }
             fn needs_reset(&mut self, device: VirtioDevice) -> bool {
-                match device.0 % $count {
-                    $($index => self.$index.needs_reset(VirtioDevice(device.0 / $count)),)+
+                match device.0 % TRANSPORTS {
+                    $($index => self.$index.needs_reset(VirtioDevice(device.0 / TRANSPORTS)),)+
                     _ => true,
                 }
             }
             fn config8(&mut self, device: VirtioDevice, offset: usize) -> u8 {
-                match device.0 % $count {
-                    $($index => self.$index.config8(VirtioDevice(device.0 / $count), offset),)+
+                match device.0 % TRANSPORTS {
+                    $($index => self.$index.config8(VirtioDevice(device.0 / TRANSPORTS), offset),)+
                     _ => 0,
                 }
             }
             fn config16(&mut self, device: VirtioDevice, offset: usize) -> u16 {
-                match device.0 % $count {
-                    $($index => self.$index.config16(VirtioDevice(device.0 / $count), offset),)+
+                match device.0 % TRANSPORTS {
+                    $($index => self.$index.config16(VirtioDevice(device.0 / TRANSPORTS), offset),)+
                     _ => 0,
                 }
             }
             fn config32(&mut self, device: VirtioDevice, offset: usize) -> u32 {
-                match device.0 % $count {
-                    $($index => self.$index.config32(VirtioDevice(device.0 / $count), offset),)+
+                match device.0 % TRANSPORTS {
+                    $($index => self.$index.config32(VirtioDevice(device.0 / TRANSPORTS), offset),)+
                     _ => 0,
                 }
             }
             #[inline]
             fn notify(&mut self, device: VirtioDevice, queue: u16) {
-                match device.0 % $count {
-                    $($index => self.$index.notify(VirtioDevice(device.0 / $count), queue),)+
+                match device.0 % TRANSPORTS {
+                    $($index => self.$index.notify(VirtioDevice(device.0 / TRANSPORTS), queue),)+
                     _ => (),
                 }
             }
@@ -188,8 +196,8 @@ macro_rules! transports {
                 }
             }
             fn config_changed(&mut self, device: VirtioDevice) -> bool {
-                match device.0 % $count {
-                    $($index => self.$index.config_changed(VirtioDevice(device.0 / $count)),)+
+                match device.0 % TRANSPORTS {
+                    $($index => self.$index.config_changed(VirtioDevice(device.0 / TRANSPORTS)),)+
                     _ => false,
                 }
             }
@@ -197,8 +205,8 @@ macro_rules! transports {
     };
 }
 
-transports!(1: A 0);
-transports!(2: A 0, B 1);
+transports!(A 0);
+transports!(A 0, B 1);
 
 #[cfg(test)]
 mod tests;
