@@ -13,7 +13,7 @@ pub fn microvm(lab: &Lab) {
     serves(&mut served);
     let url = format!("http://{}/health", served.address);
     let wrk = run("wrk", &["-t1", "-c32", "-d3s", &url]);
-    assert!(wrk.status.success() && !wrk.output.contains("errors"), "{}", wrk.output);
+    assert!(wrk.contains("Requests/sec") && !wrk.contains("errors"), "{wrk}");
     // It sleeps in between, and each request must wake it.
     for _ in 0..200 {
         assert_eq!(curl(&["--fail", "--max-time", "5", &url]), "{\"status\":\"ok\"}");
