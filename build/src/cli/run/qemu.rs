@@ -5,11 +5,14 @@ use crate::graph::Graph;
 use std::path::Path;
 use std::process::Command;
 
+/// The machines that an image was tried on.
+const MACHINES: [&str; 3] = ["q35", "pc", "microvm"];
+
 /// What is emulated.
 #[derive(clap::Args, Debug)]
 pub(super) struct Options {
     /// The machine: the usual one, an older one, or one without PCI and ACPI
-    #[arg(long, value_name = "NAME", default_value = "q35", value_parser = ["q35", "pc", "microvm"])]
+    #[arg(long, value_name = "NAME", default_value = "q35", value_parser = MACHINES)]
     machine: String,
     /// Where the network card is [default: what the machine has]
     #[arg(long, value_name = "TRANSPORT", value_parser = ["virtio-pci", "virtio-mmio"])]
