@@ -2,7 +2,7 @@
 
 use crate::wire::{CONFIG_CHANGED, MAGIC, VERSION, register, status};
 use waitless::QueueMemory;
-use waitless::device::Registers;
+use waitless::device::{Doorbell, Registers};
 
 /// How often a reset is waited for. One read leaves the guest and takes 0.1 µs at the least.
 const RESET_READS_MAX: u32 = 1_000_000;
@@ -173,6 +173,12 @@ impl Device {
     #[inline]
     pub(crate) fn notify(&self, queue: u16) {
         self.write(register::QUEUE_NOTIFY, queue.into());
+    }
+
+    /// What [`notify`](Self::notify) writes, and where.
+    pub(crate) fn doorbell(&self, queue: u16) -> Option<Doorbell> {
+        let register = self.registers.part(register::QUEUE_NOTIFY, 4)?;
+        Some(Doorbell::wide(register, queue.into()))
     }
 
     /// Reads until no change came between (section 2.5.1), or for so long that no value of a

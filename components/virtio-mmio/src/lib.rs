@@ -29,7 +29,7 @@ mod tests;
 
 use alloc::vec::Vec;
 use device::{Device, Found};
-use waitless::device::{MmioDevice, Platform};
+use waitless::device::{Doorbell, MmioDevice, Platform};
 use waitless::{Component, Context, CounterSet, InitError, Inspect, debug, warn};
 use waitless::{QueueMemory, VirtioDevice, VirtioPort};
 
@@ -241,6 +241,10 @@ impl VirtioPort for VirtioMmio {
         if let Some(slot) = self.devices.get(device.0) {
             slot.device.notify(queue);
         }
+    }
+
+    fn doorbell(&mut self, device: VirtioDevice, queue: u16) -> Option<Doorbell> {
+        self.slot(device)?.device.doorbell(queue)
     }
 
     fn config_changed(&mut self, device: VirtioDevice) -> bool {

@@ -190,8 +190,8 @@ macro_rules! transports {
                 }
             }
             fn doorbell(&mut self, device: VirtioDevice, queue: u16) -> Option<Doorbell> {
-                match device.0 % $count {
-                    $($index => self.$index.doorbell(VirtioDevice(device.0 / $count), queue),)+
+                match device.0 % TRANSPORTS {
+                    $($index => self.$index.doorbell(VirtioDevice(device.0 / TRANSPORTS), queue),)+
                     _ => None,
                 }
             }
