@@ -107,7 +107,7 @@ impl<T> fmt::Debug for Slot<T> {
 
 /// The value behind a pointer that this module made and the caller alone has, if any.
 fn take<T>(pointer: &mut *mut T) -> Option<T> {
-    let pointer = core::mem::replace(pointer, null_mut());
+    let pointer = core::mem::take(pointer);
     // SAFETY: pointers here are null or come from boxes. The caller got this one by a swap or
     // through an exclusive borrow, so nobody else has it any more.
     (!pointer.is_null()).then(|| *unsafe { Box::from_raw(pointer) })
