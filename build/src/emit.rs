@@ -90,7 +90,10 @@ impl Emit<'_> {
             let _ = writeln!(out, "    pub {}: {},", instance.ident(), kind(instance));
         }
         if self.graph.is_placed() {
-            out += "    /// This core and the last one.\n    core: usize,\n    last: usize,\n";
+            out += "    /// This core.\n    core: usize,\n";
+        }
+        if self.needs_last() {
+            out += "    /// The last core.\n    last: usize,\n";
         }
         out + "}\n"
     }
@@ -117,7 +120,10 @@ impl Emit<'_> {
             out += &statement(8, &format!("{field}: {new}"), &arguments, ",");
         }
         if self.graph.is_placed() {
-            out += "        core: cx.core(),\n        last: cx.cores().count() - 1,\n";
+            out += "        core: cx.core(),\n";
+        }
+        if self.needs_last() {
+            out += "        last: cx.cores().count() - 1,\n";
         }
         out += "    };\n    let system = cx.system();\n";
         for instance in &self.graph.instances {
@@ -194,6 +200,11 @@ impl Emit<'_> {
                  if here { due } else { Instant::NEVER }\n}\n";
         }
         out
+    }
+
+    /// Whether an instance runs on a core that a machine may not have.
+    fn needs_last(&self) -> bool {
+        self.graph.instances.iter().any(|instance| instance.core.is_some_and(|core| core > 0))
     }
 
     /// A statement for each instance; those that run on one core together below a condition.

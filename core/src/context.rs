@@ -1,6 +1,6 @@
 //! What a component is lent beside its neighbour: time, randomness, packets, the log.
 
-use crate::cores::Cores;
+use crate::cores::{Cores, Home};
 use crate::device::Platform;
 use crate::log::{Level, Log};
 use crate::{Instant, Packet, Pool, Random, System};
@@ -84,6 +84,11 @@ impl Context {
     #[inline]
     pub fn cores(&self) -> &'static Cores {
         self.system.cores()
+    }
+
+    /// The flows that belong to this core.
+    pub fn home(&self) -> Home {
+        Home::new(self.cores(), self.core)
     }
 
     /// Something that the instance on each core has in common: what the first core made here, of

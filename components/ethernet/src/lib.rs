@@ -4,6 +4,9 @@
 //! its EtherType. A packet to send gets its header where it stands; where the neighbour's address
 //! is not known, it waits, within limits, for ARP to find it out.
 //!
+//! On several cores that share a card, the first one does the talking: it answers requests, claims
+//! and defends. The others hear what it hears, and ask for neighbours themselves.
+//!
 //! Our own address is announced and used at once, watched, and defended; with `probe` it is asked
 //! for first, as RFC 5227 wants it, which takes seconds.
 //!
@@ -241,6 +244,9 @@ impl<N: NicPort> Component<N> for Ethernet {
         self.mtu = nic.mtu();
         self.offloads = nic.offloads();
         self.link_up = nic.link_up();
+        if !nic.leads() {
+            self.arp.follow();
+        }
         // Without a link there may be no card at all: its driver has said so, and the image
         // stays up.
         let missing = self.mac == Mac::default();
@@ -316,6 +322,10 @@ impl LinkPort for Ethernet {
     #[inline]
     fn link_up(&self) -> bool {
         self.link_up
+    }
+
+    fn leads(&self) -> bool {
+        self.arp.leads()
     }
 
     fn claim(&mut self, address: Option<Ipv4Addr>) {

@@ -8,6 +8,9 @@
 //! The address is the manifest's, or DHCP's. It is used once the link says that it is ours, and
 //! no longer when another host insists on it.
 //!
+//! On several cores that share a link, the first one sees to the address, and the others use it
+//! when and as long as it does.
+//!
 //! Not here: forwarding, options of our own, group membership (only 224.0.0.1 is listened to), a
 //! table of routes (there is the network and the gateway), and fragmentation. Datagrams longer
 //! than one buffer holds ([`reassembly`]) are not put together.
@@ -17,6 +20,7 @@
 
 extern crate alloc;
 
+mod cores;
 mod input;
 mod output;
 mod reassembly;
@@ -26,6 +30,7 @@ mod wire;
 mod tests;
 
 use core::net::{IpAddr, Ipv4Addr};
+use cores::{Notice, Role, decode, encode};
 use output::{Flow, Identifications};
 use reassembly::Reassembly;
 use waitless::network::{self, is_host, is_network_broadcast};
@@ -58,6 +63,9 @@ pub struct Config {
 pub struct Ipv4 {
     config: &'static Config,
     counters: &'static Counters,
+    /// What the cores tell each other of the address.
+    notice: &'static Notice,
+    role: Role,
     tcp: Transport,
     udp: Transport,
     icmp: Transport,
@@ -194,6 +202,8 @@ impl Ipv4 {
         Self {
             config,
             counters: Counters::leak(),
+            notice: cx.share(Notice::new),
+            role: Role::Leads { told: true },
             tcp: Transport::default(),
             udp: Transport::default(),
             icmp: Transport::default(),
@@ -249,7 +259,7 @@ impl Ipv4 {
         }
         let state = link.claim_state();
         if state == self.claim && !changed {
-            return;
+            return self.tell(cx);
         }
         if let ClaimState::Conflict(mac) = state
             && state != self.claim
@@ -266,10 +276,33 @@ impl Ipv4 {
             self.generation = self.generation.wrapping_add(1);
             self.settings_changed();
         }
+        self.tell(cx);
+    }
+
+    /// Tells the other cores what changed.
+    fn tell(&mut self, cx: &Context) {
+        if let Role::Leads { told: told @ false } = &mut self.role {
+            *told = true;
+            self.notice.publish(encode(self.active()));
+            cx.wake(u64::MAX, 0);
+        }
+    }
+
+    /// On a core that follows: uses what it is told.
+    #[inline]
+    fn listen(&mut self) {
+        if let Role::Follows { seen } = &mut self.role
+            && let Some(words) = self.notice.news(seen)
+        {
+            self.configure(decode(words));
+        }
     }
 
     /// Forgets what was derived from the settings and from whether they are in use.
     fn settings_changed(&mut self) {
+        if let Role::Leads { told } = &mut self.role {
+            *told = false;
+        }
         self.flow = None;
         self.own = self.active().map_or(Own::NONE, |settings| Own {
             address: settings.address,
@@ -321,6 +354,10 @@ impl<L: LinkPort> Component<L> for Ipv4 {
         self.mtu = link.mtu();
         self.offloads = link.offloads();
         self.link_up = link.link_up();
+        if !link.leads() {
+            self.role = Role::Follows { seen: 0 };
+            return Ok(());
+        }
         if let Some(settings) = self.manifest_settings()? {
             self.configure(Some(settings));
             self.claim(link, cx);
@@ -332,6 +369,7 @@ impl<L: LinkPort> Component<L> for Ipv4 {
     fn receive(&mut self, link: &mut L, cx: &mut Context) {
         self.now = cx.now();
         self.link_up = link.link_up();
+        self.listen();
         self.claim(link, cx);
         if self.sweeps < 2 {
             self.sweeps += 1;

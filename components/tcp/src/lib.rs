@@ -185,6 +185,7 @@ impl Tcp {
             retransmit_min: config.retransmit_min.as_micros() as u32,
             config,
             counters: Counters::leak(),
+            home: cx.home(),
             nodes: Nodes::new((buffers / 2).max(2) as u32),
             pool,
             offload: false,

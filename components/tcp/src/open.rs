@@ -6,7 +6,7 @@ use crate::seq::Seq;
 use crate::state::{Conn, State, effect, flag};
 use crate::table::Tuple;
 use crate::wire::{Flags, Segment};
-use core::net::IpAddr;
+use core::net::{IpAddr, SocketAddr};
 use waitless::{IpPort, ListenError, Packet, Phase, Service};
 
 /// A port that a service listens on.
@@ -176,7 +176,7 @@ impl Tcp {
         self.table.insert(self.secret.table.hash(&tuple), index);
     }
 
-    /// A local port that has no connection with that remote end.
+    /// A local port that has no connection with that remote end, and whose flow this core gets.
     //= RFC 6056 3.3.3: port = min + (counter + F(local, remote, key)) mod count
     fn free_tuple(&mut self, local: IpAddr, remote: IpAddr, remote_port: u16) -> Option<Tuple> {
         let offset = self.secret.port_offset(local, remote, remote_port);
@@ -185,7 +185,9 @@ impl Tcp {
             self.next_port = self.next_port.wrapping_add(1);
             let local_port = FIRST_PORT + number as u16;
             let tuple = Tuple { local, remote, local_port, remote_port };
-            let taken = self.listener(local_port).is_some()
+            let ends = [SocketAddr::new(local, local_port), SocketAddr::new(remote, remote_port)];
+            let taken = !self.env.home.has(ends[0], ends[1])
+                || self.listener(local_port).is_some()
                 || self.find(self.secret.table.hash(&tuple), &tuple).is_some();
             (!taken).then_some(tuple)
         })

@@ -9,6 +9,7 @@ use crate::wire::Segment;
 use crate::{Config, Counters};
 use core::net::IpAddr;
 use waitless::checksum::Checksum;
+use waitless::cores::Home;
 use waitless::{Instant, Phase, Pool, Stream};
 
 /// The states of RFC 9293 section 3.3.2. LISTEN and TIME-WAIT are kept elsewhere, smaller.
@@ -156,6 +157,8 @@ pub struct Env {
     pub config: &'static Config,
     /// The counters.
     pub counters: &'static Counters,
+    /// Which flows belong to this core.
+    pub home: Home,
     /// The packets that are queued.
     pub nodes: Nodes,
     /// Where fresh packets come from.

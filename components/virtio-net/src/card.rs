@@ -1,9 +1,11 @@
 //! A device that was brought up: its queues, and what it agreed to.
 
+use crate::pairs::{Loose, Others, Plan};
 use crate::queue::{Misbehaviour, Queue, SIZE_MAX};
 use crate::wire::{DATA_VALID, GSO_ECN, GSO_NONE, GSO_TCPV4, HEADER, Header, NEEDS_CSUM};
 use crate::wire::{LINK_UP, config, feature};
-use crate::{Config, Counters};
+use crate::{Config, Counters, Facts};
+use waitless::device::Doorbell;
 use waitless::packet::{CAPACITY, ChecksumState, HEADROOM};
 use waitless::{BATCH, Context, Counter, Mac, Offloads, Packet, Pool, VirtioDevice, VirtioPort};
 
@@ -37,9 +39,11 @@ const REFILL: u16 = 16;
 /// Payload that fits beside the longest headers into the longest IPv4 packet.
 const SEGMENTATION_MAX: u32 = 65_535 - 60 - 60;
 
-/// A live device.
+/// A live device, or another core's pair of its queues.
 pub(crate) struct Card {
     pub(crate) device: VirtioDevice,
+    /// On another core than the first: how the device is told of news.
+    doorbells: Option<[Doorbell; 2]>,
     pub(crate) mac: Mac,
     pub(crate) mtu: u16,
     pub(crate) link_up: bool,
@@ -53,23 +57,26 @@ pub(crate) struct Card {
 }
 
 impl Card {
-    /// Negotiates with a device that was just taken, and makes it live (section 3.1.1).
+    /// Negotiates with a device that was just taken, and makes it live (section 3.1.1). The pairs
+    /// for other cores come with it.
     pub(crate) fn start(
         device: VirtioDevice,
         below: &mut impl VirtioPort,
         wanted: &Config,
         cx: &mut Context,
-    ) -> Result<Self, &'static str> {
+    ) -> Result<(Self, Others), &'static str> {
         let offered = below.features(device);
         if offered & feature::VERSION_1 == 0 {
             return Err("the device offers no virtio 1.0");
         }
-        let features = choose(offered, wanted);
+        let plan = Plan::new(device, below, offered, cx.cores().count());
+        let features = choose(offered, wanted) | plan.features;
         if !below.accept(device, features) {
             return Err("the device does not agree to a part of what it offers");
         }
-        let receive = queue(device, below, RECEIVE, features, wanted, cx)?;
-        let transmit = queue(device, below, TRANSMIT, features, wanted, cx)?;
+        let receive = queue(device, below, RECEIVE, 0, features, wanted, cx)?;
+        let transmit = queue(device, below, TRANSMIT, 0, features, wanted, cx)?;
+        let mut others = Others::enable(device, below, plan, features, wanted, cx)?;
         let mtu = match features & feature::MTU {
             0 => MTU,
             _ => below.config16(device, config::MTU).min(MTU),
@@ -77,11 +84,11 @@ impl Card {
         if mtu < MTU_MIN {
             return Err("the device's MTU is below 68 bytes");
         }
-        let share = u16::try_from(cx.pool().count() / SHARE).unwrap_or(u16::MAX);
-        let target = receive.size().min(share.max(1));
         let mac = mac(device, below, features, cx);
+        let target = target(&receive, cx);
         let mut card = Self {
             device,
+            doorbells: None,
             mac,
             mtu,
             link_up: true,
@@ -93,7 +100,50 @@ impl Card {
         };
         card.look_at_link(below);
         below.start(device);
-        Ok(card)
+        others.use_all(device, below, plan, cx);
+        Ok((card, others))
+    }
+
+    /// A core's own pair of a device that the first core has brought up.
+    pub(crate) fn of(pair: Loose, facts: Facts, cx: &Context) -> Option<Self> {
+        let features = pair.features;
+        let ([receive, transmit], doorbells) = pair.settle()?;
+        let target = target(&receive, cx);
+        Some(Self {
+            device: VirtioDevice::default(),
+            doorbells: Some(doorbells),
+            mac: facts.mac,
+            mtu: facts.mtu,
+            link_up: true,
+            receive,
+            transmit,
+            misbehaviour: None,
+            features,
+            target,
+        })
+    }
+
+    /// What other cores must know of the card.
+    pub(crate) fn facts(&self) -> Facts {
+        Facts { mac: self.mac, mtu: self.mtu, offloads: self.offloads() }
+    }
+
+    /// Tells the device of what was lent since the last time, if it wants to hear of it. How often
+    /// a bell rang.
+    #[inline]
+    pub(crate) fn publish(&mut self, below: &mut impl VirtioPort) -> u64 {
+        let mut rung = 0;
+        for (queue, number) in [(&mut self.receive, RECEIVE), (&mut self.transmit, TRANSMIT)] {
+            if !queue.publish() {
+                continue;
+            }
+            rung += 1;
+            match &self.doorbells {
+                None => below.notify(self.device, number),
+                Some(doorbells) => doorbells[usize::from(number)].ring(),
+            }
+        }
+        rung
     }
 
     /// What it was agreed that the device does.
@@ -335,11 +385,18 @@ fn choose(offered: u128, config: &Config) -> u128 {
     offered & wanted
 }
 
-/// Makes queue `number` and hands it to the device.
-fn queue(
+/// How many packets wait for frames in a queue: a share of the core's.
+fn target(receive: &Queue, cx: &Context) -> u16 {
+    let share = u16::try_from(cx.pool().count() / SHARE).unwrap_or(u16::MAX);
+    receive.size().min(share.max(1))
+}
+
+/// Makes queue `number`, which interrupts `core`, and hands it to the device.
+pub(crate) fn queue(
     device: VirtioDevice,
     below: &mut impl VirtioPort,
     number: u16,
+    core: usize,
     features: u128,
     config: &Config,
     cx: &mut Context,
@@ -353,7 +410,7 @@ fn queue(
     let memory = cx.platform().dma(Queue::bytes(size)).ok_or("no memory for its queues")?;
     let event_index = features & feature::EVENT_IDX != 0;
     let queue = Queue::new(memory, size, event_index).ok_or("the queues' memory is too small")?;
-    if !below.enable_queue(device, number, queue.place(cx.core())) {
+    if !below.enable_queue(device, number, queue.place(core)) {
         return Err("the device refuses a queue");
     }
     Ok(queue)

@@ -13,8 +13,12 @@
 //! stopped; both are counted. What a device writes into memory that it no longer has, nobody
 //! can stop here.
 //!
-//! It does not: use more than one queue pair, merge buffers or accept coalesced frames, change
-//! filters or its address, or revive a device that failed.
+//! On several cores, the first one brings the device up and hands each other one its queue pair,
+//! as long as there are enough. Each flow's frames are steered to its core, by the device where it
+//! can and by the core that has the queue where not; a core without a queue sends over another.
+//!
+//! It does not: merge buffers or accept coalesced frames, change filters or its address, or revive
+//! a device that failed.
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -22,13 +26,18 @@
 extern crate alloc;
 
 mod card;
+mod pairs;
 mod queue;
 mod wire;
 
 #[cfg(test)]
 mod tests;
 
-use card::{Card, RECEIVE, TRANSMIT};
+use card::Card;
+use core::sync::atomic::Ordering;
+use pairs::{Fate, Others, Seat, Shared};
+use waitless::cores::{Steering, SteeringCounters};
+use waitless::counter::Both;
 use waitless::{BATCH, Component, Context, CounterSet, InitError, Inspect, Mac, NicPort, Offloads};
 use waitless::{Duration, Instant, Packet, Pool, VirtioPort, error, info, warn};
 
@@ -59,8 +68,21 @@ pub struct VirtioNet {
     config: &'static Config,
     pool: Pool,
     counters: &'static Counters,
-    /// `None` before it was found and after it failed.
+    /// What is shown: the card's counters and those of steering.
+    shown: &'static dyn CounterSet,
+    steering_counters: &'static SteeringCounters,
+    /// `None` before it was found and after it failed, and on a core without a queue pair.
     card: Option<Card>,
+    /// Where the frames of other cores' flows go. `None` on a single core, and without a device.
+    steering: Option<Steering>,
+    shared: &'static Shared,
+    facts: Facts,
+    /// Whether this is the first core.
+    leads: bool,
+    /// How many frames of other cores may still be taken in this sweep.
+    foreign: usize,
+    /// Whether the next frame is one that another core has steered here, if there is one.
+    turn: bool,
     /// When this sweep began.
     now: Instant,
     /// When the device's state may be looked at again.
@@ -70,6 +92,26 @@ pub struct VirtioNet {
     /// Whether the device can interrupt.
     interrupts: bool,
 }
+
+/// What of a card is the same for all cores.
+#[derive(Clone, Copy, Debug)]
+struct Facts {
+    mac: Mac,
+    mtu: u16,
+    offloads: Offloads,
+}
+
+impl Facts {
+    /// Of no card.
+    const NONE: Self = Self {
+        mac: Mac([0; 6]),
+        mtu: 1500,
+        offloads: Offloads { checksum: false, segmentation: 0 },
+    };
+}
+
+/// How many frames of other cores are taken from a queue in one sweep, at most.
+const FOREIGN_MAX: usize = 4 * BATCH;
 
 waitless::counters! {
     /// What the card counts.
@@ -112,16 +154,77 @@ waitless::counters! {
 impl VirtioNet {
     /// A card that is yet to be found.
     pub fn new(config: &'static Config, cx: &mut Context) -> Self {
+        let (counters, steering_counters) = (Counters::leak(), SteeringCounters::leak());
+        let cores = cx.cores().count();
+        let shown: &dyn CounterSet = match cores {
+            1 => counters,
+            _ => waitless::counter::leak(Both(counters, steering_counters)),
+        };
         Self {
             config,
             pool: cx.pool(),
-            counters: Counters::leak(),
+            counters,
+            shown,
+            steering_counters,
             card: None,
+            steering: None,
+            shared: cx.share(|| Shared::new(cores)),
+            facts: Facts::NONE,
+            leads: cx.core() == 0,
+            foreign: 0,
+            turn: false,
             now: Instant::ZERO,
             check_at: Instant::ZERO,
             unchecked: false,
             interrupts: false,
         }
+    }
+
+    /// Finds the device and makes it live, with a queue pair for each core as far as they go.
+    fn bring_up(&mut self, below: &mut impl VirtioPort, cx: &mut Context) -> Option<Others> {
+        let Some(device) = below.take(NETWORK_CARD) else {
+            error!(
+                cx,
+                "no virtio network card found (QEMU: -device virtio-net-pci or virtio-net-device)"
+            );
+            return None;
+        };
+        let (card, others) = match Card::start(device, below, self.config, cx) {
+            Ok(started) => started,
+            Err(reason) => {
+                error!(cx, "the device cannot be used: {reason}");
+                self.counters.failures.add(1);
+                below.fail(device);
+                return None;
+            }
+        };
+        self.interrupts = below.interrupts(device);
+        if !self.interrupts {
+            warn!(cx, "the device cannot interrupt; it is polled");
+        }
+        let link = if card.link_up { "up" } else { "down" };
+        info!(cx, "{}, MTU {}, link {link}, {:?}", card.mac, card.mtu, card.offloads());
+        self.counters.link_up.set(card.link_up.into());
+        self.shared.link_up.store(card.link_up, Ordering::Relaxed);
+        self.facts = card.facts();
+        self.card = Some(card);
+        Some(others)
+    }
+
+    /// Takes what the first core has left for this one.
+    fn take_seat(&mut self, cx: &mut Context) {
+        let Some(seat) = self.shared.seats.get(cx.core()).and_then(waitless::cores::Slot::take)
+        else {
+            return;
+        };
+        self.facts = seat.facts;
+        self.interrupts = seat.interrupts;
+        self.card = seat.pair.and_then(|pair| Card::of(pair, seat.facts, cx));
+        if self.card.is_none() {
+            // Over a ring, a frame goes alone.
+            self.facts.offloads.segmentation = 0;
+        }
+        self.steering = Some(Steering::join(cx, seat.queues, self.steering_counters));
     }
 
     /// Looks whether the device's configuration changed, and whether it still works.
@@ -136,7 +239,9 @@ impl VirtioNet {
         if below.config_changed(card.device) && card.look_at_link(below) {
             self.counters.link_changes.add(1);
             self.counters.link_up.set(card.link_up.into());
+            self.shared.link_up.store(card.link_up, Ordering::Relaxed);
             info!(cx, "the link is {}", if card.link_up { "up" } else { "down" });
+            cx.wake(u64::MAX, 0);
         }
     }
 
@@ -151,11 +256,52 @@ impl VirtioNet {
         self.counters.failures.add(1);
         self.counters.link_up.set(0);
         self.counters.posted.set(0);
-        if !below.fail(card.device) {
+        self.facts = Facts::NONE;
+        let obeyed = below.fail(card.device);
+        self.shared.end(obeyed);
+        if !obeyed {
             // It may still write into its packets: better to lose them than to use them.
             warn!(cx, "the device does not reset; its packets are lost");
             core::mem::forget(card);
         }
+        cx.wake(u64::MAX, 0);
+    }
+
+    /// On another core than the first: asks it to stop the device, or sees that it has.
+    #[cold]
+    fn give_up(&mut self, fate: Fate, cx: &Context) {
+        let misbehaved = self.card.as_ref().and_then(|card| card.misbehaviour);
+        if misbehaved.is_some() && !self.shared.misbehaved.swap(true, Ordering::Relaxed) {
+            error!(cx, "the device is to be stopped");
+            cx.wake(1, 0);
+        }
+        let stuck = fate == Fate::Stuck;
+        if fate != Fate::Runs
+            && let Some(card) = self.card.take()
+            && stuck
+        {
+            core::mem::forget(card);
+        }
+    }
+
+    /// The next frame, where some belong to other cores.
+    #[inline]
+    fn recv_steered(&mut self) -> Option<Packet> {
+        self.turn = !self.turn;
+        if self.turn
+            && let Some(frame) = self.steering.as_mut()?.recv()
+        {
+            return Some(frame);
+        }
+        while self.foreign > 0
+            && let Some(frame) = self.card.as_mut().and_then(|card| card.recv(self.counters))
+        {
+            if let Some(frame) = self.steering.as_mut()?.keep(frame) {
+                return Some(frame);
+            }
+            self.foreign -= 1;
+        }
+        self.steering.as_mut()?.recv()
     }
 }
 
@@ -163,45 +309,39 @@ impl<V: VirtioPort> Component<V> for VirtioNet {
     /// Without a device, or with one that cannot be used, the image starts all the same: the
     /// link is down.
     fn init(&mut self, below: &mut V, cx: &mut Context) -> Result<(), InitError> {
-        let Some(device) = below.take(NETWORK_CARD) else {
-            error!(
-                cx,
-                "no virtio network card found (QEMU: -device virtio-net-pci or virtio-net-device)"
-            );
-            return Ok(());
-        };
-        let mut card = match Card::start(device, below, self.config, cx) {
-            Ok(card) => card,
-            Err(reason) => {
-                error!(cx, "the device cannot be used: {reason}");
-                self.counters.failures.add(1);
-                below.fail(device);
-                return Ok(());
-            }
-        };
-        self.interrupts = below.interrupts(device);
-        if !self.interrupts {
-            warn!(cx, "the device cannot interrupt; it is polled");
+        if !self.leads {
+            self.take_seat(cx);
+        } else if let Some(others) = self.bring_up(below, cx)
+            && let Some(card) = &self.card
+            && cx.cores().count() > 1
+        {
+            let queues = 1 + others.pairs.len();
+            info!(cx, "{queues} of {} cores have a queue pair", cx.cores().count());
+            Seat::assign(self.shared, card, others, self.interrupts);
+            self.steering = Some(Steering::join(cx, queues, self.steering_counters));
         }
-        card.post(self.pool, self.counters);
-        if card.receive.publish() {
-            self.counters.doorbells.add(1);
-            below.notify(device, RECEIVE);
+        if let Some(card) = &mut self.card {
+            card.post(self.pool, self.counters);
+            self.counters.doorbells.add(card.publish(below));
         }
-        self.counters.link_up.set(card.link_up.into());
-        let link = if card.link_up { "up" } else { "down" };
-        info!(cx, "{}, MTU {}, link {link}, {:?}", card.mac, card.mtu, card.offloads());
-        self.card = Some(card);
         Ok(())
     }
 
     fn receive(&mut self, below: &mut V, cx: &mut Context) {
         self.now = cx.now();
-        let Some(card) = &mut self.card else { return };
-        card.receive.disarm();
-        card.transmit.disarm();
-        card.reclaim();
-        if card.misbehaviour.is_some() {
+        self.foreign = FOREIGN_MAX;
+        if let Some(card) = &mut self.card {
+            card.receive.disarm();
+            card.transmit.disarm();
+            card.reclaim();
+        }
+        let misbehaved = self.card.as_ref().is_some_and(|card| card.misbehaviour.is_some());
+        if !self.leads {
+            let fate = self.shared.fate();
+            if misbehaved || fate != Fate::Runs {
+                self.give_up(fate, cx);
+            }
+        } else if misbehaved || self.shared.misbehaved.load(Ordering::Relaxed) {
             self.fail(below, cx);
         } else if self.now >= self.check_at {
             self.check(below, cx);
@@ -210,26 +350,35 @@ impl<V: VirtioPort> Component<V> for VirtioNet {
         }
     }
 
-    fn transmit(&mut self, below: &mut V, _: &mut Context) {
-        let Some(card) = &mut self.card else { return };
-        if card.misbehaviour.is_some() {
-            return;
+    fn transmit(&mut self, below: &mut V, cx: &mut Context) {
+        let card = self.card.as_mut().filter(|card| card.misbehaviour.is_none());
+        if let Some(card) = card {
+            if let Some(steering) = &mut self.steering {
+                while card.transmit.room() > 0
+                    && let Some(frame) = steering.leaving()
+                {
+                    // There is room, and frames that cross cores are of one piece.
+                    drop(card.send(frame, self.counters));
+                }
+            }
+            card.post(self.pool, self.counters);
+            let rung = card.publish(below);
+            self.counters.doorbells.add(rung);
         }
-        card.post(self.pool, self.counters);
-        if card.receive.publish() {
-            self.counters.doorbells.add(1);
-            below.notify(card.device, RECEIVE);
-        }
-        if card.transmit.publish() {
-            self.counters.doorbells.add(1);
-            below.notify(card.device, TRANSMIT);
+        if let Some(steering) = &mut self.steering {
+            steering.flush(cx);
         }
     }
 
     fn deadline(&self) -> Instant {
         let Some(card) = &self.card else { return Instant::NEVER };
         if card.misbehaviour.is_some() {
-            return Instant::ZERO;
+            // On another core than the first, that one must act.
+            return if self.shared.misbehaved.load(Ordering::Relaxed) {
+                Instant::NEVER
+            } else {
+                Instant::ZERO
+            };
         }
         let check = if self.unchecked { self.check_at } else { Instant::NEVER };
         if !self.interrupts || card.receive.held() == 0 {
@@ -240,49 +389,67 @@ impl<V: VirtioPort> Component<V> for VirtioNet {
     }
 
     fn arm(&mut self) -> bool {
-        self.card.as_mut().is_none_or(|card| card.arm(self.pool))
+        let hungry = self.pool.available() < BATCH;
+        let misbehaved = |card: &Card| card.misbehaviour.is_some();
+        let card = self.card.as_mut().filter(|card| self.steering.is_none() || !misbehaved(card));
+        card.is_none_or(|card| card.arm(self.pool))
+            && self.steering.as_ref().is_none_or(|steering| steering.arm(hungry))
     }
 }
 
 impl NicPort for VirtioNet {
     fn mac(&self) -> Mac {
-        self.card.as_ref().map_or(Mac::default(), |card| card.mac)
+        self.facts.mac
     }
 
     fn mtu(&self) -> u16 {
-        self.card.as_ref().map_or(1500, |card| card.mtu)
+        self.facts.mtu
     }
 
     fn offloads(&self) -> Offloads {
-        self.card.as_ref().map_or(Offloads::default(), Card::offloads)
+        self.facts.offloads
+    }
+
+    fn leads(&self) -> bool {
+        self.leads
     }
 
     fn link_up(&self) -> bool {
-        self.card.as_ref().is_some_and(|card| card.link_up)
+        self.shared.link_up.load(Ordering::Relaxed)
     }
 
     #[inline]
     fn recv(&mut self) -> Option<Packet> {
+        if self.steering.is_some() {
+            return self.recv_steered();
+        }
         self.card.as_mut()?.recv(self.counters)
     }
 
     #[inline]
     fn send(&mut self, frame: Packet) -> Result<(), Packet> {
-        let Some(card) = &mut self.card else {
-            self.counters.no_device.add(1);
-            return Ok(());
-        };
-        card.send(frame, self.counters)
+        match (&mut self.card, &mut self.steering) {
+            (Some(card), _) => card.send(frame, self.counters),
+            (None, Some(steering)) if self.shared.fate() == Fate::Runs => steering.send(frame),
+            _ => {
+                self.counters.no_device.add(1);
+                Ok(())
+            }
+        }
     }
 
     #[inline]
     fn room(&self) -> usize {
-        self.card.as_ref().map_or(BATCH, |card| card.transmit.room().into())
+        match (&self.card, &self.steering) {
+            (Some(card), _) => card.transmit.room().into(),
+            (None, Some(steering)) if self.shared.fate() == Fate::Runs => steering.room(),
+            _ => BATCH,
+        }
     }
 }
 
 impl Inspect for VirtioNet {
     fn counters(&self) -> &'static dyn CounterSet {
-        self.counters
+        self.shown
     }
 }

@@ -199,18 +199,29 @@ impl Queue {
     /// `Err` when they are more than there is room for.
     #[inline]
     pub(crate) fn lend_to_read(&mut self, chain: Packet) -> Result<(), Packet> {
-        self.lend(chain, 0)
+        self.lend(chain, 0, 0)
     }
 
     /// Lets the device write into the packet, from the next [`publish`](Self::publish) on. `Err`
     /// when there is no room.
     #[inline]
     pub(crate) fn lend_to_write(&mut self, packet: Packet) -> Result<(), Packet> {
-        self.lend(packet, WRITE)
+        self.lend(packet, WRITE, WRITE)
+    }
+
+    /// Lets the device read the packets of a chain but the last, and write into that. `Err` when
+    /// there is no room.
+    pub(crate) fn lend_command(&mut self, chain: Packet) -> Result<(), Packet> {
+        self.lend(chain, 0, WRITE)
+    }
+
+    /// The memory that it lies in.
+    pub(crate) fn into_memory(self) -> Dma {
+        self.memory
     }
 
     #[inline]
-    fn lend(&mut self, chain: Packet, flags: u64) -> Result<(), Packet> {
+    fn lend(&mut self, chain: Packet, flags: u64, last: u64) -> Result<(), Packet> {
         let head = self.free;
         let (mut count, mut at) = (0, head);
         let mut parts = chain.parts().filter(|&(_, length)| length != 0).peekable();
@@ -222,8 +233,8 @@ impl Queue {
                 return Err(chain);
             }
             let Some(entry) = self.entries.get(usize::from(at)) else { break };
-            let more = if parts.peek().is_some() { NEXT } else { 0 };
-            let rest = length as u64 | (flags | more) << 32 | u64::from(entry.next) << 48;
+            let flags = if parts.peek().is_some() { flags | NEXT } else { last };
+            let rest = length as u64 | flags << 32 | u64::from(entry.next) << 48;
             self.memory.write64(16 * usize::from(at), address);
             self.memory.write64(16 * usize::from(at) + 8, rest);
             at = entry.next;

@@ -16,12 +16,18 @@ pub(crate) mod feature {
     pub(crate) const HOST_ECN: u128 = 1 << 13;
     /// The device tells whether the link is up.
     pub(crate) const STATUS: u128 = 1 << 16;
+    /// The device takes commands.
+    pub(crate) const CTRL_VQ: u128 = 1 << 17;
+    /// The device has several queue pairs.
+    pub(crate) const MQ: u128 = 1 << 22;
     /// Each side tells from which entry on it wants to be notified.
     pub(crate) const EVENT_IDX: u128 = 1 << 29;
     /// The device obeys virtio 1.0 or later.
     pub(crate) const VERSION_1: u128 = 1 << 32;
     /// The device reaches memory as the platform says.
     pub(crate) const ACCESS_PLATFORM: u128 = 1 << 33;
+    /// The device spreads flows over queue pairs as it is told to.
+    pub(crate) const RSS: u128 = 1 << 60;
 }
 
 /// Offsets in the device's configuration (section 5.1.4).
@@ -30,8 +36,34 @@ pub(crate) mod config {
     pub(crate) const MAC: usize = 0;
     /// 16 bits: the status.
     pub(crate) const STATUS: usize = 6;
+    /// 16 bits: how many queue pairs there are.
+    pub(crate) const PAIRS: usize = 8;
     /// 16 bits: the MTU.
     pub(crate) const MTU: usize = 10;
+    /// Eight bits: the longest key of a hash.
+    pub(crate) const KEY_LENGTH: usize = 17;
+    /// 16 bits: the longest table of where flows go.
+    pub(crate) const TABLE_LENGTH: usize = 18;
+    /// 32 bits: what the device can hash.
+    pub(crate) const HASH_TYPES: usize = 20;
+}
+
+/// Commands (section 5.1.6.5).
+pub(crate) mod control {
+    /// The class of commands about several queue pairs.
+    pub(crate) const MQ: u8 = 4;
+    /// So many pairs are used.
+    pub(crate) const PAIRS_SET: u8 = 0;
+    /// Pairs are used, and flows spread over them, like this.
+    pub(crate) const RSS_CONFIG: u8 = 1;
+    /// The answer: done.
+    pub(crate) const YES: u8 = 0;
+    /// What no device answers.
+    pub(crate) const NO_ANSWER: u8 = 0xff;
+    /// To hash TCP and UDP over IPv4 and IPv6, by addresses and ports.
+    pub(crate) const HASHES: u32 = 1 << 1 | 1 << 2 | 1 << 4 | 1 << 5;
+    /// Bytes of the key.
+    pub(crate) const KEY_LENGTH: usize = 40;
 }
 
 /// In the configuration's status: the link is up.

@@ -38,6 +38,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::any::Any;
 use core::fmt;
+use core::net::SocketAddr;
 use core::sync::atomic::{AtomicU8, Ordering};
 use flow::FLOWS;
 
@@ -184,6 +185,26 @@ impl Cores {
         // The first core has built its graph before another begins, so nobody was faster.
         let _ = at.0.set(Node { value, next: Shared::default() });
         value
+    }
+}
+
+/// Which flows belong to a core.
+#[derive(Clone, Copy, Debug)]
+pub struct Home {
+    cores: &'static Cores,
+    core: usize,
+}
+
+impl Home {
+    /// Those of `core`, one of `cores`.
+    pub const fn new(cores: &'static Cores, core: usize) -> Self {
+        Self { cores, core }
+    }
+
+    /// Whether what is sent between the two ends arrives at this core.
+    pub fn has(&self, one: SocketAddr, other: SocketAddr) -> bool {
+        let number = || flow::flow(one.ip(), one.port(), other.ip(), other.port());
+        self.cores.count() == 1 || self.cores.home(number()) == self.core
     }
 }
 

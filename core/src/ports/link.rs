@@ -15,6 +15,12 @@ pub trait LinkPort {
     /// Whether packets can be sent and received.
     fn link_up(&self) -> bool;
 
+    /// Whether this core speaks for the host on the link; see
+    /// [`NicPort::leads`](crate::NicPort::leads). Known once the link is up.
+    fn leads(&self) -> bool {
+        true
+    }
+
     /// Answers for `address` from now on, probes and announces it (RFC 5227); `None` gives the
     /// earlier one up. Claiming the address that is claimed already does nothing.
     fn claim(&mut self, address: Option<Ipv4Addr>);

@@ -20,6 +20,12 @@ pub trait NicPort {
         true
     }
 
+    /// Whether this core speaks for the host on the link: answers ARP and claims addresses. On the
+    /// others, that share the card's address, it follows the one that does.
+    fn leads(&self) -> bool {
+        true
+    }
+
     /// The next frame that has arrived.
     fn recv(&mut self) -> Option<Packet>;
 

@@ -13,6 +13,7 @@ pub struct LinkRelay {
     mtu: u16,
     offloads: Offloads,
     link_up: bool,
+    follows: bool,
     claims: Wish<Ipv4Addr>,
     claimed: Option<Ipv4Addr>,
     claim_state: Option<ClaimState>,
@@ -52,6 +53,7 @@ impl<L: LinkPort> RelayOver<L> for LinkRelay {
         self.mtu = below.mtu();
         self.offloads = one_by_one(below.offloads());
         self.link_up = below.link_up();
+        self.follows = !below.leads();
         self.claim_state = Some(below.claim_state());
     }
 
@@ -91,6 +93,10 @@ impl LinkPort for LinkRelay {
 
     fn link_up(&self) -> bool {
         self.link_up
+    }
+
+    fn leads(&self) -> bool {
+        !self.follows
     }
 
     fn claim(&mut self, address: Option<Ipv4Addr>) {
@@ -139,6 +145,10 @@ impl<T: Relaying<Relay: LinkPort>> LinkPort for T {
 
     fn link_up(&self) -> bool {
         self.relay().link_up()
+    }
+
+    fn leads(&self) -> bool {
+        self.relay().leads()
     }
 
     fn claim(&mut self, address: Option<Ipv4Addr>) {

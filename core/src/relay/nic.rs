@@ -12,6 +12,7 @@ pub struct NicRelay {
     mtu: u16,
     offloads: Offloads,
     link_up: bool,
+    follows: bool,
 }
 
 impl Relay for NicRelay {
@@ -46,6 +47,7 @@ impl<N: NicPort> RelayOver<N> for NicRelay {
         self.mtu = below.mtu();
         self.offloads = one_by_one(below.offloads());
         self.link_up = below.link_up();
+        self.follows = !below.leads();
     }
 
     #[inline]
@@ -81,6 +83,10 @@ impl NicPort for NicRelay {
         self.link_up
     }
 
+    fn leads(&self) -> bool {
+        !self.follows
+    }
+
     #[inline]
     fn recv(&mut self) -> Option<Packet> {
         self.arrived.pop_front()
@@ -113,6 +119,10 @@ impl<T: Relaying<Relay: NicPort>> NicPort for T {
 
     fn link_up(&self) -> bool {
         self.relay().link_up()
+    }
+
+    fn leads(&self) -> bool {
+        self.relay().leads()
     }
 
     #[inline]

@@ -34,6 +34,35 @@ mod bare {
         /// This core's state, by the register that points to it.
         fn core() -> &'static Core<Self>;
 
+        /// This core's number; 0 while it has no state yet.
+        fn number() -> usize {
+            Self::core().number
+        }
+
+        /// Starts further cores, until `most` run, this one included, and gives how many do, from
+        /// 1. Each sets its state up and calls [`crew::join`](crate::crew::join); their numbers
+        /// count on from 1. Called once, by the first core.
+        fn start_cores(machine: &'static Machine<Self>, most: usize) -> usize {
+            let _ = (machine, most);
+            1
+        }
+
+        /// Makes an interrupt pending at core `number`, so that its halt, or its next one, ends.
+        fn wake(&self, number: usize) {
+            let _ = number;
+        }
+
+        /// Stops all other cores for good, whatever they do.
+        fn stop_others() {}
+
+        /// Stops this core for good, with interrupts masked.
+        fn stop() -> ! {
+            Self::mask_interrupts();
+            loop {
+                core::hint::spin_loop();
+            }
+        }
+
         /// The machine. Called by what runs on it, so it is up.
         fn machine() -> &'static Machine<Self>;
 

@@ -103,4 +103,8 @@ impl<A: Arch> Platform for Machine<A> {
     fn route_line(&self, line: u32, core: usize) -> bool {
         self.arch.route_line(line, core)
     }
+
+    fn wake(&self, core: usize) {
+        self.arch.wake(core);
+    }
 }

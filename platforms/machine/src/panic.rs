@@ -3,24 +3,28 @@
 use crate::{Arch, FAILURE, REFUSED, Slot, backtrace};
 use core::fmt::Arguments;
 use core::panic::PanicInfo;
-use core::sync::atomic::{AtomicBool, Ordering};
-use waitless::System;
+use core::sync::atomic::{AtomicUsize, Ordering};
+use waitless::cores::CORES_MAX;
+use waitless::{CounterSet, System};
 
-static DYING: AtomicBool = AtomicBool::new(false);
+/// The core that reports, counted from 1; 0 while none does.
+static DYING: AtomicUsize = AtomicUsize::new(0);
 
-/// Whose counters belong into a report.
-static SYSTEM: Slot<Registry> = Slot::new();
+/// Whose counters belong into a report, of each core.
+static SYSTEMS: [Slot<Registry>; CORES_MAX] = [const { Slot::new() }; CORES_MAX];
 
 /// A registry that is only read while its own core has stopped.
 struct Registry(&'static System);
 
-// SAFETY: its registry is changed while the graph is built only, and reading it then panics
-// instead of racing: one core.
+// SAFETY: each is read by its own core alone, whose graph it was built with. Other cores' counters
+// reach it by what they have published.
 unsafe impl Sync for Registry {}
 
 /// Remembers whose counters belong into a report.
 pub(crate) fn remember(system: &'static System) {
-    SYSTEM.set(alloc::boxed::Box::leak(alloc::boxed::Box::new(Registry(system))));
+    if let Some(slot) = SYSTEMS.get(system.core()) {
+        slot.set(alloc::boxed::Box::leak(alloc::boxed::Box::new(Registry(system))));
+    }
 }
 
 /// Writes a line to the console, whatever state the image is in.
@@ -28,12 +32,26 @@ pub fn report<A: Arch>(line: Arguments<'_>) {
     A::console().line(line);
 }
 
-/// Starts a report. A fault while one is written ends the image without another.
+/// Starts a report, and stops all other cores. A fault while one is written ends the image without
+/// another; a core that fails while another reports just stops.
 pub fn begin<A: Arch>() {
     A::mask_interrupts();
-    if DYING.swap(true, Ordering::AcqRel) {
-        report::<A>(format_args!("another fault while reporting the first"));
-        A::exit(FAILURE);
+    let own = A::number() + 1;
+    match DYING.compare_exchange(0, own, Ordering::AcqRel, Ordering::Acquire) {
+        Ok(_) => A::stop_others(),
+        Err(other) if other == own => {
+            report::<A>(format_args!("another fault while reporting the first"));
+            A::exit(FAILURE);
+        }
+        Err(_) => A::stop(),
+    }
+}
+
+/// Stops this core if another one reports.
+pub fn give_way<A: Arch>() {
+    let dying = DYING.load(Ordering::Acquire);
+    if dying != 0 && dying != A::number() + 1 {
+        A::stop();
     }
 }
 
@@ -63,11 +81,15 @@ pub fn finish<A: Arch>(address: Option<u64>, frame: u64) -> ! {
 }
 
 fn print_counters<A: Arch>() {
-    let Some(Registry(system)) = SYSTEM.get() else { return };
-    let image = system.image();
+    let registry = SYSTEMS.get(A::number()).and_then(Slot::get).or_else(|| SYSTEMS[0].get());
+    let Some(Registry(system)) = registry else { return };
+    let (image, cores) = (system.image(), system.cores().count());
+    if cores > 1 {
+        report::<A>(format_args!("on core {} of {cores}; all are stopped", A::number()));
+    }
     report::<A>(format_args!("graph of {} {}:", image.app, image.version));
     for index in 0.. {
-        let Some((name, set)) = system.set(index) else { return };
+        let Some((name, set)) = system.total(index) else { return };
         let metrics = (0..set.count()).filter_map(|index| set.metric(index));
         for metric in metrics.filter(|metric| metric.value != 0) {
             let (metric, value, unit) = (metric.name, metric.value, metric.unit);

@@ -72,10 +72,12 @@ impl<A: Arch> CounterSet for Core<A> {
     fn metric(&self, index: usize) -> Option<Metric> {
         let interrupts = self.interrupts.load(Ordering::Relaxed);
         let sleeps = self.sleeps.get();
+        let memory = if self.number == 0 { heap::size() } else { 0 };
         let all = [
             ("interrupts", "interrupts", "Interrupts taken.", Kind::Counter, interrupts),
             ("sleeps", "sleeps", "Times there was nothing to do.", Kind::Counter, sleeps),
-            ("memory", "bytes", "Memory of all allocations.", Kind::Gauge, heap::size()),
+            // All cores' together, so the first one shows it.
+            ("memory", "bytes", "Memory of all allocations.", Kind::Gauge, memory),
         ];
         let (name, unit, help, kind, value) = *all.get(index)?;
         Some(Metric { name, unit, help, kind, value })

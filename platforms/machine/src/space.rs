@@ -51,6 +51,24 @@ impl<F: Format> Space<F> {
         registers.part((address - pages.start()) as usize, length)
     }
 
+    /// Changes what may be done with the whole pages of `range`, which is memory of the caller's;
+    /// nothing at all where `access` is `None`. `flush` forgets translations.
+    pub fn protect(
+        &self,
+        range: Range,
+        access: Option<Access>,
+        flush: fn(),
+    ) -> Result<(), PagingError> {
+        let mut space = self.0.lock();
+        let Some(space) = space.as_mut() else { return Err(PagingError::OutOfReach) };
+        match access {
+            Some(access) => space.pages.map(&mut HeapTables, range, access)?,
+            None => space.pages.unmap(&mut HeapTables, range)?,
+        }
+        flush();
+        Ok(())
+    }
+
     /// Maps the pages of `range` for reading, where they are not mapped at all.
     pub fn map_readable(&self, range: Range) -> Result<(), PagingError> {
         let pages = range.outer_pages();

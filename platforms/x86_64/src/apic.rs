@@ -29,6 +29,8 @@ mod register {
     pub const PRIORITY: u32 = 0x80;
     pub const END: u32 = 0xb0;
     pub const SPURIOUS: u32 = 0xf0;
+    pub const COMMAND: u32 = 0x300;
+    pub const COMMAND_TO: u32 = 0x310;
     pub const TIMER: u32 = 0x320;
     pub const LINT0: u32 = 0x350;
     pub const LINT1: u32 = 0x360;
@@ -48,6 +50,36 @@ const MODE_DEADLINE: u32 = 2 << 17;
 const SOFTWARE_ENABLE: u32 = 1 << 8;
 const NON_MASKABLE: u32 = 4 << 8;
 const DIVIDE_BY_1: u32 = 0xb;
+
+/// A command that was not yet accepted.
+const PENDING: u32 = 1 << 12;
+/// How often that is looked at. It takes microseconds.
+const PENDING_LOOKS: u32 = 100_000;
+
+/// What is sent to other cores.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Command {
+    /// An interrupt of this vector.
+    Interrupt(u8),
+    /// Waits for a start.
+    Init,
+    /// Starts in real mode at this page, below 1 MiB.
+    Start(u8),
+    /// An interrupt that nothing masks.
+    NonMaskable,
+}
+
+impl Command {
+    const fn bits(self) -> u32 {
+        const ASSERT: u32 = 1 << 14;
+        match self {
+            Self::Interrupt(vector) => ASSERT | vector as u32,
+            Self::NonMaskable => ASSERT | 4 << 8,
+            Self::Init => ASSERT | 5 << 8,
+            Self::Start(page) => ASSERT | 6 << 8 | page as u32,
+        }
+    }
+}
 
 impl LocalApic {
     /// Turns it on, in its newer form where there is one. `map` makes its registers reachable.
@@ -95,6 +127,40 @@ impl LocalApic {
     pub(crate) fn id(&self) -> u32 {
         let id = self.read(register::ID);
         if self.registers.is_some() { id >> 24 } else { id }
+    }
+
+    /// Sends a command to the core with the interrupt id `id`.
+    pub(crate) fn send(&self, id: u32, command: Command) {
+        self.command(id, command.bits());
+    }
+
+    /// Sends a command to all cores but this one.
+    pub(crate) fn send_to_others(&self, command: Command) {
+        self.command(0, command.bits() | 3 << 18);
+    }
+
+    fn command(&self, id: u32, bits: u32) {
+        if self.registers.is_none() {
+            // SAFETY: the mode is on, and no command here does more than wake, start or stop a
+            // core of this image's.
+            unsafe {
+                Msr::new(X2APIC_MSR + register::COMMAND / 16)
+                    .write(u64::from(id) << 32 | u64::from(bits));
+            }
+            return;
+        }
+        let accepted = || self.read(register::COMMAND) & PENDING == 0;
+        let _ = (0..PENDING_LOOKS).find(|_| accepted());
+        self.write(register::COMMAND_TO, id << 24);
+        self.write(register::COMMAND, bits);
+    }
+
+    /// Ticks of the timer's own counter in a second, where it is set by those.
+    pub(crate) fn frequency(&self) -> u64 {
+        match self.timer {
+            Timer::Deadline => 0,
+            Timer::OneShot(hertz) => hertz,
+        }
     }
 
     /// Whether the timer's own frequency must be found out.

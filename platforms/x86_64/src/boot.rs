@@ -17,6 +17,7 @@ use platform_machine::paging::{Access, AddressSpace, LIMIT, PagingError};
 use platform_machine::percore::Core;
 use platform_machine::space::EarlyTables;
 use platform_machine::{Arch, heap};
+use waitless::cores::Once;
 use x86_64::PhysAddr;
 use x86_64::VirtAddr;
 use x86_64::registers::control::{Cr3, Cr3Flags};
@@ -84,7 +85,6 @@ pub(crate) extern "C" fn start(magic: u32, info: u32) -> ! {
     };
     let uptime = clock.nanos(ticks()) / 1_000_000_000;
     let started = kvm::wall_clock().or_else(cmos::wall_clock).map(|now| now - uptime);
-    let first = apic.id();
     start_core(apic);
     let pci = Configuration::find(acpi.ecam, machine::try_map);
     let ecam = acpi.ecam.map_or(Range::default(), |ecam| Range::sized(ecam.base, ECAM_LENGTH));
@@ -95,7 +95,8 @@ pub(crate) extern "C" fn start(magic: u32, info: u32) -> ! {
     if devices.is_empty() {
         devices.clone_from(&acpi.devices);
     }
-    let x86 = X86 { pci, io_apics, devices, first };
+    let (low_page, ids) = (low_page(&info), Once::new());
+    let x86 = X86 { pci, io_apics, devices, acpi, low_page, ids };
     let mut machine = Machine::new(x86, info.command_line, clock, seed);
     machine.window = window;
     machine.started = started;
@@ -185,6 +186,17 @@ fn read_firmware(info: &BootInfo) -> &'static Acpi {
     let firmware = Firmware;
     let root = info.root.or_else(|| acpi::search(&firmware));
     Box::leak(Box::new(root.map_or_else(Acpi::default, |root| acpi::parse(&firmware, root))))
+}
+
+/// A free page below 64 KiB, where cores can start in real mode. Firmware keeps its own data at
+/// both ends of that.
+fn low_page(info: &BootInfo) -> Option<u64> {
+    let free = memory::usable(&info.memory, &info.taken);
+    let pages = (0x8000..0x1_0000).step_by(PAGE as usize);
+    let mut pages = pages.map(|page| Range::sized(page, PAGE));
+    pages
+        .find(|page| free.iter().any(|f| f.start() <= page.start() && page.end() <= f.end()))
+        .map(Range::start)
 }
 
 /// Sets up what belongs to the first core.

@@ -41,36 +41,51 @@ impl Gate {
 }
 
 /// The tables of one core, which the processor reads whenever it likes.
-struct Descriptors {
+pub(crate) struct Descriptors {
     gates: UnsafeCell<[Gate; 256]>,
     segments: UnsafeCell<GlobalDescriptorTable>,
     task: UnsafeCell<TaskStateSegment>,
 }
 
-// SAFETY: written once, by `init`, before interrupts or other cores are on.
+// SAFETY: each is written once, by `load`, with interrupts off on the one core that it is for.
 unsafe impl Sync for Descriptors {}
 
-static DESCRIPTORS: Descriptors = Descriptors {
-    gates: UnsafeCell::new([Gate([0; 2]); 256]),
-    segments: UnsafeCell::new(GlobalDescriptorTable::new()),
-    task: UnsafeCell::new(TaskStateSegment::new()),
-};
+impl Descriptors {
+    pub(crate) const fn new() -> Self {
+        Self {
+            gates: UnsafeCell::new([Gate([0; 2]); 256]),
+            segments: UnsafeCell::new(GlobalDescriptorTable::new()),
+            task: UnsafeCell::new(TaskStateSegment::new()),
+        }
+    }
+}
 
-/// Loads this core's tables.
+static DESCRIPTORS: Descriptors = Descriptors::new();
+
+/// Loads the first core's tables.
 ///
 /// # Safety
 /// Called once, with interrupts off, by the first core.
 pub(crate) unsafe fn init() {
+    let stacks = [&stacks::PAGE_FAULT, &stacks::DOUBLE_FAULT, &stacks::NON_MASKABLE];
+    // SAFETY: called once, and nobody else uses these tables.
+    unsafe { load(&DESCRIPTORS, stacks.map(|stack| stack.room().end())) };
+}
+
+/// Loads `tables` on this core, with the tops of the stacks for page faults, for double faults and
+/// for what no flag keeps out.
+///
+/// # Safety
+/// Called once for these tables, with interrupts off, and nobody else uses them. The stacks are
+/// this core's.
+pub(crate) unsafe fn load(tables: &'static Descriptors, tops: [u64; 3]) {
     // SAFETY: called once, and nobody else has references to these.
-    let (gates, segments, task) = unsafe {
-        let all = &DESCRIPTORS;
-        (&mut *all.gates.get(), &mut *all.segments.get(), &mut *all.task.get())
-    };
-    let tops = [&stacks::PAGE_FAULT, &stacks::DOUBLE_FAULT, &stacks::NON_MASKABLE];
+    let (gates, segments, task) =
+        unsafe { (&mut *tables.gates.get(), &mut *tables.segments.get(), &mut *tables.task.get()) };
     // The table is not aligned in the segment, so it is set as a whole.
     let mut table = [VirtAddr::zero(); 7];
-    for (slot, stack) in table.iter_mut().zip(tops) {
-        *slot = VirtAddr::new(stack.room().end());
+    for (slot, top) in table.iter_mut().zip(tops) {
+        *slot = VirtAddr::new(top);
     }
     task.interrupt_stack_table = table;
     let code = segments.append(Descriptor::kernel_code_segment());
@@ -208,11 +223,13 @@ spurious_stub:
 
 /// Reports an exception and ends the image. None is expected: nothing here is recoverable.
 extern "C" fn exception(frame: &Frame) -> ! {
+    // A core that reports stops the others by an interrupt that nothing masks.
+    panic::give_way::<X86>();
     panic::begin::<X86>();
     let address = x86_64::registers::control::Cr2::read_raw();
     let name = NAMES.get(frame.vector as usize).copied().unwrap_or("unknown exception");
     let is_fault = frame.vector == 14;
-    if is_fault && stacks::guards().iter().any(|guard| guard.contains(address)) {
+    if is_fault && stacks::is_guard(address) {
         report!("exception: stack overflow");
     } else {
         report!("exception: {name} (vector {}, error {:#x})", frame.vector, frame.error);

@@ -58,6 +58,8 @@ mod pci;
 #[cfg(target_os = "none")]
 pub mod power;
 #[cfg(target_os = "none")]
+mod secondaries;
+#[cfg(target_os = "none")]
 mod stacks;
 
 #[cfg(target_os = "none")]

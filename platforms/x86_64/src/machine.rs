@@ -1,18 +1,21 @@
 //! The architecture as the shared code drives it.
 
-use crate::apic::LocalApic;
+use crate::acpi::Acpi;
+use crate::apic::{Command, LocalApic};
 use crate::console::Uart;
 use crate::interrupts::DEVICE;
 use crate::io_apic::IoApics;
 use crate::loader::Physical;
 use crate::paging::Long;
 use crate::pci::Configuration;
-use crate::{cpu, mmio, power, stacks};
+use crate::{cpu, mmio, power, secondaries, stacks};
+use alloc::vec::Vec;
 use platform_machine::console::Console;
 use platform_machine::memory::Range;
 use platform_machine::percore::Core;
 use platform_machine::space::Space;
 use platform_machine::{Arch, Slot, machine};
+use waitless::cores::Once;
 use waitless::device::{MessageInterrupt, MmioDevice, PciAddress, Registers};
 use x86_64::instructions::interrupts;
 use x86_64::registers::model_specific::GsBase;
@@ -26,8 +29,12 @@ pub struct X86 {
     pub(crate) io_apics: IoApics,
     /// Virtio devices that are on no bus.
     pub(crate) devices: mmio::Devices,
-    /// The first core's interrupt id.
-    pub(crate) first: u32,
+    /// What the firmware says of the processors.
+    pub(crate) acpi: &'static Acpi,
+    /// A free page below 64 KiB, where other cores can start.
+    pub(crate) low_page: Option<u64>,
+    /// The interrupt ids of the cores, by their numbers.
+    pub(crate) ids: Once<Vec<u32>>,
 }
 
 // SAFETY: what is not `Sync` of its own are registers. Configuration space takes accesses from any
@@ -37,7 +44,7 @@ unsafe impl Sync for X86 {}
 impl X86 {
     /// How a device names `core`. Without more machinery that works for the first 256 only.
     fn interrupt_id(&self, core: usize) -> Option<u8> {
-        if core == 0 { u8::try_from(self.first).ok() } else { None }
+        u8::try_from(self.id(core)?).ok()
     }
 }
 
@@ -53,6 +60,10 @@ impl Local {
     pub(crate) fn new(apic: LocalApic) -> Self {
         Self { end_register: apic.end_register(), apic }
     }
+
+    pub(crate) fn apic(&self) -> &LocalApic {
+        &self.apic
+    }
 }
 
 static MACHINE: Slot<Machine> = Slot::new();
@@ -61,6 +72,16 @@ static SPACE: Space<Long> = Space::new();
 unsafe extern "C" {
     static text_start: u8;
     static text_end: u8;
+}
+
+impl X86 {
+    /// The interrupt id of core `number`.
+    fn id(&self, number: usize) -> Option<u32> {
+        match self.ids.get() {
+            Some(ids) => ids.get(number).copied(),
+            None => (number == 0).then(|| X86::core().local.apic.id()),
+        }
+    }
 }
 
 /// Makes `machine` the machine.
@@ -83,6 +104,38 @@ impl Arch for X86 {
         let core = GsBase::read().as_ptr::<Core<Self>>();
         // SAFETY: boot set it to the core's state, which lives for ever.
         unsafe { &*core }
+    }
+
+    fn number() -> usize {
+        // The first core has no state while it boots, and the others have theirs at once.
+        if GsBase::read().is_null() { 0 } else { Self::core().number }
+    }
+
+    fn start_cores(machine: &'static Machine, most: usize) -> usize {
+        let ids = secondaries::start(machine, most);
+        let count = ids.len();
+        let _ = machine.arch.ids.set(ids);
+        count
+    }
+
+    fn wake(&self, number: usize) {
+        if let Some(id) = self.id(number) {
+            Self::core().local.apic.send(id, Command::Interrupt(DEVICE));
+        }
+    }
+
+    fn stop_others() {
+        let several = MACHINE.get().and_then(|machine| machine.arch.ids.get());
+        if several.is_some_and(|ids| ids.len() > 1) {
+            Self::core().local.apic.send_to_others(Command::NonMaskable);
+        }
+    }
+
+    fn stop() -> ! {
+        loop {
+            interrupts::disable();
+            x86_64::instructions::hlt();
+        }
     }
 
     #[inline]

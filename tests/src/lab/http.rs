@@ -46,6 +46,12 @@ impl Connection {
         Self { stream, rest: Vec::new() }
     }
 
+    /// This end's port.
+    #[track_caller]
+    pub fn local_port(&self) -> u16 {
+        self.stream.local_addr().expect("a connected socket has an address").port()
+    }
+
     /// Sends bytes as they are. An error shows in the answer.
     pub fn send(&mut self, bytes: &[u8]) {
         let _ = self.stream.write_all(bytes);

@@ -21,21 +21,32 @@ impl Tap {
     /// A tap with a name and a network that no other has.
     #[track_caller]
     pub fn new() -> Self {
+        Self::next(&[])
+    }
+
+    /// The same, for several queues at a time.
+    #[track_caller]
+    pub fn with_queues() -> Self {
+        Self::next(&["multi_queue"])
+    }
+
+    #[track_caller]
+    fn next(more: &[&str]) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(1);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        Self::with(number, &format!("wl{}-{number}", std::process::id()))
+        Self::with(number, &format!("wl{}-{number}", std::process::id()), more)
     }
 
     /// A tap called `name`.
     #[track_caller]
     pub fn named(name: &str) -> Self {
-        Self::with(251, name)
+        Self::with(251, name, &[])
     }
 
     #[track_caller]
-    fn with(number: u32, name: &str) -> Self {
+    fn with(number: u32, name: &str, more: &[&str]) -> Self {
         let address = Ipv4Addr::new(10, 77, (number % 252) as u8, 1);
-        run("ip", &["tuntap", "add", "dev", name, "mode", "tap"]);
+        run("ip", &[&["tuntap", "add", "dev", name, "mode", "tap"], more].concat());
         let tap = Self { name: name.to_owned(), address };
         run("ip", &["address", "add", &format!("{address}/24"), "dev", &tap.name]);
         // So that nothing but what a test does is on the wire.

@@ -16,6 +16,8 @@ const BOOT_PATIENCE: Duration = Duration::from_secs(60);
 pub struct Machine {
     machine: &'static str,
     memory: String,
+    cores: usize,
+    queues: usize,
     arguments: Vec<String>,
     card: String,
     usual_firmware: bool,
@@ -27,6 +29,8 @@ impl Machine {
         Self {
             machine: "q35",
             memory: "64M".to_owned(),
+            cores: 1,
+            queues: 1,
             arguments: Vec::new(),
             card: "virtio-net-pci,netdev=net,romfile=".to_owned(),
             usual_firmware: false,
@@ -53,6 +57,19 @@ impl Machine {
         self
     }
 
+    /// With so many cores.
+    pub fn cores(mut self, cores: usize) -> Self {
+        self.cores = cores;
+        self
+    }
+
+    /// With so many queue pairs of its network card, on a tap that has them; before the network
+    /// is chosen.
+    pub fn queues(mut self, queues: usize) -> Self {
+        self.queues = queues;
+        self
+    }
+
     /// With further arguments to QEMU.
     pub fn arguments(mut self, arguments: &[&str]) -> Self {
         self.arguments.extend(arguments.iter().map(|argument| (*argument).to_owned()));
@@ -73,7 +90,10 @@ impl Machine {
 
     /// With its network card on `tap`.
     pub fn on(self, tap: &Tap) -> Self {
-        let netdev = format!("tap,id=net,ifname={},script=no,downscript=no", tap.name);
+        let mut netdev = format!("tap,id=net,ifname={},script=no,downscript=no", tap.name);
+        if self.queues > 1 {
+            netdev += &format!(",queues={}", self.queues);
+        }
         let card = self.card.clone();
         self.arguments(&["-netdev", &netdev, "-device", &card])
     }
@@ -107,7 +127,8 @@ impl Machine {
     #[track_caller]
     pub fn boot(self, image: &Path) -> Vm {
         let mut command = Command::new(tool("qemu-system-x86_64").expect("QEMU is there"));
-        command.args(["-M", self.machine, "-accel", "tcg", "-cpu", "max", "-smp", "1"]);
+        command.args(["-M", self.machine, "-accel", "tcg", "-cpu", "max"]);
+        command.args(["-smp", &self.cores.to_string()]);
         command.args(["-nodefaults", "-display", "none", "-serial", "stdio", "-no-reboot"]);
         command.args(["-m", &self.memory]);
         command.args(["-device", "isa-debug-exit,iobase=0xf4,iosize=4"]);

@@ -2,6 +2,7 @@
 //!
 //! `cargo test -p waitless-tests --test image -- WORD` runs those whose name contains the word.
 
+mod cores;
 mod failures;
 mod hostile;
 mod load;
@@ -55,6 +56,11 @@ fn main() -> ExitCode {
         test("serve: hello", NET, serve::hello),
         test("load: with the event index", LOAD, load::with_event_index),
         test("load: without the event index", LOAD, load::without_event_index),
+        test("cores: four on one queue", LOAD, cores::one_queue),
+        test("cores: four on two queues", LOAD, cores::fewer_queues),
+        test("cores: two on four queues", LOAD, cores::more_queues),
+        test("cores: flows spread by the device", LOAD, cores::receive_side_scaling),
+        test("cores: a panic on another core", NET, cores::panic_on_another),
         test("hostile: malformed requests", NET, hostile::requests),
         test("hostile: malformed frames", NET, hostile::frames),
         test("failures: no network card", VM, failures::no_card),

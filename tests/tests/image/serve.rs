@@ -23,6 +23,14 @@ impl Served {
         Self::boot_on(lab, name, machine, tap, dhcp)
     }
 
+    /// The same on a tap with `queues` queues.
+    #[track_caller]
+    pub fn boot_with_queues(lab: &Lab, name: &str, machine: Machine, queues: usize) -> Self {
+        let tap = Tap::with_queues();
+        let dhcp = Dhcp::on(&tap, &[]);
+        Self::boot_on(lab, name, machine.queues(queues), tap, dhcp)
+    }
+
     #[track_caller]
     fn boot_on(lab: &Lab, name: &str, machine: Machine, tap: Tap, dhcp: Dhcp) -> Self {
         let mut vm = machine.on(&tap).boot(&lab.images.image(name));

@@ -28,6 +28,8 @@ pub(crate) struct Claim {
     /// Addresses lost so far, for the rate limit.
     conflicts: u8,
     defended: Option<Instant>,
+    /// Whether another core does the talking.
+    follows: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -64,7 +66,18 @@ impl Claim {
             at: Instant::NEVER,
             conflicts: 0,
             defended: None,
+            follows: false,
         }
+    }
+
+    /// Another core speaks for this host: what is claimed here is ours, and nothing is said of it.
+    pub fn follow(&mut self) {
+        self.follows = true;
+    }
+
+    /// Whether another core speaks for this host.
+    pub fn follows(&self) -> bool {
+        self.follows
     }
 
     /// Claims another address. The one that is claimed already does nothing.
@@ -75,6 +88,7 @@ impl Claim {
         self.address = address;
         self.defended = None;
         (self.phase, self.at) = match address {
+            Some(_) if self.follows => (Phase::Settled, Instant::NEVER),
             Some(_) => (Phase::Start, Instant::ZERO),
             None => (Phase::Idle, Instant::NEVER),
         };
@@ -137,7 +151,7 @@ impl Claim {
 
     /// The link is up again, and may be another.
     pub fn link_up(&mut self) {
-        if self.address.is_some() {
+        if self.address.is_some() && !self.follows {
             (self.phase, self.at) = (Phase::Start, Instant::ZERO);
         }
     }
@@ -146,6 +160,7 @@ impl Claim {
     pub fn watched(&self) -> Option<Ipv4Addr> {
         match self.phase {
             Phase::Idle | Phase::Lost(_) => None,
+            _ if self.follows => None,
             _ => self.address,
         }
     }

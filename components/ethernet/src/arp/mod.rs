@@ -134,7 +134,7 @@ impl Arp {
             let waited_for = self.cache.heard(sender, mac, to_us, now);
             self.answered |= waited_for.is_some();
         }
-        if !to_us || message.operation == Operation::Reply {
+        if !to_us || message.operation == Operation::Reply || self.claim.follows() {
             self.counters.arp_heard.add(1);
             return None;
         }
@@ -183,6 +183,16 @@ impl Arp {
     /// Claims another address.
     pub fn claim(&mut self, address: Option<Ipv4Addr>) {
         self.claim.set(address);
+    }
+
+    /// Another core answers and speaks for this host; this one only asks and listens.
+    pub fn follow(&mut self) {
+        self.claim.follow();
+    }
+
+    /// Whether this core speaks for the host.
+    pub fn leads(&self) -> bool {
+        !self.claim.follows()
     }
 
     pub fn claim_state(&self) -> ClaimState {

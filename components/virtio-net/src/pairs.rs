@@ -1,0 +1,274 @@
+//! Queue pairs for the other cores: brought up by the first core with its own, and handed over.
+
+use crate::card::{Card, queue};
+use crate::queue::Queue;
+use crate::wire::{config, control, feature};
+use crate::{Config, Facts};
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use waitless::cores::Slot;
+use waitless::cores::flow::{FLOWS, KEY};
+use waitless::device::{Dma, Doorbell, HandedOver};
+use waitless::{Context, Packet, VirtioDevice, VirtioPort};
+
+/// What the drivers on all cores share of one card.
+pub(crate) struct Shared {
+    /// What each core gets, by its number.
+    pub(crate) seats: Vec<Slot<Seat>>,
+    pub(crate) link_up: AtomicBool,
+    /// A core has seen the device misbehave; the first core is to stop it.
+    pub(crate) misbehaved: AtomicBool,
+    /// Whether, and how, the device was stopped: [`RUNS`], [`STOPPED`] or [`STUCK`].
+    state: AtomicU8,
+}
+
+const RUNS: u8 = 0;
+const STOPPED: u8 = 1;
+const STUCK: u8 = 2;
+
+/// What became of a device.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Fate {
+    /// It runs.
+    Runs,
+    /// It was reset, and leaves memory alone.
+    Stopped,
+    /// It does not obey: what it was given must never be used again.
+    Stuck,
+}
+
+impl Shared {
+    pub(crate) fn new(cores: usize) -> Self {
+        Self {
+            seats: (0..cores).map(|_| Slot::new()).collect(),
+            link_up: AtomicBool::new(false),
+            misbehaved: AtomicBool::new(false),
+            state: AtomicU8::new(RUNS),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn fate(&self) -> Fate {
+        match self.state.load(Ordering::Acquire) {
+            RUNS => Fate::Runs,
+            STOPPED => Fate::Stopped,
+            _ => Fate::Stuck,
+        }
+    }
+
+    /// The device was stopped; `obeyed` says whether it leaves memory alone from now on.
+    pub(crate) fn end(&self, obeyed: bool) {
+        self.link_up.store(false, Ordering::Relaxed);
+        self.state.store(if obeyed { STOPPED } else { STUCK }, Ordering::Release);
+    }
+}
+
+/// What a core is given of a card that the first core has brought up.
+pub(crate) struct Seat {
+    pub(crate) facts: Facts,
+    /// How many cores have a queue pair: the first so many.
+    pub(crate) queues: usize,
+    /// Whether every queue can interrupt its core.
+    pub(crate) interrupts: bool,
+    /// This core's, if it has one.
+    pub(crate) pair: Option<Loose>,
+}
+
+/// A queue pair that belongs to no core yet.
+pub(crate) struct Loose {
+    sizes: [u16; 2],
+    memory: [HandedOver<Dma>; 2],
+    doorbells: [HandedOver<Doorbell>; 2],
+    pub(crate) features: u128,
+}
+
+impl Loose {
+    /// The two queues and their doorbells, on the core that has them from now on.
+    pub(crate) fn settle(self) -> Option<([Queue; 2], [Doorbell; 2])> {
+        let event_index = self.features & feature::EVENT_IDX != 0;
+        let [receive, transmit] = self.memory.map(HandedOver::take);
+        let [for_receive, for_transmit] = self.sizes;
+        let receive = Queue::new(receive, for_receive, event_index)?;
+        let transmit = Queue::new(transmit, for_transmit, event_index)?;
+        Some(([receive, transmit], self.doorbells.map(HandedOver::take)))
+    }
+}
+
+/// What several pairs take of a device.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Plan {
+    /// Pairs that are used.
+    pub(crate) pairs: u16,
+    /// The number of the control queue.
+    control: u16,
+    /// Features to accept for it.
+    pub(crate) features: u128,
+}
+
+impl Plan {
+    /// As many pairs as there are cores, or as the device has.
+    pub(crate) fn new(
+        device: VirtioDevice,
+        below: &mut impl VirtioPort,
+        offered: u128,
+        cores: usize,
+    ) -> Self {
+        let needed = feature::CTRL_VQ | feature::MQ;
+        let most = below.queues(device).saturating_sub(1) / 2;
+        if cores == 1 || offered & needed != needed || most < 2 {
+            return Self { pairs: 1, ..Self::default() };
+        }
+        let there = below.config16(device, config::PAIRS).min(most);
+        let pairs = there.min(u16::try_from(cores).unwrap_or(u16::MAX));
+        if pairs < 2 {
+            return Self { pairs: 1, ..Self::default() };
+        }
+        let features = needed | if spreads(device, below, offered) { feature::RSS } else { 0 };
+        Self { pairs, control: 2 * there, features }
+    }
+}
+
+/// Whether the device can spread flows just as the cores do.
+fn spreads(device: VirtioDevice, below: &mut impl VirtioPort, offered: u128) -> bool {
+    offered & feature::RSS != 0
+        && below.config32(device, config::HASH_TYPES) & control::HASHES == control::HASHES
+        && usize::from(below.config16(device, config::TABLE_LENGTH)) >= FLOWS
+        && usize::from(below.config8(device, config::KEY_LENGTH)) >= control::KEY_LENGTH
+}
+
+/// The pairs behind the first, and the control queue, enabled and ready to be handed over.
+pub(crate) struct Others {
+    pub(crate) pairs: Vec<Loose>,
+    control: Option<Queue>,
+}
+
+impl Others {
+    /// Sets them up, before the device is live.
+    pub(crate) fn enable(
+        device: VirtioDevice,
+        below: &mut impl VirtioPort,
+        plan: Plan,
+        features: u128,
+        wanted: &Config,
+        cx: &mut Context,
+    ) -> Result<Self, &'static str> {
+        let mut pairs = Vec::new();
+        for pair in 1..plan.pairs {
+            let core = usize::from(pair);
+            let (receive, transmit) = (2 * pair, 2 * pair + 1);
+            let queues = [receive, transmit];
+            let mut memory = Vec::new();
+            let mut doorbells = Vec::new();
+            for number in queues {
+                let made = queue(device, below, number, core, features, wanted, cx)?;
+                let doorbell = below.doorbell(device, number).and_then(Doorbell::hand_over);
+                let size = made.size();
+                memory.extend(made.into_memory().hand_over().map(|memory| (size, memory)));
+                doorbells.extend(doorbell);
+            }
+            let (Ok([receive, transmit]), Ok(doorbells)) =
+                (<[_; 2]>::try_from(memory), <[_; 2]>::try_from(doorbells))
+            else {
+                return Err("its queues cannot be handed to other cores");
+            };
+            let sizes = [receive.0, transmit.0];
+            let memory = [receive.1, transmit.1];
+            pairs.push(Loose { sizes, memory, doorbells, features });
+        }
+        let control = match plan.pairs {
+            1 => None,
+            _ => Some(queue(device, below, plan.control, 0, features, wanted, cx)?),
+        };
+        Ok(Self { pairs, control })
+    }
+
+    /// Tells the device, which is live, to use them, and gives how many pairs it uses.
+    pub(crate) fn use_all(
+        &mut self,
+        device: VirtioDevice,
+        below: &mut impl VirtioPort,
+        plan: Plan,
+        cx: &Context,
+    ) -> usize {
+        let Some(queue) = &mut self.control else { return 1 };
+        let rss = plan.features & feature::RSS != 0;
+        let asked = cx.packet().and_then(|mut command| {
+            let written = if rss {
+                spread(&mut command, plan.pairs, cx)
+            } else {
+                let [low, high] = plan.pairs.to_le_bytes();
+                command.append(&[control::MQ, control::PAIRS_SET, low, high]).ok()
+            };
+            written.map(|()| command)
+        });
+        let obeyed = asked.is_some_and(|command| {
+            obeys(queue, command, || below.notify(device, plan.control), cx)
+        });
+        // What the device may still look at is never used for anything else.
+        core::mem::forget(self.control.take());
+        if !obeyed {
+            self.pairs.clear();
+        }
+        1 + self.pairs.len()
+    }
+}
+
+/// Asks the device to send each flow to the pair of its home core (section 5.1.6.5.7.1).
+fn spread(command: &mut Packet, pairs: u16, cx: &Context) -> Option<()> {
+    let mut put = |bytes: &[u8]| command.append(bytes).ok();
+    put(&[control::MQ, control::RSS_CONFIG])?;
+    put(&control::HASHES.to_le_bytes())?;
+    put(&(FLOWS as u16 - 1).to_le_bytes())?;
+    // What has no flow is the first core's.
+    put(&0u16.to_le_bytes())?;
+    for flow in 0..FLOWS {
+        let home = cx.cores().home(flow as u8);
+        put(&((home % usize::from(pairs)) as u16).to_le_bytes())?;
+    }
+    put(&pairs.to_le_bytes())?;
+    put(&[control::KEY_LENGTH as u8])?;
+    (0..control::KEY_LENGTH / 2).try_for_each(|_| put(&KEY.to_be_bytes()))
+}
+
+/// How often an answer is looked for. Each look leaves the guest, and takes 0.1 µs at the least.
+const LOOKS_MAX: u32 = 1_000_000;
+
+/// Gives the device a command and waits for its answer. Whether it said yes.
+fn obeys(queue: &mut Queue, mut command: Packet, mut ring: impl FnMut(), cx: &Context) -> bool {
+    let Some(mut answer) = cx.packet() else { return false };
+    if answer.append(&[control::NO_ANSWER]).is_err() {
+        return false;
+    }
+    command.set_next(Some(answer));
+    if queue.lend_command(command).is_err() {
+        return false;
+    }
+    queue.publish();
+    // Always: a bell too many costs nothing here.
+    for look in 0..LOOKS_MAX {
+        // A bell now and then is what lets an emulator come to it.
+        if look % 1024 == 0 {
+            ring();
+        }
+        match queue.take() {
+            Ok(None) => core::hint::spin_loop(),
+            Ok(Some((mut command, _))) => {
+                let answer = command.take_next();
+                return answer.is_some_and(|answer| answer.bytes() == [control::YES]);
+            }
+            Err(_) => return false,
+        }
+    }
+    false
+}
+
+impl Seat {
+    /// Leaves each other core what it needs to know.
+    pub(crate) fn assign(shared: &Shared, card: &Card, others: Others, interrupts: bool) {
+        let queues = 1 + others.pairs.len();
+        let mut pairs = others.pairs.into_iter();
+        for slot in shared.seats.iter().skip(1) {
+            slot.put(Self { facts: card.facts(), queues, interrupts, pair: pairs.next() });
+        }
+    }
+}
