@@ -88,7 +88,7 @@ impl Context {
 
     /// The flows that belong to this core.
     pub fn home(&self) -> Home {
-        Home::new(self.cores(), self.core)
+        Home::new(self.cores(), self.core, self.system.image().pins)
     }
 
     /// Something that the instance on each core has in common: what the first core made here, of

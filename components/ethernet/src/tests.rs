@@ -29,6 +29,7 @@ pub(crate) struct Nic {
     pub room: usize,
     pub up: bool,
     pub mac: Mac,
+    pub leads: bool,
 }
 
 impl NicPort for Nic {
@@ -42,6 +43,10 @@ impl NicPort for Nic {
 
     fn link_up(&self) -> bool {
         self.up
+    }
+
+    fn leads(&self) -> bool {
+        self.leads
     }
 
     fn recv(&mut self) -> Option<Packet> {
@@ -70,6 +75,11 @@ pub(crate) struct Bench {
 
 impl Bench {
     pub fn new(config: Config) -> Self {
+        Self::on(config, true)
+    }
+
+    /// A link on a core that speaks for the host, or that follows one which does.
+    pub fn on(config: Config, leads: bool) -> Self {
         let mut cx = testing::context(1024, 1);
         let mut nic = Nic {
             arriving: VecDeque::new(),
@@ -77,6 +87,7 @@ impl Bench {
             room: 256,
             up: true,
             mac: OURS,
+            leads,
         };
         let mut link = Ethernet::new(std::boxed::Box::leak(std::boxed::Box::new(config)), &mut cx);
         link.init(&mut nic, &mut cx).unwrap();
@@ -325,4 +336,36 @@ fn an_image_without_a_card_starts_and_one_with_a_broken_card_does_not() {
     assert!(bench.link.init(&mut bench.nic, &mut bench.cx).is_err());
     bench.nic.mac = Mac::BROADCAST;
     assert!(bench.link.init(&mut bench.nic, &mut bench.cx).is_err());
+}
+
+#[test]
+fn a_link_that_follows_listens_and_asks_and_never_speaks_for_the_host() {
+    let mut bench = Bench::on(CONFIG, false);
+    assert!(!bench.link.leads());
+    bench.link.claim(Some(ADDRESS));
+    assert_eq!(bench.link.claim_state(), ClaimState::Owned);
+    bench.run_to(10_000);
+    assert!(bench.sent().is_empty(), "the address is not announced");
+
+    // Another host asks for our address, and one insists on it: both are for the core that leads.
+    bench.frame(Mac::BROADCAST, PEER, 0x0806, &ask(PEER, GATEWAY, ADDRESS));
+    bench.frame(Mac::BROADCAST, OTHER, 0x0806, &ask(OTHER, ADDRESS, ADDRESS));
+    assert!(bench.sent().is_empty() && bench.link.claim_state() == ClaimState::Owned);
+
+    // Who asked is known, and who is not is asked for.
+    bench.send(GATEWAY, b"known");
+    assert_eq!(bench.sent()[0][..6], PEER.0);
+    let far = Ipv4Addr::new(10, 0, 0, 77);
+    bench.send(far, b"unknown");
+    let asked = bench.sent();
+    assert_eq!((&asked[0][..6], &asked[0][12..14]), (&[0xff; 6][..], &[8, 6][..]));
+    bench.frame(OURS, OTHER, 0x0806, &reply(OTHER, far, ADDRESS));
+    assert_eq!(bench.sent()[0][..6], OTHER.0);
+
+    bench.nic.up = false;
+    bench.sweep();
+    bench.nic.up = true;
+    bench.run_to(30_000);
+    let told = bench.sent().into_iter().filter(|frame| frame[28..32] == frame[38..42]).count();
+    assert_eq!((told, bench.link.claim_state()), (0, ClaimState::Owned));
 }

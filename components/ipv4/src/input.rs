@@ -48,7 +48,7 @@ impl Ipv4 {
 
     /// Leaves a packet for its transport.
     #[inline]
-    fn deliver(&mut self, protocol: Protocol, packet: Packet) {
+    pub(crate) fn deliver(&mut self, protocol: Protocol, packet: Packet) {
         // In the first sweep nobody above has asked yet.
         let settled = self.sweeps > 1;
         let known = self.transport(protocol).filter(|transport| transport.wanted || !settled);
@@ -70,7 +70,15 @@ impl Ipv4 {
             Outcome::Complete(packet) => {
                 self.counters.fragments.add(1);
                 self.counters.reassembled.add(1);
-                self.deliver(header.protocol, packet);
+                let kept = match &mut self.handover {
+                    Some(handover) => handover.keep(header.protocol, packet),
+                    None => Ok(Some(packet)),
+                };
+                match kept {
+                    Ok(Some(packet)) => self.deliver(header.protocol, packet),
+                    Ok(None) => self.counters.handed_over.add(1),
+                    Err(()) => self.counters.mailbox_full.add(1),
+                }
             }
             Outcome::Dropped(Reason::Bad) => self.counters.bad_fragments.add(1),
             Outcome::Dropped(Reason::TooLong) => self.counters.long_fragments.add(1),

@@ -30,7 +30,7 @@ mod wire;
 mod tests;
 
 use core::net::{IpAddr, Ipv4Addr};
-use cores::{Notice, Role, decode, encode};
+use cores::{Handover, Notice, Role, decode, encode};
 use output::{Flow, Identifications};
 use reassembly::Reassembly;
 use waitless::network::{self, is_host, is_network_broadcast};
@@ -66,6 +66,8 @@ pub struct Ipv4 {
     /// What the cores tell each other of the address.
     notice: &'static Notice,
     role: Role,
+    /// On several cores: the way of datagrams that came in fragments.
+    handover: Option<Handover>,
     tcp: Transport,
     udp: Transport,
     icmp: Transport,
@@ -131,7 +133,7 @@ const ERRORS: usize = 8;
 const RETRY: Duration = Duration::from_secs(60);
 
 waitless::counters! {
-    /// What the layer counts. Packets received and reassembled are those delivered, those kept
+    /// What the layer counts. Packets received and reassembled are those delivered, handed over, those kept
     /// as fragments, and those dropped for one of the reasons up to `mailbox_full`.
     pub(crate) struct Counters {
         /// Packets taken from the link.
@@ -162,6 +164,8 @@ waitless::counters! {
         counter fragments: packets,
         /// Datagrams put together from fragments.
         counter reassembled: packets,
+        /// Datagrams put together for another core.
+        counter handed_over: packets,
         /// Fragments that contradict others or make no sense.
         counter bad_fragments: packets,
         /// Fragments of datagrams that are too long, or in too many pieces.
@@ -204,6 +208,7 @@ impl Ipv4 {
             counters: Counters::leak(),
             notice: cx.share(Notice::new),
             role: Role::Leads { told: true },
+            handover: (cx.cores().count() > 1).then(|| Handover::new(cx)),
             tcp: Transport::default(),
             udp: Transport::default(),
             icmp: Transport::default(),
@@ -382,6 +387,11 @@ impl<L: LinkPort> Component<L> for Ipv4 {
             let Some(packet) = link.recv(EtherType::IPV4) else { break };
             self.accept(packet);
         }
+        while !self.is_full()
+            && let Some((protocol, packet)) = self.handover.as_mut().and_then(Handover::recv)
+        {
+            self.deliver(protocol, packet);
+        }
         if self.now >= self.reassembly.deadline() {
             self.expire();
         }
@@ -399,6 +409,13 @@ impl<L: LinkPort> Component<L> for Ipv4 {
             }
             self.counters.sent.add(1);
         }
+        if let Some(handover) = &mut self.handover {
+            handover.flush(cx);
+        }
+    }
+
+    fn arm(&mut self) -> bool {
+        self.handover.as_ref().is_none_or(Handover::is_idle)
     }
 
     fn deadline(&self) -> Instant {

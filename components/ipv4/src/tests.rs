@@ -41,6 +41,7 @@ struct Link {
     claimed: Option<Ipv4Addr>,
     claims: usize,
     state: ClaimState,
+    leads: bool,
 }
 
 impl LinkPort for Link {
@@ -58,6 +59,10 @@ impl LinkPort for Link {
 
     fn link_up(&self) -> bool {
         true
+    }
+
+    fn leads(&self) -> bool {
+        self.leads
     }
 
     fn claim(&mut self, address: Option<Ipv4Addr>) {
@@ -98,10 +103,14 @@ struct Bench {
 
 impl Bench {
     fn new(config: Config) -> Self {
-        let mut cx = testing::context(256, 1);
+        Self::on(config, testing::context(256, 1))
+    }
+
+    /// On one core of several, of which the first leads.
+    fn on(config: Config, mut cx: Context) -> Self {
         let (arriving, sent) = (VecDeque::new(), VecDeque::new());
-        let mut link =
-            Link { arriving, sent, room: 100, claimed: None, claims: 0, state: ClaimState::None };
+        let (state, leads) = (ClaimState::None, cx.core() == 0);
+        let mut link = Link { arriving, sent, room: 100, claimed: None, claims: 0, state, leads };
         let mut ip = Ipv4::new(Box::leak(Box::new(config)), &mut cx);
         ip.init(&mut link, &mut cx).unwrap();
         let mut bench = Self { ip, link, cx };
@@ -804,5 +813,78 @@ fn every_header_that_is_sent_has_a_right_checksum() {
             };
             assert_eq!(checksum(&header.bytes()), 0, "{header:?}");
         }
+    }
+}
+
+#[test]
+fn other_cores_use_the_address_when_and_as_long_as_the_first_does() {
+    for config in [CONFIG, Config { address: None, ..CONFIG }] {
+        let mut all = testing::contexts(2, &testing::Nothing, 256, 1);
+        let mut first = Bench::on(config, all.next().unwrap());
+        let mut second =
+            Bench::on(Config { address: Some((FAR, 8)), ..CONFIG }, all.next().unwrap());
+        let settings = Ipv4Configuration {
+            address: OURS,
+            prefix: 24,
+            gateway: Some(GATEWAY),
+            dns: [PEER, NONE, NONE],
+            mtu: 1400,
+        };
+        first.ip.configure(Some(settings));
+        first.sweep();
+        second.sweep();
+        assert_eq!(second.ip.configuration(), Some(&settings));
+        assert_eq!(second.ip.source_for(PEER.into()), Some(OURS.into()));
+        assert_eq!((second.link.claimed, second.ip.generation()), (Some(OURS), 1));
+
+        // Nothing changes, so nothing is done.
+        let claims = second.link.claims;
+        first.sweep();
+        second.sweep();
+        assert_eq!((second.link.claims, second.ip.generation()), (claims, 1));
+
+        // Another host insists on it: nobody here uses it any more.
+        first.link.state = ClaimState::Conflict(Mac([2, 0, 0, 0, 0, 9]));
+        first.sweep();
+        second.sweep();
+        assert_eq!(second.ip.source_for(PEER.into()), None);
+        assert_eq!((second.ip.configuration(), second.link.claimed), (None, None));
+    }
+}
+
+#[test]
+fn fragments_meet_on_the_first_core_and_what_they_make_goes_to_the_core_of_its_flow() {
+    let mut benches: Vec<_> =
+        testing::contexts(4, &testing::Nothing, 256, 1).map(|cx| Bench::on(CONFIG, cx)).collect();
+    for _ in 0..2 {
+        benches.iter_mut().for_each(Bench::sweep);
+    }
+    let mut reached = [0; 4];
+    for port in 0..32u16 {
+        let udp = [&port.to_be_bytes()[..], &7u16.to_be_bytes(), &[0; 12]].concat();
+        let home = benches[0].cx.cores().home(waitless::cores::flow::flow(
+            PEER.into(),
+            port,
+            OURS.into(),
+            7,
+        ));
+        for (at, part) in [(0, &udp[..8]), (8, &udp[8..])] {
+            let last = at == 8;
+            let fragment = Arriving::fragment(at, !last, part).set(4, &port.to_be_bytes());
+            benches[0].arrive(&fragment.seal());
+        }
+        benches.iter_mut().for_each(Bench::sweep);
+        for (core, bench) in benches.iter_mut().enumerate() {
+            let packet = bench.up();
+            assert_eq!(packet.is_some(), core == home, "port {port}");
+            assert!(packet.is_none_or(|packet| packet.bytes() == udp));
+        }
+        reached[home] += 1;
+    }
+    assert!(reached.iter().all(|count| *count > 0), "{reached:?}");
+    benches.iter_mut().for_each(Bench::sweep);
+    for bench in benches.iter_mut().rev() {
+        bench.sweep();
+        assert_eq!(bench.cx.pool().available(), 256);
     }
 }

@@ -94,6 +94,10 @@ impl Loose {
     }
 }
 
+/// The most pairs of a device of which several are used: with more, the control queue would be too
+/// far behind for the transports.
+const PAIRS_MAX: u16 = 127;
+
 /// What several pairs take of a device.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Plan {
@@ -114,13 +118,13 @@ impl Plan {
         cores: usize,
     ) -> Self {
         let needed = feature::CTRL_VQ | feature::MQ;
-        let most = below.queues(device).saturating_sub(1) / 2;
-        if cores == 1 || offered & needed != needed || most < 2 {
+        if cores == 1 || offered & needed != needed {
             return Self { pairs: 1, ..Self::default() };
         }
-        let there = below.config16(device, config::PAIRS).min(most);
+        // How many queues there are is known once this is agreed to, and not before.
+        let there = below.config16(device, config::PAIRS);
         let pairs = there.min(u16::try_from(cores).unwrap_or(u16::MAX));
-        if pairs < 2 {
+        if pairs < 2 || there > PAIRS_MAX {
             return Self { pairs: 1, ..Self::default() };
         }
         let features = needed | if spreads(device, below, offered) { feature::RSS } else { 0 };
@@ -202,7 +206,10 @@ impl Others {
             written.map(|()| command)
         });
         let obeyed = asked.is_some_and(|command| {
-            obeys(queue, command, || below.notify(device, plan.control), cx)
+            obeys(queue, command, cx, || {
+                below.notify(device, plan.control);
+                !below.needs_reset(device)
+            })
         });
         // What the device may still look at is never used for anything else.
         core::mem::forget(self.control.take());
@@ -233,8 +240,15 @@ fn spread(command: &mut Packet, pairs: u16, cx: &Context) -> Option<()> {
 /// How often an answer is looked for. Each look leaves the guest, and takes 0.1 µs at the least.
 const LOOKS_MAX: u32 = 1_000_000;
 
-/// Gives the device a command and waits for its answer. Whether it said yes.
-fn obeys(queue: &mut Queue, mut command: Packet, mut ring: impl FnMut(), cx: &Context) -> bool {
+/// Gives the device a command and waits for its answer. Whether it said yes. `goes_on` rings the
+/// bell again, which leaves the guest and so gives an emulator time, and says whether the device
+/// still works.
+fn obeys(
+    queue: &mut Queue,
+    mut command: Packet,
+    cx: &Context,
+    mut goes_on: impl FnMut() -> bool,
+) -> bool {
     let Some(mut answer) = cx.packet() else { return false };
     if answer.append(&[control::NO_ANSWER]).is_err() {
         return false;
@@ -244,14 +258,11 @@ fn obeys(queue: &mut Queue, mut command: Packet, mut ring: impl FnMut(), cx: &Co
         return false;
     }
     queue.publish();
-    // Always: a bell too many costs nothing here.
-    for look in 0..LOOKS_MAX {
-        // A bell now and then is what lets an emulator come to it.
-        if look % 1024 == 0 {
-            ring();
-        }
+    // Each look costs some 0.1 µs at the least.
+    for _ in 0..LOOKS_MAX {
         match queue.take() {
-            Ok(None) => core::hint::spin_loop(),
+            Ok(None) if goes_on() => core::hint::spin_loop(),
+            Ok(None) => return false,
             Ok(Some((mut command, _))) => {
                 let answer = command.take_next();
                 return answer.is_some_and(|answer| answer.bytes() == [control::YES]);

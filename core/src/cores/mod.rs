@@ -32,8 +32,8 @@ pub use published::Published;
 pub use ring::{Receiver, Sender, ring};
 pub use steering::{Pin, Steering, SteeringCounters};
 
-use crate::CounterSet;
 use crate::device::full_barrier;
+use crate::{CounterSet, Protocol};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::any::Any;
@@ -193,12 +193,22 @@ impl Cores {
 pub struct Home {
     cores: &'static Cores,
     core: usize,
+    pins: &'static [Pin],
 }
 
 impl Home {
-    /// Those of `core`, one of `cores`.
-    pub const fn new(cores: &'static Cores, core: usize) -> Self {
-        Self { cores, core }
+    /// Those of `core`, one of `cores`, but for the services that are pinned.
+    pub const fn new(cores: &'static Cores, core: usize, pins: &'static [Pin]) -> Self {
+        Self { cores, core, pins }
+    }
+
+    /// The core of the flow numbered `flow`, of which packets of `protocol` are sent to `port` of
+    /// this host.
+    #[inline]
+    pub fn of(&self, flow: u8, protocol: Protocol, port: u16) -> usize {
+        let pin = self.pins.iter().find(|pin| (pin.port, pin.protocol) == (port, protocol));
+        // The last core, where there are fewer than the manifest says.
+        pin.map_or_else(|| self.cores.home(flow), |pin| pin.core.min(self.cores.count() - 1))
     }
 
     /// Whether what is sent between the two ends arrives at this core.

@@ -9,7 +9,7 @@
 //! all, so the first core gives each other one a copy.
 
 use super::flow::{fold, number};
-use super::{Cores, Inlet, Outlet, Slot, crossing};
+use super::{Cores, Home, Inlet, Outlet, Slot, crossing};
 use crate::{Context, Packet, Pool, Protocol};
 use alloc::vec::Vec;
 
@@ -29,7 +29,7 @@ pub struct Steering {
     core: usize,
     cores: &'static Cores,
     pool: Pool,
-    pins: &'static [Pin],
+    home: Home,
     ends: Ends,
     /// Which of the inlets is asked next.
     next: usize,
@@ -120,7 +120,7 @@ impl Steering {
             core,
             cores,
             pool: cx.pool(),
-            pins: cx.system().image().pins,
+            home: cx.home(),
             ends: mesh.0.get(core).and_then(Slot::take).unwrap_or_default(),
             next: 0,
             sent: 0,
@@ -135,7 +135,7 @@ impl Steering {
             return Some(frame);
         }
         let home = match class(frame.bytes()) {
-            Class::Flow { flow, protocol, port } => self.home(flow, protocol, port),
+            Class::Flow { flow, protocol, port } => self.home.of(flow, protocol, port),
             Class::First => 0,
             Class::Everyone => {
                 self.tell(&frame);
@@ -223,12 +223,6 @@ impl Steering {
             }
         }
         arriving.iter().chain(leaving).all(Inlet::is_empty)
-    }
-
-    #[inline]
-    fn home(&self, flow: u8, protocol: Protocol, port: u16) -> usize {
-        let pin = self.pins.iter().find(|pin| (pin.port, pin.protocol) == (port, protocol));
-        pin.map_or_else(|| self.cores.home(flow), |pin| pin.core.min(self.cores.count() - 1))
     }
 
     /// Gives a frame to another core.

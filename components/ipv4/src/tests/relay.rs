@@ -103,8 +103,15 @@ fn what_is_asked_of_it_becomes_so_below() {
 fn what_arrives_in_the_first_sweep_is_not_rejected() {
     let mut cx = testing::context(16, 1);
     let (arriving, sent) = (VecDeque::new(), VecDeque::new());
-    let mut link =
-        Link { arriving, sent, room: 9, claimed: None, claims: 0, state: ClaimState::None };
+    let mut link = Link {
+        arriving,
+        sent,
+        room: 9,
+        claimed: None,
+        claims: 0,
+        state: ClaimState::None,
+        leads: true,
+    };
     let mut ip = Ipv4::new(&CONFIG, &mut cx);
     let mut relay = IpRelay::default();
     ip.init(&mut link, &mut cx).unwrap();

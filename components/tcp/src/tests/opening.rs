@@ -6,6 +6,8 @@ use crate::Config;
 use crate::state::{Conn, State};
 use crate::wire::{Options, Stamps};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use waitless::cores::flow::flow;
+use waitless::testing;
 use waitless::{
     ConnectError, Context, ListenError, PathErrorKind, Phase, Service, Stream, StreamPort,
 };
@@ -281,6 +283,22 @@ fn icmp_ends_what_is_not_open_unless_it_is_soft() {
     assert_eq!((t.phase(), t.counts(|c| &c.path_errors_ignored)), (Phase::Opening, 1));
     t.error(PathErrorKind::Unreachable(3), 0);
     assert_eq!(t.phase(), Phase::Unreachable);
+}
+
+#[test]
+fn a_local_port_is_one_whose_flow_comes_back_to_this_core() {
+    for cx in testing::contexts(5, &testing::Nothing, 64, 1) {
+        let (cores, core) = (cx.cores(), cx.core());
+        let mut t = Trace::listening_on(plain(), cx);
+        for port in 1..40 {
+            let remote = SocketAddr::new(REMOTE, port);
+            let stream = t.tcp.connect(t.service, remote).unwrap();
+            t.sweep();
+            let local = t.tcp.local(stream).unwrap();
+            let flow = flow(local.ip(), local.port(), remote.ip(), remote.port());
+            assert_eq!(cores.home(flow), core, "{local} to {remote}");
+        }
+    }
 }
 
 #[test]

@@ -92,8 +92,12 @@ pub fn plain() -> Config {
 impl Trace {
     /// A host that listens on [`PORT`].
     pub fn listening(config: Config) -> Self {
+        Self::listening_on(config, context(PACKETS, 1))
+    }
+
+    /// The same, on one core of several maybe.
+    pub fn listening_on(config: Config, mut cx: Context) -> Self {
         let config = super::config(|it| *it = config);
-        let mut cx = context(PACKETS, 1);
         cx.set_now(Instant::from_nanos(1_000_000_000));
         let mut tcp = Tcp::new(config, &mut cx);
         let mut ip = Ip::new(LOCAL);
