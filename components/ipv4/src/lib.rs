@@ -133,8 +133,8 @@ const ERRORS: usize = 8;
 const RETRY: Duration = Duration::from_secs(60);
 
 waitless::counters! {
-    /// What the layer counts. Packets received and reassembled are those delivered, handed over, kept
-    /// as fragments, and those dropped for one of the reasons up to `mailbox_full`.
+    /// What the layer counts. Packets received and reassembled are those delivered, handed over,
+    /// kept as fragments, and dropped for one of the reasons up to `mailbox_full`.
     pub(crate) struct Counters {
         /// Packets taken from the link.
         counter received: packets,
