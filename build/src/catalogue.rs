@@ -291,7 +291,7 @@ impl Reader<'_> {
         let config = config.into_iter().flatten();
         let mut config: Vec<_> = config.filter_map(|(key, node)| self.field(key, node)).collect();
         if matches!(code, Code::Handler(_)) && config.is_empty() {
-            config.push(tasks(at));
+            config.extend([tasks(at), patience(at)]);
         }
         Some(Component {
             name: name.to_owned(),
@@ -417,7 +417,7 @@ impl Reader<'_> {
     }
 }
 
-/// The key of every component that runs an app's handlers: `waitless::http::ServerConfig`.
+/// A key of every component that runs an app's handlers: `waitless::http::ServerConfig`.
 fn tasks(at: Span) -> Field {
     Field {
         name: "tasks".to_owned(),
@@ -426,9 +426,30 @@ fn tasks(at: Span) -> Field {
         kind_text: "u32".to_owned(),
         range: Some((1, 65_536)),
         range_text: Some("1..=65536".to_owned()),
-        default: Some(Node { value: Value::Integer(128), at }),
+        default: Some(Node { value: Value::Integer(1024), at }),
         optional: false,
-        doc: "How many requests are served at a time; more wait in their connections.".to_owned(),
+        doc: "How many requests are served at a time, fewer where there is little memory. Near \
+              that, slow clients have to go."
+            .to_owned(),
+        memory: None,
+    }
+}
+
+/// The other one.
+fn patience(at: Span) -> Field {
+    let second = 1_000_000_000;
+    Field {
+        name: "patience".to_owned(),
+        at,
+        kind: Type::Duration,
+        kind_text: "duration".to_owned(),
+        range: Some((0, 3600 * second)),
+        range_text: Some("0s..=1h".to_owned()),
+        default: Some(Node { value: Value::String("1s".to_owned()), at }),
+        optional: false,
+        doc: "How long a request waits for its turn when as many are served; then it is answered \
+              with 503."
+            .to_owned(),
         memory: None,
     }
 }

@@ -14,6 +14,7 @@ use core::cell::RefCell;
 #[derive(Debug)]
 pub struct Capture {
     file: &'static str,
+    shared: bool,
     head: Vec<u8>,
     ring: RefCell<Ring>,
 }
@@ -37,7 +38,18 @@ impl Capture {
         let mut bytes = VecDeque::new();
         bytes.try_reserve_exact(limit).ok()?;
         let ring = Ring { bytes, lengths: VecDeque::new(), limit, downloads: 0 };
-        Some(Self { file, head, ring: RefCell::new(ring) })
+        Some(Self { file, shared: false, head, ring: RefCell::new(ring) })
+    }
+
+    /// The same, and an app may give it to whoever asks for it.
+    #[must_use]
+    pub fn share(self) -> Self {
+        Self { shared: true, ..self }
+    }
+
+    /// Whether an app may give it to whoever asks for it.
+    pub fn is_shared(&self) -> bool {
+        self.shared
     }
 
     /// The name of the file.

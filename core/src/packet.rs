@@ -538,6 +538,13 @@ impl Pool {
         self.0.counters.available.get() as usize
     }
 
+    /// Whether less than half of the buffers is free. Who holds several for somebody who
+    /// does not take them then makes do with one, so that all others still get theirs.
+    #[inline]
+    pub fn is_short(&self) -> bool {
+        self.available() < self.0.count / 2
+    }
+
     /// Packets handed out so far. Who wants to know whether a sweep did anything finds it here.
     #[inline]
     pub fn taken(&self) -> u64 {

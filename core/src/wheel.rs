@@ -99,11 +99,13 @@ impl Wheel {
     /// call may; then [`deadline`](Self::deadline) is zero and the next call goes on.
     #[inline]
     pub fn pop(&mut self, now: Instant) -> Option<u32> {
-        let now = now.as_nanos() >> self.shift;
-        // The usual case: nothing is due, and no tick has begun that was not looked at.
-        if now <= self.current && self.due == NONE && self.cascading.is_none() {
+        let tick = now.as_nanos() >> self.shift;
+        // The usual case: nothing is due, and no slot begins before this tick.
+        if now < self.deadline {
+            self.current = self.current.max(tick);
             return None;
         }
+        let now = tick;
         let key = self.pop_until(now);
         self.deadline = self.next_deadline();
         key

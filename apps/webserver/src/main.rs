@@ -2,6 +2,9 @@
 
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
+extern crate alloc;
+
+use alloc::string::String;
 use serde::Serialize;
 use waitless::http::{
     Body, Finished, Handler, Html, IntoResponse, Json, Length, Problem, Request, Response, Router,
@@ -21,6 +24,7 @@ fn site() -> impl Handler {
         .get("/download", download)
         .get("/metrics", metrics)
         .get("/graph", graph)
+        .get("/capture/{file}", capture)
 }
 
 #[derive(Serialize)]
@@ -137,6 +141,21 @@ async fn metrics(request: Request) -> Finished {
 async fn graph(request: Request) -> Response {
     let graph = request.system().image().graph;
     Response::new(Status::OK).content_type("application/json").body(Body::Static(graph.as_bytes()))
+}
+
+/// What a `pcap` recorded that says `share = true`, as a file for `tshark` or Wireshark. Recording
+/// pauses meanwhile.
+async fn capture(request: Request) -> Result<Finished, Status> {
+    let file: String = request.param("file").map_err(|_| Status::NOT_FOUND)?;
+    let mut captures = (0..).map_while(|index| request.system().capture(index));
+    let found = captures.find(|capture| capture.is_shared() && capture.file() == file);
+    let mut download = found.ok_or(Status::NOT_FOUND)?.download();
+    let head = Response::ok().content_type("application/octet-stream");
+    let mut body = request.stream(head.length(download.left() as u64));
+    while download.left() > 0 {
+        body.fill(|room| download.read(room)).await;
+    }
+    Ok(body.finish().await)
 }
 
 /// What `/download` repeats: 64 bytes, so that a line of a dump is easy to check.

@@ -1,8 +1,9 @@
 //! Echo over UDP: sends each datagram back to its sender.
 //!
 //! A datagram from a well-known port is not answered: two echo services, or an echo and a chargen
-//! service, would keep each other busy for ever with one forged datagram. Nor is one that was sent
-//! to everybody, which would multiply (RFC 2644 has the story).
+//! service, would keep each other busy for ever with one forged datagram. Nor is one from the
+//! port that this one has itself, where another like it would be, whatever the port; nor one that
+//! was sent to everybody, which would multiply (RFC 2644 has the story).
 
 #[cfg(test)]
 mod tests;
@@ -35,7 +36,7 @@ waitless::counters! {
         counter received: datagrams,
         /// Datagrams sent back.
         counter answered: datagrams,
-        /// Datagrams from a well-known port, which may be another such service.
+        /// Datagrams from a well-known port or our own, where another such service may be.
         counter from_services: datagrams,
         /// Datagrams that were sent to everybody.
         counter to_everybody: datagrams,
@@ -56,7 +57,7 @@ impl Echo {
     fn accept(&self, datagram: Packet) -> Option<Packet> {
         self.counters.received.add(1);
         let info = datagram.info();
-        if info.remote_port < FIRST_USER_PORT {
+        if info.remote_port < FIRST_USER_PORT || info.remote_port == self.config.port {
             self.counters.from_services.add(1);
         } else if info.broadcast {
             self.counters.to_everybody.add(1);

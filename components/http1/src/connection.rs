@@ -40,6 +40,8 @@ pub(crate) enum Phase {
     Drain,
     /// It is closed on our side, and listens until the client has closed its own.
     Linger,
+    /// It will be reset, once what was sent has had the time to arrive.
+    CutOff,
     /// It must be reset.
     Abort,
 }

@@ -1,9 +1,11 @@
 //! One exchange: the body that comes in and the response that goes out.
 
+use crate::Config;
 use crate::chunked::Decoder;
+use crate::patience::Patience;
 use core::net::SocketAddr;
 use waitless::http::{Head, Length};
-use waitless::{Mailbox, Packet, Pool};
+use waitless::{Duration, Instant, Mailbox, Packet, Pool};
 
 /// The state of one exchange. Its place is used again and again.
 pub(crate) struct Active {
@@ -14,12 +16,19 @@ pub(crate) struct Active {
     pub(crate) phase: Phase,
     pub(crate) peer: Option<SocketAddr>,
     pub(crate) head: Option<Head>,
+    /// When the head was complete.
+    pub(crate) begun_at: Instant,
+    /// The time that the client has left to send its body, and to take its response.
+    pub(crate) reading: Patience,
+    pub(crate) sending: Patience,
     pub(crate) framing: Framing,
     /// Bytes of the body so far.
     pub(crate) received: u64,
     /// What of the body has arrived and was not fetched.
     pub(crate) body: Mailbox<Packet, INBOX>,
-    /// What is to be sent, in this order: `out`, `chain`, `source`.
+    /// What is to be sent, in this order: `lead`, `out`, `chain`, `source`. A head that takes
+    /// several packets leads.
+    pub(crate) lead: Option<Packet>,
     pub(crate) out: Mailbox<Packet, OUTBOX>,
     pub(crate) chain: Option<Packet>,
     pub(crate) source: &'static [u8],
@@ -42,6 +51,8 @@ pub(crate) struct Active {
     pub(crate) last_chunk_due: bool,
     /// The head of a streamed response is queued, and nothing of its body was.
     pub(crate) head_waits: bool,
+    /// The response breaks off where it is.
+    pub(crate) broken: bool,
 }
 
 /// Where an exchange is in its life.
@@ -100,9 +111,13 @@ impl Active {
             phase: Phase::Free,
             peer: None,
             head: None,
+            begun_at: Instant::ZERO,
+            reading: Patience::NONE,
+            sending: Patience::NONE,
             framing: Framing::Done,
             received: 0,
             body: Mailbox::new(),
+            lead: None,
             out: Mailbox::new(),
             chain: None,
             source: &[],
@@ -118,6 +133,7 @@ impl Active {
             complete: false,
             last_chunk_due: false,
             head_waits: false,
+            broken: false,
         }
     }
 
@@ -140,6 +156,7 @@ impl Active {
         self.complete = false;
         self.last_chunk_due = false;
         self.head_waits = false;
+        self.broken = false;
     }
 
     /// Gives back all that the exchange holds. Its handle is not valid any more.
@@ -155,8 +172,25 @@ impl Active {
         if !self.out.is_empty() {
             self.out.clear();
         }
+        self.lead = None;
         self.chain = None;
         self.source = &[];
+    }
+
+    /// The service is done with it.
+    #[inline]
+    pub(crate) fn answered(&mut self) {
+        self.phase = Phase::Answered;
+        self.generation = self.generation.wrapping_add(1);
+    }
+
+    /// Nothing of the request is wanted any more, nor of any request after it.
+    pub(crate) fn stop_reading(&mut self, now: Instant) {
+        self.keep_alive = false;
+        self.asked = false;
+        self.continue_due = false;
+        self.body.clear();
+        self.reading.pause(now);
     }
 
     /// Whether anything of the response was sent, or may have been.
@@ -165,15 +199,40 @@ impl Active {
         self.outgoing != Outgoing::Unanswered && !only_head
     }
 
+    /// What of the client's time is used up, where it is waited for.
+    pub(crate) fn slowness(&self, now: Instant, config: &Config) -> Duration {
+        let spent = |patience: &Patience, most: Duration| match patience.is_waiting() {
+            true => most.minus(patience.left(now)),
+            false => Duration::ZERO,
+        };
+        spent(&self.reading, config.body_timeout).max(spent(&self.sending, config.send_timeout))
+    }
+
+    /// Puts a packet back that could not be sent.
+    pub(crate) fn put_back(&mut self, mut packet: Packet) {
+        if let Some(lead) = self.lead.take() {
+            packet.set_next(Some(lead));
+        } else if let Err(full) = self.out.push_front(packet) {
+            packet = full;
+        } else {
+            return;
+        }
+        self.lead = Some(packet);
+    }
+
     /// Whether there is nothing to send now.
     #[inline]
     pub(crate) fn is_drained(&self) -> bool {
-        self.out.is_empty() && self.chain.is_none() && self.source.is_empty()
+        self.out.is_empty() && self.chain.is_none() && self.source.is_empty() && self.lead.is_none()
     }
 
     /// The next packet to send.
     #[inline]
     pub(crate) fn next_packet(&mut self, pool: Pool) -> Option<Packet> {
+        if let Some(mut packet) = self.lead.take() {
+            self.lead = packet.take_next();
+            return Some(packet);
+        }
         if let Some(packet) = self.out.pop_front() {
             return Some(packet);
         }

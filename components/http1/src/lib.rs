@@ -17,9 +17,11 @@ extern crate alloc;
 mod chunked;
 mod connection;
 mod date;
+mod end;
 mod exchange;
 mod host;
 mod parse;
+mod patience;
 mod port;
 mod receive;
 mod response;
@@ -33,6 +35,7 @@ use alloc::vec::Vec;
 use connection::{Connection, Input, NONE};
 use exchange::Active;
 use parse::Limits;
+use patience::{Patience, Rate};
 use waitless::{
     BATCH, Component, Context, CounterSet, Duration, InitError, Inspect, Instant, Pool, Service,
     StreamPort, Wheel,
@@ -57,12 +60,17 @@ pub struct Config {
     pub body_limit: Option<u64>,
     /// How long a head may take, 100 ms to 1 h.
     pub head_timeout: Duration,
-    /// How long a body may pause, 100 ms to 1 h.
+    /// How long a body may keep its handler waiting, 100 ms to 1 h.
     pub body_timeout: Duration,
     /// How long a connection may wait for its next request, 100 ms to 1 h.
     pub idle_timeout: Duration,
     /// How long a client may take nothing of its response, 100 ms to 1 h.
     pub send_timeout: Duration,
+    /// Bytes a second, 1 to 2^20, that win back the time that a client takes to send a body or
+    /// to take a response.
+    pub rate_floor: Option<u64>,
+    /// The longest head of a response in bytes, 1,024 to 65,535.
+    pub response_head_limit: u64,
     /// How long a connection that is being closed still listens, up to 1 min.
     pub linger: Duration,
     /// The `Server` field of responses; none where this is empty.
@@ -99,8 +107,13 @@ waitless::counters! {
         counter aborted: exchanges,
         /// Connections that were closed because nothing was asked for any more.
         counter idled_out: connections,
-        /// Connections that were reset because their client took nothing of its response.
+        /// Connections that were reset because their client took next to nothing of its response.
         counter stalled: connections,
+        /// Exchanges that were ended because their client was slow and others had to wait.
+        counter shed: exchanges,
+        /// Responses that break off, because their handler did, or because the request's body
+        /// turned out to be broken. Their clients can tell.
+        counter broken_off: responses,
         /// Times that something had to wait for a packet.
         counter starved: times,
         /// Responses that became a 500 because their fields were too long.
@@ -133,6 +146,9 @@ pub struct Http1 {
     to_transmit: VecDeque<u32>,
     timers: Wheel,
     now: Instant,
+    rate: Rate,
+    /// Until when clients have to be faster than usual.
+    crowded_until: Instant,
     date: Option<date::Date>,
     date_until: Instant,
 }
@@ -163,6 +179,8 @@ impl Http1 {
             to_transmit: VecDeque::new(),
             timers: Wheel::new(TICK),
             now: Instant::ZERO,
+            rate: Rate::at_least(config.rate_floor),
+            crowded_until: Instant::ZERO,
             date: None,
             date_until: Instant::ZERO,
         }
@@ -206,6 +224,21 @@ impl Http1 {
         }
     }
 
+    /// Gives the client of the connection in `place` the time that its exchange leaves it.
+    #[inline]
+    fn watch(&mut self, place: u32) {
+        let Some(connection) = self.connections.get(place as usize) else { return };
+        if let Some(exchange) = self.exchanges.get(connection.exchange as usize) {
+            self.set_deadline(place, exchange.reading.deadline().min(exchange.sending.deadline()));
+        }
+    }
+
+    /// What bytes win now.
+    #[inline]
+    fn rate(&self) -> Rate {
+        if self.now < self.crowded_until { self.rate.raised(CROWDED) } else { self.rate }
+    }
+
     /// A free place for an exchange of the connection in place `connection`.
     #[inline]
     fn begin_exchange(&mut self, connection: u32, phase: exchange::Phase) -> u32 {
@@ -217,6 +250,9 @@ impl Http1 {
         });
         if let Some(exchange) = self.exchanges.get_mut(place as usize) {
             exchange.begin(connection, phase);
+            exchange.reading = Patience::new(self.config.body_timeout);
+            exchange.sending = Patience::new(self.config.send_timeout);
+            exchange.begun_at = self.now;
         }
         if let Some(connection) = self.connections.get_mut(connection as usize) {
             connection.exchange = place;
@@ -349,6 +385,12 @@ impl Inspect for Http1 {
         self.counters
     }
 }
+
+/// How many times as fast clients have to be while others wait for a task, or just did.
+const CROWDED: u64 = 64;
+
+/// For how long after somebody had to wait.
+const CROWDED_FOR: Duration = Duration::from_secs(10);
 
 /// How late a timeout may be.
 const TICK: Duration = Duration::from_millis(16);

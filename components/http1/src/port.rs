@@ -1,19 +1,24 @@
 //! What the service above sees.
 
-use crate::Http1;
-use crate::connection::Phase;
 use crate::exchange::{self, Active, Framing, Outgoing, PIECE};
 use crate::response::{
-    Announced, ChunkFrame, HEAD_LONG, Lines, Persistence, continue_packet, last_chunk,
+    Announced, ChunkFrame, HEAD_LONG, Lines, Persistence, continue_packet, last_chunk, server,
 };
+use crate::{Config, Http1};
 use core::net::SocketAddr;
-use waitless::http::{Body, Head, Length, Response, Status};
-use waitless::{Chunk, Exchange, HttpPort, Instant, Packet, Pool};
+use waitless::http::{Body, Fields, Head, Length, Response, Status};
+use waitless::{Chunk, Duration, Exchange, HttpPort, Instant, Packet, Pool};
 
 impl HttpPort for Http1 {
     #[inline]
     fn waiting(&self) -> usize {
         self.waiting
+    }
+
+    fn waiting_since(&self) -> Instant {
+        let mut arrived = self.arrived.iter().filter_map(|&at| self.exchanges.get(at as usize));
+        let first = arrived.find(|exchange| exchange.phase == exchange::Phase::Waiting);
+        first.map_or(Instant::NEVER, |exchange| exchange.begun_at)
     }
 
     #[inline]
@@ -77,13 +82,13 @@ impl HttpPort for Http1 {
     #[inline]
     fn respond(&mut self, exchange: Exchange, response: Response) -> Result<(), Response> {
         let date = self.date;
-        let (pool, server) = (self.pool, self.config.server);
+        let (pool, config) = (self.pool, self.config);
         let Some(active) = self.open(exchange) else { return Ok(()) };
         if active.outgoing != Outgoing::Unanswered {
             return Ok(());
         }
         let place = active.connection;
-        let composed = active.compose(response, date.as_ref(), server, pool);
+        let composed = active.compose(response, date.as_ref(), config, pool);
         let overlong = match composed {
             Ok(overlong) => overlong,
             Err(response) => {
@@ -95,8 +100,7 @@ impl HttpPort for Http1 {
             }
         };
         if active.complete {
-            active.phase = exchange::Phase::Answered;
-            active.generation = active.generation.wrapping_add(1);
+            active.answered();
         }
         if overlong {
             self.counters.overlong.add(1);
@@ -118,7 +122,9 @@ impl HttpPort for Http1 {
             return Ok(());
         }
         // A chunk may take two places: its frame, where it has no headroom, and its data.
-        if active.out.len() + 2 > exchange::OUTBOX {
+        // And where packets are few, one that waits for its client is enough.
+        let enough = pool.is_short() && !active.is_drained();
+        if enough || active.out.len() + 2 > exchange::OUTBOX {
             active.blocked = true;
             return Err(part);
         }
@@ -175,21 +181,18 @@ impl HttpPort for Http1 {
             _ => active.complete = true,
         }
         let place = active.connection;
-        active.phase = exchange::Phase::Answered;
-        active.generation = active.generation.wrapping_add(1);
+        active.answered();
         self.queue_transmit(place);
     }
 
     fn abort(&mut self, exchange: Exchange) {
-        let Some(active) = self.open(exchange) else { return };
-        active.phase = exchange::Phase::Answered;
-        active.generation = active.generation.wrapping_add(1);
-        let place = active.connection;
-        self.counters.aborted.add(1);
-        if let Some(connection) = self.connections.get_mut(place as usize) {
-            connection.phase = Phase::Abort;
+        if self.open(exchange).is_some() {
+            self.give_up(exchange.index);
         }
-        self.queue_transmit(place);
+    }
+
+    fn shed(&mut self, slow: Duration) -> bool {
+        self.end_slowest(slow)
     }
 
     #[inline]
@@ -225,8 +228,8 @@ impl Http1 {
         let Some(connection) = self.connections.get(place as usize) else { return };
         if connection.unread || !connection.input.is_empty() {
             self.queue_receive(place);
-        } else if connection.deadline == Instant::NEVER {
-            self.set_deadline(place, self.now + self.config.body_timeout);
+        } else {
+            self.await_body(place);
         }
     }
 }
@@ -238,7 +241,7 @@ impl Active {
         &mut self,
         mut response: Response,
         date: Option<&crate::date::Date>,
-        server: &str,
+        config: &Config,
         pool: Pool,
     ) -> Result<bool, Response> {
         let streamed = matches!(response.body_ref(), Body::Stream);
@@ -253,10 +256,11 @@ impl Active {
         let keep =
             self.keep_alive && outgoing != Outgoing::UntilClose && (streamed || self.can_drain());
         let body = response.take_body();
-        let lines = Lines {
+        let added = response.fields().map_or(0, Fields::len);
+        let mut lines = Lines {
             status: response.code(),
             date,
-            server,
+            server: server(config),
             media: response.media_type().filter(|_| !matches!(body, Body::Empty)),
             length,
             connection: match (keep, self.old_client) {
@@ -264,21 +268,27 @@ impl Active {
                 (true, true) => Persistence::Kept,
                 (true, false) => Persistence::Usual,
             },
-            fields: response.fields(),
+            fields: &[],
         };
-        let head_length = lines.len();
-        if head_length > 2 * HEAD_LONG {
-            return self.compose_overlong(date, server, pool);
+        let head_length = lines.len() + added;
+        if lines.len() > HEAD_LONG || head_length as u64 > config.response_head_limit {
+            return self.compose_overlong(date, config, pool);
         }
         let body = if without_body { Body::Empty } else { body };
-        if let Err(body) = self.queue_response(&lines, head_length, body, pool) {
-            return Err(response.body(body));
+        if head_length > HEAD_LONG {
+            let Some(head) = pool.packet() else { return Err(response.body(body)) };
+            self.queue_long_head(&lines, head, response.take_fields(), body);
+        } else {
+            lines.fields = response.fields().map_or(&[], Fields::bytes);
+            if let Err(body) = self.queue_response(&lines, head_length, body, pool) {
+                return Err(response.body(body));
+            }
         }
         self.without_body = without_body;
         self.outgoing = outgoing;
         self.keep_alive = keep;
         self.complete = !streamed;
-        self.head_waits = streamed;
+        self.head_waits = streamed && self.lead.is_none();
         Ok(false)
     }
 
@@ -288,11 +298,11 @@ impl Active {
     fn compose_overlong(
         &mut self,
         date: Option<&crate::date::Date>,
-        server: &str,
+        config: &Config,
         pool: Pool,
     ) -> Result<bool, Response> {
         let plain = Response::new(Status::INTERNAL_SERVER_ERROR);
-        self.compose(plain, date, server, pool).map(|_| true)
+        self.compose(plain, date, config, pool).map(|_| true)
     }
 
     /// Queues a head and its body, the body back when there is no packet for the head.
@@ -304,9 +314,6 @@ impl Active {
         body: Body,
         pool: Pool,
     ) -> Result<(), Body> {
-        if head_length > HEAD_LONG {
-            return self.queue_long_head(lines, head_length, body, pool);
-        }
         // The usual case: a body in one packet, with room for the head in front of it.
         if let Body::Packet(mut packet) = body {
             if !enough_headroom(&packet, head_length) || packet.len() + head_length > SEGMENT {
@@ -330,25 +337,36 @@ impl Active {
         Ok(())
     }
 
-    /// Queues a head that takes two packets, and its body.
+    /// Queues a head that takes several packets, and its body. The lines that the handler added
+    /// are sent from where they stand.
     #[cold]
     fn queue_long_head(
         &mut self,
         lines: &Lines<'_>,
-        head_length: usize,
+        mut head: Packet,
+        added: Option<Fields>,
         body: Body,
-        pool: Pool,
-    ) -> Result<(), Body> {
-        let Some(parts) = lines.in_two(head_length, pool) else { return Err(body) };
-        for part in parts {
-            let _ = self.out.push_back(part);
+    ) {
+        head.reset(HEAD_ROOM_LONG);
+        let _ = lines.prepend(lines.len(), &mut head);
+        if let Some(added) = added {
+            // The empty line comes behind these.
+            head.truncate(head.len().saturating_sub(2));
+            head.set_next(Some(added.into_packets()));
         }
+        // What asks the client to go on goes first.
+        self.lead = Some(match self.out.pop_front() {
+            Some(mut interim) => {
+                interim.set_next(Some(head));
+                interim
+            }
+            None => head,
+        });
         match body {
             Body::Packet(packet) => self.chain = Some(packet),
             Body::Static(bytes) => self.source = bytes,
             Body::Empty | Body::Stream => {}
         }
-        Ok(())
     }
 
     /// Makes one packet of the head and the first part of a streamed body, where that is room

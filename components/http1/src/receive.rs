@@ -1,8 +1,8 @@
 //! The upward half: connections, heads and bodies that come in, and what has taken too long.
 
 use crate::Http1;
-use crate::connection::{Connection, Input, NONE, Phase};
-use crate::exchange::{self, Framing, NoPacket, Outgoing, Taken};
+use crate::connection::{Connection, Input, Phase};
+use crate::exchange::{self, Framing, NoPacket, Taken};
 use crate::parse::{Parsed, SHORT, parse};
 use core::net::SocketAddr;
 use waitless::http::{Head, Length, Method, Status, Version};
@@ -71,7 +71,7 @@ impl Http1 {
     pub(crate) fn read<S: StreamPort>(&mut self, place: u32, below: &mut S) {
         let Some(connection) = self.connections.get_mut(place as usize) else { return };
         match connection.phase {
-            Phase::Free | Phase::Abort => {}
+            Phase::Free | Phase::CutOff | Phase::Abort => {}
             Phase::Head => self.read_head(place, below),
             Phase::Exchange => {
                 let wants_body = self
@@ -206,19 +206,25 @@ impl Http1 {
             if exchange.framing == Framing::Done {
                 return self.body_is_complete(place, drains, below);
             }
-            if exchange.body.is_full() {
-                return self.set_deadline(place, Instant::NEVER);
+            let enough = self.pool.is_short() && !exchange.body.is_empty();
+            if enough || exchange.body.is_full() {
+                exchange.reading.pause(self.now);
+                return self.watch(place);
             }
             let Some(part) = connection.input.take_packet().or_else(|| below.recv(stream)) else {
                 connection.unread = false;
                 return self.lack_of_body(place, drains, below);
             };
+            let length = part.len();
             match self.take_part(place, index, part) {
                 Part::Taken => {}
                 Part::Refused => return self.end_drain(place, drains, below),
                 Part::Waits => return,
             }
-            self.set_deadline(place, self.now + self.config.body_timeout);
+            let rate = self.rate();
+            if let Some(exchange) = self.exchanges.get_mut(index as usize) {
+                exchange.reading.earn(self.now, length, rate, self.config.body_timeout);
+            }
         }
         self.queue_receive(place);
     }
@@ -280,7 +286,7 @@ impl Http1 {
     }
 
     /// What is thrown away is too much, or malformed: closes, now that the response was sent.
-    fn end_drain<S: StreamPort>(&mut self, place: u32, drains: bool, below: &mut S) {
+    pub(crate) fn end_drain<S: StreamPort>(&mut self, place: u32, drains: bool, below: &mut S) {
         let Some(connection) = self.connections.get(place as usize).filter(|_| drains) else {
             return;
         };
@@ -294,11 +300,14 @@ impl Http1 {
         if drains {
             return self.conclude(place, below);
         }
-        self.set_deadline(place, Instant::NEVER);
-        if let Some(connection) = self.connections.get(place as usize) {
-            // The end may have come without data, and that is news, too.
-            self.tell(connection.exchange);
+        let Some(connection) = self.connections.get(place as usize) else { return };
+        let index = connection.exchange;
+        if let Some(exchange) = self.exchanges.get_mut(index as usize) {
+            exchange.reading.pause(self.now);
         }
+        self.watch(place);
+        // The end may have come without data, and that is news, too.
+        self.tell(index);
     }
 
     fn lack_of_body<S: StreamPort>(&mut self, place: u32, drains: bool, below: &mut S) {
@@ -310,9 +319,18 @@ impl Http1 {
                 true => self.end_drain(place, drains, below),
                 false => self.refuse(place, Status::BAD_REQUEST),
             }
-        } else if connection.deadline == Instant::NEVER {
-            self.set_deadline(place, self.now + self.config.body_timeout);
+        } else {
+            self.await_body(place);
         }
+    }
+
+    /// The client must send more of its body.
+    pub(crate) fn await_body(&mut self, place: u32) {
+        let Some(connection) = self.connections.get(place as usize) else { return };
+        if let Some(exchange) = self.exchanges.get_mut(connection.exchange as usize) {
+            exchange.reading.wait(self.now);
+        }
+        self.watch(place);
     }
 
     /// Throws away what a client sends after we have closed our side.
@@ -337,52 +355,6 @@ impl Http1 {
         self.queue_receive(place);
     }
 
-    /// Something has taken too long, or a timer has fired too early.
-    pub(crate) fn time_out<S: StreamPort>(&mut self, place: u32, below: &mut S) {
-        let Some(connection) = self.connections.get_mut(place as usize) else { return };
-        connection.armed = Instant::NEVER;
-        let (deadline, stream) = (connection.deadline, connection.stream);
-        if connection.phase == Phase::Free {
-            return;
-        }
-        if deadline > self.now {
-            return self.set_deadline(place, deadline);
-        }
-        match connection.phase {
-            Phase::Free => {}
-            Phase::Head if connection.input.is_empty() => {
-                self.counters.idled_out.add(1);
-                below.close(stream);
-                below.release(stream);
-                self.forget(place);
-            }
-            Phase::Head => self.refuse(place, Status::REQUEST_TIMEOUT),
-            Phase::Exchange => self.time_out_exchange(place),
-            Phase::Linger if below.status(stream).unacknowledged > 0 => {
-                // The path is slow or bad, and the end of the response is still on it: the
-                // transport goes on with that alone, for as long as it does for orphans.
-                below.release(stream);
-                self.forget(place);
-            }
-            Phase::Drain | Phase::Linger | Phase::Abort => {
-                below.abort(stream);
-                below.release(stream);
-                self.forget(place);
-            }
-        }
-    }
-
-    fn time_out_exchange(&mut self, place: u32) {
-        let Some(connection) = self.connections.get_mut(place as usize) else { return };
-        let Some(exchange) = self.exchanges.get(connection.exchange as usize) else { return };
-        if exchange.outgoing == Outgoing::Unanswered {
-            return self.refuse(place, Status::REQUEST_TIMEOUT);
-        }
-        self.counters.stalled.add(1);
-        connection.phase = Phase::Abort;
-        self.queue_transmit(place);
-    }
-
     /// The service should look at an exchange again.
     pub(crate) fn tell(&mut self, index: u32) {
         let Some(exchange) = self.exchanges.get_mut(index as usize) else { return };
@@ -391,41 +363,6 @@ impl Http1 {
         {
             self.news.push_back(index);
         }
-    }
-
-    /// Answers with `status` and closes. Where an answer was begun already, cuts it off.
-    pub(crate) fn refuse(&mut self, place: u32, status: Status) {
-        match status {
-            Status::REQUEST_TIMEOUT => self.counters.too_slow.add(1),
-            Status::CONTENT_TOO_LARGE
-            | Status::URI_TOO_LONG
-            | Status::REQUEST_HEADER_FIELDS_TOO_LARGE => self.counters.too_long.add(1),
-            _ => self.counters.malformed.add(1),
-        }
-        let Some(connection) = self.connections.get_mut(place as usize) else { return };
-        let input = core::mem::take(&mut connection.input);
-        let (begun, without_body) = match self.exchanges.get(connection.exchange as usize) {
-            Some(exchange) => (exchange.is_begun(), exchange.without_body),
-            None => (false, input.bytes().trim_ascii_start().starts_with(b"HEAD ")),
-        };
-        let refusal = if begun { None } else { self.refusal(status, without_body) };
-        if let Some(connection) = self.connections.get_mut(place as usize) {
-            let old = core::mem::replace(&mut connection.exchange, NONE);
-            if refusal.is_none() {
-                connection.phase = Phase::Abort;
-            }
-            self.end_exchange(old);
-        }
-        if let Some(refusal) = refusal {
-            let index = self.begin_exchange(place, exchange::Phase::Answered);
-            if let Some(exchange) = self.exchanges.get_mut(index as usize) {
-                exchange.outgoing = Outgoing::UntilClose;
-                exchange.complete = true;
-                let _ = exchange.out.push_back(refusal);
-            }
-            self.set_deadline(place, self.now + self.config.send_timeout);
-        }
-        self.queue_transmit(place);
     }
 }
 

@@ -1,7 +1,7 @@
 //! The head of a response: from what it says to bytes, right where they are sent from.
 
+use crate::Config;
 use crate::date::Date;
-use crate::exchange::PIECE;
 use waitless::http::Status;
 use waitless::packet::NoRoom;
 use waitless::{Packet, Pool};
@@ -70,20 +70,6 @@ impl Lines<'_> {
         let room = packet.grow_front(length)?.get_mut(..length).ok_or(NoRoom)?;
         self.write(room);
         Ok(())
-    }
-
-    /// The head, `length` bytes long, in two packets, for one that is too long for one; `None`
-    /// when there are none.
-    #[cold]
-    pub(crate) fn in_two(&self, length: usize, pool: Pool) -> Option<[Packet; 2]> {
-        let (mut first, mut second) = (pool.packet()?, pool.packet()?);
-        let mut head = [0; 2 * HEAD_LONG];
-        let head = head.get_mut(..length)?;
-        self.write(head);
-        let (now, later) = head.split_at(PIECE.min(length));
-        // There is room for what the caller lets through.
-        let _ = first.append(now).and_then(|()| second.append(later));
-        Some([first, second])
     }
 
     /// Fills `room`, which is as long as the head.
@@ -168,6 +154,15 @@ impl Backwards<'_> {
     }
 }
 
+/// The `Server` field, as much of it as surely fits.
+#[inline]
+pub(crate) fn server(config: &Config) -> &'static str {
+    match config.server.len() {
+        0..=SERVER_LONG => config.server,
+        _ => config.server.get(..SERVER_LONG).unwrap_or(""),
+    }
+}
+
 /// How many decimal digits `number` has.
 #[inline]
 fn digits(number: u64) -> usize {
@@ -180,7 +175,10 @@ fn digits(number: u64) -> usize {
     }
 }
 
-/// The longest head that fits into one packet. Two take twice that.
+/// The longest `Server` field.
+const SERVER_LONG: usize = 256;
+
+/// The longest head that goes into one packet.
 pub(crate) const HEAD_LONG: usize = 1400;
 
 /// Lines begin with the break before them, so that each is one piece.

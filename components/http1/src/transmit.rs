@@ -4,9 +4,9 @@ use crate::Http1;
 use crate::connection::{Input, Phase};
 use crate::exchange::{self, Framing, Outgoing};
 use crate::receive::DRAIN_LIMIT;
-use crate::response::{Announced, Lines, Persistence, continue_packet, last_chunk};
+use crate::response::{Announced, Lines, Persistence, continue_packet, last_chunk, server};
 use waitless::http::Status;
-use waitless::{Instant, Packet, StreamPort};
+use waitless::{Packet, StreamPort};
 
 impl Http1 {
     /// Sends what a connection has to send, at most `left` packets.
@@ -38,32 +38,35 @@ impl Http1 {
         if due && !exchange.push_last_chunk(self.pool) {
             return self.starve(place);
         }
-        let mut sent = false;
+        let mut sent = 0;
         let mut stalled = false;
         while *left > 0 {
             let Some(packet) = exchange.next_packet(self.pool) else { break };
+            let length = packet.len();
             match below.send(stream, packet) {
                 Ok(()) => {
-                    sent = true;
+                    sent += length;
                     *left -= 1;
                 }
                 Err(packet) => {
-                    let _ = exchange.out.push_front(packet);
+                    exchange.put_back(packet);
                     stalled = true;
                     break;
                 }
             }
         }
         let (drained, complete) = (exchange.is_drained(), exchange.complete);
-        if sent && core::mem::take(&mut exchange.blocked) {
+        let more = if drained { exchange.last_chunk_due } else { !stalled };
+        if sent > 0 && core::mem::take(&mut exchange.blocked) {
             self.tell(index);
         }
-        match (drained, stalled) {
-            (true, _) if complete => self.conclude(place, below),
-            (true, _) => self.unstall(place, index),
-            // Room is reported. Until then, time runs, unless something was taken just now.
-            (false, true) => self.stall(place, sent),
-            (false, false) => self.queue_transmit(place),
+        if drained && complete {
+            return self.conclude(place, below);
+        }
+        // Room is reported; until then, the client is waited for.
+        self.note_sent(place, index, sent, stalled);
+        if more {
+            self.queue_transmit(place);
         }
     }
 
@@ -79,22 +82,19 @@ impl Http1 {
         self.queue_transmit(place);
     }
 
-    fn stall(&mut self, place: u32, moved: bool) {
-        let Some(connection) = self.connections.get(place as usize) else { return };
-        if moved || connection.deadline == Instant::NEVER {
-            self.set_deadline(place, self.now + self.config.send_timeout);
+    /// The client took `sent` bytes of its response, and must take more before it goes on, or
+    /// not.
+    fn note_sent(&mut self, place: u32, index: u32, sent: usize, stalled: bool) {
+        let (now, rate) = (self.now, self.rate());
+        let Some(exchange) = self.exchanges.get_mut(index as usize) else { return };
+        if sent > 0 {
+            exchange.sending.earn(now, sent, rate, self.config.send_timeout);
         }
-    }
-
-    /// All that there is was sent, and more will come: the client owes us nothing, unless it is
-    /// its body.
-    fn unstall(&mut self, place: u32, index: u32) {
-        let waits_for_body = self.exchanges.get(index as usize).is_some_and(|exchange| {
-            exchange.asked && exchange.framing != Framing::Done && exchange.body.is_empty()
-        });
-        if !waits_for_body {
-            self.set_deadline(place, Instant::NEVER);
+        match stalled {
+            true => exchange.sending.wait(now),
+            false => exchange.sending.pause(now),
         }
+        self.watch(place);
     }
 
     /// The response was sent as a whole: on to the next request, or to the end.
@@ -103,14 +103,19 @@ impl Http1 {
         let Some(connection) = self.connections.get_mut(place as usize) else { return };
         let (stream, index) = (connection.stream, connection.exchange);
         let Some(exchange) = self.exchanges.get_mut(index as usize) else { return };
+        if exchange.broken && exchange.outgoing == Outgoing::UntilClose {
+            return self.cut_off(place, index, below);
+        }
         let mut keep = exchange.keep_alive && exchange.outgoing != Outgoing::UntilClose;
         if exchange.framing != Framing::Done && keep {
             keep = exchange.can_drain();
             if keep && connection.phase != Phase::Drain {
                 exchange.body.clear();
+                exchange.sending.pause(self.now);
+                exchange.reading.wait(self.now);
                 connection.phase = Phase::Drain;
                 connection.discarded = 0;
-                self.set_deadline(place, self.now + self.config.body_timeout);
+                self.watch(place);
                 return self.queue_receive(place);
             }
         }
@@ -128,6 +133,21 @@ impl Http1 {
         if look {
             self.queue_receive(place);
         }
+    }
+
+    /// Ends a response that only the connection's end would end, and that is not complete: an end
+    /// in agreement would make it look as if it were. What was sent before has some time to
+    /// arrive, as a reset overtakes it.
+    #[cold]
+    fn cut_off<S: StreamPort>(&mut self, place: u32, index: u32, below: &mut S) {
+        self.end_exchange(index);
+        let Some(connection) = self.connections.get_mut(place as usize) else { return };
+        if below.status(connection.stream).unacknowledged == 0 {
+            connection.phase = Phase::Abort;
+            return self.queue_transmit(place);
+        }
+        connection.phase = Phase::CutOff;
+        self.set_deadline(place, self.now + self.config.linger);
     }
 
     /// Closes our side, and listens on, so that no reset overtakes the response.
@@ -151,7 +171,7 @@ impl Http1 {
         let lines = Lines {
             status,
             date: self.date.as_ref(),
-            server: self.config.server,
+            server: server(self.config),
             media: Some("text/plain; charset=utf-8"),
             length: Announced::Length(body.len() as u64),
             connection: Persistence::Closed,

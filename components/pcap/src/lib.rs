@@ -44,6 +44,8 @@ pub struct Config {
     pub bytes: u64,
     /// Bytes of each frame that are kept.
     pub snaplen: u16,
+    /// Whether an app may give the capture to whoever asks for it.
+    pub share: bool,
 }
 
 /// A tap in the edge that `R` relays.

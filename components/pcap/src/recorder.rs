@@ -45,6 +45,7 @@ impl Recorder {
         let head = wire::head(link, u32::from(config.snaplen));
         let limit = usize::try_from(config.bytes).unwrap_or(usize::MAX);
         let capture = Capture::new(config.file, head, limit).ok_or(NO_MEMORY)?;
+        let capture = if config.share { capture.share() } else { capture };
         let capture = waitless::counter::leak(capture);
         if !cx.system().offer(capture) {
             return Err(TAKEN);

@@ -55,7 +55,7 @@ struct Bench {
     pcap: Pcap,
 }
 
-const CONFIG: Config = Config { file: "a.pcapng", bytes: 100_000, snaplen: 2048 };
+const CONFIG: Config = Config { file: "a.pcapng", bytes: 100_000, snaplen: 2048, share: false };
 
 impl Bench {
     fn new(config: Config) -> Self {

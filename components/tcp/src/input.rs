@@ -353,8 +353,7 @@ impl Conn {
             }
         }
         if self.flags.has(flag::WANTS_ROOM) {
-            let room = env.config.send_buffer.saturating_sub(u64::from(self.unacknowledged()));
-            if room >= env.config.send_buffer / 4 {
+            if env.send_room(self.unacknowledged()) >= env.send_limit() / 4 {
                 self.flags.clear(flag::WANTS_ROOM);
                 env.effects |= effect::NEWS;
             }

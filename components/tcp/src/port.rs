@@ -375,7 +375,7 @@ fn known(conns: &mut [Conn], stream: Stream) -> Option<&mut Conn> {
 #[inline]
 fn room(conn: &Conn, env: &Env) -> usize {
     match conn.may_queue() {
-        true => env.config.send_buffer.saturating_sub(u64::from(conn.unacknowledged())) as usize,
+        true => env.send_room(conn.unacknowledged()) as usize,
         false => 0,
     }
 }

@@ -107,6 +107,12 @@ impl Nodes {
         self.kept[side as usize] + count <= self.limit
     }
 
+    /// How many more packets the side has memory for, and for how many in all.
+    #[inline]
+    pub fn room(&self, side: Side) -> (u32, u32) {
+        (self.limit.saturating_sub(self.kept[side as usize]), self.limit)
+    }
+
     /// Whether more than a quarter of the side's memory is left, so that what is not urgent may
     /// have some.
     #[inline]

@@ -1,7 +1,7 @@
 //! A connection: its state, its flags and everything else that is kept of it.
 
 use crate::congestion::Congestion;
-use crate::queue::{NIL, Nodes, Queue};
+use crate::queue::{NIL, Nodes, Queue, Side};
 use crate::rtt::Rtt;
 use crate::seq::Seq;
 use crate::table::Tuple;
@@ -176,7 +176,40 @@ impl Env {
     pub fn seconds(&self) -> u32 {
         (self.now.as_nanos() / 1_000_000_000) as u32
     }
+
+    /// Bytes of one connection that may be queued or not acknowledged now. Once half of the
+    /// memory for what is sent is in use, that is no more than a quarter of the rest; of the last
+    /// three eighths, each connection gets a packet, once all before it was acknowledged. So
+    /// however many do not take what is sent to them, there is memory for the others.
+    #[inline]
+    pub fn send_limit(&self) -> u64 {
+        let (room, limit) = self.nodes.room(Side::Send);
+        if room > limit / 2 {
+            return self.config.send_buffer;
+        }
+        let share = u64::from(room) * (SEGMENT_USUAL / 4);
+        match room > limit / 8 * 3 {
+            true => share.max(PACKET).min(self.config.send_buffer),
+            false => PACKET,
+        }
+    }
+
+    /// How many more bytes that are, where `unacknowledged` are queued or under way.
+    #[inline]
+    pub fn send_room(&self, unacknowledged: u32) -> u64 {
+        match self.send_limit() {
+            // A whole packet or none, not what is missing of one.
+            PACKET if unacknowledged > 0 && self.config.send_buffer > PACKET => 0,
+            limit => limit.saturating_sub(u64::from(unacknowledged)),
+        }
+    }
 }
+
+/// Bytes that a packet has at most.
+const PACKET: u64 = waitless::packet::CAPACITY as u64;
+
+/// Bytes that a packet to send usually has.
+const SEGMENT_USUAL: u64 = 1440;
 
 /// A connection. Kept small: this is all that an idle one costs, beside its slots in the
 /// connection table and in the timer wheel.

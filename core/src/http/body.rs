@@ -106,7 +106,9 @@ impl BodyWriter {
             let (Some(slot), Some(packet)) = (self.reply.slot(), waiting.take()) else {
                 return Poll::Ready(());
             };
-            match slot.outgoing.push(packet) {
+            // Where packets are few, one that waits for its client is enough.
+            let full = slot.pool.is_short() && !slot.outgoing.is_empty();
+            match if full { Err(packet) } else { slot.outgoing.push(packet) } {
                 Ok(()) => Poll::Ready(()),
                 Err(packet) => {
                     waiting = Some(packet);

@@ -1,60 +1,120 @@
-//! Fields that a handler adds to its response: lines in a packet of their own.
+//! Fields that a handler adds to its response: lines in packets of their own.
 
 use super::{FieldValue, Integer, is_token};
 use crate::packet::NoRoom;
 use crate::{Packet, Pool};
 use alloc::string::String;
-use core::fmt::{Arguments, Write};
+use core::fmt::{self, Arguments, Write};
 
 /// Field lines that are known to be well-formed.
 #[derive(Debug)]
-pub struct Fields(Packet);
+pub struct Fields {
+    /// The last lines, and behind them, in the packets that stand there, those before them.
+    last: Packet,
+    length: u32,
+    /// Whether a value had a control character in it.
+    malformed: bool,
+}
 
 /// Why a field cannot be added.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum BadField {
     /// A name that is no token, or the port's, or a value with a control character.
     Malformed,
-    /// There is no room for it.
+    /// There is no room for it, or no packet.
     NoRoom,
 }
 
 impl Fields {
+    /// The most bytes that the lines of a response may have together.
+    pub const LIMIT: usize = 60 << 10;
+
     pub(super) fn new(pool: Pool) -> Option<Self> {
-        let mut packet = pool.packet()?;
-        packet.reset(0);
-        Some(Self(packet))
+        let mut last = pool.packet()?;
+        last.reset(0);
+        Some(Self { last, length: 0, malformed: false })
     }
 
-    /// The lines, `name: value` with CR LF after each.
+    /// Bytes of all lines.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.length as usize
+    }
+
+    /// Whether there are none.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.length == 0
+    }
+
+    /// The lines, `name: value` with CR LF after each, where one packet holds them all; those
+    /// in the last packet otherwise.
+    #[inline]
     pub fn bytes(&self) -> &[u8] {
-        self.0.bytes()
+        self.last.bytes()
+    }
+
+    /// The lines and an empty one behind them, in packets, each behind the one before.
+    pub fn into_packets(self) -> Packet {
+        let mut packet = self.last;
+        // `put` has left room for this.
+        let _ = packet.append(b"\r\n");
+        let mut earlier = packet.take_next();
+        // Ends: there are no more packets than `LIMIT` fills.
+        while let Some(mut before) = earlier {
+            earlier = before.take_next();
+            before.set_next(Some(packet));
+            packet = before;
+        }
+        packet
+    }
+
+    /// Adds bytes to the value that is being written.
+    pub fn append(&mut self, value: &[u8]) -> Result<(), NoRoom> {
+        // A line break in a value would let it add fields, or a whole response.
+        self.malformed |= value.iter().any(|&byte| byte.is_ascii_control() && byte != b'\t');
+        self.put(value)
     }
 
     pub(super) fn add<V: FieldValue>(&mut self, name: &str, value: V) -> Result<(), BadField> {
-        let before = self.0.len();
-        let added = self.try_add(name, value);
-        if added.is_err() {
-            self.0.truncate(before);
-        }
-        added
-    }
-
-    fn try_add<V: FieldValue>(&mut self, name: &str, value: V) -> Result<(), BadField> {
         let is_ours = FRAMING.iter().any(|ours| name.eq_ignore_ascii_case(ours));
         if is_ours || !is_token(name.as_bytes()) {
             return Err(BadField::Malformed);
         }
-        self.0.append(name.as_bytes())?;
-        self.0.append(b": ")?;
-        let start = self.0.len();
-        value.write(&mut self.0)?;
-        // A line break in a value would let it add fields, or a whole response.
-        let value = self.0.bytes().get(start..).unwrap_or(&[]);
-        if value.iter().any(|&byte| byte.is_ascii_control() && byte != b'\t') {
+        self.put(name.as_bytes())?;
+        self.put(b": ")?;
+        value.write(self)?;
+        if self.malformed {
             return Err(BadField::Malformed);
         }
-        Ok(self.0.append(b"\r\n")?)
+        Ok(self.put(b"\r\n")?)
+    }
+
+    fn put(&mut self, mut bytes: &[u8]) -> Result<(), NoRoom> {
+        if self.len() + bytes.len() > Self::LIMIT {
+            return Err(NoRoom);
+        }
+        self.length += bytes.len() as u32;
+        loop {
+            let room = self.last.tailroom().saturating_sub(2).min(bytes.len());
+            let (now, later) = bytes.split_at(room);
+            self.last.append(now)?;
+            if later.is_empty() {
+                return Ok(());
+            }
+            bytes = later;
+            let mut next = self.last.pool().packet().ok_or(NoRoom)?;
+            next.reset(0);
+            core::mem::swap(&mut self.last, &mut next);
+            self.last.set_next(Some(next));
+        }
+    }
+}
+
+/// Writes text into the value that is being written.
+impl Write for Fields {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.append(text.as_bytes()).map_err(|NoRoom| fmt::Error)
     }
 }
 
@@ -69,31 +129,31 @@ impl From<NoRoom> for BadField {
 }
 
 impl FieldValue for &str {
-    fn write(self, fields: &mut Packet) -> Result<(), NoRoom> {
+    fn write(self, fields: &mut Fields) -> Result<(), NoRoom> {
         fields.append(self.as_bytes())
     }
 }
 
 impl FieldValue for String {
-    fn write(self, fields: &mut Packet) -> Result<(), NoRoom> {
+    fn write(self, fields: &mut Fields) -> Result<(), NoRoom> {
         fields.append(self.as_bytes())
     }
 }
 
 impl<const N: usize> FieldValue for heapless::String<N> {
-    fn write(self, fields: &mut Packet) -> Result<(), NoRoom> {
+    fn write(self, fields: &mut Fields) -> Result<(), NoRoom> {
         fields.append(self.as_bytes())
     }
 }
 
 impl FieldValue for u64 {
-    fn write(self, fields: &mut Packet) -> Result<(), NoRoom> {
+    fn write(self, fields: &mut Fields) -> Result<(), NoRoom> {
         fields.append(Integer::new(self).bytes())
     }
 }
 
 impl FieldValue for Arguments<'_> {
-    fn write(self, fields: &mut Packet) -> Result<(), NoRoom> {
+    fn write(self, fields: &mut Fields) -> Result<(), NoRoom> {
         fields.write_fmt(self).map_err(|_| NoRoom)
     }
 }

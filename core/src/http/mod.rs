@@ -27,6 +27,7 @@
 //! When the client goes away, its handler is dropped where it waits. So reading and writing
 //! bodies cannot fail from a handler's point of view.
 
+mod admission;
 mod body;
 mod fields;
 mod handler;

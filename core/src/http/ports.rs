@@ -1,7 +1,7 @@
 //! One or more HTTP ports, lent together.
 
 use super::{Head, Response};
-use crate::{Chunk, Exchange, HttpPort, Packet};
+use crate::{Chunk, Duration, Exchange, HttpPort, Instant, Packet};
 use core::net::SocketAddr;
 
 /// Several [`HttpPort`]s that differ in type, by number: what a [`Server`](super::Server) stands
@@ -12,6 +12,8 @@ pub trait HttpPorts {
     /// How many there are.
     const COUNT: usize;
     fn waiting(&self, port: usize) -> usize;
+    fn waiting_since(&self, port: usize) -> Instant;
+    fn shed(&mut self, port: usize, slow: Duration) -> bool;
     fn accept(&mut self, port: usize, tag: u32) -> Option<(Exchange, Head)>;
     fn news(&mut self, port: usize) -> Option<u32>;
     fn is_gone(&self, port: usize, exchange: Exchange) -> bool;
@@ -35,6 +37,12 @@ macro_rules! tuple {
             #[inline]
             fn waiting(&self, port: usize) -> usize {
                 match port { $($index => self.$index.waiting(),)+ _ => 0 }
+            }
+            fn waiting_since(&self, port: usize) -> Instant {
+                match port { $($index => self.$index.waiting_since(),)+ _ => Instant::NEVER }
+            }
+            fn shed(&mut self, port: usize, slow: Duration) -> bool {
+                match port { $($index => self.$index.shed(slow),)+ _ => false }
             }
             #[inline]
             fn accept(&mut self, port: usize, tag: u32) -> Option<(Exchange, Head)> {

@@ -90,11 +90,16 @@ impl Response {
         self.content_type
     }
 
-    /// The field lines beside those that the port adds by itself, `name: value` with CR LF after
-    /// each. They were checked when they were added.
+    /// The field lines beside those that the port adds by itself. They were checked when they
+    /// were added.
     #[inline]
-    pub fn fields(&self) -> &[u8] {
-        self.fields.as_ref().map_or(&[], Fields::bytes)
+    pub fn fields(&self) -> Option<&Fields> {
+        self.fields.as_ref()
+    }
+
+    /// Takes them away.
+    pub fn take_fields(&mut self) -> Option<Fields> {
+        self.fields.take()
     }
 
     /// The body's length.
@@ -171,7 +176,8 @@ pub trait IntoResponse {
     }
 
     /// The same with one more field. `name` is a token; a name or a value that is not allowed in
-    /// a field makes the response a 500, and so do fields of more than 2,048 bytes together.
+    /// a field makes the response a 500, and so do fields of more than [`Fields::LIMIT`] bytes
+    /// together, or of more than the port allows.
     /// Framing is not yours: `Content-Length`, `Transfer-Encoding`, `Connection` and `Date` are
     /// added by the port, and a 500 when you add them.
     fn header<V: FieldValue>(self, name: &'static str, value: V) -> WithField<Self, V>
@@ -204,8 +210,8 @@ pub struct Html<T>(pub T);
 
 /// A value that can stand in a field.
 pub trait FieldValue {
-    /// Adds it to `fields`, whose bytes are checked afterwards.
-    fn write(self, fields: &mut Packet) -> Result<(), crate::packet::NoRoom>;
+    /// Adds it to `fields`.
+    fn write(self, fields: &mut Fields) -> Result<(), crate::packet::NoRoom>;
 }
 
 /// What a body can be made of.

@@ -1,7 +1,9 @@
 //! Picking a handler by method and path.
 
-use super::{Handler, Integer, Method, Methods, Request, Response, Status, uri};
-use crate::Packet;
+use super::{
+    Fields, Handler, Integer, IntoResponse, Method, Methods, Problem, Request, Response, Status,
+    uri,
+};
 use crate::packet::NoRoom;
 use core::future::{Ready, ready};
 use core::pin::Pin;
@@ -14,6 +16,9 @@ use pin_project_lite::pin_project;
 /// all that follows; [`Request::param`] finds what stood there. Where several routes fit, the one
 /// that says most gets the request, whatever their order: at the first segment that differs, a
 /// name beats `{name}`, and that beats `{name...}`. Among equals it is the first.
+///
+/// An escape that need not be one changes nothing (RFC 3986, section 6.2.2.2). A path with `.` or
+/// `..` for a segment, which clients resolve before they ask, or with a broken escape is a 400.
 ///
 /// `HEAD` goes to the route for `GET`, `OPTIONS` is answered with what is allowed, a method that
 /// nobody knows with 501, a path that other methods have with 405, and everything else with 404.
@@ -45,9 +50,15 @@ pub trait Routes: 'static {
     /// What answers one request.
     type Future: Future<Output = ()>;
 
-    /// The route for `method` and `path`. All methods that `path` has so far are added to
-    /// `allowed`.
-    fn find(&self, method: Method, path: &[u8], allowed: &mut Methods) -> Option<Found>;
+    /// The route for `method` and `path`, which may be `escaped` where it need not be. All methods
+    /// that `path` has so far are added to `allowed`.
+    fn find(
+        &self,
+        method: Method,
+        path: &[u8],
+        escaped: bool,
+        allowed: &mut Methods,
+    ) -> Option<Found>;
 
     /// The pattern of route number `index`; empty for one that there is not.
     fn pattern(&self, index: usize) -> &'static str;
@@ -126,11 +137,40 @@ impl<R: Routes> Handler for Router<R> {
     #[inline]
     fn call(&self, request: Request) -> R::Future {
         let mut allowed = Methods::NONE;
-        let found = self.routes.find(request.method(), request.head().path_bytes(), &mut allowed);
-        if found.is_none() {
-            answer_without_route(&request, allowed);
+        let (method, path) = (request.method(), request.head().path_bytes());
+        let mut found = self.routes.find(method, path, false, &mut allowed);
+        if !found.is_some_and(|found| found.literal) {
+            found = self.find_rare(found, &request, &mut allowed);
         }
         self.routes.call(found.map(|found| found.index), request)
+    }
+}
+
+impl<R: Routes> Router<R> {
+    /// The route of a path that is not, byte for byte, that of a route, where `found` is what it
+    /// looks like. Answers a request without one.
+    #[inline(never)]
+    fn find_rare(
+        &self,
+        found: Option<Found>,
+        request: &Request,
+        allowed: &mut Methods,
+    ) -> Option<Found> {
+        let path = request.head().path_bytes();
+        if uri::is_suspicious(path) {
+            let problem =
+                Problem::bad_request("the path has dots for segments, or a broken escape");
+            request.reply().complete(problem.into_response(request.pool()));
+            return None;
+        }
+        let found = found.or_else(|| match path.contains(&b'%') {
+            true => self.routes.find(request.method(), path, true, allowed),
+            false => None,
+        });
+        if found.is_none() {
+            answer_without_route(request, *allowed);
+        }
+        found
     }
 }
 
@@ -139,7 +179,7 @@ impl Routes for End {
     type Future = Ready<()>;
 
     #[inline]
-    fn find(&self, _: Method, _: &[u8], _: &mut Methods) -> Option<Found> {
+    fn find(&self, _: Method, _: &[u8], _: bool, _: &mut Methods) -> Option<Found> {
         None
     }
 
@@ -158,14 +198,20 @@ impl<H: Handler, R: Routes> Routes for Route<H, R> {
     type Future = Routed<H::Future, R::Future>;
 
     #[inline]
-    fn find(&self, method: Method, path: &[u8], allowed: &mut Methods) -> Option<Found> {
-        let earlier = self.earlier.find(method, path, allowed);
+    fn find(
+        &self,
+        method: Method,
+        path: &[u8],
+        escaped: bool,
+        allowed: &mut Methods,
+    ) -> Option<Found> {
+        let earlier = self.earlier.find(method, path, escaped, allowed);
         if earlier.is_some_and(|earlier| earlier.literal) {
             return earlier;
         }
         let matches = match self.literal {
-            true => self.pattern.as_bytes() == path,
-            false => uri::matches(self.pattern, path),
+            true if !escaped => self.pattern.as_bytes() == path,
+            _ => uri::matches(self.pattern, path),
         };
         if !matches {
             return earlier;
@@ -247,7 +293,7 @@ fn answer_without_route(request: &Request, allowed: Methods) {
 
 /// The names, as in `Allow`.
 impl super::FieldValue for Methods {
-    fn write(self, fields: &mut Packet) -> Result<(), NoRoom> {
+    fn write(self, fields: &mut Fields) -> Result<(), NoRoom> {
         let mut comma: &[u8] = b"";
         for method in Method::ALL.into_iter().filter(|&method| self.contains(method)) {
             fields.append(comma)?;
@@ -260,7 +306,7 @@ impl super::FieldValue for Methods {
 
 /// As in `Retry-After`, in whole seconds.
 impl super::FieldValue for crate::Duration {
-    fn write(self, fields: &mut Packet) -> Result<(), NoRoom> {
+    fn write(self, fields: &mut Fields) -> Result<(), NoRoom> {
         fields.append(Integer::new(self.as_secs()).bytes())
     }
 }

@@ -1,5 +1,6 @@
 //! The component that runs handlers: one task per request, all in one table.
 
+use super::admission::Admission;
 use super::slot::{
     BODY_ENDED, BROKEN, FINISHED, HEAD_ONLY, STARTED, STREAMED, Slot, WANTS_BODY, WANTS_ROOM,
 };
@@ -7,15 +8,19 @@ use super::{Handler, HttpPorts, Method, Request, Response};
 use crate::counter::leak;
 use crate::task::Tasks;
 use crate::{
-    BATCH, Chunk, Component, Context, CounterSet, Exchange, Inspect, Instant, Pool, System,
+    BATCH, Chunk, Component, Context, CounterSet, Duration, Exchange, Inspect, Instant, Pool,
+    System,
 };
 use alloc::vec::Vec;
 
 /// How a [`Server`] is set up.
 #[derive(Debug)]
 pub struct ServerConfig {
-    /// How many requests are served at a time; more wait in their connections. 1 to 65536.
+    /// How many requests are served at a time, 1 to 65536. Where packets are few, fewer are: see
+    /// [`Server::limit`].
     pub tasks: u32,
+    /// How long a request may wait for its turn; then the answer is 503. Up to 1 h.
+    pub patience: Duration,
 }
 
 crate::counters! {
@@ -37,35 +42,45 @@ crate::counters! {
         counter broken: responses,
         /// Requests that are being served.
         gauge tasks: tasks,
+        /// How many requests may be served at a time.
+        gauge tasks_limit: tasks,
         /// Sweeps in which a request had to wait because all tasks were in use.
         counter waited: sweeps,
+        /// Requests that were ended, because their clients were slow and others had to wait.
+        counter shed: requests,
+        /// Requests that were answered with 503, because they had waited for too long.
+        counter declined: requests,
     }
 }
 
 /// Runs the handler `H` for every request that comes out of the ports it stands on.
+///
+/// Each request has a task of its own, so that none waits for another. Places for tasks are made
+/// as they are needed, up to a limit; what happens near it is told in `admission.rs`.
 pub struct Server<H: Handler> {
-    handler: H,
-    tasks: Tasks<H::Future>,
-    slots: Vec<&'static Slot>,
-    bindings: Vec<Binding>,
-    free: Vec<u32>,
+    pub(super) handler: H,
+    pub(super) tasks: Tasks<H::Future>,
+    pub(super) slots: Vec<&'static Slot>,
+    pub(super) bindings: Vec<Binding>,
+    pub(super) free: Vec<u32>,
     /// Whether a request could be accepted at once.
     more: bool,
-    pool: Pool,
+    pub(super) admission: Admission,
+    pub(super) pool: Pool,
     system: &'static System,
-    counters: &'static Counters,
+    pub(super) counters: &'static Counters,
 }
 
 /// What a task is bound to.
 #[derive(Clone, Copy, Default)]
-struct Binding {
-    exchange: Exchange,
-    port: u8,
-    phase: Phase,
+pub(super) struct Binding {
+    pub(super) exchange: Exchange,
+    pub(super) port: u8,
+    pub(super) phase: Phase,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Default)]
-enum Phase {
+pub(super) enum Phase {
     /// There is no task.
     #[default]
     Free,
@@ -78,17 +93,35 @@ enum Phase {
 impl<H: Handler> Server<H> {
     /// A server that answers with `handler`.
     pub fn new(config: &'static ServerConfig, handler: H, cx: &mut Context) -> Self {
+        let limit = Self::limit(config.tasks, cx.pool());
+        let counters = Counters::leak();
+        counters.tasks_limit.set(limit.into());
         Self {
             handler,
-            tasks: Tasks::new(config.tasks.clamp(1, 65_536)),
+            tasks: Tasks::new(limit),
             slots: Vec::new(),
             bindings: Vec::new(),
             free: Vec::new(),
             more: false,
+            admission: Admission::new(limit, config.patience),
             pool: cx.pool(),
             system: cx.system(),
-            counters: Counters::leak(),
+            counters,
         }
+    }
+
+    /// How many requests are served at a time where `tasks` are asked for: no more than one for
+    /// each ten of the packets of `pool`, and no more than fit into a quarter of what those take
+    /// of memory; but sixteen in any case, where `tasks` is not less.
+    ///
+    /// So whatever clients do, there is memory for all tasks, and half of the packets are enough
+    /// for each to have one at each step: its head, and what is being written, waits in two
+    /// places, and is sent.
+    pub fn limit(tasks: u32, pool: Pool) -> u32 {
+        let by_packets = pool.count() / 10;
+        let by_memory = pool.count() * (Pool::BUFFER_SIZE / 4) / Self::TASK_SIZE;
+        let most = u32::try_from(by_packets.min(by_memory)).unwrap_or(u32::MAX);
+        tasks.clamp(1, 65_536).min(most.max(16))
     }
 
     /// Bytes of memory that one task takes.
@@ -101,7 +134,7 @@ impl<H: Handler> Server<H> {
 
     /// A place for one more task, by making more of them if need be.
     #[inline]
-    fn place(&mut self) -> Option<u32> {
+    pub(super) fn place(&mut self) -> Option<u32> {
         if self.free.is_empty() {
             self.grow();
         }
@@ -123,23 +156,22 @@ impl<H: Handler> Server<H> {
     }
 
     #[inline]
-    fn has_place(&self) -> bool {
+    pub(super) fn has_place(&self) -> bool {
         !self.free.is_empty() || (self.slots.len() as u64) < u64::from(self.tasks.limit())
     }
 
-    fn accept<P: HttpPorts>(&mut self, below: &mut P) {
+    fn accept<P: HttpPorts>(&mut self, below: &mut P, now: Instant) {
         let mut left = BATCH;
-        self.more = false;
         for port in 0..P::COUNT {
             while left > 0 {
                 // Looked at first: `place` may have to make more of them.
                 if below.waiting(port) == 0 {
                     break;
                 }
-                let Some(place) = self.place() else {
-                    self.counters.waited.add(1);
-                    return;
-                };
+                if self.is_crowded() {
+                    self.make_room(below, now);
+                }
+                let Some(place) = self.place() else { return self.put_off(below, now) };
                 let Some((exchange, head)) = below.accept(port, place) else {
                     self.free.push(place);
                     break;
@@ -156,6 +188,24 @@ impl<H: Handler> Server<H> {
                 self.counters.tasks.add(1);
                 let request = Request::new(head, slot.reply());
                 self.tasks.start(place, self.handler.call(request));
+            }
+        }
+    }
+
+    /// Listens to what the port `port` has to tell of exchanges, at most a batch of it.
+    #[inline]
+    pub(super) fn hear<P: HttpPorts>(&mut self, port: usize, below: &mut P) {
+        for _ in 0..BATCH {
+            let Some(place) = below.news(port) else { break };
+            let Some(&binding) = self.bindings.get(place as usize) else { continue };
+            if binding.phase == Phase::Free {
+                continue;
+            }
+            if below.is_gone(port, binding.exchange) {
+                self.counters.abandoned.add(1);
+                self.abort(place, below);
+            } else {
+                self.service(place, below);
             }
         }
     }
@@ -214,6 +264,9 @@ impl<H: Handler> Server<H> {
                 Chunk::Data(packet) => {
                     wake = true;
                     let _ = slot.incoming.push(packet);
+                    if self.pool.is_short() {
+                        break;
+                    }
                 }
                 Chunk::Pending => break,
                 Chunk::End => {
@@ -292,28 +345,20 @@ impl<H: Handler, P: HttpPorts> Component<P> for Server<H> {
     fn receive(&mut self, below: &mut P, cx: &mut Context) {
         self.tasks.scheduler().advance(cx.now(), BATCH);
         for port in 0..P::COUNT {
-            for _ in 0..BATCH {
-                let Some(place) = below.news(port) else { break };
-                let Some(&binding) = self.bindings.get(place as usize) else { continue };
-                if binding.phase == Phase::Free {
-                    continue;
-                }
-                if below.is_gone(port, binding.exchange) {
-                    self.counters.abandoned.add(1);
-                    self.abort(place, below);
-                } else {
-                    self.service(place, below);
-                }
-            }
+            self.hear(port, below);
         }
-        self.accept(below);
+        self.admission.retry_at = Instant::NEVER;
+        self.accept(below, cx.now());
         self.poll_ready(below);
         // Room may have come back, and requests may have stayed behind.
         self.more = self.has_place() && (0..P::COUNT).any(|port| below.waiting(port) > 0);
     }
 
     fn deadline(&self) -> Instant {
-        if self.more { Instant::ZERO } else { self.tasks.scheduler().deadline() }
+        match self.more {
+            true => Instant::ZERO,
+            false => self.tasks.scheduler().deadline().min(self.admission.retry_at),
+        }
     }
 }
 

@@ -39,12 +39,47 @@ fn walk<'a>(pattern: &str, path: &'a [u8], mut tell: impl FnMut(&str, &'a [u8]))
         match name {
             Some(_) if segment.is_empty() => return false,
             Some(name) => tell(name, segment),
-            None if part.as_bytes() != segment => return false,
+            None if !is_same(part.as_bytes(), segment) => return false,
             None => {}
         }
         rest = behind;
     }
     rest.is_empty()
+}
+
+/// Whether `segment` says `part`, in which nothing is escaped (RFC 3986, section 6.2.2.2).
+fn is_same(part: &[u8], segment: &[u8]) -> bool {
+    part == segment
+        || (segment.contains(&b'%') && unescaped(segment).eq(part.iter().copied().map(Some)))
+}
+
+/// The bytes of `text` with its escapes resolved; `None` for one that is broken.
+fn unescaped(text: &[u8]) -> impl Iterator<Item = Option<u8>> {
+    let mut bytes = text.iter().copied();
+    core::iter::from_fn(move || {
+        let byte = bytes.next()?;
+        Some(match byte {
+            b'%' => {
+                bytes.next().and_then(hex).zip(bytes.next().and_then(hex)).map(|(h, l)| h << 4 | l)
+            }
+            _ => Some(byte),
+        })
+    })
+}
+
+/// Whether `path` is one that a client has no reason to send: with a segment that names its own
+/// place or the one above, which clients resolve (RFC 3986, section 5.2.4), or with a broken
+/// escape. Nothing that is made of such a path can lead out of where it belongs.
+pub(super) fn is_suspicious(path: &[u8]) -> bool {
+    let mut segments = path.split(|&byte| byte == b'/');
+    segments.any(|segment| {
+        let is_short = segment.len() <= 6;
+        let is_dots = |count: usize| {
+            is_short && unescaped(segment).eq(core::iter::repeat_n(Some(b'.'), count))
+        };
+        let is_broken = segment.contains(&b'%') && unescaped(segment).any(|byte| byte.is_none());
+        is_broken || is_dots(1) || is_dots(2)
+    })
 }
 
 /// Whether `pattern` says more than `other` of the paths that fit both.

@@ -1,5 +1,5 @@
-use crate::Packet;
 use crate::http::{Head, Response};
+use crate::{Duration, Instant, Packet};
 use core::net::SocketAddr;
 
 /// Requests and their responses, whatever the version of HTTP that carries them.
@@ -17,6 +17,9 @@ use core::net::SocketAddr;
 pub trait HttpPort {
     /// How many requests wait to be accepted.
     fn waiting(&self) -> usize;
+
+    /// When the one of them came that waits longest; [`Instant::NEVER`] when none waits.
+    fn waiting_since(&self) -> Instant;
 
     /// The next request. `tag` is the service's own number for the exchange. What the body
     /// holds is not asked for before [`body`](Self::body) is called.
@@ -46,8 +49,15 @@ pub trait HttpPort {
     /// [`abort`](Self::abort).
     fn finish(&mut self, exchange: Exchange);
 
-    /// Ends the exchange at once, so that the client sees that the response is not complete.
+    /// Ends the exchange, so that the client sees that its response is not complete. What was
+    /// sent before still reaches it, whole responses to earlier requests above all.
     fn abort(&mut self, exchange: Exchange);
+
+    /// Makes room where there is none for new requests: ends the exchange whose client is the
+    /// slowest to take its response, or to send its body, if it is behind by at least `slow`. The
+    /// exchange is gone then, and has news. `false` when there is none such: all of them wait for
+    /// the service itself, or move on.
+    fn shed(&mut self, slow: Duration) -> bool;
 
     /// The client's address.
     fn peer(&self, exchange: Exchange) -> Option<SocketAddr>;

@@ -57,6 +57,12 @@ impl Connection {
         let _ = self.stream.write_all(bytes);
     }
 
+    /// Reads a few bytes, if there are some, and forgets them.
+    pub fn taste(&mut self) {
+        let _ = self.stream.set_read_timeout(Some(Duration::from_millis(1)));
+        let _ = self.stream.read(&mut [0; 100]);
+    }
+
     /// Says that nothing follows.
     pub fn finish(&mut self) {
         let _ = self.stream.shutdown(Shutdown::Write);

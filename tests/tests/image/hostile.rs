@@ -65,6 +65,40 @@ fn many_idle_connections(address: Ipv4Addr) {
     drop(idle);
 }
 
+/// Hundreds of clients that take nothing of what they asked for, or a little now and then, or
+/// send nothing of what they announced, keep nobody waiting.
+pub fn slow_clients(lab: &Lab) {
+    let mut served = Served::boot(lab, "webserver", Machine::new());
+    let download = b"GET /download?bytes=1000000000 HTTP/1.1\r\nHost: x\r\n\r\n";
+    let upload = b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n";
+    let mut crowd = Vec::new();
+    for number in 0..SLOW_CLIENTS {
+        let mut client = Connection::to(served.address, 80);
+        client.send(if number % 4 == 3 { upload } else { download });
+        crowd.push(client);
+    }
+    let until = std::time::Instant::now() + Duration::from_secs(20);
+    while std::time::Instant::now() < until {
+        // A third of them reads: a little.
+        for client in crowd.iter_mut().step_by(3) {
+            client.taste();
+        }
+        let before = std::time::Instant::now();
+        let mut other = Connection::to(served.address, 80);
+        other.send(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n");
+        assert_eq!(other.answer().map(|answer| answer.status), Some(200));
+        let took = before.elapsed();
+        // On a busy machine, an emulated one is slow; but what waits here waits for half a minute.
+        assert!(took < Duration::from_secs(5), "{took:?}");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    drop(crowd);
+    still_serves(&mut served);
+}
+
+/// More than there are tasks for in a machine of this size.
+const SLOW_CLIENTS: usize = 900;
+
 pub fn frames(lab: &Lab) {
     let (tap, frames) = (Tap::new(), Frames::new());
     let dhcp = Dhcp::on(&tap, &[]);

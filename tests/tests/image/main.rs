@@ -63,6 +63,7 @@ fn main() -> ExitCode {
         test("cores: a panic on another core", NET, cores::panic_on_another),
         test("hostile: malformed requests", NET, hostile::requests),
         test("hostile: malformed frames", NET, hostile::frames),
+        test("hostile: slow clients", NET, hostile::slow_clients),
         test("failures: no network card", VM, failures::no_card),
         test("failures: no address server", NET, failures::no_address_server),
         test("failures: little memory", NET, failures::little_memory),

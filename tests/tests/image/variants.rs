@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use waitless_tests::lab::{
-    Capture, Connection, Dhcp, Lab, Machine, Tap, UdpProbe, curl, ping, wait_for,
+    Capture, Connection, Dhcp, Folder, Lab, Machine, Tap, UdpProbe, curl, ping, run, wait_for,
 };
 
 pub fn static_address(lab: &Lab) {
@@ -18,7 +18,8 @@ pub fn static_address(lab: &Lab) {
 pub fn added_tables(lab: &Lab) {
     let tables = "\n[alternate]\nis = \"http1\"\non = \"tcp\"\nport = 8000\n\
                   \n[more]\nis = \"echo\"\non = \"udp\"\nport = 9\n\
-                  \n[trace]\nis = \"pcap\"\nunder = \"eth\"\n";
+                  \n[trace]\nis = \"pcap\"\nunder = \"eth\"\nshare = true\n\
+                  \n[hidden]\nis = \"pcap\"\nunder = \"ip4\"\nfile = \"hidden.pcapng\"\n";
     let image = lab.images.variant("tables", |manifest| {
         let both = manifest.replace("on = [\"http\"]", "on = [\"http\", \"alternate\"]");
         assert_ne!(both, manifest, "the manifest's `site` stands on http");
@@ -37,6 +38,19 @@ pub fn added_tables(lab: &Lab) {
     let graph = curl(&["--fail", &format!("http://{address}/graph")]);
     assert!(["alternate", "more", "trace"].iter().all(|name| graph.contains(name)), "{graph}");
     assert!(!capture.frames("tcp.port == 8000").is_empty());
+    captures(address);
+}
+
+/// What the guest recorded is a file that tshark reads, where its table says so, and only there.
+fn captures(address: std::net::Ipv4Addr) {
+    let folder = Folder::new("captures");
+    let file = folder.path().join("trace.pcapng");
+    let text = file.to_str().expect("a text path");
+    curl(&["--fail", "-o", text, &format!("http://{address}/capture/waitless.pcapng")]);
+    let arp = run("tshark", &["-r", text, "-Y", "arp || dhcp"]);
+    assert!(!arp.is_empty(), "nothing was recorded");
+    expect_status(address, 80, "/capture/hidden.pcapng", 404);
+    expect_status(address, 80, "/capture/%2e%2e", 404);
 }
 
 /// The web server with a handler that panics.

@@ -233,6 +233,42 @@ fn a_request_in_single_bytes_and_a_pipeline_are_answered_in_order() {
     assert_eq!(peer.host.buffers_out(), 0);
 }
 
+/// Whatever others ask for and do not take, there is a task for a request, and memory for its
+/// response.
+#[test]
+fn twenty_clients_that_read_nothing_keep_nobody_waiting() {
+    readers_that_stop(20);
+}
+
+#[test]
+fn hundreds_of_clients_that_read_nothing_keep_nobody_waiting() {
+    readers_that_stop(400);
+}
+
+fn readers_that_stop(clients: u16) {
+    let mut peer = Peer::of(graphs::server(1024, 1, wires::ALL[0].1(1)));
+    peer.pass(Duration::from_secs(5));
+    for n in 0..clients {
+        let mut side = peer.connect(40_000 + n, 80).expect("a connection");
+        let get = b"GET /bytes?count=10000000 HTTP/1.1\r\nHost: x\r\n\r\n";
+        peer.send_segment(&mut side, flags::ACK | flags::PSH, get);
+        peer.pass(Duration::from_millis(20));
+    }
+    for n in 0..50 {
+        let mut side = peer.connect(50_000 + n, 80).expect("a connection");
+        let get = b"GET /hello HTTP/1.1\r\nHost: x\r\n\r\n";
+        peer.send_segment(&mut side, flags::ACK | flags::PSH, get);
+        let mut answer = peer.take(&mut side);
+        peer.pass(Duration::from_millis(2));
+        answer.extend(peer.take(&mut side));
+        let (text, counters) = (String::from_utf8_lossy(&answer), peer.host.counters());
+        assert!(answer.ends_with(b"hello"), "{n}: {text}\n{counters}");
+        peer.pass(Duration::from_millis(100));
+    }
+    peer.pass(Duration::from_secs(1200));
+    assert_eq!(peer.host.buffers_out(), 0);
+}
+
 #[test]
 fn connections_that_say_nothing_are_ended() {
     let mut peer = Peer::of(graphs::server(256, 1, wires::ALL[0].1(1)));

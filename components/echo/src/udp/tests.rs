@@ -96,6 +96,20 @@ fn services_and_broadcasts_are_not_answered() {
     assert_eq!(bench.cx.pool().available(), 128);
 }
 
+/// One forged datagram would otherwise go to and fro between two of them for ever.
+#[test]
+fn another_of_its_kind_on_a_high_port_is_not_answered() {
+    static HIGH: Config = Config { port: 7007 };
+    let mut bench = Bench::new();
+    bench.echo = Echo::new(&HIGH, &mut bench.cx);
+    bench.echo.socket = Some(Socket(1));
+    bench.arrive(b"loop", 7007, false);
+    bench.arrive(b"hello", 7008, false);
+    bench.sweep();
+    assert_eq!(bench.udp.sent.len(), 1);
+    assert_eq!(bench.echo.counters.from_services.get(), 1);
+}
+
 #[test]
 fn without_room_nothing_more_is_taken_and_nothing_is_lost() {
     let mut bench = Bench::new();

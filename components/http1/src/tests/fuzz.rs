@@ -7,6 +7,7 @@ use crate::chunked::Decoder;
 use crate::parse::{Limits, parse};
 use alloc::string::String;
 use alloc::vec::Vec;
+use waitless::http::{Head, HeadBytes};
 use waitless::{Duration, Random};
 
 const SEEDS: &[&str] = &[
@@ -133,6 +134,38 @@ fn the_parser_judges_a_prefix_as_it_judges_the_whole() {
             }
         }
     }
+}
+
+/// What is smuggled is what two parsers read differently: whatever is accepted here, `httparse`
+/// must read as the same request of the same length, and what it refuses must be refused here.
+#[test]
+fn a_well_kept_parser_reads_the_same_in_what_is_accepted() {
+    let limits = Limits { head: 4096, line: 1024, fields: 60, secure: false };
+    let mut random = Random::new([45; 32]);
+    let mut compared = 0;
+    for _ in 0..40_000 {
+        let bytes = mutate(&mut random);
+        let Ok(Some(parsed)) = parse(&bytes, &limits) else { continue };
+        let mut fields = [httparse::EMPTY_HEADER; 64];
+        let mut request = httparse::Request::new(&mut fields);
+        let text = String::from_utf8_lossy(&bytes);
+        match request.parse(&bytes) {
+            Ok(httparse::Status::Complete(length)) => assert_eq!(length, parsed.length, "{text:?}"),
+            // A minor version that nobody has defined is read as the highest that somebody has.
+            Err(httparse::Error::Version) if !text.contains("HTTP/1.1\r") => continue,
+            other => panic!("{other:?} {text:?}"),
+        }
+        let at = |span: waitless::http::Span| &bytes[span.start.into()..span.end.into()];
+        assert_eq!(request.method.unwrap().as_bytes(), at(parsed.layout.name), "{text:?}");
+        assert_eq!(request.path.unwrap().as_bytes(), at(parsed.layout.target), "{text:?}");
+        let memory = HeadBytes::Memory(bytes[..parsed.length].into());
+        let head = Head::new(memory, parsed.layout);
+        let ours = head.fields().map(|(name, value)| (name, value));
+        let theirs = request.headers.iter().map(|field| (field.name, field.value.trim_ascii()));
+        assert!(ours.eq(theirs), "{text:?}");
+        compared += 1;
+    }
+    assert!(compared > 1000, "{compared} of them were accepted");
 }
 
 #[test]

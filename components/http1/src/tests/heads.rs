@@ -34,8 +34,10 @@ fn host(host: &str) -> String {
     format!("GET /show HTTP/1.1\r\n{host}\r\n\r\n")
 }
 
+/// RFC 9112, sections 2.3 and 3: the request line.
 fn line_cases(case: &mut dyn FnMut(String, &'static str)) {
-    // The request line.
+    // Section 3: single spaces, and section 2.2: lines end in CR LF, empty ones before it are
+    // forgiven.
     case(line("GET /show HTTP/1.1"), "GET /show None h []");
     case(line("GET /show?a=1?b HTTP/1.1"), "GET /show Some(\"a=1?b\") h []");
     case(line("GET /show? HTTP/1.1"), "GET /show Some(\"\") h []");
@@ -59,7 +61,8 @@ fn line_cases(case: &mut dyn FnMut(String, &'static str)) {
     case(line("GET /none HTTP/1.1"), "404");
     case(line("TRACE /show HTTP/1.1"), "405");
     case(line("PUT /show HTTP/1.1"), "405");
-    // Versions.
+    // Section 2.3, and RFC 9110, section 2.5: a higher minor version is the highest one known,
+    // another major version is a 505.
     case(line("GET /show http/1.1"), "400");
     case(line("GET /show HTTP/01.1"), "400");
     case(line("GET /show HTTP/1.10"), "400");
@@ -70,7 +73,22 @@ fn line_cases(case: &mut dyn FnMut(String, &'static str)) {
     case(line("GET /show HTTP/0.9"), "505");
     case("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".into(), "505");
     case("\x16\x03\x01\x02\x00\x01".into(), "400");
-    // Targets.
+    // RFC 9110, section 4.2.3, and RFC 3986, section 6.2.2: what is the same by escapes is the
+    // same; what clients resolve is not left to us to guess at.
+    case(line("GET /sh%6Fw HTTP/1.1"), "GET /sh%6Fw None h []");
+    case(line("GET /%73%68%6f%77?x HTTP/1.1"), "GET /%73%68%6f%77 Some(\"x\") h []");
+    case(line("GET /nam%65d/a%20b/7 HTTP/1.1"), "a b/7");
+    case(line("PUT /sh%6Fw HTTP/1.1"), "405");
+    case(line("GET /show%2f HTTP/1.1"), "404");
+    case(line("GET /SHOW HTTP/1.1"), "404");
+    for path in ["/./show", "/x/../show", "/..", "/named/%2e%2E/7", "/named/.%2e", "/show%", "/%zz"]
+    {
+        case(line(&format!("GET {path} HTTP/1.1")), "400");
+    }
+    for path in ["/...", "/.show", "/..show", "/show.", "/show/"] {
+        case(line(&format!("GET {path} HTTP/1.1")), "404");
+    }
+    // Section 3.2: the four forms of targets.
     case(line("GET http://other:81/show?q HTTP/1.1"), "GET /show Some(\"q\") other:81 []");
     case(line("GET HTTP://other/show HTTP/1.1"), "GET /show None other []");
     case(line("GET http://other HTTP/1.1"), "200");
@@ -89,8 +107,9 @@ fn line_cases(case: &mut dyn FnMut(String, &'static str)) {
     case(line("CONNECT /show HTTP/1.1"), "400");
 }
 
+/// RFC 9112, sections 3.2 and 5: the host, and the syntax of fields.
 fn host_and_field_cases(case: &mut dyn FnMut(String, &'static str)) {
-    // Host.
+    // Section 3.2: exactly one valid Host, or none from an old client.
     case(host("Host: example.org:8080"), "GET /show None example.org:8080 []");
     case(host("hOST:\t h \t"), "GET /show None h []");
     case(host("Host: [::1]:80"), "GET /show None [::1]:80 []");
@@ -103,7 +122,8 @@ fn host_and_field_cases(case: &mut dyn FnMut(String, &'static str)) {
     case(host("Host: a, b"), "400");
     case("GET /show HTTP/1.0\r\n\r\n".into(), "GET /show None  []");
     case("GET /show HTTP/1.0\r\nHost: a\r\nHost: b\r\n\r\n".into(), "400");
-    // Fields.
+    // Section 5.1: no white space before the colon; section 5.2: no folded lines; RFC 9110,
+    // section 5.5: no CR, LF or NUL in a value.
     case(with("X:"), "GET /show None h []");
     case(with("X: \u{e4}\t\u{f6}"), "GET /show None h []");
     case(with("X : y"), "400");
@@ -124,8 +144,8 @@ fn host_and_field_cases(case: &mut dyn FnMut(String, &'static str)) {
     case("GET /show HTTP/1.1\r\nHost: h\r\n\rX".into(), "400");
 }
 
+/// RFC 9112, section 6.2, and RFC 9110, section 8.6: a length.
 fn length_cases(case: &mut dyn FnMut(String, &'static str)) {
-    // Framing: length.
     case(post("Content-Length: 3", "abc"), "POST /show None h [abc]");
     case(post("content-length:3", "abc"), "POST /show None h [abc]");
     case(post("Content-Length: 0", ""), "POST /show None h []");
@@ -160,8 +180,9 @@ fn length_cases(case: &mut dyn FnMut(String, &'static str)) {
     case(post("Content-Length: 18446744073709551615", ""), "413");
 }
 
+/// RFC 9112, sections 6.1 and 6.3: codings.
 fn coding_cases(case: &mut dyn FnMut(String, &'static str)) {
-    // Framing: codings. CL.TE, TE.CL and the many spellings of TE.TE.
+    // Both framings, a coding that is not the last or not known, and old clients: CL.TE, TE.CL and the many spellings of TE.TE.
     case(post("Transfer-Encoding: chunked", "3\r\nabc\r\n0\r\n\r\n"), "POST /show None h [abc]");
     case(post("transfer-encoding:CHUNKED", "0\r\n\r\n"), "POST /show None h []");
     for around in ["  chunked", "\tchunked", "chunked ", "\t chunked \t"] {
@@ -200,6 +221,7 @@ fn coding_cases(case: &mut dyn FnMut(String, &'static str)) {
     case("POST /show HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n".into(), "400");
 }
 
+/// RFC 9110, sections 10.1.1, 15.5.15 and 15.5.18, and RFC 6585, section 5.
 fn limit_cases(case: &mut dyn FnMut(String, &'static str)) {
     // Expectations.
     case(with("Expect: 100-continue"), "GET /show None h []");
@@ -310,17 +332,59 @@ fn parameters_and_fields_reach_the_handler() {
         assert_eq!(status(&bench.once(get(bad).as_bytes())), "400", "{bad}");
     }
     assert_eq!(status(&bench.once(get("/count").as_bytes())), "400");
-    let response = bench.once(get("/fields?length=5&byte=97").as_bytes());
+    let response = bench.once(get("/fields?length=4&byte=97").as_bytes());
     assert!(response.contains("\r\nX-Value: aaaaa\r\n"), "{response}");
-    for length in [1000, 1290, 1300, 1310, 1400, 2000] {
+    for length in [1000, 1290, 1300, 1310, 1400, 2000, 2030, 2035, 2036, 2037, 4070, 16_000] {
         let request = get(&format!("/fields?length={length}&byte=97"));
         let response = bench.once(request.as_bytes());
-        let expected = format!("\r\nX-Value: {}\r\n\r\nfields", "a".repeat(length));
-        assert!(response.ends_with(&expected), "{response}");
+        let expected = format!("\r\nX-Value: a{}\r\n\r\nfields", "a".repeat(length));
+        assert!(response.ends_with(&expected), "{length}: {response}");
     }
-    // Neither a response that was split, nor one that nobody can hold.
-    for bad in ["length=1&byte=10", "length=1&byte=13", "length=2900&byte=97"] {
+    // Neither a response that was split, nor one that is longer than it may be.
+    for bad in
+        ["length=1&byte=10", "length=1&byte=13", "length=5000&byte=0", "length=17000&byte=97"]
+    {
         let response = bench.once(get(&format!("/fields?{bad}")).as_bytes());
         assert_eq!(status(&response), "500", "{bad}");
+    }
+    let response = bench.once(get("/fields?length=70000&byte=97").as_bytes());
+    assert_eq!(status(&response), "500");
+    assert_eq!(bench.count("overlong"), 1, "the other one did not get so far");
+    assert_eq!(bench.pool().available(), bench.pool().count(), "a packet was lost");
+}
+
+#[test]
+fn a_long_head_stands_before_every_kind_of_body() {
+    for window in [usize::MAX, 2048] {
+        let mut bench = Bench::new(site());
+        let line = bench.connect();
+        bench.wire.lines[line].window = window;
+        let value = "b".repeat(5000);
+        let take = |bench: &mut Bench<_>, request: &str| {
+            bench.deliver(line, request.as_bytes());
+            bench.settle();
+            for _ in 0..20 {
+                bench.wire.lines[line].window = window;
+                bench.wire.report(line);
+                bench.settle();
+            }
+            bench.taken(line)
+        };
+        let response = take(&mut bench, "GET /long-head HTTP/1.1\r\nHost: h\r\n\r\n");
+        let (head, body) = response.split_once("\r\n\r\n").unwrap();
+        assert!(head.ends_with(&format!("Content-Length: 10000\r\nX-Value: {value}")), "{head}");
+        assert_eq!(body.len(), 10_000);
+        let response = take(&mut bench, "HEAD /long-head HTTP/1.1\r\nHost: h\r\n\r\n");
+        assert_eq!(response, format!("{head}\r\n\r\n"));
+        let post = "POST /long-head HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n";
+        let response = take(&mut bench, &format!("{post}\r\nabc"));
+        let (head, body) = response.split_once("\r\n\r\n").unwrap();
+        assert!(head.ends_with(&format!("chunked\r\nX-Value: {value}")), "{head}");
+        assert_eq!(body, "3\r\nabc\r\n0\r\n\r\n");
+        let response = take(&mut bench, &format!("{post}Expect: 100-continue\r\n\r\n"));
+        let expected = format!("HTTP/1.1 100 Continue\r\n\r\n{head}\r\n\r\n");
+        assert_eq!(response, expected);
+        assert_eq!(take(&mut bench, "abc"), "3\r\nabc\r\n0\r\n\r\n");
+        assert_eq!(bench.pool().available(), bench.pool().count(), "a packet was lost");
     }
 }

@@ -3,16 +3,19 @@
 extern crate std;
 
 mod bodies;
+mod broken;
 mod fuzz;
 mod heads;
 mod life;
+mod slow;
 mod wire;
 
 use alloc::string::String;
 use waitless::Duration;
 use waitless::http::{
-    Finished, Handler, Html, IntoResponse, Problem, Request, Response, Router, Status,
+    Finished, Handler, Html, IntoResponse, Length, Problem, Request, Response, Router, Status,
 };
+use waitless::task::yield_now;
 
 static LONG: [u8; 10_000] = [b'x'; 10_000];
 
@@ -69,20 +72,70 @@ async fn slow(request: Request) -> &'static str {
 }
 
 async fn give_up(request: Request) -> Status {
-    let mut body = request.stream(Response::ok());
+    let announced = request.query("announced").map(|bytes| Response::ok().length(bytes));
+    let mut body = request.stream(announced.unwrap_or(Response::ok()));
     body.write(b"something").await;
     body.flush().await;
+    // Long enough for it to be sent.
+    yield_now().await;
     drop(body);
     Status::INTERNAL_SERVER_ERROR
 }
 
+async fn drop_at_once(request: Request) -> Status {
+    drop(request.stream(Response::ok()));
+    Status::INTERNAL_SERVER_ERROR
+}
+
+/// Looks at the first part of a body, and answers at length.
+async fn peek(mut request: Request) -> Html<&'static str> {
+    request.chunk().await;
+    Html(core::str::from_utf8(&LONG).unwrap())
+}
+
+/// Reads all of a body, and keeps nothing of it.
+async fn swallow(mut request: Request) {
+    while request.chunk().await.is_some() {}
+}
+
+/// That many packets that have no room in front.
+async fn bare(request: Request) -> Result<Finished, Problem> {
+    let count: usize = request.query("count")?;
+    let mut body = request.stream(Response::ok());
+    for _ in 0..count {
+        let mut packet = body.packet().await;
+        packet.reset(0);
+        let _ = packet.append(b"bare");
+        body.send(packet).await;
+    }
+    Ok(body.finish().await)
+}
+
 async fn fields(request: Request) -> Result<impl IntoResponse, Problem> {
     let (length, byte): (usize, u8) = (request.query("length")?, request.query("byte")?);
-    let mut value = heapless::String::<3000>::new();
+    let mut value = String::new();
     for _ in 0..length {
-        let _ = value.push(char::from(byte));
+        value.push('a');
     }
+    value.push(char::from(byte));
     Ok("fields".header("X-Value", value))
+}
+
+/// A long head, and a body behind it that is echoed, or `/page`'s.
+async fn long_head(mut request: Request) -> Result<Response, Problem> {
+    let length: usize = request.query_or("length", 5000)?;
+    let value = "b".repeat(length);
+    if request.body_length() == Length::None {
+        let pool = request.pool();
+        let page = page(request).await.header("X-Value", value.as_str());
+        return Ok(page.into_response(pool));
+    }
+    let head = Response::ok().header("X-Value", value.as_str()).into_response(request.pool());
+    let mut body = request.stream(head);
+    while let Some(chunk) = request.chunk().await {
+        body.send(chunk).await;
+    }
+    Ok(body.finish().await.into_response(request.pool()))
 }
 
 async fn nothing(_: Request) {}
@@ -107,7 +160,13 @@ fn site() -> impl Handler {
         .get("/count", count)
         .get("/slow", slow)
         .get("/give-up", give_up)
+        .get("/drop", drop_at_once)
+        .post("/peek", peek)
+        .post("/swallow", swallow)
+        .get("/bare", bare)
         .get("/fields", fields)
+        .get("/long-head", long_head)
+        .post("/long-head", long_head)
         .get("/nothing", nothing)
         .delete("/nothing", nothing)
         .get("/status/{code}", any_status)

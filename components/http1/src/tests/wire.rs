@@ -24,6 +24,8 @@ pub(super) struct Line {
     pub(super) released: bool,
     pub(super) reset: bool,
     pub(super) packets_sent: usize,
+    /// Bytes that were sent and that the client has not acknowledged.
+    pub(super) unacknowledged: usize,
     tag: Option<u32>,
     has_news: bool,
 }
@@ -76,6 +78,7 @@ impl StreamPort for Wire {
             readable: line.arriving.iter().map(Packet::len).sum(),
             writable: line.window,
             finished: line.finished,
+            unacknowledged: line.unacknowledged,
             segment: 1460,
             ..Status::default()
         }
@@ -163,12 +166,14 @@ pub(super) const CONFIG: Config = Config {
     body_timeout: Duration::from_secs(30),
     idle_timeout: Duration::from_secs(75),
     send_timeout: Duration::from_secs(20),
+    rate_floor: Some(256),
+    response_head_limit: 16 << 10,
     linger: Duration::from_secs(2),
     server: "",
 };
 
 static DEFAULT: Config = CONFIG;
-static TASKS: ServerConfig = ServerConfig { tasks: 64 };
+static TASKS: ServerConfig = ServerConfig { tasks: 64, patience: Duration::from_secs(1) };
 
 impl<H: Handler> Bench<H> {
     pub(super) fn new(handler: H) -> Self {
@@ -206,6 +211,7 @@ impl<H: Handler> Bench<H> {
             released: false,
             reset: false,
             packets_sent: 0,
+            unacknowledged: 0,
             tag: None,
             has_news: false,
         });

@@ -19,6 +19,10 @@ fn patterns_match_whole_paths() {
         ("/f/{rest...}", "/f/", true),
         ("/f/{rest...}", "/f", false),
         ("/{a}", "*", false),
+        ("/ab", "/%61b", true),
+        ("/ab", "/a%62", true),
+        ("/ab", "/a%2", false),
+        ("/a/b", "/a%2fb", false),
     ] {
         assert_eq!(matches(pattern, path.as_bytes()), matching, "{pattern} {path}");
     }
@@ -47,5 +51,16 @@ fn parameters_are_found_and_decoded() {
     assert_eq!(decode("y+z", false, &mut [0; 8]), Some("y+z"));
     for broken in ["%", "%2", "%2g", "%ff", "%20%20%20%20%20%20%20%20%20"] {
         assert_eq!(decode(broken, false, &mut [0; 8]), None, "{broken}");
+    }
+}
+
+#[test]
+fn paths_that_lead_elsewhere_are_suspicious() {
+    for path in ["/.", "/..", "/./a", "/a/../b", "/%2e", "/%2E.", "/a/.%2e/b", "/%", "/%4", "/a%g0"]
+    {
+        assert!(is_suspicious(path.as_bytes()), "{path}");
+    }
+    for path in ["/", "", "*", "/a", "//", "/...", "/.a", "/a.", "/%2e%2e%2e", "/%20", "/a%2f.."] {
+        assert!(!is_suspicious(path.as_bytes()), "{path}");
     }
 }
