@@ -152,7 +152,11 @@ fn a_well_kept_parser_reads_the_same_in_what_is_accepted() {
         match request.parse(&bytes) {
             Ok(httparse::Status::Complete(length)) => assert_eq!(length, parsed.length, "{text:?}"),
             // A minor version that nobody has defined is read as the highest that somebody has.
-            Err(httparse::Error::Version) if !text.contains("HTTP/1.1\r") => continue,
+            Err(httparse::Error::Version) => {
+                let line = text.trim_start().lines().next().unwrap();
+                assert!(!line.ends_with("HTTP/1.1") && !line.ends_with("HTTP/1.0"), "{text:?}");
+                continue;
+            }
             other => panic!("{other:?} {text:?}"),
         }
         let at = |span: waitless::http::Span| &bytes[span.start.into()..span.end.into()];
@@ -160,7 +164,7 @@ fn a_well_kept_parser_reads_the_same_in_what_is_accepted() {
         assert_eq!(request.path.unwrap().as_bytes(), at(parsed.layout.target), "{text:?}");
         let memory = HeadBytes::Memory(bytes[..parsed.length].into());
         let head = Head::new(memory, parsed.layout);
-        let ours = head.fields().map(|(name, value)| (name, value));
+        let ours = head.fields();
         let theirs = request.headers.iter().map(|field| (field.name, field.value.trim_ascii()));
         assert!(ours.eq(theirs), "{text:?}");
         compared += 1;

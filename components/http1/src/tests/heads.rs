@@ -257,7 +257,9 @@ fn every_rule_of_heads_is_kept() {
         let line = bench.connect();
         let response = bench.ask(line, request.as_bytes());
         check(&response, expected, &request);
-        let refused = matches!(expected, "400" | "413" | "414" | "417" | "421" | "431" | "505")
+        // What only the router has no use for was read well, so the connection stays.
+        let refused = !response.contains("dots for segments")
+            && matches!(expected, "400" | "413" | "414" | "417" | "421" | "431" | "505")
             || response.contains("Connection: close");
         let closed = bench.wire.lines[line].closed;
         assert_eq!(closed, refused || request.contains("HTTP/1.0"), "{request:?}\n{response}");

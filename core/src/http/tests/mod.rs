@@ -115,11 +115,12 @@ fn fields_are_added_and_cannot_split_a_response() {
     let response = "text".header("A", 1_u64).header("B", "two").status(Status::CREATED);
     let response = response.header("C", format_args!("{}", 3)).into_response(pool);
     assert_eq!(response.code(), Status::CREATED);
-    assert_eq!(response.fields(), b"A: 1\r\nB: two\r\nC: 3\r\n");
+    let lines = response.fields().map_or(&b""[..], Fields::bytes);
+    assert_eq!(lines, b"A: 1\r\nB: two\r\nC: 3\r\n");
     for bad in ["a\r\nb", "a\nb", "a\0"] {
         let response = "text".header("A", bad).into_response(pool);
         assert_eq!(response.code(), Status::INTERNAL_SERVER_ERROR);
-        assert_eq!(response.fields(), b"");
+        assert!(response.fields().is_none());
     }
     for name in ["A B", "", "content-length", "Transfer-Encoding", "CONNECTION", "Date"] {
         let response = "text".header(name, "c").into_response(pool);
