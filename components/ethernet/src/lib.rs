@@ -52,6 +52,9 @@ pub struct Config {
 pub enum Defence {
     /// It is given up (RFC 5227 section 2.4 (b)).
     Once,
+    /// It is given up in its first minute, in which a host that has it already is heard, and kept
+    /// from then on.
+    Settled,
     /// It is kept (RFC 5227 section 2.4 (c)), for a server whose address is well known.
     Always,
 }

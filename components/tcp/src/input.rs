@@ -352,11 +352,11 @@ impl Conn {
                 self.cursor = self.send.head;
             }
         }
-        if self.flags.has(flag::WANTS_ROOM) {
-            if env.send_room(self.unacknowledged()) >= env.send_limit() / 4 {
-                self.flags.clear(flag::WANTS_ROOM);
-                env.effects |= effect::NEWS;
-            }
+        if self.flags.has(flag::WANTS_ROOM)
+            && env.send_room(self.unacknowledged()) >= env.send_limit() / 4
+        {
+            self.flags.clear(flag::WANTS_ROOM);
+            env.effects |= effect::NEWS;
         }
     }
 

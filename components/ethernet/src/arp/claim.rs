@@ -16,6 +16,8 @@ const ANNOUNCE_INTERVAL: Duration = Duration::from_secs(2);
 const MAX_CONFLICTS: u8 = 10;
 const RATE_LIMIT_INTERVAL: Duration = Duration::from_secs(60);
 const DEFEND_INTERVAL: Duration = Duration::from_secs(10);
+/// How long an address must have been ours before it is one that others rely on.
+const SETTLED: Duration = Duration::from_secs(60);
 
 /// The claim to one address.
 pub(crate) struct Claim {
@@ -30,6 +32,8 @@ pub(crate) struct Claim {
     defended: Option<Instant>,
     /// Whether another core does the talking.
     follows: bool,
+    /// Since when it is ours.
+    since: Instant,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -67,6 +71,7 @@ impl Claim {
             conflicts: 0,
             defended: None,
             follows: false,
+            since: Instant::NEVER,
         }
     }
 
@@ -87,6 +92,7 @@ impl Claim {
         }
         self.address = address;
         self.defended = None;
+        self.since = Instant::NEVER;
         (self.phase, self.at) = match address {
             Some(_) if self.follows => (Phase::Settled, Instant::NEVER),
             Some(_) => (Phase::Start, Instant::ZERO),
@@ -112,6 +118,7 @@ impl Claim {
                 Some(Call::Probe(address))
             }
             Phase::Start | Phase::Probe(_) => {
+                self.since = now;
                 (self.phase, self.at) = (Phase::Announce(1), now + ANNOUNCE_INTERVAL);
                 Some(Call::Announce(address))
             }
@@ -143,9 +150,19 @@ impl Claim {
             // Section 2.4 (b): one announcement, then hope that the other one gives way.
             self.defended = Some(now);
             (self.phase, self.at) = (Phase::Announce(ANNOUNCE_NUM - 1), now);
-        } else if !ours || self.defence == Defence::Once {
+        } else if !ours || !self.is_firm(now) {
             self.conflicts = self.conflicts.saturating_add(1);
             (self.phase, self.at) = (Phase::Lost(mac), Instant::NEVER);
+        }
+    }
+
+    /// Whether the address is kept whatever others say. Who has had it for a while is whom others
+    /// rely on (section 2.4 (c)); a host that had it all along answers our first announcement.
+    fn is_firm(&self, now: Instant) -> bool {
+        match self.defence {
+            Defence::Always => true,
+            Defence::Once => false,
+            Defence::Settled => now.since(self.since) >= SETTLED,
         }
     }
 

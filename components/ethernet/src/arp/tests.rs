@@ -284,18 +284,24 @@ fn after_ten_conflicts_probing_slows_down() {
 
 #[test]
 fn an_address_is_defended_once_in_ten_seconds() {
-    for (defend, lost) in [(Defence::Once, true), (Defence::Always, false)] {
+    for (defend, after, lost) in [
+        (Defence::Once, 5_000, true),
+        (Defence::Once, 500_000, true),
+        (Defence::Settled, 5_000, true),
+        (Defence::Settled, 42_000, false),
+        (Defence::Always, 5_000, false),
+    ] {
         let mut bench = Bench::new(Config { defend, ..CONFIG });
         bench.link.claim(Some(ADDRESS));
-        bench.run_to(5_000);
+        bench.run_to(after);
         bench.sent();
         let theirs = ask(OTHER, ADDRESS, ADDRESS);
         bench.hear(ALL, OTHER, &theirs);
         assert_eq!(bench.sent(), [announces()]);
-        bench.run_to(15_000);
+        bench.run_to(after + 10_000);
         bench.hear(ALL, OTHER, &theirs);
         assert_eq!(bench.sent(), [announces()], "ten seconds later it is defended again");
-        bench.run_to(24_000);
+        bench.run_to(after + 19_000);
         bench.hear(ALL, OTHER, &theirs);
         assert!(bench.sent().is_empty());
         let expected = if lost { ClaimState::Conflict(OTHER) } else { ClaimState::Owned };

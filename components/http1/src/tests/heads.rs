@@ -12,7 +12,9 @@ type Case = (String, &'static str);
 /// Every rule of heads, with the ways to break it.
 fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
-    for add in [line_cases, host_and_field_cases, length_cases, coding_cases, limit_cases] {
+    for add in
+        [line_cases, target_cases, host_and_field_cases, length_cases, coding_cases, limit_cases]
+    {
         add(&mut |request: String, expected| cases.push((request, expected)));
     }
     cases
@@ -73,6 +75,10 @@ fn line_cases(case: &mut dyn FnMut(String, &'static str)) {
     case(line("GET /show HTTP/0.9"), "505");
     case("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".into(), "505");
     case("\x16\x03\x01\x02\x00\x01".into(), "400");
+}
+
+/// RFC 9112, section 3.2, and RFC 9110, section 4: targets.
+fn target_cases(case: &mut dyn FnMut(String, &'static str)) {
     // RFC 9110, section 4.2.3, and RFC 3986, section 6.2.2: what is the same by escapes is the
     // same; what clients resolve is not left to us to guess at.
     case(line("GET /sh%6Fw HTTP/1.1"), "GET /sh%6Fw None h []");
@@ -182,7 +188,8 @@ fn length_cases(case: &mut dyn FnMut(String, &'static str)) {
 
 /// RFC 9112, sections 6.1 and 6.3: codings.
 fn coding_cases(case: &mut dyn FnMut(String, &'static str)) {
-    // Both framings, a coding that is not the last or not known, and old clients: CL.TE, TE.CL and the many spellings of TE.TE.
+    // Both framings, a coding that is not the last or not known, and old clients: CL.TE, TE.CL
+    // and the many spellings of TE.TE.
     case(post("Transfer-Encoding: chunked", "3\r\nabc\r\n0\r\n\r\n"), "POST /show None h [abc]");
     case(post("transfer-encoding:CHUNKED", "0\r\n\r\n"), "POST /show None h []");
     for around in ["  chunked", "\tchunked", "chunked ", "\t chunked \t"] {
