@@ -80,7 +80,6 @@ impl StreamPort for Wire {
             finished: line.finished,
             unacknowledged: line.unacknowledged,
             segment: 1460,
-            ..Status::default()
         }
     }
     fn tag(&self, stream: Stream) -> Option<u32> {
