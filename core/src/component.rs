@@ -10,7 +10,8 @@ use core::fmt;
 /// over an edge, never blocks and, once warmed up, never allocates.
 ///
 /// `Below` is `()` for the lowest, the provider's type for one port, and a tuple of `&mut` for
-/// several. A component is made by its own `new(&'static Config, &mut Context) -> Self`.
+/// several. A component is made by its own `new(&'static Config, &mut Context) -> Self`, which
+/// draws no random numbers: where a component brings the entropy, there is none before `init`.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot stand on `{Below}`",
     note = "the `requires` in its Cargo.toml and its `impl Component<_>` disagree"

@@ -23,6 +23,7 @@ mod context;
 pub mod cores;
 pub mod counter;
 pub mod device;
+pub mod entropy;
 pub mod http;
 pub mod log;
 mod mailbox;

@@ -11,12 +11,25 @@ pub struct Random {
     key: [u8; 32],
     block: [u8; BLOCK],
     used: usize,
+    seeded: bool,
 }
 
 impl Random {
     /// A generator that starts from `seed`, of which every bit should be unpredictable.
     pub fn new(seed: [u8; 32]) -> Self {
-        Self { key: seed, block: [0; BLOCK], used: BLOCK }
+        Self { key: seed, block: [0; BLOCK], used: BLOCK, seeded: true }
+    }
+
+    /// A generator that is yet to be seeded, by [`reseed`](Self::reseed): a platform without a
+    /// source of its own lends this to components until one of them has brought entropy. Whoever
+    /// draws from it before panics: numbers that can be guessed are worse than none.
+    pub fn unseeded() -> Self {
+        Self { seeded: false, ..Self::new([0; 32]) }
+    }
+
+    /// Whether numbers can be drawn.
+    pub fn is_seeded(&self) -> bool {
+        self.seeded
     }
 
     /// Mixes fresh entropy in, for whatever is drawn from now on.
@@ -25,6 +38,7 @@ impl Random {
             *key ^= fresh;
         }
         self.used = BLOCK;
+        self.seeded = true;
     }
 
     /// Fills `bytes`.
@@ -63,6 +77,7 @@ impl Random {
     }
 
     fn refill(&mut self) {
+        assert!(self.seeded, "random numbers were drawn before there was entropy");
         let mut stream = [0; 32 + BLOCK];
         ChaCha20::new(&self.key.into(), &[0; 12].into()).apply_keystream(&mut stream);
         self.key.copy_from_slice(&stream[..32]);
@@ -98,6 +113,21 @@ mod tests {
         }
         assert_eq!(seen, [true; 10]);
         assert_eq!(random.below(0), 0);
+    }
+
+    #[test]
+    #[should_panic(expected = "before there was entropy")]
+    fn nothing_is_drawn_before_there_is_a_seed() {
+        Random::unseeded().u32();
+    }
+
+    #[test]
+    fn entropy_seeds_a_generator_that_had_none() {
+        let mut random = Random::unseeded();
+        assert!(!random.is_seeded());
+        random.reseed(&[1; 32]);
+        assert!(random.is_seeded());
+        assert_eq!(random.u64(), Random::new([1; 32]).u64());
     }
 
     #[test]

@@ -63,7 +63,7 @@ use waitless::checksum::Checksum;
 use waitless::packet::ChecksumState;
 use waitless::{
     BATCH, Component, Context, CounterSet, Duration, InitError, Inspect, Instant, IpPort, Mailbox,
-    Packet, PathError, Phase, Pool, Protocol, Wheel,
+    Packet, PathError, Phase, Pool, Protocol, Random, Wheel,
 };
 use wire::{Flags, Segment};
 
@@ -196,7 +196,8 @@ impl Tcp {
             conns: Vec::new(),
             env,
             table: Table::default(),
-            secret: Secret::new(&mut cx.random),
+            // Both are set once there is entropy.
+            secret: Secret::new(&mut Random::new([0; 32])),
             wheel: Wheel::new(GRANULARITY),
             waits: Waits::new(),
             listeners: Vec::new(),
@@ -205,7 +206,7 @@ impl Tcp {
             half_open: EMPTY,
             free: NIL,
             answers: Mailbox::new(),
-            next_port: cx.random.u32(),
+            next_port: 0,
             addresses: 0,
             unchecked: NIL,
             put_off: 0,
@@ -226,6 +227,8 @@ impl Tcp {
 impl<I: IpPort> Component<I> for Tcp {
     fn init(&mut self, ip: &mut I, cx: &mut Context) -> Result<(), InitError> {
         self.set_time(cx);
+        self.secret = Secret::new(&mut cx.random);
+        self.next_port = cx.random.u32();
         let offloads = ip.offloads();
         self.env.offload = offloads.checksum;
         self.env.burst = if offloads.checksum { offloads.segmentation } else { 0 };

@@ -21,8 +21,8 @@ use table::Table;
 use waitless::checksum::Checksum;
 use waitless::packet::ChecksumState;
 use waitless::{
-    BATCH, BindError, Component, Context, CounterSet, Inspect, Instant, IpPort, Mailbox, Packet,
-    PathErrorKind, Protocol, Random, Reject, Socket, UdpPort,
+    BATCH, BindError, Component, Context, CounterSet, InitError, Inspect, Instant, IpPort, Mailbox,
+    Packet, PathErrorKind, Protocol, Random, Reject, Socket, UdpPort,
 };
 use wire::{CHECKSUM, HEADER, Header};
 
@@ -82,14 +82,9 @@ waitless::counters! {
 
 impl Udp {
     /// UDP without a bound port.
-    pub fn new(config: &'static Config, cx: &mut Context) -> Self {
-        let random = Random::new(cx.random.bytes());
+    pub fn new(config: &'static Config, _: &mut Context) -> Self {
         let (sockets, queue) = (usize::from(config.sockets), usize::from(config.queue));
-        Self {
-            table: Table::new(sockets, queue, random),
-            down: Mailbox::new(),
-            counters: Counters::leak(),
-        }
+        Self { table: Table::new(sockets, queue), down: Mailbox::new(), counters: Counters::leak() }
     }
 
     #[inline]
@@ -176,6 +171,11 @@ fn is_intact(packet: &Packet) -> bool {
 }
 
 impl<I: IpPort> Component<I> for Udp {
+    fn init(&mut self, _: &mut I, cx: &mut Context) -> Result<(), InitError> {
+        self.table.seed(Random::new(cx.random.bytes()));
+        Ok(())
+    }
+
     fn receive(&mut self, ip: &mut I, _: &mut Context) {
         for _ in 0..BATCH {
             let Some(packet) = ip.recv(Protocol::UDP) else { break };

@@ -32,10 +32,16 @@ struct Bound {
 
 impl Table {
     /// A table for `limit` ports with `queue` datagrams each.
-    pub fn new(limit: usize, queue: usize, random: Random) -> Self {
+    pub fn new(limit: usize, queue: usize) -> Self {
         let limit = limit.clamp(1, usize::from(EMPTY));
         let index = vec![EMPTY; (2 * limit).next_power_of_two()];
+        let random = Random::unseeded();
         Self { bound: Vec::new(), index, limit, queue: queue.max(1), random, waiting: 0 }
+    }
+
+    /// What free ports are chosen by.
+    pub fn seed(&mut self, random: Random) {
+        self.random = random;
     }
 
     /// Binds `port`, or a free one for 0, that nobody outside can guess (RFC 6056).

@@ -330,7 +330,8 @@ fn a_port_is_bound_once_and_the_table_is_bounded() {
 
 #[test]
 fn every_bound_port_is_found() {
-    let mut table = Table::new(1024, 1, Random::new([3; 32]));
+    let mut table = Table::new(1024, 1);
+    table.seed(Random::new([3; 32]));
     for number in 0..1024 {
         assert_eq!(table.bind(number * 64 + 1).unwrap().0, usize::from(number));
     }

@@ -20,7 +20,6 @@ pub mod arch;
 pub mod clock;
 pub mod console;
 pub mod ecam;
-pub mod health;
 pub mod idle;
 pub mod memory;
 pub mod options;

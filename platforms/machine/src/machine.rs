@@ -7,8 +7,8 @@ use crate::options::CommandLine;
 use alloc::alloc::{Layout, alloc_zeroed};
 use core::ptr::NonNull;
 use spinning_top::Spinlock;
-use waitless::Instant;
 use waitless::device::{Dma, MessageInterrupt, MmioDevice, PciAddress, Platform, Registers};
+use waitless::{Instant, Random};
 
 /// What was found while booting. One for all cores.
 pub struct Machine<A> {
@@ -20,9 +20,10 @@ pub struct Machine<A> {
     pub clock: Clock,
     /// Where devices can be put, where firmware did not put them.
     pub window: Option<Range>,
-    /// What all randomness comes from, until it is taken.
-    pub seed: Spinlock<Option<[u8; 32]>>,
-    /// What the seed was made of.
+    /// What all randomness comes from, until it is taken. Not seeded where no source of the
+    /// platform's own counts.
+    pub random: Spinlock<Option<Random>>,
+    /// What it was seeded from.
     pub sources: &'static str,
     /// Seconds since 1970 when the clock was zero.
     pub started: Option<u64>,
@@ -36,15 +37,19 @@ impl<A: Arch> Machine<A> {
         arch: A,
         command_line: CommandLine,
         clock: Clock,
-        seed: ([u8; 32], &'static str),
+        seed: Option<([u8; 32], &'static str)>,
     ) -> Self {
+        let (random, sources) = match seed {
+            Some((seed, sources)) => (Random::new(seed), sources),
+            None => (Random::unseeded(), "nothing yet"),
+        };
         Self {
             arch,
             command_line,
             clock,
             window: None,
-            seed: Spinlock::new(Some(seed.0)),
-            sources: seed.1,
+            random: Spinlock::new(Some(random)),
+            sources,
             started: None,
             name: Spinlock::new(""),
         }

@@ -25,19 +25,19 @@ pub fn run<A: Arch, G: Sweep>(
         most => A::start_cores(machine, most.min(CORES_MAX)),
     };
     let cores: &'static Cores = Box::leak(Box::new(Cores::new(count)));
-    let Some(seed) = machine.seed.lock().take() else {
+    let Some(random) = machine.random.lock().take() else {
         panic::refuse::<A>(format_args!("the image was started twice"))
     };
-    let mut random = Random::new(seed);
-    let seeds: Vec<_> = (1..count).map(|_| full(random.bytes())).collect();
-    let mut cx = context::<A>(image, cores, random.bytes());
+    let mut cx = context::<A>(image, cores, random);
     announce(machine, &cx);
     let mut graph = build::<A, G>(&mut cx, &make);
+    // By now there is entropy, whoever brought it.
+    let seeds: Vec<_> = (1..count).map(|_| full(cx.random.bytes::<32>())).collect();
     if count > 1 {
         crew::work(move || {
             // Numbers count from 1, and each core comes here once.
             let Some(seed) = seeds.get(A::number() - 1).and_then(cores::Slot::take) else { return };
-            let mut cx = context::<A>(image, cores, seed);
+            let mut cx = context::<A>(image, cores, Random::new(seed));
             let mut graph = build::<A, G>(&mut cx, &make);
             sweep::<A>(&mut *graph, &mut cx)
         });
@@ -58,6 +58,12 @@ fn build<A: Arch, G: Sweep>(cx: &mut Context, make: &impl Fn(&mut Context) -> G)
     cx.system().publish();
     if let Err((instance, error)) = graph.init(cx) {
         panic::refuse::<A>(format_args!("{instance}: {error}"));
+    }
+    if !cx.random.is_seeded() {
+        panic::refuse::<A>(format_args!(
+            "no source of entropy: the processor has no generator, its timing does not vary, and \
+             the machine has no virtio entropy source (QEMU: -device virtio-rng-pci)"
+        ));
     }
     graph
 }
@@ -111,7 +117,7 @@ fn announce<A: Arch>(machine: &Machine<A>, cx: &Context) {
 }
 
 /// What this core lends to its components.
-fn context<A: Arch>(image: &'static Image, cores: &'static Cores, seed: [u8; 32]) -> Context {
+fn context<A: Arch>(image: &'static Image, cores: &'static Cores, random: Random) -> Context {
     let (machine, core) = (A::machine(), A::core());
     let level = match machine.command_line.option("log").map(str::parse) {
         None => Level::Info,
@@ -128,7 +134,7 @@ fn context<A: Arch>(image: &'static Image, cores: &'static Cores, seed: [u8; 32]
     system.register("pool", pool.counters());
     system.register("core", core);
     let log = Log::new(level, A::console());
-    let mut cx = Context::new(core.number, pool, Random::new(seed), log, machine, system);
+    let mut cx = Context::new(core.number, pool, random, log, machine, system);
     cx.set_now(machine.now());
     cx
 }

@@ -77,12 +77,7 @@ pub(crate) extern "C" fn start(magic: u32, info: u32) -> ! {
             "no clock of known speed: neither CPUID, the hypervisor, ACPI nor a PIT"
         ));
     };
-    let Some(seed) = entropy::seed(&features) else {
-        refuse(format_args!(
-            "no source of entropy: the processor has no generator and its timing does not vary; \
-             give the machine a processor with RDRAND"
-        ));
-    };
+    let seed = entropy::seed(&features);
     let uptime = clock.nanos(ticks()) / 1_000_000_000;
     let started = kvm::wall_clock().or_else(cmos::wall_clock).map(|now| now - uptime);
     start_core(apic);

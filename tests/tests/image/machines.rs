@@ -21,6 +21,26 @@ pub fn microvm(lab: &Lab) {
     served.vm.assert_alive();
 }
 
+/// A processor without a generator, whose emulated time gives no noise either.
+const NO_ENTROPY: &[&str] = &["-cpu", "qemu64,-rdrand", "-icount", "shift=4"];
+
+pub fn entropy_of_the_hypervisor(lab: &Lab) {
+    for (machine, device) in
+        [(Machine::new(), "virtio-rng-pci"), (Machine::new().microvm(), "virtio-rng-device")]
+    {
+        let machine = machine.arguments(NO_ENTROPY).arguments(&["-device", device]);
+        let mut served = Served::boot(lab, "webserver", machine);
+        served.vm.expect("seeded from the hypervisor's entropy");
+        serves(&mut served);
+    }
+}
+
+pub fn no_entropy(lab: &Lab) {
+    let mut vm = Machine::new().arguments(NO_ENTROPY).boot(&lab.images.image("webserver"));
+    assert_eq!(vm.expect_end().code(), Some(5), "{}", vm.console());
+    assert!(vm.console().contains("cannot start: no source of entropy"), "{}", vm.console());
+}
+
 fn serves(served: &mut Served) {
     ping(served.address, 3, 1400);
     let url = format!("http://{}/download?bytes=1000000", served.address);

@@ -1,4 +1,5 @@
-//! Health tests of noise, after NIST SP 800-90B, section 4.4: what fails them is not used.
+//! Health tests of noise, after NIST SP 800-90B, section 4.4: what fails them is not used as
+//! entropy, wherever it comes from.
 
 /// How much entropy a source claims, which fixes when a test fails.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -12,7 +13,8 @@ pub struct Claim {
 impl Claim {
     /// Half a bit in each sample. For timing jitter.
     pub const HALF_BIT: Self = Self { repetitions: 41, proportion: 410 };
-    /// Four bits in each sample of eight. For a processor's own generator, which promises more.
+    /// Four bits in each sample of eight. For generators in hardware and of hypervisors, which
+    /// promise more.
     pub const FOUR_BITS: Self = Self { repetitions: 6, proportion: 62 };
 }
 
