@@ -23,6 +23,7 @@ MEMORY    ?=
 CORES     ?=
 MACHINE   ?=
 NIC       ?=
+FIRMWARE  ?=
 TARGET    ?= x86_64-waitless
 FUZZ_SECONDS ?= 60
 FUZZ_TARGET ?=
@@ -46,7 +47,8 @@ help: ## this list
 	@printf '\nVariables of `make run` and `make image`:\n'
 	@printf '  %-26s %s\n' \
 	  'APP=hello' 'an app of apps/; the root waitless.toml otherwise' \
-	  'PLATFORM=qemu|native' 'a virtual machine, or a process on this machine' \
+	  'PLATFORM=qemu|iso|native' 'a virtual machine, one with a CD, or a process' \
+	  'FIRMWARE=bios|uefi' 'what boots the CD' \
 	  'NET=user|tap' "QEMU's user network (no root needed), or a tap" \
 	  'HTTP_PORT=8080' "the host's port that leads to the guest's 80" \
 	  'HTTPS_PORT=8443' "the host's port that leads to the guest's 443" \
@@ -64,10 +66,18 @@ setup: ## installs and composes what is missing to build and run images
 .PHONY: run
 run: platform-exists ## builds and boots an image, prints its URLs; ends with Ctrl-C
 	@build/setup/setup.sh $(if $(filter native,$(PLATFORM)),build,) $(quietly)
+	@$(if $(filter iso,$(PLATFORM)),build/setup/setup.sh iso $(quietly),true)
 	@$(waitless-build) run $(if $(APP),--app $(APP)) --platform $(PLATFORM) --net $(NET) \
 	  --http-port $(HTTP_PORT) --https-port $(HTTPS_PORT) --udp-port $(UDP_PORT) \
 	  $(if $(MEMORY),--memory $(MEMORY)) $(if $(CORES),--cores $(CORES)) \
-	  $(if $(MACHINE),--machine $(MACHINE)) $(if $(NIC),--nic $(NIC))
+	  $(if $(MACHINE),--machine $(MACHINE)) $(if $(NIC),--nic $(NIC)) \
+	  $(if $(FIRMWARE),--firmware $(FIRMWARE))
+
+.PHONY: iso
+iso: ## makes a bootable ISO and says where it is
+	@build/setup/setup.sh build $(quietly)
+	@build/setup/setup.sh iso $(quietly)
+	@$(waitless-build) iso $(if $(APP),--app $(APP)) --platform iso
 
 .PHONY: image
 image: ## builds an image and says where it is

@@ -3,6 +3,7 @@
 #
 #   setup.sh        the toolchain that builds images, and what `run` needs
 #   setup.sh run    QEMU, firmware and a DHCP server, to run images
+#   setup.sh iso    GRUB and what makes an ISO, unless Limine is installed (LIMINE_DIR)
 #   setup.sh test   what the tests need besides: real clients, captures, valgrind
 #
 # Images need the standard library's sources and the unstable flag that builds them, so a
@@ -83,6 +84,20 @@ ip iproute2
 curl curl
 LIST
     say "ready to run images: qemu, ovmf, dnsmasq, ip, curl"
+}
+
+for_iso() {
+    want <<'LIST'
+xorriso xorriso
+LIST
+    [ -n "${LIMINE_DIR:-}" ] || [ -d /usr/share/limine ] || [ -d /usr/local/share/limine ] ||
+        want <<'LIST'
+grub-mkrescue grub-common
+mformat mtools
+/usr/lib/grub/i386-pc grub-pc-bin
+/usr/lib/grub/x86_64-efi grub-efi-amd64-bin
+LIST
+    say "ready to make ISOs: xorriso, and a loader"
 }
 
 for_test() {
@@ -279,6 +294,7 @@ case ${1:-} in
     '') for_build; for_run ;;
     build) for_build ;;
     run) for_run ;;
-    test) for_build; for_run; for_test ;;
-    *) die "unknown: $1 (build, run, test, or nothing)" ;;
+    iso) for_iso ;;
+    test) for_build; for_run; for_iso; for_test ;;
+    *) die "unknown: $1 (build, run, iso, test, or nothing)" ;;
 esac

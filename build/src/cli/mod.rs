@@ -5,6 +5,7 @@ mod audit;
 mod components;
 mod explain;
 mod image;
+mod iso;
 mod new;
 mod references;
 mod run;
@@ -135,6 +136,10 @@ enum Command {
     #[command(after_help = "Examples:\n  run\n  run --app hello --platform native\n  \
         run --http-port 8000 --memory 64M --timeout 30\n  run --net tap --qemu-arg=-s")]
     Run(run::Run),
+    /// Makes a bootable ISO, for BIOS and UEFI
+    #[command(after_help = "Examples:\n  iso\n  iso --app hello --output hello.iso\n  \
+        iso --loader grub --command-line log=debug")]
+    Iso(iso::Iso),
     /// Writes a JSON Schema for waitless.toml, by which editors complete and check
     #[command(
         after_help = "Examples:\n  schema                # to target/waitless.schema.json\n  \
@@ -187,6 +192,7 @@ fn dispatch(command: Command) -> Result<ExitCode, String> {
         Command::Size(size) => size.run()?,
         Command::Audit(audit) => return audit.run(),
         Command::Run(run) => return run.run(),
+        Command::Iso(iso) => iso.run()?,
         Command::Schema { output } => {
             let project = open()?;
             let text = schema::schema(&project);

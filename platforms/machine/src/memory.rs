@@ -71,6 +71,8 @@ impl Range {
 pub enum Kind {
     /// Free memory.
     Ram,
+    /// The loader's own: free once what it left was read.
+    Loader,
     /// Firmware tables: read, and never written.
     Acpi,
     /// Anything else.
@@ -95,7 +97,7 @@ pub type Ranges = Vec<Range, ENTRIES>;
 /// The RAM in `entries` without anything that another entry or `taken` lays claim to.
 ///
 /// Entries may come in any order and overlap. Where more pieces come out than [`Ranges`] holds,
-/// the rest is left unused.
+/// the smallest are left unused.
 pub fn usable(entries: &[Entry], taken: &[Range]) -> Ranges {
     let mut free = Ranges::new();
     for entry in entries.iter().filter(|entry| entry.kind == Kind::Ram) {
@@ -131,9 +133,25 @@ fn insert(ranges: &mut Ranges, mut range: Range) {
         }
         apart
     });
+    if ranges.is_full() && !make_room(ranges, range.length()) {
+        return;
+    }
     let at = ranges.iter().take_while(|other| other.start < range.start).count();
-    // A full list leaves the range unused, which is safe.
+    // There is room.
     let _ = ranges.insert(at, range);
+}
+
+/// Drops the smallest piece of a full list, if it is smaller than `length`. What is dropped is
+/// left unused, which is safe.
+fn make_room(ranges: &mut Ranges, length: u64) -> bool {
+    let smallest = ranges.iter().enumerate().min_by_key(|(_, range)| range.length());
+    match smallest {
+        Some((at, smallest)) if smallest.length() < length => {
+            ranges.remove(at);
+            true
+        }
+        _ => false,
+    }
 }
 
 /// Cuts `hole` out.
@@ -148,8 +166,10 @@ fn subtract(ranges: &mut Ranges, hole: Range) {
             [*range, Range::default()]
         };
         for piece in pieces.into_iter().filter(|piece| !piece.is_empty()) {
-            // A full list leaves the piece unused, which is safe.
-            let _ = left.push(piece);
+            if !left.is_full() || make_room(&mut left, piece.length()) {
+                // There is room.
+                let _ = left.push(piece);
+            }
         }
     }
     *ranges = left;
@@ -204,6 +224,14 @@ mod tests {
             insert(&mut free, Range::sized(index * 2 * PAGE, PAGE));
         }
         assert_eq!(free.len(), ENTRIES);
+        let large = Range::sized(4 * ENTRIES as u64 * PAGE, 2 * PAGE);
+        insert(&mut free, large);
+        assert!(free.contains(&large), "the smallest are lost, not the last");
+        assert_eq!(free.len(), ENTRIES);
+        // A hole in the large one leaves two pieces, one of them too many.
+        subtract(&mut free, Range::new(0, 2 * PAGE));
+        subtract(&mut free, Range::sized(large.start + 64, 64));
+        assert!(free.len() <= ENTRIES);
         assert!(free.windows(2).all(|pair| pair[0].end < pair[1].start));
     }
 

@@ -1,6 +1,6 @@
 //! Page tables: which memory may be read, written and executed.
 //!
-//! All memory is mapped to itself. The largest pages that fit are used, and a large page is
+//! All memory is mapped to itself, and an image maybe elsewhere. The largest pages that fit are used, and a large page is
 //! split when a part of it needs something else. Nothing is ever both writable and executable:
 //! there is no [`Access`] that says so.
 
@@ -107,12 +107,24 @@ impl<F: Format> AddressSpace<F> {
         range: Range,
         access: Access,
     ) -> Result<(), PagingError> {
-        self.change(tables, range, Some(access))
+        self.change(tables, range.start(), range, Some(access))
     }
 
-    /// Takes `range`, which consists of whole pages, away: an access to it faults.
+    /// Maps `range`, which consists of whole pages, to `at` and what follows, in the lower or in
+    /// the upper half of addresses. For one range and one distance to it.
+    pub fn map_at(
+        self,
+        tables: &mut impl Tables,
+        at: u64,
+        range: Range,
+        access: Access,
+    ) -> Result<(), PagingError> {
+        self.change(tables, at, range, Some(access))
+    }
+
+    /// Takes `range`, which consists of whole pages, away: an access to these addresses faults.
     pub fn unmap(self, tables: &mut impl Tables, range: Range) -> Result<(), PagingError> {
-        self.change(tables, range, None)
+        self.change(tables, range.start(), range, None)
     }
 
     /// Whether `address` is mapped, with the rights that it has.
@@ -131,17 +143,21 @@ impl<F: Format> AddressSpace<F> {
     fn change(
         self,
         tables: &mut impl Tables,
+        at: u64,
         range: Range,
         access: Option<Access>,
     ) -> Result<(), PagingError> {
-        if range.end() > LIMIT || !(range.start() | range.end()).is_multiple_of(PAGE) {
+        let last = at.checked_add(range.length().saturating_sub(1)).filter(|last| reached(*last));
+        let whole = (at | range.start() | range.end()).is_multiple_of(PAGE);
+        if !reached(at) || last.is_none_or(|last| (last ^ at) >> 63 != 0) || !whole {
             return Err(PagingError::OutOfReach);
         }
-        let mut at = range.start();
-        while at < range.end() {
-            let level = self.level(at, range.end() - at);
-            self.set(tables, at, level, access)?;
-            at += size(level);
+        let mut done = 0;
+        while done < range.length() {
+            let (from, to) = (at + done, range.start() + done);
+            let level = self.level(from | to, range.length() - done);
+            self.set(tables, from, to, level, access)?;
+            done += size(level);
         }
         Ok(())
     }
@@ -156,11 +172,12 @@ impl<F: Format> AddressSpace<F> {
         }
     }
 
-    /// Gives the page at `address` of this level these rights, or takes it away.
+    /// Maps the page at `address` of this level to `to` with these rights, or takes it away.
     fn set(
         self,
         tables: &mut impl Tables,
         address: u64,
+        to: u64,
         level: u32,
         access: Option<Access>,
     ) -> Result<(), PagingError> {
@@ -174,7 +191,7 @@ impl<F: Format> AddressSpace<F> {
             }
             table = descend::<F>(tables, table, index(address, above), above)?;
         }
-        let entry = access.map_or(0, |access| F::page(address, level, access));
+        let entry = access.map_or(0, |access| F::page(to, level, access));
         tables.table(table)[index(address, level)] = entry;
         Ok(())
     }
@@ -202,6 +219,11 @@ fn descend<F: Format>(
     }
     tables.table(table)[index] = F::table(below);
     Ok(below)
+}
+
+/// Whether four levels reach `address`: all bits from 47 on are equal.
+const fn reached(address: u64) -> bool {
+    (address.cast_signed() << 16) >> 16 == address.cast_signed()
 }
 
 /// Bytes of a page of this level.

@@ -92,6 +92,7 @@ impl<F: Format> Default for Space<F> {
 /// Tables from free memory, before there is an allocator.
 pub struct EarlyTables {
     free: Range,
+    offset: u64,
 }
 
 impl EarlyTables {
@@ -101,7 +102,16 @@ impl EarlyTables {
     /// The range consists of whole pages that can be read and written at their own addresses,
     /// and nobody else uses them until [`left`](Self::left) gave back what remains.
     pub unsafe fn new(free: Range) -> Self {
-        Self { free }
+        Self { free, offset: 0 }
+    }
+
+    /// The same where memory is mapped `offset` bytes higher than it is, for now.
+    ///
+    /// # Safety
+    /// The range consists of whole pages that can be read and written `offset` bytes higher, and
+    /// nobody else uses them until [`left`](Self::left) gave back what remains.
+    pub unsafe fn mapped_at(free: Range, offset: u64) -> Self {
+        Self { free, offset }
     }
 
     /// What no table took.
@@ -122,8 +132,9 @@ impl Tables for EarlyTables {
     }
 
     fn table(&mut self, address: u64) -> &mut Table {
-        // SAFETY: it comes from `allocate`, so it is a page of free memory that nobody else uses.
-        unsafe { table_at(address) }
+        // SAFETY: it comes from `allocate`, so it is a page of free memory that nobody else uses,
+        // and this is where that is mapped.
+        unsafe { table_at(address.wrapping_add(self.offset)) }
     }
 }
 
@@ -147,7 +158,7 @@ impl Tables for HeapTables {
 /// The table at `address`.
 ///
 /// # Safety
-/// There is a table, it is mapped to itself, and nobody else uses it for `'a`.
+/// There is a table, and nobody else uses it for `'a`.
 unsafe fn table_at<'a>(address: u64) -> &'a mut Table {
     let table = core::ptr::with_exposed_provenance_mut::<Table>(address as usize);
     // SAFETY: the caller vouches for it.

@@ -4,12 +4,13 @@ use crate::acpi::{self, Acpi};
 use crate::apic::LocalApic;
 use crate::cpu::{Features, ticks};
 use crate::io_apic::IoApics;
+use crate::limine::{self, Loaded};
 use crate::loader::{BootInfo, LoaderError, Physical};
 use crate::machine::{self, Firmware, Local, Machine, X86};
-use crate::panic::refuse;
+use crate::panic::{refuse, report};
 use crate::pci::Configuration;
-use crate::{calibrate, cmos, console, entropy, interrupts, kvm, mmio};
-use crate::{multiboot2, power, pvh, stacks};
+use crate::{calibrate, cmos, console, entropy, image, interrupts, kvm, mmio};
+use crate::{multiboot2, power, pvh, requests, stacks};
 use alloc::boxed::Box;
 use platform_machine::clock::Clock;
 use platform_machine::memory::{self, PAGE, Range, Ranges};
@@ -29,13 +30,6 @@ unsafe extern "Rust" {
     fn waitless_start() -> !;
 }
 
-unsafe extern "C" {
-    static image_start: u8;
-    static text_start: u8;
-    static text_end: u8;
-    static image_end: u8;
-}
-
 /// Memory below this is the firmware's, and other cores start there.
 const LOW: u64 = 1 << 20;
 /// Bytes of PCI's configuration space in memory, all buses.
@@ -45,8 +39,29 @@ const DEVICES: Range = Range::new(0xc000_0000, 0xfec0_0000);
 /// What the entry code mapped.
 const FIRST_MAPPED: u64 = 4 << 30;
 
-/// Boots. `magic` says which loader left something at `info`.
+/// Boots by PVH or Multiboot2: `magic` says which loader left something at `info`.
 pub(crate) extern "C" fn start(magic: u32, info: u32) -> ! {
+    let begun = begin();
+    let info = if magic == multiboot2::MAGIC {
+        multiboot2::parse(&FirstMapped, info.into())
+    } else {
+        pvh::parse(&FirstMapped, info.into())
+    };
+    let loaded = info.map(|info| Loaded { info, direct: 0, image: image::usual_place() });
+    boot(begun, loaded)
+}
+
+/// Boots by Limine's protocol.
+pub(crate) extern "C" fn start_limine() -> ! {
+    let begun = begin();
+    boot(begun, limine::parse(&LoaderMapped, &requests::answers()))
+}
+
+/// Where the counter was, and what the processor can.
+type Begun = (u64, Features);
+
+/// What comes first, whoever loaded the image: a word can be said, and a fault is reported.
+fn begin() -> Begun {
     let first_tick = ticks();
     console::init();
     // SAFETY: called once, here, with interrupts off.
@@ -56,13 +71,20 @@ pub(crate) extern "C" fn start(magic: u32, info: u32) -> ! {
         refuse(format_args!("the processor cannot keep data from being executed (NX)"));
     }
     features.enable();
+    (first_tick, features)
+}
 
-    let info = match read_loader(magic, info.into()) {
-        Ok(info) => info,
+fn boot((first_tick, features): Begun, loaded: Result<Loaded, LoaderError>) -> ! {
+    let Loaded { mut info, direct, image } = match loaded {
+        Ok(loaded) => loaded,
         Err(error) => refuse(format_args!("{error}")),
     };
-    if let Err(error) = take_memory(&info, &features) {
+    image::set_place(image);
+    if let Err(error) = take_memory(&mut info, direct, &features) {
         refuse(format_args!("{error}"));
+    }
+    if let (pieces @ 1.., bytes) = info.dropped {
+        report!("the memory map has {pieces} pieces too many: {} KiB are left unused", bytes >> 10);
     }
     let acpi = read_firmware(&info);
     power::learn(acpi);
@@ -80,6 +102,7 @@ pub(crate) extern "C" fn start(magic: u32, info: u32) -> ! {
     let seed = entropy::seed(&features);
     let uptime = clock.nanos(ticks()) / 1_000_000_000;
     let started = kvm::wall_clock().or_else(cmos::wall_clock).map(|now| now - uptime);
+    let started = started.or(info.date);
     start_core(apic);
     let pci = Configuration::find(acpi.ecam, machine::try_map);
     let ecam = acpi.ecam.map_or(Range::default(), |ecam| Range::sized(ecam.base, ECAM_LENGTH));
@@ -100,15 +123,6 @@ pub(crate) extern "C" fn start(magic: u32, info: u32) -> ! {
     unsafe { waitless_start() }
 }
 
-/// What the loader left, copied.
-fn read_loader(magic: u32, address: u64) -> Result<BootInfo, LoaderError> {
-    if magic == multiboot2::MAGIC {
-        multiboot2::parse(&FirstMapped, address)
-    } else {
-        pvh::parse(&FirstMapped, address)
-    }
-}
-
 /// The memory that the entry code mapped.
 struct FirstMapped;
 
@@ -123,52 +137,68 @@ impl Physical for FirstMapped {
     }
 }
 
-/// Maps all memory with the rights that it needs, and gives what is free to the allocator.
-fn take_memory(info: &BootInfo, features: &Features) -> Result<(), PagingError> {
-    let at = |symbol: *const u8| symbol as u64;
-    let image = Range::new(at(&raw const image_start), at(&raw const image_end));
-    let text = Range::new(at(&raw const text_start), at(&raw const text_end));
-    let rodata = Range::new(image.start(), text.start());
+/// Memory as Limine's loader mapped it, all of it in the upper half.
+struct LoaderMapped;
 
-    let ram = memory::usable(&info.memory, &[]);
+impl Physical for LoaderMapped {
+    fn bytes(&self, address: u64, length: usize) -> Option<&[u8]> {
+        address.checked_add(length as u64)?;
+        let base = core::ptr::with_exposed_provenance::<u8>(address as usize);
+        // SAFETY: the loader says where its answers are, and that they are mapped. Nothing writes
+        // to them before they were read; they are in memory of the loader's own.
+        let slice = || unsafe { core::slice::from_raw_parts(base, length) };
+        (address >> 63 != 0).then(slice)
+    }
+}
+
+/// Maps all memory with the rights that it needs, and gives what is free to the allocator. So far
+/// memory is mapped `direct` bytes higher than it is. What the loader left has been read.
+fn take_memory(info: &mut BootInfo, direct: u64, features: &Features) -> Result<(), PagingError> {
+    let (all, text, rodata) = (image::all(), image::text(), image::rodata());
+    let image = image::physical(all);
     let mut taken = info.taken.clone();
     for range in [Range::new(0, LOW), image] {
         taken.push(range).map_err(|_| PagingError::OutOfMemory)?;
     }
-    let mut free = memory::usable(&info.memory, &taken);
-    // SAFETY: the loader says that it is free, and the entry code mapped it to itself.
-    let mut tables = unsafe { EarlyTables::new(first_mapped(&free)) };
+    // The tables in use, and the loader's stack, are still needed.
+    let tables = first_mapped(&memory::usable(&info.memory, &taken));
+    info.release_loader();
+    // SAFETY: the loader says that it is free, and it is mapped there.
+    let mut tables = unsafe { EarlyTables::mapped_at(tables, direct) };
+    let first_table = tables.left().start();
     let pages = AddressSpace::new(&mut tables, features.huge_pages)?;
-    for range in &ram {
+    // The image is where it was linked, and nowhere else: nobody writes its code from elsewhere.
+    for range in &memory::usable(&info.memory, &[image]) {
         let mapped = Range::new(range.start().max(PAGE), range.end().min(LIMIT));
         pages.map(&mut tables, mapped, Access::ReadWrite)?;
     }
     for module in &info.taken {
         pages.map(&mut tables, module.outer_pages(), Access::Read)?;
     }
-    pages.map(&mut tables, image.outer_pages(), Access::ReadWrite)?;
-    pages.map(&mut tables, text, Access::ReadExecute)?;
-    pages.map(&mut tables, rodata, Access::Read)?;
+    for (range, access) in
+        [(all, Access::ReadWrite), (text, Access::ReadExecute), (rodata, Access::Read)]
+    {
+        pages.map_at(&mut tables, range.start(), image::physical(range), access)?;
+    }
     for guard in stacks::guards() {
         pages.unmap(&mut tables, guard)?;
     }
 
     let root = PhysFrame::containing_address(PhysAddr::new(pages.root()));
-    // SAFETY: everything in use stays mapped where it was: code, data, stack and the tables.
+    // SAFETY: everything in use stays mapped where it was: code, data, the image's own stack.
     unsafe { Cr3::write(root, Cr3Flags::empty()) };
-    let used = Range::new(first_mapped(&free).start(), tables.left().start());
+    let used = Range::new(first_table, tables.left().start());
     taken.push(used).map_err(|_| PagingError::OutOfMemory)?;
-    free = memory::usable(&info.memory, &taken);
-    for range in free {
+    for range in memory::usable(&info.memory, &taken) {
         // SAFETY: the loader says that it is free, it is mapped, and the image, the modules and
         // the tables are not in it. Memory of the loader's own has been read and copied.
         unsafe { heap::claim(Range::new(range.start(), range.end().min(LIMIT))) };
     }
-    X86::space().set(pages, ram);
+    X86::space().set(pages, memory::usable(&info.memory, &[]));
     Ok(())
 }
 
-/// The largest free range that the entry code mapped: page tables come from there.
+/// The largest free range of what is surely mapped: page tables come from there.
 fn first_mapped(free: &Ranges) -> Range {
     let reachable = free
         .iter()

@@ -106,8 +106,9 @@ pub(crate) unsafe fn load(tables: &'static Descriptors, tops: [u64; 3]) {
         let stack = STACKS.iter().find(|(of, _)| *of == vector).map_or(0, |(_, stack)| stack + 1);
         *gate = Gate::new(first + vector as u64 * 16, code.0, stack);
     }
+    // An interrupt that nobody asked for counts, is ended, and wakes the core for nothing.
+    gates[32..].fill(Gate::new(&raw const wake_stub as u64, code.0, 0));
     gates[usize::from(TIMER)] = Gate::new(&raw const alarm_stub as u64, code.0, 0);
-    gates[usize::from(DEVICE)] = Gate::new(&raw const wake_stub as u64, code.0, 0);
     gates[usize::from(SPURIOUS)] = Gate::new(&raw const spurious_stub as u64, code.0, 0);
     let limit = (size_of::<[Gate; 256]>() - 1) as u16;
     let pointer = DescriptorTablePointer { limit, base: VirtAddr::new(gates.as_ptr() as u64) };

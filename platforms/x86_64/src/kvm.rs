@@ -1,6 +1,7 @@
 //! What KVM tells its guests of time.
 
 use crate::cpu::{cpuid, ticks};
+use crate::image::physical_address;
 use core::cell::UnsafeCell;
 use x86_64::registers::model_specific::Msr;
 
@@ -56,7 +57,7 @@ fn clock() -> Option<[u32; 8]> {
     }
     // SAFETY: the register takes the physical address of a static page, aligned as it must be;
     // bit 0 turns it on. The hypervisor writes there, and nobody else uses it.
-    unsafe { Msr::new(CLOCK_MSR).write(CLOCK.0.get() as u64 | 1) };
+    unsafe { Msr::new(CLOCK_MSR).write(physical_address(CLOCK.0.get()) | 1) };
     read(&CLOCK).filter(|words| words[6] != 0)
 }
 
@@ -64,7 +65,7 @@ fn clock() -> Option<[u32; 8]> {
 pub(crate) fn wall_clock() -> Option<u64> {
     let clock = clock()?;
     // SAFETY: as for the clock; this one is written once, at this moment.
-    unsafe { Msr::new(WALL_MSR).write(WALL.0.get() as u64) };
+    unsafe { Msr::new(WALL_MSR).write(physical_address(WALL.0.get())) };
     let wall = read(&WALL)?;
     let pair = |low: u32, high: u32| u64::from(low) | u64::from(high) << 32;
     let since = ticks().saturating_sub(pair(clock[2], clock[3]));

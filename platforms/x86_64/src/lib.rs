@@ -1,6 +1,6 @@
 //! Boots an image on x86-64 and runs its graph.
 //!
-//! A loader enters `entry` by PVH or Multiboot2. From there on `boot` goes through memory,
+//! A loader enters `entry` by PVH, Multiboot2 or Limine's protocol. From there on `boot` goes through memory,
 //! page tables, interrupts, firmware tables, time and randomness, once and in this order, and
 //! calls the image, which calls `run`. Interrupts are off while components work: they are let
 //! in only while the core sleeps, so a handler never finds anything half done, and has nothing
@@ -20,6 +20,7 @@ extern crate alloc;
 
 pub mod acpi;
 pub mod frequency;
+pub mod limine;
 pub mod loader;
 pub mod mmio;
 pub mod multiboot2;
@@ -44,6 +45,8 @@ mod entropy;
 #[cfg(target_os = "none")]
 mod entry;
 #[cfg(target_os = "none")]
+mod image;
+#[cfg(target_os = "none")]
 mod interrupts;
 #[cfg(target_os = "none")]
 mod io_apic;
@@ -57,6 +60,8 @@ mod panic;
 mod pci;
 #[cfg(target_os = "none")]
 pub mod power;
+#[cfg(target_os = "none")]
+mod requests;
 #[cfg(target_os = "none")]
 mod secondaries;
 #[cfg(target_os = "none")]

@@ -2,19 +2,23 @@
 
 use heapless::Vec;
 use platform_machine::memory::{ENTRIES, Entry, Kind, Range};
-use platform_machine::options::CommandLine;
+use platform_machine::options::{COMMAND_LINE, CommandLine};
 
 /// What the loader said. Nothing in it refers to the loader's memory.
 #[derive(Clone, Debug, Default)]
 pub struct BootInfo {
     /// The command line.
     pub command_line: CommandLine,
-    /// The memory map.
+    /// The memory map. It holds the pieces that matter most; see [`add`](Self::add).
     pub memory: Vec<Entry, ENTRIES>,
+    /// Pieces of RAM that the map had no room for, and how many bytes they have.
+    pub dropped: (u32, u64),
     /// What lies in RAM and must stay: modules.
     pub taken: Vec<Range, 16>,
     /// Where the list of firmware tables is, where the loader says.
     pub root: Option<Root>,
+    /// Seconds since 1970 when it entered the image, where it says.
+    pub date: Option<u64>,
 }
 
 /// Where the list of firmware tables starts.
@@ -49,6 +53,66 @@ impl core::fmt::Display for LoaderError {
     }
 }
 
+impl BootInfo {
+    /// Adds a piece to the memory map: to one of the same kind that it touches, else as one more.
+    ///
+    /// When the map is full, the smallest piece of RAM makes room, and that much memory is left
+    /// unused. What is no RAM stays as long as there is RAM to drop: it takes RAM away where the
+    /// two overlap.
+    pub(crate) fn add(&mut self, piece: Entry) {
+        if piece.range.is_empty() {
+            return;
+        }
+        let touches = |other: &&mut Entry| {
+            let (a, b) = (other.range, piece.range);
+            other.kind == piece.kind && a.start() <= b.end() && b.start() <= a.end()
+        };
+        if let Some(other) = self.memory.iter_mut().find(touches) {
+            let (a, b) = (other.range, piece.range);
+            other.range = Range::new(a.start().min(b.start()), a.end().max(b.end()));
+            return;
+        }
+        if !self.memory.is_full() {
+            // There is room.
+            let _ = self.memory.push(piece);
+            return;
+        }
+        let ram = self.memory.iter_mut().filter(|entry| entry.kind == Kind::Ram);
+        let victim = ram.min_by_key(|entry| entry.range.length());
+        let mut dropped = piece;
+        if let Some(victim) = victim
+            && (piece.kind != Kind::Ram || victim.range.length() < piece.range.length())
+        {
+            dropped = core::mem::replace(victim, piece);
+        }
+        self.dropped.0 += 1;
+        self.dropped.1 = self.dropped.1.saturating_add(dropped.range.length());
+    }
+
+    /// Frees what was the loader's own: it was read.
+    pub(crate) fn release_loader(&mut self) {
+        let own = self.memory.iter_mut().filter(|entry| entry.kind == Kind::Loader);
+        own.for_each(|entry| entry.kind = Kind::Ram);
+    }
+
+    /// Reads the command line at `address`, where there is one. It is as long as its text, so it
+    /// is read in steps that stay within a page.
+    pub(crate) fn read_command_line(&mut self, memory: &impl Physical, address: u64) {
+        if address == 0 {
+            return;
+        }
+        let mut line = Vec::<u8, COMMAND_LINE>::new();
+        for offset in 0..COMMAND_LINE as u64 {
+            match memory.bytes(address.saturating_add(offset), 1) {
+                // As long as the loop, so it cannot be full.
+                Some(&[byte]) if byte != 0 => _ = line.push(byte),
+                _ => break,
+            }
+        }
+        self.command_line = CommandLine::new(&line);
+    }
+}
+
 /// Memory as a parser sees it. Images read physical memory, tests read what they made up.
 pub trait Physical {
     /// The `length` bytes at `address`; `None` where they cannot be read.
@@ -77,4 +141,58 @@ pub(crate) fn u32_at(bytes: &[u8], offset: usize) -> Option<u32> {
 /// The little-endian number at `offset`.
 pub(crate) fn u64_at(bytes: &[u8], offset: usize) -> Option<u64> {
     Some(u64::from_le_bytes(*bytes.get(offset..)?.first_chunk()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIB: u64 = 1 << 20;
+
+    fn piece(start: u64, length: u64, kind: Kind) -> Entry {
+        Entry { range: Range::sized(start, length), kind }
+    }
+
+    #[test]
+    fn pieces_that_touch_are_one() {
+        let mut info = BootInfo::default();
+        info.add(piece(0, MIB, Kind::Ram));
+        info.add(piece(2 * MIB, MIB, Kind::Ram));
+        info.add(piece(MIB, MIB / 2, Kind::Acpi));
+        info.add(piece(MIB, MIB / 4, Kind::Ram));
+        info.add(piece(5 * MIB, 0, Kind::Ram));
+        let ranges: std::vec::Vec<_> = info.memory.iter().map(|entry| entry.range).collect();
+        let expected = [(0, MIB + MIB / 4), (2 * MIB, MIB), (MIB, MIB / 2)];
+        assert_eq!(ranges, expected.map(|(start, length)| Range::sized(start, length)));
+    }
+
+    #[test]
+    fn a_map_of_more_pieces_than_fit_loses_the_smallest_ram() {
+        let mut info = BootInfo::default();
+        for index in 0..ENTRIES as u64 + 40 {
+            // The later, the larger.
+            info.add(piece(index * 16 * MIB, MIB + index * 4096, Kind::Ram));
+        }
+        let claim = piece(3 * MIB, 4096, Kind::Reserved);
+        info.add(claim);
+        assert_eq!(info.memory.len(), ENTRIES);
+        assert!(info.memory.contains(&claim), "what takes RAM away is never lost");
+        let kept = info.memory.iter().filter(|entry| entry.kind == Kind::Ram);
+        assert_eq!(kept.map(|entry| entry.range.start()).min(), Some(41 * 16 * MIB));
+        let lost: u64 = (0..41).map(|index| MIB + index * 4096).sum();
+        assert_eq!(info.dropped, (41, lost));
+        info.add(piece(1 << 40, 4096, Kind::Ram));
+        assert_eq!(info.dropped, (42, lost + 4096), "the new one can be the smallest");
+    }
+
+    #[test]
+    fn what_was_the_loaders_is_free_later() {
+        let mut info = BootInfo::default();
+        info.add(piece(0, MIB, Kind::Loader));
+        info.add(piece(MIB, MIB, Kind::Ram));
+        info.release_loader();
+        assert!(info.memory.iter().all(|entry| entry.kind == Kind::Ram));
+    }
+
+    extern crate std;
 }

@@ -8,7 +8,7 @@ use crate::io_apic::IoApics;
 use crate::loader::Physical;
 use crate::paging::Long;
 use crate::pci::Configuration;
-use crate::{cpu, mmio, power, secondaries, stacks};
+use crate::{cpu, image, mmio, power, secondaries, stacks};
 use alloc::vec::Vec;
 use platform_machine::console::Console;
 use platform_machine::memory::Range;
@@ -68,11 +68,6 @@ impl Local {
 
 static MACHINE: Slot<Machine> = Slot::new();
 static SPACE: Space<Long> = Space::new();
-
-unsafe extern "C" {
-    static text_start: u8;
-    static text_end: u8;
-}
 
 impl X86 {
     /// The interrupt id of core `number`.
@@ -179,7 +174,7 @@ impl Arch for X86 {
     }
 
     fn text() -> Range {
-        Range::new(&raw const text_start as u64, &raw const text_end as u64)
+        image::text()
     }
 
     fn stack_around(address: u64) -> Option<Range> {

@@ -63,9 +63,7 @@ fn read_tag(info: &mut BootInfo, kind: u32, body: &[u8]) -> Result<(), LoaderErr
                     u64_at(entry, 8).ok_or(LoaderError::Short)?,
                 );
                 let kind = kind_of(u32_at(entry, 16).ok_or(LoaderError::Short)?);
-                if info.memory.push(Entry { range, kind }).is_err() {
-                    break;
-                }
+                info.add(Entry { range, kind });
             }
         }
         // The newer one comes second where a loader gives both.

@@ -2,7 +2,6 @@
 
 use crate::loader::{BootInfo, LoaderError, Physical, Root, kind_of, u32_at, u64_at};
 use platform_machine::memory::{Entry, Range};
-use platform_machine::options::{COMMAND_LINE, CommandLine};
 
 /// The first word of the start information.
 pub const MAGIC: u32 = 0x336e_c578;
@@ -23,6 +22,9 @@ mod field {
     pub const ENTRY_LENGTH: usize = 24;
 }
 
+/// A map of more pieces is no map: what says so is damaged.
+const PIECES_MAX: u32 = 4096;
+
 /// Reads the start information at `address`.
 pub fn parse(memory: &impl Physical, address: u64) -> Result<BootInfo, LoaderError> {
     // Version 0 is shorter, and useless here: it has no memory map.
@@ -37,12 +39,12 @@ pub fn parse(memory: &impl Physical, address: u64) -> Result<BootInfo, LoaderErr
         return Err(LoaderError::NoMemoryMap);
     }
     let mut info = BootInfo::default();
-    read_command_line(&mut info, memory, long(field::COMMAND_LINE)?);
+    info.read_command_line(memory, long(field::COMMAND_LINE)?);
     if long(field::RSDP)? != 0 {
         info.root = Some(Root::Pointer(long(field::RSDP)?));
     }
     let map = long(field::MEMORY_MAP)?;
-    for index in 0..u64::from(word(field::MEMORY_ENTRIES)?) {
+    for index in 0..u64::from(word(field::MEMORY_ENTRIES)?.min(PIECES_MAX)) {
         let at = map.saturating_add(index * field::ENTRY_LENGTH as u64);
         let entry = memory.bytes(at, field::ENTRY_LENGTH).ok_or(LoaderError::Short)?;
         let range = Range::sized(
@@ -50,9 +52,7 @@ pub fn parse(memory: &impl Physical, address: u64) -> Result<BootInfo, LoaderErr
             u64_at(entry, 8).ok_or(LoaderError::Short)?,
         );
         let kind = kind_of(u32_at(entry, 16).ok_or(LoaderError::Short)?);
-        if info.memory.push(Entry { range, kind }).is_err() {
-            break;
-        }
+        info.add(Entry { range, kind });
     }
     for index in 0..u64::from(word(field::MODULES)?) {
         let at = long(field::MODULE_LIST)?.saturating_add(index * field::MODULE_LENGTH as u64);
@@ -63,22 +63,6 @@ pub fn parse(memory: &impl Physical, address: u64) -> Result<BootInfo, LoaderErr
         info.taken.push(Range::sized(start, length)).map_err(|_| LoaderError::Short)?;
     }
     if info.memory.is_empty() { Err(LoaderError::NoMemoryMap) } else { Ok(info) }
-}
-
-/// The command line is as long as its text, so it is read in steps that stay within a page.
-fn read_command_line(info: &mut BootInfo, memory: &impl Physical, address: u64) {
-    if address == 0 {
-        return;
-    }
-    let mut line = heapless::Vec::<u8, COMMAND_LINE>::new();
-    for offset in 0..COMMAND_LINE as u64 {
-        match memory.bytes(address.saturating_add(offset), 1) {
-            // As long as the loop, so it cannot be full.
-            Some(&[byte]) if byte != 0 => _ = line.push(byte),
-            _ => break,
-        }
-    }
-    info.command_line = CommandLine::new(&line);
 }
 
 #[cfg(test)]

@@ -89,7 +89,6 @@ fn lay(page: u64) -> Option<()> {
     let at = |symbol: *const u8| symbol as usize - &raw const trampoline_start as usize;
     let length = at(&raw const trampoline_end);
     let root = u32::try_from(Cr3::read().0.start_address().as_u64()).ok()?;
-    let entry = u32::try_from(&raw const enter_core as u64).ok()?;
     let place = |symbol| u32::try_from(page).ok()?.checked_add(u32::try_from(at(symbol)).ok()?);
     let base = core::ptr::with_exposed_provenance_mut::<u8>(page as usize);
     // SAFETY: the page is free memory of the loader's that nobody else uses, mapped to itself for
@@ -100,7 +99,9 @@ fn lay(page: u64) -> Option<()> {
         put(&raw const trampoline_far_32, place(&raw const trampoline_32)?);
         put(&raw const trampoline_gdt_base, place(&raw const trampoline_gdt)?);
         put(&raw const trampoline_root, root);
-        put(&raw const trampoline_far_64, entry);
+        put(&raw const trampoline_far_64, place(&raw const trampoline_64)?);
+        let entry = base.add(at(&raw const trampoline_entry)).cast::<u64>();
+        entry.write_unaligned(&raw const enter_core as u64);
     }
     let page = Range::sized(page, PAGE);
     X86::space().protect(page, Some(Access::ReadExecute), X86::flush_translations).ok()
@@ -177,6 +178,8 @@ unsafe extern "C" {
     static trampoline_32: u8;
     static trampoline_root: u8;
     static trampoline_far_64: u8;
+    static trampoline_64: u8;
+    static trampoline_entry: u8;
     static trampoline_gdt: u8;
     static trampoline_gdt_base: u8;
     static trampoline_end: u8;
@@ -206,6 +209,9 @@ trampoline_gdt_base:
     .global trampoline_gdt
 trampoline_gdt:
     .quad 0, 0x00cf9b000000ffff, 0x00cf93000000ffff, 0x00af9b000000ffff
+    .global trampoline_entry
+trampoline_entry:                   // 56 bytes behind the start: where the second part is
+    .quad 0
 1:
     cli
     cld
@@ -246,6 +252,12 @@ trampoline_32:
 trampoline_far_64:
     .long 0
     .short 24
+
+    .code64
+    .global trampoline_64
+trampoline_64:
+    mov ebx, ebx                    // the upper half is undefined
+    jmp qword ptr [rbx + 56]
 
     .global trampoline_end
 trampoline_end:

@@ -21,6 +21,7 @@ pub struct Machine {
     arguments: Vec<String>,
     card: String,
     usual_firmware: bool,
+    cdrom: Option<String>,
 }
 
 impl Machine {
@@ -34,6 +35,7 @@ impl Machine {
             arguments: Vec::new(),
             card: "virtio-net-pci,netdev=net,romfile=".to_owned(),
             usual_firmware: false,
+            cdrom: None,
         }
     }
 
@@ -80,6 +82,12 @@ impl Machine {
     pub fn usual_firmware(mut self) -> Self {
         self.usual_firmware = true;
         self
+    }
+
+    /// Booted from the CD in `file`, by QEMU's usual firmware or one that the arguments name.
+    pub fn cdrom(mut self, file: &str) -> Self {
+        self.cdrom = Some(file.to_owned());
+        self.usual_firmware()
     }
 
     /// With further properties of the network card; before the network is chosen.
@@ -137,7 +145,11 @@ impl Machine {
         if Path::new("/usr/share/qemu/qboot.rom").exists() && !self.usual_firmware && !small {
             command.args(["-bios", "qboot.rom"]);
         }
-        command.args(&self.arguments).arg("-kernel").arg(image);
+        command.args(&self.arguments);
+        match &self.cdrom {
+            Some(file) => command.arg("-cdrom").arg(file),
+            None => command.arg("-kernel").arg(image),
+        };
         Vm { process: Running::start(command) }
     }
 }

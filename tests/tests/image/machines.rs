@@ -1,7 +1,7 @@
 //! The same image on other machines than the usual one.
 
 use crate::serve::Served;
-use waitless_tests::lab::{Lab, Machine, curl, ping, run};
+use waitless_tests::lab::{Folder, Lab, Machine, cargo, checkout, curl, ping, run};
 
 pub fn pc(lab: &Lab) {
     serves(&mut Served::boot(lab, "webserver", Machine::new().pc()));
@@ -39,6 +39,42 @@ pub fn no_entropy(lab: &Lab) {
     let mut vm = Machine::new().arguments(NO_ENTROPY).boot(&lab.images.image("webserver"));
     assert_eq!(vm.expect_end().code(), Some(5), "{}", vm.console());
     assert!(vm.console().contains("cannot start: no source of entropy"), "{}", vm.console());
+}
+
+pub fn iso_by_bios(lab: &Lab) {
+    iso(lab, "grub", &[]);
+}
+
+pub fn iso_by_uefi(lab: &Lab) {
+    iso(lab, "grub", &["-bios", "/usr/share/ovmf/OVMF.fd"]);
+}
+
+/// Where Limine's release is at hand.
+pub fn iso_by_limine(lab: &Lab) {
+    if std::env::var_os("LIMINE_DIR").is_none() {
+        println!("LIMINE_DIR is not set: nothing to try");
+        return;
+    }
+    iso(lab, "limine", &[]);
+    iso(lab, "limine", &["-bios", "/usr/share/ovmf/OVMF.fd"]);
+}
+
+/// The image that other tests boot, on a CD; the command line is in the CD's menu.
+fn iso(lab: &Lab, loader: &str, firmware: &[&str]) {
+    let folder = Folder::new("iso");
+    let file = folder.path().join("webserver.iso");
+    let (image, file) = (lab.images.image("webserver"), file.to_str().expect("a text path"));
+    let image = image.to_str().expect("a text path");
+    let words = ["run", "--quiet", "--package", "build", "--", "iso", "--platform", "iso"];
+    let choice = ["--loader", loader, "--image", image, "--output", file];
+    let line = ["--command-line", "log=debug"];
+    let made = cargo(&checkout(), &[&words[..], &choice, &line].concat()).output();
+    let made = made.expect("cargo runs");
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let machine = Machine::new().memory("128M").arguments(firmware).cdrom(file);
+    let mut served = Served::boot(lab, "webserver", machine);
+    served.vm.expect("debug virtio-pci: devices found: 1");
+    serves(&mut served);
 }
 
 fn serves(served: &mut Served) {

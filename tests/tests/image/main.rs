@@ -40,6 +40,15 @@ const LOAD: &[Need] = &[
     Need::Program("dnsmasq"),
     Need::Program("wrk"),
 ];
+/// A machine that boots from a CD.
+const ISO: &[Need] = &[
+    Need::Program("qemu-system-x86_64"),
+    Need::Tap,
+    Need::Program("dnsmasq"),
+    Need::Program("curl"),
+    Need::Program("grub-mkrescue"),
+    Need::Program("xorriso"),
+];
 /// A machine without a network of ours.
 const VM: &[Need] = &[Need::Program("qemu-system-x86_64"), Need::Program("curl")];
 /// A process.
@@ -73,6 +82,9 @@ fn main() -> ExitCode {
         test("variants: tables added to the manifest", CAPTURE, variants::added_tables),
         test("machines: pc", NET, machines::pc),
         test("machines: microvm", LOAD, machines::microvm),
+        test("machines: an ISO by BIOS", ISO, machines::iso_by_bios),
+        test("machines: an ISO by UEFI", ISO, machines::iso_by_uefi),
+        test("machines: an ISO by Limine", ISO, machines::iso_by_limine),
         test("machines: entropy of the hypervisor", NET, machines::entropy_of_the_hypervisor),
         test("native: host sockets", PROCESS, native::host_sockets),
         test("native: on a tap", PROCESS_ON_TAP, native::on_a_tap),

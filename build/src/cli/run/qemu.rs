@@ -1,8 +1,9 @@
 //! QEMU's command line: which machine, with which card, around an image.
 
 use super::{Kind, Run, Service};
+use crate::cli::iso::{self, Loader};
 use crate::graph::Graph;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// The machines that an image was tried on.
@@ -17,6 +18,9 @@ pub(super) struct Options {
     /// Where the network card is [default: what the machine has]
     #[arg(long, value_name = "TRANSPORT", value_parser = ["virtio-pci", "virtio-mmio"])]
     nic: Option<String>,
+    /// The firmware that boots an ISO
+    #[arg(long, value_name = "KIND", default_value = "bios", value_parser = ["bios", "uefi"])]
+    firmware: String,
 }
 
 /// Where QEMU keeps its smallest firmware, which enters an image in half the time of the usual.
@@ -27,6 +31,14 @@ const QBOOT: [&str; 4] = [
     "/opt/homebrew/share/qemu/qboot.rom",
 ];
 
+/// Where the UEFI firmware for QEMU is: code and settings in one file.
+pub(crate) const OVMF: [&str; 4] = [
+    "/usr/share/ovmf/OVMF.fd",
+    "/usr/share/OVMF/OVMF.fd",
+    "/usr/share/qemu/OVMF.fd",
+    "/usr/share/edk2/x64/OVMF.4m.fd",
+];
+
 /// The command that boots `program` as `run` says.
 pub(super) fn command(
     run: &Run,
@@ -34,6 +46,7 @@ pub(super) fn command(
     graph: &Graph,
     services: &[Service],
 ) -> Result<Command, String> {
+    let iso = iso(run, program, graph)?;
     let mut command = Command::new("qemu-system-x86_64");
     let small = run.machine.machine == "microvm";
     let accelerator = if run.kvm { "kvm" } else { "tcg" };
@@ -49,16 +62,49 @@ pub(super) fn command(
     if cores > 1 {
         command.args(["-smp", &cores.to_string()]);
     }
-    command.arg("-kernel").arg(program);
+    match &iso {
+        Some(iso) => command.arg("-cdrom").arg(iso),
+        None => command.arg("-kernel").arg(program),
+    };
     command.args(["-nodefaults", "-display", "none", "-serial", "stdio", "-no-reboot"]);
     command.args(["-device", "isa-debug-exit,iobase=0xf4,iosize=0x04"]);
     command.args(["-netdev", &netdev(run, services)]);
     command.args(card(&run.machine)?);
-    if !small && QBOOT.iter().any(|path| Path::new(path).exists()) {
+    if iso.is_some() {
+        command.args(firmware(&run.machine)?);
+    } else if !small && QBOOT.iter().any(|path| Path::new(path).exists()) {
         command.args(["-bios", "qboot.rom"]);
     }
     command.args(&run.qemu_arg);
     Ok(command)
+}
+
+/// The ISO around `program`, where the platform boots from one.
+fn iso(run: &Run, program: &Path, graph: &Graph) -> Result<Option<PathBuf>, String> {
+    if graph.platform.name != "iso" {
+        return Ok(None);
+    }
+    if run.machine.machine == "microvm" {
+        return Err("a microvm has nothing to boot an ISO from; use another machine".into());
+    }
+    let path = program.with_extension("iso");
+    if !run.dry_run {
+        let loader = Loader::find()?;
+        iso::make(&loader, program, &graph.app.package, "", &path)?;
+        eprintln!("{}: loaded by {}", path.display(), loader.name());
+    }
+    Ok(Some(path))
+}
+
+/// What makes QEMU start with the firmware that is asked for.
+fn firmware(options: &Options) -> Result<Vec<&'static str>, String> {
+    if options.firmware == "bios" {
+        return Ok(Vec::new());
+    }
+    let found = OVMF.iter().find(|path| Path::new(path).exists());
+    found.map(|path| vec!["-bios", *path]).ok_or_else(|| {
+        "QEMU's UEFI firmware is not installed; next: apt-get install ovmf".to_owned()
+    })
 }
 
 fn netdev(run: &Run, services: &[Service]) -> String {

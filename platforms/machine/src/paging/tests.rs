@@ -101,6 +101,36 @@ fn every_split_page_still_maps_to_itself() {
 }
 
 #[test]
+fn an_image_is_mapped_elsewhere_than_it_is() {
+    let mut memory = Memory::default();
+    let space = new(&mut memory, true);
+    let at = 0xffff_ffff_8000_0000;
+    let place = Range::sized(6 * MIB, 4 * MIB);
+    space.map_at(&mut memory, at, place, Access::ReadWrite).unwrap();
+    space.map_at(&mut memory, at + PAGE, Range::sized(6 * MIB + PAGE, PAGE), Access::Read).unwrap();
+    let mut rights = |address| space.access(&mut memory, address);
+    assert_eq!(rights(at), Some(Access::ReadWrite));
+    assert_eq!(rights(at + PAGE), Some(Access::Read));
+    assert_eq!(rights(at + 4 * MIB - 1), Some(Access::ReadWrite));
+    assert_eq!((rights(at + 4 * MIB), rights(6 * MIB)), (None, None));
+    space.unmap(&mut memory, Range::sized(at + 2 * PAGE, PAGE)).unwrap();
+    assert_eq!(space.access(&mut memory, at + 2 * PAGE), None);
+    // A large page only where both addresses are at the start of one.
+    let odd = Range::sized(MIB, 4 * MIB);
+    space.map_at(&mut memory, at + GIB, odd, Access::Read).unwrap();
+    assert_eq!(space.access(&mut memory, at + GIB + 4 * MIB - 1), Some(Access::Read));
+    for (at, length) in [(LIMIT - PAGE, 2 * PAGE), (1 << 48, PAGE), (!0 << 48, PAGE), (1, PAGE)] {
+        let range = Range::sized(0, length);
+        let result = space.map_at(&mut memory, at, range, Access::Read);
+        assert_eq!(result, Err(PagingError::OutOfReach), "{at:#x}");
+    }
+    let top = 0u64.wrapping_sub(PAGE);
+    assert_eq!(space.map_at(&mut memory, top, Range::sized(0, PAGE), Access::Read), Ok(()));
+    let beyond = space.map_at(&mut memory, top, Range::sized(0, 2 * PAGE), Access::Read);
+    assert_eq!(beyond, Err(PagingError::OutOfReach));
+}
+
+#[test]
 fn what_cannot_be_mapped_says_why() {
     let mut memory = Memory { limit: Some(2), ..Memory::default() };
     let space = new(&mut memory, false);

@@ -1,0 +1,311 @@
+//! A bootable ISO around an image: for BIOS and UEFI, from a CD or copied to a disk.
+//!
+//! Limine loads it where that is installed, otherwise GRUB does, from the system's packages.
+//! Neither is a part of this project; both are free to be copied.
+
+use crate::cli::{self, Which, image};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::{env, fs};
+
+/// Which ISO to make.
+#[derive(clap::Args, Debug)]
+pub struct Iso {
+    #[command(flatten)]
+    which: Which,
+    /// The file [default: target/iso/APP.iso]
+    #[arg(long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Who loads the image [default: Limine where it is installed, else GRUB]
+    #[arg(long, value_name = "NAME", value_parser = ["limine", "grub"])]
+    loader: Option<String>,
+    /// The image's command line, such as log=debug
+    #[arg(long, value_name = "TEXT", default_value = "", allow_hyphen_values = true)]
+    command_line: String,
+    /// Puts this image into it instead of building one
+    #[arg(long, value_name = "FILE")]
+    image: Option<PathBuf>,
+}
+
+/// Who loads an image from a CD.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Loader {
+    /// Limine, whose files are in this folder; its own program is there or in the path.
+    Limine(PathBuf),
+    /// GRUB, by `grub-mkrescue`.
+    Grub,
+}
+
+/// What Limine's folder must hold.
+const LIMINE: [&str; 4] =
+    ["limine-bios.sys", "limine-bios-cd.bin", "limine-uefi-cd.bin", "BOOTX64.EFI"];
+
+/// Where distributions keep it.
+const LIMINE_FOLDERS: [&str; 3] =
+    ["/usr/share/limine", "/usr/local/share/limine", "/opt/homebrew/share/limine"];
+
+/// Where GRUB's modules are, for BIOS and for UEFI, and the packages that have them.
+const GRUB_MODULES: [(&str, &str); 2] =
+    [("/usr/lib/grub/i386-pc", "grub-pc-bin"), ("/usr/lib/grub/x86_64-efi", "grub-efi-amd64-bin")];
+
+impl Iso {
+    /// Makes it and says where it is.
+    ///
+    /// # Errors
+    /// One line with the next step.
+    pub fn run(&self) -> Result<(), String> {
+        let (project, graph) = cli::load(&self.which)?;
+        let app = &graph.app.package;
+        let program = match &self.image {
+            Some(path) => path.clone(),
+            None => {
+                let platforms = project.platforms();
+                let known = platforms.iter().find(|known| known.name == graph.platform.name);
+                let platform = known.ok_or("the platform vanished")?;
+                if platform.target == "host" {
+                    let name = &platform.name;
+                    return Err(format!("`{name}` runs on this host; use --platform iso"));
+                }
+                image::build(&project, app, platform)?
+            }
+        };
+        let usual = || project.workspace.target.join("iso").join(format!("{app}.iso"));
+        let output = self.output.clone().unwrap_or_else(usual);
+        let loader = self.loader()?;
+        make(&loader, &program, app, &self.command_line, &output)?;
+        eprintln!("{}: loaded by {}", output.display(), loader.name());
+        Ok(())
+    }
+
+    fn loader(&self) -> Result<Loader, String> {
+        match self.loader.as_deref() {
+            None => Loader::find(),
+            Some("limine") => Loader::limine().ok_or_else(|| {
+                "Limine is not here: set LIMINE_DIR to a folder with its release's files".into()
+            }),
+            Some(_) => Loader::grub(),
+        }
+    }
+}
+
+impl Loader {
+    /// Limine where it is installed, else GRUB.
+    ///
+    /// # Errors
+    /// One line that says what to install.
+    pub fn find() -> Result<Self, String> {
+        Self::limine().map_or_else(Self::grub, Ok)
+    }
+
+    /// Limine, of `LIMINE_DIR` or as it is installed.
+    pub fn limine() -> Option<Self> {
+        let told = env::var_os("LIMINE_DIR").map(PathBuf::from);
+        let installed = LIMINE_FOLDERS.iter().map(PathBuf::from);
+        let folders = told.into_iter().chain(installed);
+        let complete = |folder: &PathBuf| LIMINE.iter().all(|file| folder.join(file).is_file());
+        let found = folders.into_iter().find(complete)?;
+        (tool(&found).is_some() && in_path("xorriso")).then_some(Self::Limine(found))
+    }
+
+    fn grub() -> Result<Self, String> {
+        let missing = grub_missing();
+        if missing.is_empty() {
+            return Ok(Self::Grub);
+        }
+        let packages = missing.join(" ");
+        Err(format!("no loader for the ISO is installed; next: apt-get install {packages}"))
+    }
+
+    /// What a person calls it.
+    pub fn name(&self) -> String {
+        match self {
+            Self::Limine(folder) => format!("Limine, from {}", folder.display()),
+            Self::Grub => "GRUB".to_owned(),
+        }
+    }
+}
+
+/// The packages that GRUB's way lacks here.
+pub fn grub_missing() -> Vec<&'static str> {
+    let programs =
+        [("grub-mkrescue", "grub-common"), ("xorriso", "xorriso"), ("mformat", "mtools")];
+    let programs = programs.into_iter().filter(|(program, _)| !in_path(program));
+    let modules = GRUB_MODULES.into_iter().filter(|(path, _)| !Path::new(path).is_dir());
+    programs.chain(modules).map(|(_, package)| package).collect()
+}
+
+/// Makes an ISO that loads `program`.
+///
+/// # Errors
+/// One line.
+pub fn make(
+    loader: &Loader,
+    program: &Path,
+    name: &str,
+    command_line: &str,
+    output: &Path,
+) -> Result<(), String> {
+    let fail = |what: &str, why: std::io::Error| format!("cannot {what}: {why}");
+    let folder = output.with_extension("files");
+    // What an older version left must not be in it.
+    let _ = fs::remove_dir_all(&folder);
+    fs::create_dir_all(folder.join("boot")).map_err(|why| fail("make a folder", why))?;
+    let bytes = fs::read(program).map_err(|why| fail("read the image", why))?;
+    let stripped = without_debugging(bytes).ok_or("the image is no ELF file of 64 bits")?;
+    fs::write(folder.join("boot/kernel"), stripped).map_err(|why| fail("write", why))?;
+    let made = match loader {
+        Loader::Grub => grub(&folder, name, command_line, output),
+        Loader::Limine(files) => limine(files, &folder, name, command_line, output),
+    };
+    let _ = fs::remove_dir_all(&folder);
+    made
+}
+
+fn grub(folder: &Path, name: &str, command_line: &str, output: &Path) -> Result<(), String> {
+    let config = format!(
+        "set timeout=0\nmenuentry \"{name}\" {{\n    multiboot2 /boot/kernel {command_line}\n}}\n"
+    );
+    put(&folder.join("boot/grub/grub.cfg"), config.as_bytes())?;
+    // Fonts, themes and translations would be two thirds of the file.
+    let modules = "--install-modules=multiboot2 normal part_msdos part_gpt iso9660";
+    let small = ["--fonts=", "--themes=", "--locales=", "--compress=xz", modules];
+    let mut command = Command::new("grub-mkrescue");
+    command.args(small).arg("-o").arg(output).arg(folder);
+    finish(command)
+}
+
+fn limine(
+    files: &Path,
+    folder: &Path,
+    name: &str,
+    command_line: &str,
+    output: &Path,
+) -> Result<(), String> {
+    // Before version 8.6, a path was called `kernel_path`; keys that are not known are ignored.
+    let config = format!(
+        "timeout: 0\nquiet: yes\n/{name}\n    protocol: limine\n    path: boot():/boot/kernel\n    \
+         kernel_path: boot():/boot/kernel\n    cmdline: {command_line}\n"
+    );
+    put(&folder.join("boot/limine/limine.conf"), config.as_bytes())?;
+    for file in LIMINE {
+        let place = if file.ends_with("EFI") { "EFI/BOOT" } else { "boot/limine" };
+        let bytes = fs::read(files.join(file)).map_err(|why| format!("{file}: {why}"))?;
+        put(&folder.join(place).join(file), &bytes)?;
+    }
+    let mut command = Command::new("xorriso");
+    command.args(["-as", "mkisofs", "-R", "-r", "-J"]);
+    command.args(["-b", "boot/limine/limine-bios-cd.bin", "-no-emul-boot"]);
+    command.args(["-boot-load-size", "4", "-boot-info-table"]);
+    command.args(["--efi-boot", "boot/limine/limine-uefi-cd.bin", "-efi-boot-part"]);
+    command.args(["--efi-boot-image", "--protective-msdos-label", "-o"]);
+    finish({
+        command.arg(output).arg(folder);
+        command
+    })?;
+    // The part that a BIOS starts when the file is on a disk.
+    let mut install = Command::new(tool(files).ok_or("Limine's own program vanished")?);
+    install.arg("bios-install").arg(output);
+    finish(install)
+}
+
+/// Runs a program that says much when all is well; only what it says otherwise is shown.
+fn finish(mut command: Command) -> Result<(), String> {
+    let name = command.get_program().to_string_lossy().into_owned();
+    let output = command.stdin(Stdio::null()).output();
+    let output = output.map_err(|why| format!("cannot start {name}: {why}"))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    Err(format!("{name} failed:\n{}", said.trim_end()))
+}
+
+fn put(path: &Path, bytes: &[u8]) -> Result<(), String> {
+    let fail = |why| format!("cannot write {}: {why}", path.display());
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder).map_err(fail)?;
+    }
+    fs::write(path, bytes).map_err(fail)
+}
+
+/// Limine's own program: beside its files, or in the path.
+fn tool(files: &Path) -> Option<PathBuf> {
+    let beside = files.join("limine");
+    if beside.is_file() {
+        return Some(beside);
+    }
+    in_path("limine").then(|| PathBuf::from("limine"))
+}
+
+/// Whether there is such a program.
+pub fn in_path(program: &str) -> bool {
+    let paths = env::var_os("PATH").unwrap_or_default();
+    env::split_paths(&paths).any(|folder| folder.join(program).is_file())
+}
+
+/// An ELF file of 64 bits up to the end of what is loaded, without the list of its sections,
+/// which only debuggers read. `None` for another file.
+fn without_debugging(mut bytes: Vec<u8>) -> Option<Vec<u8>> {
+    let long = |bytes: &[u8], at: usize| {
+        let field = bytes.get(at..at.checked_add(8)?)?;
+        Some(u64::from_le_bytes(field.try_into().ok()?))
+    };
+    let short = |bytes: &[u8], at: usize| {
+        let field = bytes.get(at..at.checked_add(2)?)?;
+        Some(usize::from(u16::from_le_bytes(field.try_into().ok()?)))
+    };
+    if !bytes.starts_with(b"\x7fELF\x02\x01") {
+        return None;
+    }
+    let (table, size, count) = (long(&bytes, 32)?, short(&bytes, 54)?, short(&bytes, 56)?);
+    let table = usize::try_from(table).ok()?;
+    let mut end = table.checked_add(size * count)?;
+    for header in (0..count).map(|index| table + index * size) {
+        let (offset, length) = (long(&bytes, header + 8)?, long(&bytes, header + 32)?);
+        end = end.max(usize::try_from(offset.checked_add(length)?).ok()?);
+    }
+    if end > bytes.len() {
+        return None;
+    }
+    bytes.truncate(end);
+    // Where the list of sections is, the count of its entries, and which of them has names.
+    bytes.get_mut(40..48)?.fill(0);
+    bytes.get_mut(60..64)?.fill(0);
+    Some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An ELF file with one segment of 16 bytes, and something behind it.
+    fn elf() -> Vec<u8> {
+        let mut bytes = vec![0; 64 + 56 + 16 + 100];
+        bytes[..6].copy_from_slice(b"\x7fELF\x02\x01");
+        bytes[32] = 64;
+        bytes[40] = 200;
+        (bytes[54], bytes[56], bytes[60], bytes[62]) = (56, 1, 7, 6);
+        (bytes[64 + 8], bytes[64 + 32]) = (120, 16);
+        bytes
+    }
+
+    #[test]
+    fn what_is_not_loaded_is_left_out() {
+        let stripped = without_debugging(elf()).unwrap();
+        assert_eq!(stripped.len(), 136);
+        assert_eq!((stripped[40], stripped[60], stripped[62]), (0, 0, 0), "no sections");
+        assert_eq!((stripped[32], stripped[56]), (64, 1), "the segments stay");
+    }
+
+    #[test]
+    fn what_is_no_image_is_refused() {
+        assert_eq!(without_debugging(b"#!/bin/sh".to_vec()), None);
+        let whole = elf();
+        for length in 0..136 {
+            assert_eq!(without_debugging(whole[..length].to_vec()), None, "{length}");
+        }
+        let mut far = whole;
+        far[64 + 15] = 0xff;
+        assert_eq!(without_debugging(far), None);
+    }
+}
