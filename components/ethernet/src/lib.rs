@@ -139,10 +139,10 @@ waitless::counters! {
 
 impl Ethernet {
     /// A link that knows nobody.
-    pub fn new(config: &'static Config, cx: &mut Context) -> Self {
+    pub fn new(config: &'static Config, _: &mut Context) -> Self {
         let counters = Counters::leak();
         Self {
-            arp: Arp::new(config, counters, cx.random.u32()),
+            arp: Arp::new(config, counters),
             ip4: Mailbox::new(),
             ip6: Mailbox::new(),
             ip6_wanted: false,
@@ -243,6 +243,7 @@ impl Ethernet {
 impl<N: NicPort> Component<N> for Ethernet {
     fn init(&mut self, nic: &mut N, cx: &mut Context) -> Result<(), InitError> {
         self.now = cx.now();
+        self.arp.set_key(cx.random.u32());
         self.mac = nic.mac();
         self.mtu = nic.mtu();
         self.offloads = nic.offloads();

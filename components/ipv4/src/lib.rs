@@ -37,7 +37,7 @@ use waitless::network::{self, is_host, is_network_broadcast};
 use waitless::{
     BATCH, ClaimState, Component, Context, CounterSet, Duration, EtherType, InitError, Inspect,
     Instant, IpPort, Ipv4Configuration, LinkPort, Mac, Mailbox, NextHop, Offloads, Packet,
-    PathError, Protocol, Reject, info, warn,
+    PathError, Protocol, Random, Reject, info, warn,
 };
 
 /// What the manifest may set.
@@ -217,7 +217,8 @@ impl Ipv4 {
             reassembly: Reassembly::new(limit, config.reassembly_timeout),
             down: Mailbox::new(),
             flow: None,
-            identifications: Identifications::new(&mut cx.random),
+            // They are drawn once there is entropy.
+            identifications: Identifications::new(&mut Random::new([0; 32])),
             settings: None,
             claim_due: false,
             claim: ClaimState::None,
@@ -355,6 +356,7 @@ impl Ipv4 {
 impl<L: LinkPort> Component<L> for Ipv4 {
     fn init(&mut self, link: &mut L, cx: &mut Context) -> Result<(), InitError> {
         self.now = cx.now();
+        self.identifications = Identifications::new(&mut cx.random);
         self.mac = link.mac();
         self.mtu = link.mtu();
         self.offloads = link.offloads();

@@ -105,6 +105,11 @@ impl Cache {
         }
     }
 
+    /// Changes the key of a table that is empty.
+    pub fn set_key(&mut self, key: u32) {
+        self.key = key;
+    }
+
     /// Finds the station of `address` for a packet to send, and starts to ask where needed.
     pub fn lookup(&mut self, address: Ipv4Addr, now: Instant) -> Lookup {
         let Some(index) = self.find(address).or_else(|| self.insert(address, now)) else {

@@ -46,16 +46,21 @@ pub(crate) enum Resolved {
 }
 
 impl Arp {
-    pub fn new(config: &Config, counters: &'static Counters, key: u32) -> Self {
+    pub fn new(config: &Config, counters: &'static Counters) -> Self {
         let pending_limit = usize::from(config.pending.max(1));
         Self {
-            cache: Cache::new(usize::from(config.neighbours), config.reachable, key),
+            cache: Cache::new(usize::from(config.neighbours), config.reachable, 0),
             claim: Claim::new(config.probe, config.defend),
             pending: Vec::with_capacity(pending_limit),
             pending_limit,
             answered: false,
             counters,
         }
+    }
+
+    /// Mixes `key` into where the table, which is empty, keeps an address.
+    pub fn set_key(&mut self, key: u32) {
+        self.cache.set_key(key);
     }
 
     /// Finds the station of `address`, and starts to ask for it where needed.
