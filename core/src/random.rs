@@ -27,6 +27,9 @@ impl Random {
         Self { seeded: false, ..Self::new([0; 32]) }
     }
 
+    /// What a panic says when nobody has seeded the generator.
+    pub const UNSEEDED: &str = "random numbers were drawn before there was entropy";
+
     /// Whether numbers can be drawn.
     pub fn is_seeded(&self) -> bool {
         self.seeded
@@ -77,6 +80,7 @@ impl Random {
     }
 
     fn refill(&mut self) {
+        // The text of `UNSEEDED`: a panic's message must be a literal.
         assert!(self.seeded, "random numbers were drawn before there was entropy");
         let mut stream = [0; 32 + BLOCK];
         ChaCha20::new(&self.key.into(), &[0; 12].into()).apply_keystream(&mut stream);
@@ -116,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "before there was entropy")]
+    #[should_panic(expected = "random numbers were drawn before there was entropy")]
     fn nothing_is_drawn_before_there_is_a_seed() {
         Random::unseeded().u32();
     }

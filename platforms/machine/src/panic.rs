@@ -5,7 +5,7 @@ use core::fmt::Arguments;
 use core::panic::PanicInfo;
 use core::sync::atomic::{AtomicUsize, Ordering};
 use waitless::cores::CORES_MAX;
-use waitless::{CounterSet, System};
+use waitless::{CounterSet, Random, System};
 
 /// The core that reports, counted from 1; 0 while none does.
 static DYING: AtomicUsize = AtomicUsize::new(0);
@@ -63,6 +63,9 @@ pub fn refuse<A: Arch>(reason: Arguments<'_>) -> ! {
 
 /// Reports a panic whose frame is at `frame`, and ends the image.
 pub fn die<A: Arch>(info: &PanicInfo<'_>, frame: u64) -> ! {
+    if info.message().as_str() == Some(Random::UNSEEDED) {
+        no_entropy::<A>();
+    }
     begin::<A>();
     report::<A>(format_args!("panic: {}", info.message()));
     if let Some(location) = info.location() {
@@ -70,6 +73,14 @@ pub fn die<A: Arch>(info: &PanicInfo<'_>, frame: u64) -> ! {
         report::<A>(format_args!("  in {}:{line}:{column}", location.file()));
     }
     finish::<A>(None, frame)
+}
+
+/// Ends an image that nobody seeded.
+pub(crate) fn no_entropy<A: Arch>() -> ! {
+    refuse::<A>(format_args!(
+        "no source of entropy: the processor has no generator, its timing does not vary, and \
+         the machine has no virtio entropy source (QEMU: -device virtio-rng-pci)"
+    ))
 }
 
 /// Ends a report: where `address`, if any, was called from, starting at the frame at `frame`;

@@ -60,10 +60,7 @@ fn build<A: Arch, G: Sweep>(cx: &mut Context, make: &impl Fn(&mut Context) -> G)
         panic::refuse::<A>(format_args!("{instance}: {error}"));
     }
     if !cx.random.is_seeded() {
-        panic::refuse::<A>(format_args!(
-            "no source of entropy: the processor has no generator, its timing does not vary, and \
-             the machine has no virtio entropy source (QEMU: -device virtio-rng-pci)"
-        ));
+        panic::no_entropy::<A>();
     }
     graph
 }
