@@ -112,8 +112,10 @@ struct Bench {
 impl Bench {
     fn new() -> Self {
         let mut cx = testing::context(128, 1);
-        let udp = Udp::new(Box::leak(Box::new(CONFIG)), &mut cx);
-        Self { udp, ip: Ip::default(), cx }
+        let mut udp = Udp::new(Box::leak(Box::new(CONFIG)), &mut cx);
+        let mut ip = Ip::default();
+        udp.init(&mut ip, &mut cx).unwrap();
+        Self { udp, ip, cx }
     }
 
     fn packet(&self, bytes: &[u8]) -> Packet {
