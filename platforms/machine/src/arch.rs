@@ -39,9 +39,9 @@ mod bare {
             Self::core().number
         }
 
-        /// Starts further cores, until `most` run, this one included, and gives how many do, from
-        /// 1. Each sets its state up and calls [`crew::join`](crate::crew::join); their numbers
-        /// count on from 1. Called once, by the first core.
+        /// Starts further cores, until `most` run, this one included, and gives how many do: at
+        /// least 1. Each sets its state up and calls [`crew::join`](crate::crew::join); their
+        /// numbers count on from 1. Called once, by the first core.
         fn start_cores(machine: &'static Machine<Self>, most: usize) -> usize {
             let _ = (machine, most);
             1
