@@ -30,7 +30,10 @@ pub(crate) struct Handover {
 }
 
 /// The ends of all cores, until each takes its own.
-struct Mesh(Vec<Slot<(Vec<Option<Outlet>>, Option<Inlet>)>>);
+struct Mesh(Vec<Slot<Ends>>);
+
+/// A core's ends of the mesh: to each other core, and from all of them.
+type Ends = (Vec<Option<Outlet>>, Option<Inlet>);
 
 /// Datagrams under way to one core. There are never many that come in fragments.
 const CAPACITY: usize = 8;
