@@ -90,7 +90,7 @@ impl BootInfo {
     }
 
     /// Frees what was the loader's own: it was read.
-    pub(crate) fn release_loader(&mut self) {
+    pub fn release_loader(&mut self) {
         let own = self.memory.iter_mut().filter(|entry| entry.kind == Kind::Loader);
         own.for_each(|entry| entry.kind = Kind::Ram);
     }
