@@ -1,3 +1,5 @@
+//! The generator: what it gives, and what it refuses.
+
 use super::*;
 
 #[test]

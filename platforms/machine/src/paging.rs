@@ -1,8 +1,8 @@
 //! Page tables: which memory may be read, written and executed.
 //!
-//! All memory is mapped to itself, and an image maybe elsewhere. The largest pages that fit are used, and a large page is
-//! split when a part of it needs something else. Nothing is ever both writable and executable:
-//! there is no [`Access`] that says so.
+//! All memory is mapped to itself, and an image maybe elsewhere. The largest pages that fit are
+//! used, and a large page is split when a part of it needs something else. Nothing is ever both
+//! writable and executable: there is no [`Access`] that says so.
 
 use crate::memory::{PAGE, Range};
 

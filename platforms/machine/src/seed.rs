@@ -1,9 +1,9 @@
 //! Makes a seed of what nobody outside can predict.
 //!
-//! Two kinds of sources count: a processor's own generator, and the jitter of its timing. Each
-//! is tested for health first, and counts only when it passes. With neither, a component must bring
-//! entropy, or the image does not start: keys that can be guessed are worse than no service. What somebody outside hands over
-//! is mixed in, and counts for nothing.
+//! Two kinds of sources count: a processor's own generator, and the jitter of its timing. Each is
+//! tested for health first, and counts only when it passes. With neither, a component must bring
+//! entropy, or the image does not start: keys that can be guessed are worse than no service. What
+//! somebody outside hands over is mixed in, and counts for nothing.
 
 use sha2::{Digest, Sha256};
 use waitless::entropy::{Claim, HealthTest};

@@ -1,15 +1,15 @@
 //! Boots an image on x86-64 and runs its graph.
 //!
-//! A loader enters `entry` by PVH, Multiboot2 or Limine's protocol. From there on `boot` goes through memory,
-//! page tables, interrupts, firmware tables, time and randomness, once and in this order, and
-//! calls the image, which calls `run`. Interrupts are off while components work: they are let
-//! in only while the core sleeps, so a handler never finds anything half done, and has nothing
-//! to do but to end the sleep.
+//! A loader enters `entry` by PVH, Multiboot2 or Limine's protocol. From there on `boot` goes
+//! through memory, page tables, interrupts, firmware tables, time and randomness, once and in this
+//! order, and calls the image, which calls `run`. Interrupts are off while components work: they
+//! are let in only while the core sleeps, so a handler never finds anything half done, and has
+//! nothing to do but to end the sleep.
 //!
 //! What other architectures need too is in `platform-machine`. Everything here that only computes
 //! (what loaders leave, page-table entries, firmware tables, frequencies) compiles for every host
-//! and is tested there. What touches the machine exists only in images, that is, where
-//! `target_os = "none"`. The `unsafe` code is there, and nowhere above.
+//! and is tested there. What touches the machine exists only in images, that is, where `target_os =
+//! "none"`. The `unsafe` code is there, and nowhere above.
 //!
 //! It does not do: other cores yet, 5-level paging.
 
