@@ -22,6 +22,7 @@ UDP_PORT  ?= 7007
 MEMORY    ?=
 CORES     ?=
 MACHINE   ?=
+SET       ?=
 NIC       ?=
 FIRMWARE  ?=
 TARGET    ?= x86_64-waitless
@@ -54,6 +55,7 @@ help: ## this list
 	  'HTTPS_PORT=8443' "the host's port that leads to the guest's 443" \
 	  'UDP_PORT=7007' "the host's port that leads to the guest's UDP port 7" \
 	  'MEMORY=64M' "the guest's memory" \
+	  'SET="http.port=81"' 'keys that are set at boot, see docs/manifest.md' \
 	  'CORES=4' "the guest's processors" \
 	  'MACHINE=q35|pc|microvm' 'what QEMU emulates' \
 	  'NIC=virtio-pci|virtio-mmio' 'where the network card is; by the machine otherwise'
@@ -71,7 +73,7 @@ run: platform-exists ## builds and boots an image, prints its URLs; ends with Ct
 	  --http-port $(HTTP_PORT) --https-port $(HTTPS_PORT) --udp-port $(UDP_PORT) \
 	  $(if $(MEMORY),--memory $(MEMORY)) $(if $(CORES),--cores $(CORES)) \
 	  $(if $(MACHINE),--machine $(MACHINE)) $(if $(NIC),--nic $(NIC)) \
-	  $(if $(FIRMWARE),--firmware $(FIRMWARE))
+	  $(if $(FIRMWARE),--firmware $(FIRMWARE)) $(addprefix --set ,$(SET))
 
 .PHONY: iso
 iso: ## makes a bootable ISO and says where it is

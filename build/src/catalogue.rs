@@ -260,7 +260,7 @@ const KEYS: [&str; 11] = [
     "requires",
     "variant-of",
 ];
-const FIELD_KEYS: [&str; 7] = ["default", "doc", "memory", "optional", "range", "rust", "type"];
+const FIELD_KEYS: [&str; 8] = ["boot", "default", "doc", "memory", "optional", "range", "rust", "type"];
 
 impl Reader<'_> {
     fn component(&mut self, name: &str, table: &Table, more: &[&str]) -> Option<Component> {
@@ -391,11 +391,16 @@ impl Reader<'_> {
             default: get(table, "default").cloned(),
             optional: get(table, "optional").is_some_and(|n| n.value == Value::Bool(true)),
             doc: text("doc").unwrap_or_default().to_owned(),
+            boot: get(table, "boot").is_some_and(|n| n.value == Value::Bool(true)),
             memory: get(table, "memory").and_then(|node| match node.value {
                 Value::Integer(bytes) => u64::try_from(bytes).ok(),
                 _ => None,
             }),
         };
+        if let (Some(node), true, None) = (get(table, "boot"), field.boot, field.boot_parser()) {
+            let message = format!("a key of type {kind_text} cannot be set at boot");
+            self.reports.push(Report::new(node.at, message).help("remove `boot`"));
+        }
         let default = field.default.as_ref();
         if let Some(Err(why)) = default.map(|default| field.expression(default, "x")) {
             let message = format!("the default of `{}` does not fit its type", key.name);
@@ -431,6 +436,7 @@ fn tasks(at: Span) -> Field {
         doc: "How many requests are served at a time, fewer where there is little memory. Near \
               that, slow clients have to go."
             .to_owned(),
+        boot: false,
         memory: None,
     }
 }
@@ -450,6 +456,7 @@ fn patience(at: Span) -> Field {
         doc: "How long a request waits for its turn when as many are served; then it is answered \
               with 503."
             .to_owned(),
+        boot: false,
         memory: None,
     }
 }

@@ -146,6 +146,16 @@ impl Instance {
         matches!(self.component.code, Code::Handler(_))
     }
 
+    /// The settings that can be replaced at boot.
+    pub fn boot_keys(&self) -> impl Iterator<Item = &Setting> {
+        self.config.iter().filter(|setting| setting.field.boot)
+    }
+
+    /// Whether there are such settings.
+    pub fn has_boot_keys(&self) -> bool {
+        self.boot_keys().next().is_some()
+    }
+
     /// The settings that somebody wrote.
     pub fn written(&self) -> impl Iterator<Item = &Setting> {
         self.config.iter().filter(|setting| matches!(setting.origin, Origin::Written(_)))

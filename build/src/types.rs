@@ -53,6 +53,8 @@ pub struct Field {
     pub optional: bool,
     /// What it is for.
     pub doc: String,
+    /// Whether it can be set at boot.
+    pub boot: bool,
     /// How many bytes of memory each unit of it takes.
     pub memory: Option<u64>,
 }
@@ -213,6 +215,34 @@ impl Field {
         Ok(if self.is_option() { format!("Some({inner})") } else { inner })
     }
 
+    /// What reads a value that is said at boot, in the generated code; `None` for types of which
+    /// none can be.
+    pub fn boot_parser(&self) -> Option<String> {
+        let parser = self.parser(&self.kind)?;
+        Some(if self.is_option() { format!("boot::some({parser})") } else { parser })
+    }
+
+    fn parser(&self, kind: &Type) -> Option<String> {
+        let (least, most) = self.range.unwrap_or((0, kind.largest()));
+        let range = format!("{}, {}", grouped(least), limit(most));
+        Some(match kind {
+            Type::Bool | Type::Ip | Type::Ipv4 => "boot::parsed".to_owned(),
+            Type::Choice(..) | Type::List(_) => return None,
+            Type::Cidr4 => "boot::cidr4".to_owned(),
+            Type::Duration => format!("boot::duration({range})"),
+            Type::Mac => "boot::mac".to_owned(),
+            Type::Or(inner, word) => format!("boot::or({word:?}, {})", self.parser(inner)?),
+            Type::Size => format!("boot::size({range})"),
+            Type::String => format!("boot::text({range})"),
+            Type::Unsigned(_) => format!("boot::number({range})"),
+        })
+    }
+
+    /// What a value looks like, for a message.
+    pub fn expected(&self) -> String {
+        self.kind.expected(self.range_text.as_deref()).0.replace('"', "'")
+    }
+
     /// Whether the Rust field is an `Option` because the key may be absent.
     pub fn is_option(&self) -> bool {
         self.optional && self.default.is_none() && !matches!(self.kind, Type::Or(..))
@@ -355,6 +385,11 @@ pub fn bytes(count: u64) -> String {
         }
     }
     format!("{count} bytes")
+}
+
+/// The largest number that a key takes; without a bound of its own, all there are.
+fn limit(number: u64) -> String {
+    if number == u64::MAX { "u64::MAX".to_owned() } else { grouped(number) }
 }
 
 /// A number with its thousands apart, as clippy wants long ones.

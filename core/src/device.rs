@@ -16,6 +16,11 @@ pub trait Platform: Sync {
     /// Its name: `qemu`, `native`, …
     fn name(&self) -> &'static str;
 
+    /// What was said at boot, in words: a command line. [`boot`](crate::boot) understands it.
+    fn boot_options(&self) -> &str {
+        ""
+    }
+
     /// Seconds since 1970-01-01 00:00 UTC at the instant `now`, where it has a wall clock.
     fn wall_clock(&self, now: Instant) -> Option<u64> {
         let _ = now;

@@ -16,6 +16,7 @@
 
 extern crate alloc;
 
+pub mod boot;
 pub mod capture;
 pub mod checksum;
 mod component;

@@ -107,5 +107,8 @@ fn keys(out: &mut String, project: &Project, component: &Component, instance: Op
         let range =
             field.range_text.as_ref().map_or(String::new(), |range| format!(", in {range}"));
         let _ = writeln!(out, "      {}{range}, default {default}", field.kind_text);
+        if let (true, Some(instance)) = (field.boot, instance) {
+            let _ = writeln!(out, "      at boot: {}.{}=…", instance.name, field.name);
+        }
     }
 }

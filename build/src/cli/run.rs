@@ -53,6 +53,9 @@ pub struct Run {
     /// Uses the processor's own virtualization
     #[arg(long)]
     kvm: bool,
+    /// A key that can be set at boot: --set http.port=81; may be repeated
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
     /// One more argument for QEMU; may be repeated: --qemu-arg=-s
     #[arg(long, value_name = "ARG", allow_hyphen_values = true)]
     qemu_arg: Vec<String>,
@@ -179,6 +182,7 @@ impl Run {
             format!("{}/{protocol}={}", service.inside, service.outside)
         });
         let ports = ports.collect::<Vec<_>>().join(",");
+        command.args(self.set.iter().flat_map(|word| ["--set", word.as_str()]));
         if !ports.is_empty() {
             command.args(["--ports", &ports]);
         }

@@ -67,6 +67,10 @@ impl<A: Arch> Platform for Machine<A> {
         *self.name.lock()
     }
 
+    fn boot_options(&self) -> &str {
+        self.command_line.as_str()
+    }
+
     fn wall_clock(&self, now: Instant) -> Option<u64> {
         Some(self.started? + now.as_nanos() / 1_000_000_000)
     }

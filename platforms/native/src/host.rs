@@ -10,6 +10,7 @@ use waitless::{Instant, Protocol};
 pub struct Host {
     start: std::time::Instant,
     ports: Ports,
+    keys: String,
     descriptors: Mutex<Vec<i32>>,
     exposed: Mutex<Vec<Exposed>>,
 }
@@ -27,11 +28,12 @@ pub const DESCRIPTORS_MAX: usize = 64;
 const EXPOSED_MAX: usize = 64;
 
 impl Host {
-    /// The host from now on.
-    pub fn new(ports: Ports) -> Self {
+    /// The host from now on. `keys` is what was said of the manifest's keys.
+    pub fn new(ports: Ports, keys: String) -> Self {
         Self {
             start: std::time::Instant::now(),
             ports,
+            keys,
             descriptors: Mutex::new(Vec::new()),
             exposed: Mutex::new(Vec::new()),
         }
@@ -57,6 +59,10 @@ impl Host {
 impl Platform for Host {
     fn name(&self) -> &'static str {
         "native"
+    }
+
+    fn boot_options(&self) -> &str {
+        &self.keys
     }
 
     fn wall_clock(&self, now: Instant) -> Option<u64> {

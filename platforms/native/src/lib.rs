@@ -79,7 +79,7 @@ impl Surroundings {
         let (sleep, ended) = Sleep::until_signal().map_err(|error| {
             format!("the signals that end the process cannot be handled: {error}")
         })?;
-        let host: &'static Host = Box::leak(Box::new(Host::new(options.ports)));
+        let host: &'static Host = Box::leak(Box::new(Host::new(options.ports, options.keys)));
         let system: &'static System = Box::leak(Box::new(System::new(image)));
         system.register("pool", pool.counters());
         let log = Log::new(options.log, &Stderr);

@@ -21,6 +21,8 @@ pub struct Options {
     pub ports: Ports,
     /// Packet buffers; `None` leaves it to the manifest.
     pub packets: Option<usize>,
+    /// Words `instance.key=value`, parted by spaces.
+    pub keys: String,
 }
 
 pub const HELP: &str = "\
@@ -31,6 +33,8 @@ Options (each can also be set by the variable in brackets):
                   as the image's. Otherwise TCP's 80 is 8080 and 443 is 8443, UDP's 7 is 7007,
                   and any other port below 1024 is 8000 more, because these belong to root
   --packets N     packet buffers, 2 KiB each [WAITLESS_PACKETS]
+  --set KEY=VALUE a key of the manifest that can be set at boot, such as http.port=81; may be
+                  repeated [WAITLESS_SET, several parted by spaces]
   --help          this text";
 
 impl Options {
@@ -42,6 +46,8 @@ impl Options {
         let mut log = variable("WAITLESS_LOG");
         let mut ports = variable("WAITLESS_PORTS");
         let mut packets = variable("WAITLESS_PACKETS");
+        let mut keys = variable("WAITLESS_SET").unwrap_or_default();
+        let mut set = None;
         while let Some(argument) = arguments.next() {
             let (name, value) = match argument.split_once('=') {
                 Some((name, value)) => (name.to_string(), Some(value.to_string())),
@@ -51,15 +57,20 @@ impl Options {
                 "--log" => &mut log,
                 "--ports" => &mut ports,
                 "--packets" => &mut packets,
+                "--set" => &mut set,
                 "--help" | "-h" => return Ok(Command::Help),
                 _ => return Err(format!("`{name}` is no option of this image\n\n{HELP}")),
             };
             let value = value.or_else(|| arguments.next());
             *choice = Some(value.ok_or_else(|| format!("`{name}` needs a value\n\n{HELP}"))?);
+            if let Some(word) = set.take() {
+                keys += &format!(" {word}");
+            }
         }
         Ok(Command::Run(Self {
             log: log.map_or(Ok(Level::Info), |level| parse_level(&level))?,
             ports: Ports::parse(ports.as_deref().unwrap_or_default())?,
+            keys,
             packets: packets.map(|count| parse_packets(&count)).transpose()?,
         }))
     }

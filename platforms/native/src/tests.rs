@@ -121,7 +121,7 @@ fn a_graph_that_cannot_start_fails_the_process() {
 #[test]
 fn a_readable_descriptor_ends_the_sleep_and_a_dead_one_only_once() {
     let _alone = SIGNALS.lock();
-    let host = Host::new(Ports::default());
+    let host = Host::new(Ports::default(), String::new());
     let (mut sleep, _) = Sleep::until_signal().unwrap();
     let (mut near, far) = UnixStream::pair().unwrap();
     assert!(host.wake_on(far.as_raw_fd()));
@@ -141,7 +141,7 @@ fn a_readable_descriptor_ends_the_sleep_and_a_dead_one_only_once() {
 
 #[test]
 fn descriptors_are_limited() {
-    let host = Host::new(Ports::default());
+    let host = Host::new(Ports::default(), String::new());
     assert!(!host.wake_on(-1));
     assert_eq!((0..100).filter(|_| host.wake_on(0)).count(), 64);
 }
@@ -173,7 +173,7 @@ fn the_user_chooses_ports() {
 
 #[test]
 fn ports_are_told_as_a_person_types_them() {
-    let host = Host::new(Ports::default());
+    let host = Host::new(Ports::default(), String::new());
     for port in [80, 443, 2000, 80, 0] {
         host.host_port(Protocol::TCP, port);
     }

@@ -64,7 +64,12 @@ pub(super) fn command(
     }
     match &iso {
         Some(iso) => command.arg("-cdrom").arg(iso),
-        None => command.arg("-kernel").arg(program),
+        None => {
+            if !run.set.is_empty() {
+                command.arg("-append").arg(run.set.join(" "));
+            }
+            command.arg("-kernel").arg(program)
+        }
     };
     command.args(["-nodefaults", "-display", "none", "-serial", "stdio", "-no-reboot"]);
     command.args(["-device", "isa-debug-exit,iobase=0xf4,iosize=0x04"]);
@@ -90,7 +95,7 @@ fn iso(run: &Run, program: &Path, graph: &Graph) -> Result<Option<PathBuf>, Stri
     let path = program.with_extension("iso");
     if !run.dry_run {
         let loader = Loader::find()?;
-        iso::make(&loader, program, &graph.app.package, "", &path)?;
+        iso::make(&loader, program, &graph.app.package, &run.set.join(" "), &path)?;
         eprintln!("{}: loaded by {}", path.display(), loader.name());
     }
     Ok(Some(path))
