@@ -26,6 +26,7 @@
 extern crate alloc;
 
 mod card;
+mod control;
 mod pairs;
 mod queue;
 mod wire;

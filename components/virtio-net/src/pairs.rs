@@ -1,15 +1,16 @@
 //! Queue pairs for the other cores: brought up by the first core with its own, and handed over.
 
 use crate::card::{Card, queue};
+use crate::control::Control;
 use crate::queue::Queue;
-use crate::wire::{config, control, feature};
+use crate::wire::{command, config, feature};
 use crate::{Config, Facts};
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use waitless::cores::Slot;
 use waitless::cores::flow::{FLOWS, KEY};
 use waitless::device::{Dma, Doorbell, HandedOver};
-use waitless::{Context, Packet, VirtioDevice, VirtioPort};
+use waitless::{Context, VirtioDevice, VirtioPort};
 
 /// What the drivers on all cores share of one card.
 pub(crate) struct Shared {
@@ -135,15 +136,15 @@ impl Plan {
 /// Whether the device can spread flows just as the cores do.
 fn spreads(device: VirtioDevice, below: &mut impl VirtioPort, offered: u128) -> bool {
     offered & feature::RSS != 0
-        && below.config32(device, config::HASH_TYPES) & control::HASHES == control::HASHES
+        && below.config32(device, config::HASH_TYPES) & command::HASHES == command::HASHES
         && usize::from(below.config16(device, config::TABLE_LENGTH)) >= FLOWS
-        && usize::from(below.config8(device, config::KEY_LENGTH)) >= control::KEY_LENGTH
+        && usize::from(below.config8(device, config::KEY_LENGTH)) >= command::KEY_LENGTH
 }
 
 /// The pairs behind the first, and the control queue, enabled and ready to be handed over.
 pub(crate) struct Others {
     pub(crate) pairs: Vec<Loose>,
-    control: Option<Queue>,
+    control: Option<Control>,
 }
 
 impl Others {
@@ -181,96 +182,45 @@ impl Others {
         }
         let control = match plan.pairs {
             1 => None,
-            _ => Some(queue(device, below, plan.control, 0, features, wanted, cx)?),
+            _ => Some(Control::enable(device, below, plan.control, cx)?),
         };
         Ok(Self { pairs, control })
     }
 
-    /// Tells the device, which is live, to use them, and gives how many pairs it uses.
+    /// Tells the device, which is live, to use them. One that does not keeps to the first pair.
     pub(crate) fn use_all(
         &mut self,
         device: VirtioDevice,
         below: &mut impl VirtioPort,
         plan: Plan,
         cx: &Context,
-    ) -> usize {
-        let Some(queue) = &mut self.control else { return 1 };
-        let rss = plan.features & feature::RSS != 0;
-        let asked = cx.packet().and_then(|mut command| {
-            let written = if rss {
-                spread(&mut command, plan.pairs, cx)
-            } else {
-                let [low, high] = plan.pairs.to_le_bytes();
-                command.append(&[control::MQ, control::PAIRS_SET, low, high]).ok()
-            };
-            written.map(|()| command)
-        });
-        let obeyed = asked.is_some_and(|command| {
-            obeys(queue, command, cx, || {
-                below.notify(device, plan.control);
-                !below.needs_reset(device)
-            })
-        });
-        // What the device may still look at is never used for anything else.
-        core::mem::forget(self.control.take());
-        if !obeyed {
+    ) {
+        let Some(mut control) = self.control.take() else { return };
+        let command = match plan.features & feature::RSS {
+            0 => [&[command::MQ, command::PAIRS_SET][..], &plan.pairs.to_le_bytes()].concat(),
+            _ => spread(plan.pairs, cx),
+        };
+        if !control.asks(device, below, &command) {
             self.pairs.clear();
         }
-        1 + self.pairs.len()
     }
 }
 
 /// Asks the device to send each flow to the pair of its home core (section 5.1.6.5.7.1).
-fn spread(command: &mut Packet, pairs: u16, cx: &Context) -> Option<()> {
-    let mut put = |bytes: &[u8]| command.append(bytes).ok();
-    put(&[control::MQ, control::RSS_CONFIG])?;
-    put(&control::HASHES.to_le_bytes())?;
-    put(&(FLOWS as u16 - 1).to_le_bytes())?;
+fn spread(pairs: u16, cx: &Context) -> Vec<u8> {
+    let mut bytes = Vec::from([command::MQ, command::RSS_CONFIG]);
+    bytes.extend(command::HASHES.to_le_bytes());
+    bytes.extend((FLOWS as u16 - 1).to_le_bytes());
     // What has no flow is the first core's.
-    put(&0u16.to_le_bytes())?;
+    bytes.extend(0u16.to_le_bytes());
     for flow in 0..FLOWS {
         let home = cx.cores().home(flow as u8);
-        put(&((home % usize::from(pairs)) as u16).to_le_bytes())?;
+        bytes.extend(((home % usize::from(pairs)) as u16).to_le_bytes());
     }
-    put(&pairs.to_le_bytes())?;
-    put(&[control::KEY_LENGTH as u8])?;
-    (0..control::KEY_LENGTH / 2).try_for_each(|_| put(&KEY.to_be_bytes()))
-}
-
-/// How often an answer is looked for. Each look leaves the guest, and takes 0.1 µs at the least.
-const LOOKS_MAX: u32 = 1_000_000;
-
-/// Gives the device a command and waits for its answer. Whether it said yes. `goes_on` rings the
-/// bell again, which leaves the guest and so gives an emulator time, and says whether the device
-/// still works.
-fn obeys(
-    queue: &mut Queue,
-    mut command: Packet,
-    cx: &Context,
-    mut goes_on: impl FnMut() -> bool,
-) -> bool {
-    let Some(mut answer) = cx.packet() else { return false };
-    if answer.append(&[control::NO_ANSWER]).is_err() {
-        return false;
-    }
-    command.set_next(Some(answer));
-    if queue.lend_command(command).is_err() {
-        return false;
-    }
-    queue.publish();
-    // Each look costs some 0.1 µs at the least.
-    for _ in 0..LOOKS_MAX {
-        match queue.take() {
-            Ok(None) if goes_on() => core::hint::spin_loop(),
-            Ok(None) => return false,
-            Ok(Some((mut command, _))) => {
-                let answer = command.take_next();
-                return answer.is_some_and(|answer| answer.bytes() == [control::YES]);
-            }
-            Err(_) => return false,
-        }
-    }
-    false
+    bytes.extend(pairs.to_le_bytes());
+    bytes.push(command::KEY_LENGTH as u8);
+    bytes.extend(KEY.to_be_bytes().repeat(command::KEY_LENGTH / 2));
+    bytes
 }
 
 impl Seat {

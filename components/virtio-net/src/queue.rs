@@ -82,22 +82,23 @@ struct Entry {
 
 /// Offsets into the queue's memory.
 #[derive(Clone, Copy)]
-struct Places {
-    available_flags: usize,
-    available_index: usize,
-    available_ring: usize,
+pub(crate) struct Places {
+    pub(crate) available_flags: usize,
+    pub(crate) available_index: usize,
+    pub(crate) available_ring: usize,
     /// Where the driver says when it wants to be interrupted.
     used_event: usize,
-    used_flags: usize,
-    used_index: usize,
+    pub(crate) used_flags: usize,
+    pub(crate) used_index: usize,
     used_ring: usize,
     /// Where the device says when it wants to be notified.
     available_event: usize,
-    end: usize,
+    pub(crate) end: usize,
 }
 
 impl Places {
-    fn new(size: u16) -> Self {
+    /// Of a queue of `size` entries.
+    pub(crate) fn new(size: u16) -> Self {
         let size = usize::from(size);
         let available = 16 * size;
         // The two rings are written by different sides: no cache line in common.
@@ -199,20 +200,14 @@ impl Queue {
     /// `Err` when they are more than there is room for.
     #[inline]
     pub(crate) fn lend_to_read(&mut self, chain: Packet) -> Result<(), Packet> {
-        self.lend(chain, 0, 0)
+        self.lend(chain, 0)
     }
 
     /// Lets the device write into the packet, from the next [`publish`](Self::publish) on. `Err`
     /// when there is no room.
     #[inline]
     pub(crate) fn lend_to_write(&mut self, packet: Packet) -> Result<(), Packet> {
-        self.lend(packet, WRITE, WRITE)
-    }
-
-    /// Lets the device read the packets of a chain but the last, and write into that. `Err` when
-    /// there is no room.
-    pub(crate) fn lend_command(&mut self, chain: Packet) -> Result<(), Packet> {
-        self.lend(chain, 0, WRITE)
+        self.lend(packet, WRITE)
     }
 
     /// The memory that it lies in.
@@ -221,7 +216,7 @@ impl Queue {
     }
 
     #[inline]
-    fn lend(&mut self, chain: Packet, flags: u64, last: u64) -> Result<(), Packet> {
+    fn lend(&mut self, chain: Packet, flags: u64) -> Result<(), Packet> {
         let head = self.free;
         let (mut count, mut at) = (0, head);
         let mut parts = chain.parts().filter(|&(_, length)| length != 0).peekable();
@@ -233,8 +228,8 @@ impl Queue {
                 return Err(chain);
             }
             let Some(entry) = self.entries.get(usize::from(at)) else { break };
-            let flags = if parts.peek().is_some() { flags | NEXT } else { last };
-            let rest = length as u64 | flags << 32 | u64::from(entry.next) << 48;
+            let more = if parts.peek().is_some() { NEXT } else { 0 };
+            let rest = length as u64 | (flags | more) << 32 | u64::from(entry.next) << 48;
             self.memory.write64(16 * usize::from(at), address);
             self.memory.write64(16 * usize::from(at) + 8, rest);
             at = entry.next;

@@ -2,6 +2,7 @@
 
 extern crate std;
 
+mod cores;
 mod model;
 
 use super::*;

@@ -49,17 +49,13 @@ pub(crate) mod config {
 }
 
 /// Commands (section 5.1.6.5).
-pub(crate) mod control {
+pub(crate) mod command {
     /// The class of commands about several queue pairs.
     pub(crate) const MQ: u8 = 4;
     /// So many pairs are used.
     pub(crate) const PAIRS_SET: u8 = 0;
     /// Pairs are used, and flows spread over them, like this.
     pub(crate) const RSS_CONFIG: u8 = 1;
-    /// The answer: done.
-    pub(crate) const YES: u8 = 0;
-    /// What no device answers.
-    pub(crate) const NO_ANSWER: u8 = 0xff;
     /// To hash TCP and UDP over IPv4 and IPv6, by addresses and ports.
     pub(crate) const HASHES: u32 = 1 << 1 | 1 << 2 | 1 << 4 | 1 << 5;
     /// Bytes of the key.

@@ -150,7 +150,11 @@ pub struct Piece {
 
 impl Side {
     pub fn new(queue: &Queue, place: QueueMemory, event_index: bool) -> Self {
-        let memory = queue.memory().part(0, queue.memory().length()).unwrap();
+        Self::over(queue.memory().part(0, queue.memory().length()).unwrap(), place, event_index)
+    }
+
+    /// Of a queue that lies in `memory`.
+    pub fn over(memory: Dma, place: QueueMemory, event_index: bool) -> Self {
         let used = memory.read16(Self::at(&memory, place.used) + 2);
         Self { memory, place, event_index, available: used, used, interrupts: 0 }
     }
