@@ -417,7 +417,11 @@ impl<L: LinkPort> Component<L> for Ipv4 {
     }
 
     fn arm(&mut self) -> bool {
-        self.handover.as_ref().is_none_or(Handover::is_idle)
+        let heard = match self.role {
+            Role::Leads { .. } => true,
+            Role::Follows { seen } => !self.notice.has_news(seen),
+        };
+        heard && self.handover.as_ref().is_none_or(Handover::is_idle)
     }
 
     fn deadline(&self) -> Instant {

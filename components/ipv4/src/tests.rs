@@ -832,7 +832,10 @@ fn other_cores_use_the_address_when_and_as_long_as_the_first_does() {
         };
         first.ip.configure(Some(settings));
         first.sweep();
+        let sleeps = Component::<Link>::arm(&mut second.ip);
+        assert!(!sleeps, "not without having heard of it");
         second.sweep();
+        assert!(Component::<Link>::arm(&mut second.ip));
         assert_eq!(second.ip.configuration(), Some(&settings));
         assert_eq!(second.ip.source_for(PEER.into()), Some(OURS.into()));
         assert_eq!((second.link.claimed, second.ip.generation()), (Some(OURS), 1));

@@ -390,6 +390,14 @@ impl<V: VirtioPort> Component<V> for VirtioNet {
     }
 
     fn arm(&mut self) -> bool {
+        // What another core has to say of the device is not slept through.
+        let unheard = match self.leads {
+            true => self.shared.misbehaved.load(Ordering::Relaxed),
+            false => self.shared.fate() != Fate::Runs,
+        };
+        if unheard && self.card.is_some() {
+            return false;
+        }
         let hungry = self.pool.available() < BATCH;
         let misbehaved = |card: &Card| card.misbehaviour.is_some();
         let card = self.card.as_mut().filter(|card| self.steering.is_none() || !misbehaved(card));

@@ -37,6 +37,13 @@ impl<const N: usize> Published<N> {
         if version == *seen { None } else { self.read(version, seen) }
     }
 
+    /// Whether [`news`](Self::news) would have something to say, now or in a moment. For the last
+    /// look before a core sleeps.
+    #[inline]
+    pub fn has_news(&self, seen: u32) -> bool {
+        self.version.load(Ordering::Acquire) != seen
+    }
+
     #[cold]
     fn read(&self, version: u32, seen: &mut u32) -> Option<[u64; N]> {
         let words = core::array::from_fn(|at| self.words[at].load(Ordering::Relaxed));

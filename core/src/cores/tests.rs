@@ -135,7 +135,8 @@ fn a_published_value_is_never_seen_half_changed() {
         }
     });
     let mut seen = 0;
-    assert!(published.news(&mut seen).is_some());
+    assert!(published.has_news(seen) && published.news(&mut seen).is_some());
+    assert!(!published.has_news(seen));
     assert!(published.news(&mut seen).is_none(), "it is no news any more");
 }
 

@@ -11,7 +11,7 @@
 //! and is tested there. What touches the machine exists only in images, that is, where `target_os =
 //! "none"`. The `unsafe` code is there, and nowhere above.
 //!
-//! It does not do: other cores yet, 5-level paging.
+//! It does not do: 5-level paging.
 
 #![no_std]
 

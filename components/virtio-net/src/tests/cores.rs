@@ -311,7 +311,9 @@ fn a_device_that_is_stopped_is_stopped_for_all_cores() {
     assert!(cores[1].net.recv().is_none());
     cores[1].receive(&mut device);
     assert!(!device.failed, "the first core is to stop it");
-    sweep(&mut cores, &mut device);
+    assert!(!Component::<Many>::arm(&mut cores[0].net), "and must not sleep");
+    cores[0].receive(&mut device);
+    assert!(!Component::<Many>::arm(&mut cores[1].net), "nor must this one");
     assert!(device.failed && cores[1].net.shared.fate() == Fate::Stopped);
     sweep(&mut cores, &mut device);
     for core in &mut cores {
