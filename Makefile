@@ -102,6 +102,7 @@ test: ready-to-test ## everything that CI runs
 	@$(stage) formatting cargo fmt --all --check
 	@$(stage) lints $(lints)
 	@$(stage) 'lints of images' $(image-lints)
+	@$(stage) 'lints of hvf' $(hvf-lints)
 	@$(stage) documentation $(docs)
 	@$(stage) 'unit and golden tests' cargo test --workspace --exclude waitless-tests
 	@$(stage) 'tidiness, stack, fuzz' cargo test --package waitless-tests --lib --test tidy \
@@ -119,6 +120,7 @@ fmt: ready-to-build ## formats all Rust code
 lint: ready-to-build ## clippy with warnings denied
 	@$(lints)
 	@$(image-lints)
+	@$(hvf-lints)
 
 .PHONY: doc
 doc: ready-to-build ## builds the API documentation
@@ -144,6 +146,8 @@ clean: ## removes everything that was built here
 lints = cargo clippy --quiet --workspace --all-targets -- -D warnings
 image-lints = cargo clippy --quiet --package webserver --package hello \
   $(addprefix --package ,$(bare)) --target $(TARGET) -- -D warnings
+# The whole runner, the part that is macOS's included; that can be checked but not run elsewhere.
+hvf-lints = cargo clippy --quiet --package hvf-runner --target aarch64-apple-darwin -- -D warnings
 docs = env RUSTDOCFLAGS='-D warnings -A rustdoc::private-intra-doc-links' \
   cargo doc --quiet --workspace --no-deps --document-private-items
 summary = target/stages

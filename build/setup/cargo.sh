@@ -1,13 +1,16 @@
 #!/bin/sh
 # The `cargo` of the composed toolchain: plain cargo, except for builds of images, that is, of
-# targets of ours. Those get `core` and `alloc` built from source. Host builds stay stable.
+# targets of ours. Those get `core` and `alloc` built from source. Host builds stay stable. What
+# is for macOS can be checked anywhere: elsewhere, that gets the whole library from source.
 image=
+foreign=
 previous=
 for argument in "$@"; do
     case $argument in
         --) break ;;
         --target=*-waitless) image=yes ;;
         *-waitless) [ "$previous" = --target ] && image=yes ;;
+        aarch64-apple-darwin) [ "$previous" = --target ] && foreign=yes ;;
     esac
     previous=$argument
 done
@@ -17,5 +20,9 @@ if [ -n "$image" ]; then
     export CARGO_UNSTABLE_BUILD_STD=core,alloc
     export CARGO_UNSTABLE_BUILD_STD_FEATURES=compiler-builtins-mem
     export PATH="@self@/linker:$PATH"
+fi
+if [ -n "$foreign" ] && [ "$(uname -s)" != Darwin ]; then
+    export RUSTC_BOOTSTRAP=1
+    export CARGO_UNSTABLE_BUILD_STD=std,panic_abort
 fi
 exec '@cargo@' "$@"
