@@ -7,7 +7,7 @@ use crate::network::Network;
 use crate::power::{End, Outcome, Power};
 use crate::traps::{self, Access, Trap};
 use crate::virtio::mmio::{Effect, Transport};
-use crate::virtio::net::Net;
+use crate::virtio::net::{Counters, Net};
 use crate::virtio::rng::Rng;
 use crate::virtio::{Device, mmio};
 use std::io::{Read, Write};
@@ -122,6 +122,11 @@ impl Machine {
         self.wake();
     }
 
+    /// What the network card counted.
+    pub fn card(&self) -> Counters {
+        self.net.lock().device.counters()
+    }
+
     /// Does what a core wants that left the guest by an exception.
     pub fn handle(
         &self,
@@ -135,6 +140,11 @@ impl Machine {
             Trap::Wait => {
                 skip(core);
                 std::thread::park_timeout(WAIT);
+                Next::Run
+            }
+            Trap::WaitForEvent => {
+                skip(core);
+                std::thread::yield_now();
                 Next::Run
             }
             Trap::HypervisorCall => self.call(index, core),

@@ -3,8 +3,10 @@
 /// Why a core left the guest.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Trap {
-    /// It waits for an interrupt, or for an event.
+    /// It waits for an interrupt.
     Wait,
+    /// It waits for an event, which another core may have sent already.
+    WaitForEvent,
     /// It calls the hypervisor; the program counter is behind the call already.
     HypervisorCall,
     /// It calls the firmware.
@@ -63,7 +65,8 @@ pub fn decode(syndrome: u64) -> Trap {
     let class = (syndrome >> 26 & 0x3f) as u8;
     let iss = syndrome & 0x1ff_ffff;
     match class {
-        0x01 => Trap::Wait,
+        0x01 if iss & 1 == 0 => Trap::Wait,
+        0x01 => Trap::WaitForEvent,
         0x16 => Trap::HypervisorCall,
         0x17 => Trap::FirmwareCall,
         0x18 => system_register(iss),
@@ -111,6 +114,7 @@ mod tests {
     fn classes_are_told_apart() {
         for (syndrome, expected) in [
             (0x01 << 26, Trap::Wait),
+            (0x01 << 26 | 1, Trap::WaitForEvent),
             (0x16 << 26, Trap::HypervisorCall),
             (0x17 << 26, Trap::FirmwareCall),
             (0x20 << 26 | 0x07, Trap::NoMemory),

@@ -132,9 +132,9 @@ fn waiting_debug_registers_and_caches_are_no_events() {
     let (machine, ..) = machine();
     let mut core = Paper::default();
     core.registers[9] = 5;
-    // `wfi`, `msr oslar_el1, x9`, `mrs x9, oslsr_el1`, and a cache line of a device.
+    // `wfi`, `wfe`, `msr oslar_el1, x9`, `mrs x9, oslsr_el1`, and a cache line of a device.
     let lock = 0x18 << 26 | 2 << 20 | 4 << 17 | 1 << 10 | 9 << 5;
-    let syndromes = [1 << 26, lock, lock | 1 << 1 | 1, 0x24 << 26 | 1 << 8];
+    let syndromes = [1 << 26, 1 << 26 | 1, lock, lock | 1 << 1 | 1, 0x24 << 26 | 1 << 8];
     for (count, syndrome) in (1..).zip(syndromes) {
         assert_eq!(machine.handle(0, &mut core, syndrome, 0, NET), Next::Run);
         assert_eq!(core.counter, 4 * count);

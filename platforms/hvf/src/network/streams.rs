@@ -183,8 +183,7 @@ impl Streams {
                         let target = SocketAddrV4::new(guest.address, port);
                         self.connect_guest(host, target, interface, sockets);
                     }
-                    // Whatever else fails with one connection does not concern the next.
-                    Err(why) if why.kind() != ErrorKind::WouldBlock => break,
+                    // There is none, or it has gone again: the system says when there is one.
                     Err(_) => self.listeners[index].is_ready = false,
                 }
             }
