@@ -106,7 +106,7 @@ test: ready-to-test ## everything that CI runs
 	@$(stage) documentation $(docs)
 	@$(stage) 'unit and golden tests' cargo test --workspace --exclude waitless-tests
 	@$(stage) 'tidiness, stack, fuzz' cargo test --package waitless-tests --lib --test tidy \
-	  --test stack --test allocation --test crowd --test fuzz --test guide
+	  --test stack --test allocation --test crowd --test fuzz --test guide --test hvf
 	@$(stage) instructions cargo test --package waitless-tests --test instructions
 	@$(stage) 'whole images' cargo test --package waitless-tests --test image
 	@printf '\n'; cat $(summary)

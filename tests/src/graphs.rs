@@ -46,6 +46,12 @@ pub mod bench {
     include!(concat!(env!("OUT_DIR"), "/bench.rs"));
 }
 
+/// A server on the devices of the runner for Apple silicon.
+#[allow(missing_docs, reason = "generated")]
+pub mod hvf {
+    include!(concat!(env!("OUT_DIR"), "/hvf.rs"));
+}
+
 impl<Site: Handler> OnCard for bench::Graph<Site> {
     fn card(&mut self) -> &mut Card {
         &mut self.nic
