@@ -260,7 +260,8 @@ const KEYS: [&str; 11] = [
     "requires",
     "variant-of",
 ];
-const FIELD_KEYS: [&str; 8] = ["boot", "default", "doc", "memory", "optional", "range", "rust", "type"];
+const FIELD_KEYS: [&str; 8] =
+    ["boot", "default", "doc", "memory", "optional", "range", "rust", "type"];
 
 impl Reader<'_> {
     fn component(&mut self, name: &str, table: &Table, more: &[&str]) -> Option<Component> {

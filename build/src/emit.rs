@@ -172,10 +172,9 @@ impl Emit<'_> {
                     "waitless::http::Server::new".to_owned(),
                     vec![config, format!("crate::{function}()"), "cx".to_owned()],
                 ),
-                Code::Type(path, _) => (
-                    format!("{}::{path}::new", instance.krate),
-                    vec![config, "cx".to_owned()],
-                ),
+                Code::Type(path, _) => {
+                    (format!("{}::{path}::new", instance.krate), vec![config, "cx".to_owned()])
+                }
             };
             out += &statement(8, &format!("{field}: {new}"), &arguments, ",");
         }

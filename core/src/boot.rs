@@ -120,10 +120,7 @@ pub fn text(least: u64, most: u64) -> impl Fn(&str) -> Option<&'static str> {
 }
 
 /// A value, or for none a `word`.
-pub fn or<T>(
-    word: &str,
-    parse: impl Fn(&str) -> Option<T>,
-) -> impl Fn(&str) -> Option<Option<T>> {
+pub fn or<T>(word: &str, parse: impl Fn(&str) -> Option<T>) -> impl Fn(&str) -> Option<Option<T>> {
     move |text| if text == word { Some(None) } else { parse(text).map(Some) }
 }
 
