@@ -6,6 +6,7 @@
 
 use crate::corpus;
 use crate::graphs::{self, roaming};
+use crate::pair::Pair;
 use crate::peer::{self, Peer, Side, flags};
 use crate::wires;
 use crate::world::OnCard;
@@ -13,8 +14,9 @@ use std::cell::RefCell;
 use std::net::Ipv4Addr;
 use waitless::Duration;
 
-/// The targets, by name: one for each parser.
-pub const TARGETS: [&str; 8] = ["ethernet", "arp", "ipv4", "icmp", "udp", "tcp", "dhcp", "http"];
+/// The targets, by name: one for each parser, and two ends of a connection with somebody between.
+pub const TARGETS: [&str; 9] =
+    ["ethernet", "arp", "ipv4", "icmp", "udp", "tcp", "dhcp", "http", "pair"];
 
 /// Buffers of a host that is fuzzed.
 const BUFFERS: usize = 256;
@@ -30,6 +32,7 @@ pub fn run(name: &str, input: &[u8]) {
     match name {
         "dhcp" => ROAMING.with_borrow_mut(|host| host.dhcp(input)),
         "http" => SERVER.with_borrow_mut(|host| host.http(input)),
+        "pair" => PAIR.with_borrow_mut(|pair| pair.run(input)),
         "tcp" => SERVER.with_borrow_mut(|host| host.tcp(input)),
         _ => {
             assert!(TARGETS.contains(&name), "there is no target `{name}`");
@@ -40,6 +43,7 @@ pub fn run(name: &str, input: &[u8]) {
 
 thread_local! {
     static SERVER: RefCell<Box<dyn Target>> = RefCell::new(Box::new(Fuzzed::server()));
+    static PAIR: RefCell<Pair> = RefCell::new(Pair::new());
     static ROAMING: RefCell<Fuzzed<roaming::Graph>> = RefCell::new(Fuzzed::roaming());
 }
 

@@ -2,6 +2,7 @@
 //!
 //! * [`tidy`]: the rules of style and structure, as functions from a source to its findings.
 //! * [`world`], [`graphs`], [`peer`]: hosts on a wire, in virtual time.
+//! * [`pair`]: two ends of a connection, and somebody between them.
 //! * [`corpus`], [`mutate`]: packets that are well-formed, and what makes them otherwise.
 //! * [`lab`]: whole images in a network of their own, driven by real programs.
 
@@ -14,6 +15,7 @@ pub mod fuzz;
 pub mod graphs;
 pub mod lab;
 pub mod mutate;
+pub mod pair;
 pub mod peer;
 mod site;
 pub mod tidy;

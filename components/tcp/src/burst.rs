@@ -16,7 +16,8 @@ impl Conn {
             && size == u32::from(self.mss)
             && env.nodes.next(self.cursor) != NIL
             && self.tuple.remote.is_ipv4()
-            && !self.flags.has(flag::LOCAL)
+            // Of a burst only the first segment may say that the window was reduced.
+            && !self.flags.has(flag::LOCAL | flag::REDUCED)
             && self.next.since(env.nodes.get(self.cursor).seq) == 0
     }
 
@@ -28,7 +29,8 @@ impl Conn {
         budget: &mut usize,
     ) -> Result<(), Busy> {
         let under_way = self.next.since(self.unacked);
-        let allowed = self.congestion.window().min(self.window).saturating_sub(under_way);
+        let allowed = self.congestion.window().saturating_sub(self.pipe());
+        let allowed = allowed.min(self.window.saturating_sub(under_way));
         let (packets, size) = self.take_burst(env, allowed.min(env.burst));
         if size == 0 {
             return self.send_next_rarely(ip, env, budget, u32::from(self.mss));
@@ -41,7 +43,6 @@ impl Conn {
         let (flags, end) = self.flags_up_to(self.next + size);
         self.emit_alone(ip, env, budget, chain.ok_or(Busy)?, self.next, flags);
         self.next = end;
-        self.sent = self.sent.max(end);
         self.start_timer(env);
         Ok(())
     }
@@ -62,7 +63,8 @@ impl Conn {
                 env.nodes.get_mut(id).data = Data::Packet(packet);
                 break;
             };
-            env.nodes.get_mut(id).data = Data::Held(held);
+            let node = env.nodes.get_mut(id);
+            (node.data, node.sent_at) = (Data::Held(held), env.micros);
             size += length;
             self.cursor = env.nodes.next(id);
             drop(packets.push(packet));

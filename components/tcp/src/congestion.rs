@@ -1,14 +1,68 @@
-//! Congestion control: slow start, congestion avoidance and NewReno's windows (RFC 5681, 6582).
+//! Congestion control: how much may be under way (RFC 5681), grown by CUBIC (RFC 9438) or Reno.
 //!
-//! When to retransmit is decided elsewhere; this decides how much may be under way.
+//! When to retransmit is decided in `recovery.rs`; this is told what was delivered and what was
+//! lost. The algorithms differ in two places only, how the window grows in congestion avoidance
+//! and how much of it a loss takes, so they are the variants of one enum and a connection of
+//! either is a few words.
+
+mod cubic;
+mod hystart;
+mod prr;
+
+pub use hystart::HyStart;
+pub use prr::Prr;
+
+use cubic::Cubic;
+
+/// Which algorithm grows the window.
+//= RFC 9293 3.8.2 MAY-18: others than that of RFC 5681
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Algorithm {
+    /// RFC 9438: fast on paths with a large product of bandwidth and delay.
+    #[default]
+    Cubic,
+    /// RFC 5681: a segment for each round trip.
+    Reno,
+}
 
 /// The congestion window. In bytes.
 #[derive(Clone, Copy, Debug)]
 pub struct Congestion {
     window: u32,
     threshold: u32,
-    /// Bytes acknowledged since the window last grew in congestion avoidance.
+    /// What Reno counts in congestion avoidance: bytes acknowledged since the window last grew.
     acked: u32,
+    growth: Growth,
+    /// What to go back to when a loss turns out to be none.
+    prior: Prior,
+    /// Slow start's exit before a loss.
+    pub hystart: HyStart,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Growth {
+    Cubic(Cubic),
+    Reno,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Prior {
+    window: u32,
+    threshold: u32,
+    peak: u32,
+}
+
+/// What an acknowledgement says.
+#[derive(Clone, Copy, Debug)]
+pub struct Acked {
+    /// Bytes that were delivered.
+    pub count: u32,
+    /// Bytes of a full segment.
+    pub mss: u32,
+    /// The clock, in milliseconds.
+    pub millis: u32,
+    /// The smoothed round-trip time, in microseconds.
+    pub rtt: u32,
 }
 
 /// Where growing stops: no receive window is larger.
@@ -16,9 +70,20 @@ const MAX: u32 = 1 << 30;
 
 impl Congestion {
     /// At a connection's begin.
-    pub fn new(mss: u32) -> Self {
+    pub fn new(algorithm: Algorithm, mss: u32) -> Self {
+        let growth = match algorithm {
+            Algorithm::Cubic => Growth::Cubic(Cubic::new()),
+            Algorithm::Reno => Growth::Reno,
+        };
         //= RFC 5681 3.1: the threshold starts arbitrarily high
-        Self { window: initial(mss), threshold: MAX, acked: 0 }
+        Self {
+            window: initial(mss),
+            threshold: MAX,
+            acked: 0,
+            growth,
+            prior: Prior { window: 0, threshold: 0, peak: 0 },
+            hystart: HyStart::new(),
+        }
     }
 
     /// How many bytes may be under way.
@@ -27,80 +92,129 @@ impl Congestion {
         self.window
     }
 
-    /// Where slow start ends.
-    #[cfg(test)]
+    /// Where slow start ends, and what recovery aims at.
+    #[inline]
     pub fn threshold(&self) -> u32 {
         self.threshold
     }
 
-    /// `count` bytes were newly acknowledged outside of recovery. `flight` were under way
-    /// before. `recovering` while what a timeout gave up is not acknowledged.
+    /// Whether no loss has ended slow start yet.
     #[inline]
-    pub fn acknowledged(&mut self, count: u32, flight: u32, mss: u32, recovering: bool) {
-        //= RFC 7661 4.1: a window that the application does not fill says nothing of the path
-        if flight < self.window / 2 {
-            return;
-        }
-        if self.window < self.threshold {
-            //= RFC 3465 2.2, 2.3: at most 2 SMSS per acknowledgement, 1 SMSS after a timeout
-            let most = if recovering { mss } else { 2 * mss };
-            self.window = (self.window + count.min(most)).min(MAX);
-            return;
-        }
-        //= RFC 5681 3.1: congestion avoidance adds at most SMSS per round trip
-        self.acked += count;
-        if self.acked >= self.window {
-            self.acked -= self.window;
-            self.window = (self.window + mss).min(MAX);
+    pub fn is_starting(&self) -> bool {
+        self.window < self.threshold
+    }
+
+    /// Sets the window as recovery computes it.
+    pub fn set_window(&mut self, window: u32) {
+        self.window = window.min(MAX);
+    }
+
+    /// The window is not used in full.
+    //= RFC 7661 4.1: a window that the application does not fill says nothing of the path
+    //= RFC 9438 5.8: and time in which it does not fill it counts for nothing
+    #[inline]
+    pub fn pause(&mut self) {
+        if let Growth::Cubic(cubic) = &mut self.growth {
+            cubic.pause();
         }
     }
 
-    /// A loss was noticed by duplicate acknowledgements; `flight` bytes are under way.
-    //= RFC 5681 3.2: ssthresh is halved, cwnd is that plus the three segments that left
+    /// Bytes were acknowledged outside of fast recovery, and the window was what kept from
+    /// sending more.
+    pub fn acknowledged(&mut self, acked: Acked) {
+        let Acked { count, mss, .. } = acked;
+        //= RFC 9293 3.8.2 MUST-19: slow start and congestion avoidance
+        if self.is_starting() {
+            //= RFC 5681 3.1: slow start adds at most what was acknowledged
+            //= RFC 9406 4.2: at most L = 8 segments for one acknowledgement, a quarter in CSS
+            let most = count.min(8 * mss);
+            let growth = most / self.hystart.divisor();
+            self.window = (self.window + growth).min(self.threshold.max(self.window)).min(MAX);
+            return;
+        }
+        match &mut self.growth {
+            Growth::Cubic(cubic) => {
+                self.window = cubic.grow(self.window, acked).min(MAX);
+            }
+            Growth::Reno => {
+                //= RFC 5681 3.1: congestion avoidance adds at most SMSS per round trip
+                self.acked += count;
+                if self.acked >= self.window {
+                    self.acked -= self.window;
+                    self.window = (self.window + mss).min(MAX);
+                }
+            }
+        }
+    }
+
+    /// Slow start found the path's limit before a loss did.
+    //= RFC 9406 4.2, RFC 9438 4.10: conservative slow start ends after some rounds
+    pub fn end_slow_start(&mut self) {
+        self.threshold = self.window;
+    }
+
+    /// A loss was noticed, or a mark of congestion, with `flight` bytes under way. Sets the
+    /// threshold; recovery lets the window follow.
     pub fn lost(&mut self, flight: u32, mss: u32) {
-        self.threshold = (flight / 2).max(2 * mss);
-        self.window = self.threshold + 3 * mss;
-        self.acked = 0;
+        self.save();
+        self.reduce(flight, mss);
     }
 
-    /// One more segment has left the network, as another duplicate acknowledgement says.
-    //= RFC 5681 3.2: inflate the window
-    pub fn inflate(&mut self, mss: u32) {
-        self.window = (self.window + mss).min(MAX);
+    /// The window is at the threshold: recovery is over, or there was none to do.
+    pub fn settle(&mut self, mss: u32) {
+        self.window = self.threshold.max(mss);
     }
 
-    /// A partial acknowledgement of `count` bytes arrived.
-    //= RFC 6582 3.2: deflate by what was acknowledged, add back one SMSS
-    pub fn partial(&mut self, count: u32, mss: u32) {
-        self.window = self.window.saturating_sub(count);
-        if count >= mss {
-            self.window += mss;
-        }
-        self.window = self.window.max(mss);
-    }
-
-    /// Recovery is over; `flight` bytes are under way.
-    //= RFC 6582 3.2: min(ssthresh, max(FlightSize, SMSS) + SMSS) keeps from sending a burst
-    pub fn recovered(&mut self, flight: u32, mss: u32) {
-        self.window = self.threshold.min(flight.max(mss) + mss);
-        self.acked = 0;
-    }
-
-    /// The retransmission timer expired with `flight` bytes under way; `again` when it had
-    /// expired for the same data before.
-    //= RFC 5681 3.1: ssthresh is halved once, the loss window is one segment
-    pub fn timed_out(&mut self, flight: u32, mss: u32, again: bool) {
+    /// The retransmission timer expired with `flight` bytes under way of which `pipe` are still
+    /// on their way; `again` when it had expired for the same data before.
+    pub fn timed_out(&mut self, flight: u32, pipe: u32, mss: u32, again: bool) {
+        //= RFC 5681 3.1: the threshold falls once for the same data
         if !again {
-            self.threshold = (flight / 2).max(2 * mss);
+            self.save();
+            self.reduce(flight, mss);
         }
-        self.window = mss;
+        //= RFC 5681 3.1, RFC 9438 4.8: one segment, above what is still on its way
+        self.window = pipe.saturating_add(mss).min(MAX);
+    }
+
+    fn save(&mut self) {
+        let peak = match &self.growth {
+            Growth::Cubic(cubic) => cubic.peak(),
+            Growth::Reno => 0,
+        };
+        self.prior = Prior { window: self.window, threshold: self.threshold, peak };
+    }
+
+    fn reduce(&mut self, flight: u32, mss: u32) {
         self.acked = 0;
+        let left = match &mut self.growth {
+            Growth::Cubic(cubic) => {
+                cubic.lost(self.window);
+                //= RFC 9438 4.6: ssthresh = flight * beta, at least two segments
+                cubic::beta(flight)
+            }
+            //= RFC 5681 3.1: ssthresh = max(FlightSize / 2, 2 * SMSS)
+            Growth::Reno => flight / 2,
+        };
+        self.threshold = left.max(2 * mss);
+        self.hystart.end();
+    }
+
+    /// What was taken for a loss was none.
+    //= RFC 4015 3.2, RFC 9438 4.9.1, 4.9.2: back to what was before
+    pub fn undo(&mut self) {
+        self.window = self.window.max(self.prior.window);
+        self.threshold = self.threshold.max(self.prior.threshold);
+        if let Growth::Cubic(cubic) = &mut self.growth {
+            cubic.restore(self.prior.peak);
+        }
     }
 
     /// Nothing was sent for longer than a timeout.
     //= RFC 5681 4.1: restart from at most the initial window
     pub fn idled(&mut self, mss: u32) {
         self.window = self.window.min(initial(mss));
+        self.pause();
     }
 
     /// The handshake is over, and its segment had to be sent again.

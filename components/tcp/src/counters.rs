@@ -9,10 +9,24 @@ waitless::counters! {
         counter sent: segments,
         /// Segments with data that were sent again.
         counter retransmitted: segments,
-        /// Losses noticed by duplicate acknowledgements.
+        /// Losses noticed by what the other side acknowledged.
         counter fast_retransmits: times,
         /// Retransmission timers that expired.
         counter timeouts: times,
+        /// Losses that turned out to be none.
+        counter spurious: times,
+        /// Segments sent to learn whether the last ones arrived.
+        counter tail_probes: segments,
+        /// Segments that the other side got twice, as it says.
+        counter doubles: segments,
+        /// Times that the other side threw away what it had reported.
+        counter reneged: times,
+        /// Times that segments became shorter because long ones were lost again and again.
+        counter black_holes: times,
+        /// Segments that arrived with a mark of congestion.
+        counter marks: segments,
+        /// Marks of which the other side told.
+        counter marks_reported: times,
         /// Window probes sent.
         counter probes: segments,
         /// Connections opened by other hosts.
@@ -25,6 +39,12 @@ waitless::counters! {
         gauge half_open: connections,
         /// Half-open connections that gave way to newer ones.
         counter half_open_recycled: connections,
+        /// SYNs answered without keeping anything.
+        counter cookies_sent: segments,
+        /// Connections opened by what such an answer brought back.
+        counter cookies_accepted: connections,
+        /// Acknowledgements that brought back something else.
+        counter cookies_refused: segments,
         /// Ended connections that are remembered.
         gauge time_waits: connections,
         /// Ended connections forgotten early for want of room.

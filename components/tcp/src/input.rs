@@ -1,6 +1,7 @@
 //! A segment arrives for a connection (RFC 9293 section 3.10.7), in that section's order.
 
-use crate::queue::NIL;
+use crate::queue::{NIL, mark};
+use crate::rack::Sent;
 use crate::seq::Seq;
 use crate::state::{CHALLENGE_INTERVAL, Conn, Env, State, effect, flag};
 use crate::wire::{Flags, Segment};
@@ -41,19 +42,23 @@ impl Conn {
             env.counters.dropped_no_ack.add(1);
             return None;
         }
+        if self.flags.has(flag::ECN) {
+            self.take_marks(env, segment, &packet);
+        }
         if self.state == State::SynReceived {
             //= RFC 9293 3.10.7.4: SYN-RECEIVED: an unacceptable ACK is answered with a RST
-            if !segment.ack.after(self.unacked) || segment.ack.after(self.sent) {
+            if !segment.ack.after(self.unacked) || segment.ack.after(self.next) {
                 env.counters.dropped_ack.add(1);
                 return Some(packet);
             }
             self.take_window(segment);
+            self.measure_syn(env, segment);
             self.establish(env);
         }
-        if !self.acknowledge(env, segment) || self.fin_acknowledged(env) {
+        if !self.acknowledge(env, segment, &packet) || self.fin_acknowledged(env) {
             return None;
         }
-        //= RFC 9293 3.8.5 MUST-30: urgent data is delivered in line; the pointer is ignored
+        //= RFC 9293 3.8.5 MUST-30, MUST-31: urgent data is delivered in line
         if segment.payload != 0 || segment.flags.any(Flags::FIN) {
             self.text(env, segment, packet);
         }
@@ -70,7 +75,7 @@ impl Conn {
     ) -> Option<Packet> {
         let acked = segment.flags.any(Flags::ACK);
         let reset = segment.flags.any(Flags::RST);
-        if acked && (!segment.ack.after(self.unacked) || segment.ack.after(self.sent)) {
+        if acked && (!segment.ack.after(self.unacked) || segment.ack.after(self.next)) {
             env.counters.dropped_ack.add(1);
             return (!reset).then_some(packet);
         }
@@ -88,13 +93,12 @@ impl Conn {
         if !acked {
             //= RFC 9293 3.5 MUST-10: simultaneous open
             self.state = State::SynReceived;
-            self.next = self.unacked;
             self.flags.set(flag::SYN_DUE);
             env.effects |= effect::OUTPUT;
             return None;
         }
         self.unacked = segment.ack;
-        self.measure(env, segment);
+        self.measure_syn(env, segment);
         self.establish(env);
         self.flags.set(flag::ACK_NOW);
         None
@@ -111,7 +115,7 @@ impl Conn {
                 return false;
             };
             let age = stamps.value.wrapping_sub(self.stamp_recent) as i32;
-            //= RFC 7323 5.3 R1: PAWS; 5.5: unless TS.Recent is older than 24 days
+            //= RFC 7323 5.3, 5.5: PAWS, unless TS.Recent is older than 24 days
             if age < 0 && env.seconds().wrapping_sub(self.stamp_recent_at) < STAMP_LIFE {
                 env.counters.dropped_stamps.add(1);
                 self.answer_unacceptable(env, segment);
@@ -137,7 +141,7 @@ impl Conn {
             return false;
         }
         if let (false, Some(stamps)) = (reset, segment.options.stamps) {
-            //= RFC 7323 5.3 R3: TS.Recent follows segments that begin at or before Last.ACK.sent
+            //= RFC 7323 4.3, 5.3: TS.Recent follows segments that begin at or before Last.ACK.sent
             if !segment.seq.after(self.last_ack) {
                 self.stamp_recent = stamps.value;
                 self.stamp_recent_at = env.seconds();
@@ -155,6 +159,10 @@ impl Conn {
             self.flags.set(flag::SYN_DUE);
             env.effects |= effect::OUTPUT;
         } else if segment.len() > 0 {
+            let end = segment.seq + segment.payload;
+            if !end.after(self.expected) {
+                self.note_double(segment.seq, segment.payload as usize);
+            }
             self.acknowledge_now(env);
         } else {
             // Without text, two confused ends would answer each other for ever.
@@ -162,7 +170,7 @@ impl Conn {
         }
     }
 
-    //= RFC 9293 3.10.7.4: second, check the RST bit
+    //= RFC 9293 3.10.7.4 SHLD-2: second, check the RST bit; text in it does not matter
     //= RFC 5961 3.2: only an exact sequence number resets; in the window it is challenged
     #[cold]
     fn arrive_reset(&mut self, env: &mut Env, segment: &Segment) {
@@ -200,11 +208,12 @@ impl Conn {
 
     /// Handles the acknowledgement and the window. Whether the segment is to be looked at on.
     #[inline]
-    fn acknowledge(&mut self, env: &mut Env, segment: &Segment) -> bool {
+    fn acknowledge(&mut self, env: &mut Env, segment: &Segment, packet: &Packet) -> bool {
         let ack = segment.ack;
         //= RFC 9293 3.10.7.4: an ACK of something not yet sent is answered and dropped
-        //= RFC 5961 5.2: so is one older than the largest window ever seen
-        if ack.after(self.sent) || ack.before(self.unacked - self.window_max) {
+        //= RFC 5961 5.2, RFC 9293 3.10.7.4 MAY-12: so is one older than a window ever was
+        let probed = u32::from(self.flags.has(flag::PROBED));
+        if ack.after(self.next + probed) || ack.before(self.unacked - self.window_max) {
             env.counters.dropped_ack.add(1);
             self.challenge(env);
             return false;
@@ -217,11 +226,25 @@ impl Conn {
             self.take_window(segment);
             if self.window != before || self.flags.has(flag::PERSIST) {
                 self.window_moved(env, before);
-            } else if self.flight() > 0 && segment.payload == 0 && !segment.flags.any(Flags::FIN) {
-                self.duplicate(env);
+            } else if segment.payload == 0 && !segment.flags.any(Flags::FIN) {
+                self.acknowledged_again(env, segment);
             }
         }
+        if segment.options.sacks != 0 && self.flags.has(flag::SACK) {
+            self.selective(env, segment, packet.bytes());
+        }
         true
+    }
+
+    /// A segment without text acknowledges what was acknowledged before.
+    fn acknowledged_again(&mut self, env: &mut Env, segment: &Segment) {
+        if !self.flags.has(flag::SACK) {
+            if self.flight() > 0 {
+                self.duplicate(env);
+            }
+        } else if segment.options.sacks == 0 {
+            self.probe_was_needless(segment.ack);
+        }
     }
 
     //= RFC 9293 3.10.7.4: SND.WL1 < SEG.SEQ, or equal and SND.WL2 <= SEG.ACK
@@ -243,7 +266,7 @@ impl Conn {
             env.effects |= effect::OUTPUT;
         }
         if self.flags.has(flag::PERSIST) {
-            //= RFC 9293 3.8.6.1 MUST-37: while probes are answered, the connection stays open,
+            //= RFC 9293 3.8.6.1 MUST-37, MAY-8: while probes are answered, it stays open,
             // as long as it has a service
             if !self.flags.has(flag::ORPHAN) {
                 self.progress_at = env.millis;
@@ -251,135 +274,113 @@ impl Conn {
             if self.window > 0 {
                 self.rtt.relax();
             }
+            if self.window > before {
+                self.leave_persist(env);
+            }
         }
     }
 
     /// Something new was acknowledged.
     #[inline]
     fn advance(&mut self, env: &mut Env, segment: &Segment) {
-        let (ack, flight) = (segment.ack, self.flight());
-        let count = ack.since(self.unacked);
-        self.unacked = ack;
-        self.next = self.next.max(ack);
-        self.measure(env, segment);
+        let count = segment.ack.since(self.unacked);
+        self.unacked = segment.ack;
+        if segment.ack.after(self.next) {
+            // An octet that probed the window was taken.
+            self.next = segment.ack;
+            self.flags.clear(flag::PROBED);
+        }
         self.progress_at = env.millis;
-        let old = flag::RECOVERY | flag::TIMED_OUT | flag::PERSIST;
-        if self.flags.has(old) || self.duplicates > 0 {
-            self.advance_after_loss(env, count, flight);
+        let trouble = self.flags.has(flag::TROUBLE | flag::PERSIST);
+        let sample = self.release_acknowledged(env, segment, trouble);
+        if trouble {
+            self.advance_in_trouble(env, segment, count);
         } else {
             self.rtt.relax();
-            self.congestion.acknowledged(count, flight, u32::from(self.mss), false);
-            //= RFC 6298 5.2, 5.3: stop the timer when all is acknowledged, otherwise restart it
+            self.grow_window(env, count, sample);
             self.restart_timer(env);
         }
-        self.release_acknowledged(env);
         if self.cursor != NIL || self.flags.has(flag::FIN_QUEUED) {
             env.effects |= effect::OUTPUT;
         }
-    }
-
-    #[inline]
-    fn restart_timer(&mut self, env: &Env) {
-        self.resend_at = match self.unacked == self.sent {
-            true => waitless::Instant::NEVER,
-            false => env.now + self.rtt.timeout(),
-        };
+        if self.flags.has(flag::WANTS_ROOM) {
+            self.report_room(env);
+        }
     }
 
     #[cold]
-    fn advance_after_loss(&mut self, env: &mut Env, count: u32, flight: u32) {
-        let mss = u32::from(self.mss);
-        self.duplicates = 0;
-        self.flags.clear(flag::PERSIST);
-        //= RFC 6298 3: Karn: without timestamps the back-off ends with what was sent once
-        if self.flags.has(flag::STAMPS) || !self.flags.has(flag::TIMED_OUT) {
-            self.rtt.relax();
-        }
-        if !self.flags.has(flag::RECOVERY) {
-            let recovering = self.flags.has(flag::TIMED_OUT);
-            self.congestion.acknowledged(count, flight, mss, recovering);
-            self.restart_timer(env);
-        } else if self.unacked.before(self.recover) {
-            //= RFC 6582 3.2: a partial acknowledgement: the next segment is lost too
-            self.congestion.partial(count, mss);
-            self.flags.set(flag::RESEND);
-            env.effects |= effect::OUTPUT;
-            //= RFC 6582 3.2: only the first partial acknowledgement restarts the timer
-            if !self.flags.has(flag::PARTIAL) {
-                self.flags.set(flag::PARTIAL);
-                self.restart_timer(env);
-            }
-        } else {
-            self.congestion.recovered(self.flight(), mss);
-            self.flags.clear(flag::RECOVERY | flag::PARTIAL | flag::RESEND);
-            self.restart_timer(env);
-        }
-        if !self.unacked.before(self.recover) {
-            self.flags.clear(flag::TIMED_OUT);
-        }
-        if self.unacked == self.sent {
-            self.resend_at = waitless::Instant::NEVER;
+    fn report_room(&mut self, env: &mut Env) {
+        if self.send_room(env) >= self.send_limit(env) / 4 {
+            self.flags.clear(flag::WANTS_ROOM);
+            env.effects |= effect::NEWS;
         }
     }
 
-    /// Measures the round trip that the segment ends.
-    #[inline(always)]
-    fn measure(&mut self, env: &Env, segment: &Segment) {
-        if let (true, Some(stamps)) = (self.flags.has(flag::STAMPS), segment.options.stamps) {
-            //= RFC 7323 4.1: the echo of what this side sent, when something new is acknowledged
-            let millis = self.stamp(env).wrapping_sub(stamps.echo);
-            if stamps.echo != 0 && millis < 1 << 20 {
-                self.rtt.sample(millis * 1_000, env.retransmit_min);
-            }
-        } else if self.flags.has(flag::TIMED) && !self.timed_seq.after(segment.ack) {
-            //= RFC 6298 3: Karn's algorithm: what was sent twice is not measured
-            self.flags.clear(flag::TIMED);
-            let micros = env.micros.wrapping_sub(self.timed_at);
-            self.rtt.sample(micros, env.retransmit_min);
-        }
-    }
-
-    /// Gives back the packets that are acknowledged as a whole.
+    /// Gives back the packets that are acknowledged as a whole, and measures the round trip that
+    /// the acknowledgement ends: in microseconds, 0 when it ends none.
     #[inline]
-    fn release_acknowledged(&mut self, env: &mut Env) {
+    fn release_acknowledged(&mut self, env: &mut Env, segment: &Segment, trouble: bool) -> u32 {
+        let early = trouble && self.echoes_the_first(segment);
+        let mut last = None;
         while self.send.head != NIL {
             let id = self.send.head;
-            if env.nodes.get(id).end().after(self.unacked) {
+            let node = env.nodes.get(id);
+            let (at, end) = (node.sent_at, node.end());
+            if end.after(self.unacked) {
                 break;
+            }
+            //= RFC 6298 3: Karn's algorithm: what was sent twice, or had arrived, measures nothing
+            if !node.has(mark::AGAIN | mark::SACKED) && node.len > 0 {
+                last = Some(Sent { at, end, again: false });
+            }
+            if trouble {
+                self.release_marked(env, id, early);
             }
             drop(env.nodes.take_first(&mut self.send));
             if self.cursor == id {
                 self.cursor = self.send.head;
             }
         }
-        if self.flags.has(flag::WANTS_ROOM)
-            && env.send_room(self.unacknowledged()) >= env.send_limit() / 4
-        {
-            self.flags.clear(flag::WANTS_ROOM);
-            env.effects |= effect::NEWS;
+        //= RFC 6298 4: one measurement per round trip, or more: the last segment is timed
+        match last {
+            // Without ranges, what is behind a loss has arrived long before it is acknowledged.
+            Some(sent) if !trouble || self.flags.has(flag::SACK) => {
+                if !trouble && self.flags.has(flag::SACK) {
+                    self.recovery.rack.arrived_in_order(sent, env.micros);
+                }
+                let micros = env.micros.wrapping_sub(sent.at);
+                self.rtt.sample(micros, env.retransmit_min);
+                micros
+            }
+            _ => self.measure_echo(env, segment),
         }
     }
 
-    /// The same byte was acknowledged again.
-    //= RFC 5681 2: what counts as a duplicate acknowledgement was checked by the caller
+    /// Measures a round trip by the other side's echo.
+    //= RFC 7323 4.1: of what this side sent, when something new is acknowledged
     #[cold]
-    fn duplicate(&mut self, env: &mut Env) {
-        let mss = u32::from(self.mss);
-        self.duplicates = self.duplicates.saturating_add(1);
-        env.effects |= effect::OUTPUT;
-        if self.flags.has(flag::RECOVERY) {
-            return self.congestion.inflate(mss);
+    fn measure_echo(&mut self, env: &Env, segment: &Segment) -> u32 {
+        let Some(stamps) = segment.options.stamps.filter(|_| self.flags.has(flag::STAMPS)) else {
+            return 0;
+        };
+        let millis = self.stamp(env).wrapping_sub(stamps.echo);
+        if stamps.echo == 0 || millis >= 1 << 20 {
+            return 0;
         }
-        //= RFC 3042 2: the first two let a new segment out each; see `Conn::plan`
-        //= RFC 6582 3.2: no second recovery for losses of the same window
-        if self.duplicates != 3 || !self.unacked.after(self.recover) {
-            return;
+        self.rtt.sample(millis * 1_000, env.retransmit_min);
+        millis * 1_000
+    }
+
+    /// The handshake's round trip.
+    fn measure_syn(&mut self, env: &Env, segment: &Segment) {
+        match self.flags.has(flag::SYN_LOST) {
+            true => drop(self.measure_echo(env, segment)),
+            false => {
+                let micros = env.micros.wrapping_sub(self.syn_at);
+                self.rtt.sample(micros, env.retransmit_min);
+                self.recovery.rack.opened(micros);
+            }
         }
-        env.counters.fast_retransmits.add(1);
-        self.congestion.lost(self.flight(), mss);
-        self.recover = self.sent;
-        self.flags.clear(flag::PARTIAL | flag::TIMED);
-        self.flags.set(flag::RECOVERY | flag::RESEND);
     }
 
     /// Follows up when this side's FIN is acknowledged. Whether the connection has ended.
@@ -416,7 +417,7 @@ impl Conn {
     pub fn path_error(&mut self, env: &mut Env, kind: waitless::PathErrorKind, sequence: Seq) {
         use waitless::PathErrorKind::{TooBig, Unreachable};
         //= RFC 5927 4.1: what it quotes must be under way
-        if sequence.before(self.unacked) || !sequence.before(self.sent) {
+        if sequence.before(self.unacked) || !sequence.before(self.next) {
             env.counters.path_errors_ignored.add(1);
             return;
         }
@@ -433,7 +434,7 @@ impl Conn {
         }
     }
 
-    //= RFC 1191 6.5, RFC 8201 5.4: smaller segments from now on, and again what was too long
+    //= RFC 1191 6.5, RFC 8201 5.4, RFC 9293 3.7.2 SHLD-6: smaller from now on
     fn shrink_segments(&mut self, env: &mut Env, mtu: u16) {
         let options = if self.flags.has(flag::STAMPS) { crate::state::STAMPS_LENGTH } else { 0 };
         let now = self.mss + options + if self.tuple.remote.is_ipv4() { 40 } else { 60 };
@@ -446,11 +447,9 @@ impl Conn {
             return;
         }
         self.mss = crate::state::segment_limit(self.tuple.remote, mtu) - options;
+        self.shrunk_at = env.seconds();
         if self.is_synchronized() {
-            self.next = self.unacked;
-            self.cursor = self.send.head;
-            self.flags.clear(flag::TIMED);
-            env.effects |= effect::OUTPUT;
+            self.lose_what_is_long(env);
         }
     }
 }

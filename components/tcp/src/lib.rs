@@ -16,9 +16,7 @@
 //!   acknowledgement rides on the response that the same sweep produced.
 //! * Every clause of an RFC is cited at the line that obeys it: `//= RFC 9293 3.5 MUST-10: …`.
 //!
-//! Not done: use of the selective acknowledgements of others (its own it sends), RACK-TLP, CUBIC
-//! and BBR, pacing, ECN, SYN cookies,
-//! Fast Open, urgent data as such (it is delivered in line), text in a SYN
+//! Not done: BBR, pacing, Fast Open, urgent data as such (it is delivered in line), text in a SYN
 //! (it is acknowledged when it is sent again).
 
 #![no_std]
@@ -29,29 +27,40 @@ extern crate alloc;
 extern crate std;
 
 mod burst;
+mod config;
 mod congestion;
+mod cookies;
 mod counters;
+mod ecn;
+mod emit;
 mod input;
 mod open;
 mod output;
 mod port;
 mod queue;
+mod rack;
 mod reassembly;
+mod recovery;
 mod rtt;
+mod scoreboard;
 mod secret;
 mod seq;
 mod state;
 mod table;
 mod timers;
+mod tuning;
 mod wait;
 mod wire;
 
 #[cfg(test)]
 mod tests;
 
+pub use config::Config;
+pub use congestion::Algorithm;
 pub use counters::Counters;
 
 use alloc::vec::Vec;
+use cookies::Pressure;
 use open::Listener;
 use queue::{NIL, Nodes};
 use secret::Secret;
@@ -66,58 +75,6 @@ use waitless::{
     Packet, PathError, Phase, Pool, Protocol, Random, Wheel,
 };
 use wire::{Flags, Segment};
-
-/// The configuration; `Cargo.toml` documents each key, its range and its default.
-#[derive(Clone, Copy, Debug)]
-#[expect(missing_docs, reason = "Cargo.toml's metadata documents every key")]
-pub struct Config {
-    pub connections: u32,
-    pub listeners: u16,
-    pub backlog: u32,
-    pub receive_buffer: u64,
-    pub send_buffer: u64,
-    pub memory: Option<u64>,
-    pub timestamps: bool,
-    pub nagle: bool,
-    pub delayed_ack: Duration,
-    pub retransmit_min: Duration,
-    pub syn_retries: u8,
-    pub connect_timeout: Duration,
-    pub user_timeout: Duration,
-    pub fin_wait: Duration,
-    pub time_wait: Duration,
-    pub time_waits: u32,
-    pub keep_alive: Option<Duration>,
-    pub keep_alive_interval: Duration,
-    pub keep_alive_probes: u8,
-    pub traffic_class: u8,
-}
-
-impl Config {
-    /// The defaults of `Cargo.toml`.
-    pub const DEFAULT: Self = Self {
-        connections: 131_072,
-        listeners: 64,
-        backlog: 1024,
-        receive_buffer: 256 << 10,
-        send_buffer: 256 << 10,
-        memory: None,
-        timestamps: true,
-        nagle: false,
-        delayed_ack: Duration::from_millis(40),
-        retransmit_min: Duration::from_millis(200),
-        syn_retries: 5,
-        connect_timeout: Duration::from_secs(180),
-        user_timeout: Duration::from_secs(900),
-        fin_wait: Duration::from_secs(60),
-        time_wait: Duration::from_secs(60),
-        time_waits: 65_536,
-        keep_alive: None,
-        keep_alive_interval: Duration::from_secs(75),
-        keep_alive_probes: 9,
-        traffic_class: 0,
-    };
-}
 
 /// The component. See the crate's documentation.
 pub struct Tcp {
@@ -140,6 +97,8 @@ pub struct Tcp {
     answers: Mailbox,
     /// What RFC 6056 counts up.
     next_port: u32,
+    /// Who opens many connections and finishes none.
+    pressure: Pressure,
     /// The generation of the IP layer's addresses that all connections were checked against.
     addresses: u32,
     /// The place from which on connections are still to be checked against a newer one.
@@ -183,6 +142,9 @@ impl Tcp {
             millis: cx.now().as_millis() as u32,
             micros: (cx.now().as_nanos() / 1_000) as u32,
             retransmit_min: config.retransmit_min.as_micros() as u32,
+            receive_max: tuning::most(config.receive_buffer, buffers),
+            send_max: tuning::most(config.send_buffer, buffers),
+            capable: false,
             config,
             counters: Counters::leak(),
             home: cx.home(),
@@ -207,6 +169,7 @@ impl Tcp {
             free: NIL,
             answers: Mailbox::new(),
             next_port: 0,
+            pressure: Pressure::new(),
             addresses: 0,
             unchecked: NIL,
             put_off: 0,
@@ -422,7 +385,7 @@ impl Tcp {
 
     /// Queues a segment that belongs to no connection, in the packet that it answers.
     #[cold]
-    fn answer(&mut self, tuple: &Tuple, segment: &Segment, mut packet: Packet) {
+    pub(crate) fn answer(&mut self, tuple: &Tuple, segment: &Segment, mut packet: Packet) {
         packet.reset(waitless::packet::HEADROOM);
         let (header, length) = segment.header_full();
         if packet.append(header.get(..length).unwrap_or_default()).is_err() {
@@ -632,7 +595,7 @@ impl Tcp {
         }
         let conn = &self.conns[index as usize];
         let expires = self.env.now + self.env.config.time_wait;
-        let mut wait = Wait::new(conn.tuple, conn.sent, conn.expected, expires);
+        let mut wait = Wait::new(conn.tuple, conn.next, conn.expected, expires);
         if conn.flags.has(flag::STAMPS) {
             wait.stamp_recent = Some(conn.stamp_recent);
             wait.stamp_offset = conn.stamp_offset;

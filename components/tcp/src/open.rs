@@ -76,6 +76,11 @@ impl Tcp {
             return counters.dropped_address.add(1);
         }
         let Some(listener) = listener.filter(|_| wanted) else {
+            if let Some(listener) = listener
+                && let Some(conn) = self.redeem_cookie(ip, tuple, listener.service, segment)
+            {
+                return self.open_by_cookie(conn, hash, segment, packet);
+            }
             counters.dropped_closed.add(1);
             // On a port that is listened on, only an acknowledgement is answered.
             if listener.is_none() || flags.any(Flags::ACK) {
@@ -83,7 +88,10 @@ impl Tcp {
             }
             return;
         };
-        if counters.half_open.get() >= u64::from(self.env.config.backlog) {
+        if self.is_pressed(remote) {
+            if self.env.config.syn_cookies {
+                return self.answer_with_cookie(tuple, segment, ip.mtu(remote), packet);
+            }
             self.recycle_half_open();
         }
         let mut conn = Conn::new(*tuple, State::SynReceived, listener.service, &self.env);
@@ -109,6 +117,20 @@ impl Tcp {
         self.settle(index);
     }
 
+    /// Enters a connection that an acknowledgement opens at once.
+    #[cold]
+    fn open_by_cookie(&mut self, conn: Conn, hash: u32, segment: &Segment, packet: Packet) {
+        let Some(index) = self.allocate(conn) else {
+            return self.env.counters.dropped_full.add(1);
+        };
+        self.link_half_open(index);
+        self.table.insert(hash, index);
+        let conn = &mut self.conns[index as usize];
+        let refused = conn.arrive(&mut self.env, segment, packet);
+        debug_assert!(refused.is_none(), "the cookie was checked");
+        self.settle(index);
+    }
+
     /// Ends the connection that has been half open for longest. Under a flood of SYNs that nobody
     /// stands behind, those who answer faster than it comes still get through.
     #[cold]
@@ -126,6 +148,8 @@ impl Tcp {
     fn link_half_open(&mut self, index: u32) {
         self.env.counters.half_open.add(1);
         let before = core::mem::replace(&mut self.half_open.tail, index);
+        let place = self.secret.place(self.conns[index as usize].tuple.remote);
+        self.pressure.count(place, true);
         let conn = &mut self.conns[index as usize];
         conn.flags.set(flag::HALF_OPEN);
         (conn.tag, conn.next_news) = (before, NIL);
@@ -138,6 +162,8 @@ impl Tcp {
     /// Takes a connection out of those that are half open.
     pub(crate) fn unlink_half_open(&mut self, index: u32) {
         self.env.counters.half_open.sub(1);
+        let place = self.secret.place(self.conns[index as usize].tuple.remote);
+        self.pressure.count(place, false);
         let conn = &mut self.conns[index as usize];
         conn.flags.clear(flag::HALF_OPEN);
         let (before, after) = (conn.tag, conn.next_news);
@@ -156,7 +182,7 @@ impl Tcp {
     #[cold]
     pub(crate) fn open_active<I: IpPort>(&mut self, ip: &mut I, index: u32) {
         let Tuple { remote, remote_port, .. } = self.conns[index as usize].tuple;
-        //= RFC 9293 3.9.1.1 MUST-44: the IP layer chooses the source address
+        //= RFC 9293 3.9.1.1 MUST-44, MUST-45: the IP layer chooses the source address
         //= RFC 9293 3.9.2.3 MUST-46: no connection to a broadcast or multicast address
         let local = ip.source_for(remote).filter(|_| !ip.is_broadcast(remote));
         let tuple = local.and_then(|local| self.free_tuple(local, remote, remote_port));

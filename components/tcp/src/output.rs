@@ -1,12 +1,12 @@
 //! What a connection sends: decided in `transmit`, after the services above have run, so that
 //! acknowledgements ride on what they say.
 
-use crate::queue::{Data, NIL, Side};
+use crate::queue::{Data, NIL, Side, mark};
+use crate::recovery::Probe;
 use crate::seq::Seq;
-use crate::state::{Conn, Env, State, effect, flag, scale_for, segment_limit};
-use crate::wire::{Flags, Options, Segment, Stamps, field};
-use waitless::packet::{Info, NoRoom};
-use waitless::{Instant, IpPort, Packet, Protocol};
+use crate::state::{Conn, Env, effect, flag};
+use crate::wire::Flags;
+use waitless::{Instant, IpPort, Packet};
 
 /// Segments that one connection sends before the next one has its turn.
 const QUANTUM: usize = 8;
@@ -14,12 +14,22 @@ const QUANTUM: usize = 8;
 /// Headers below and our own, at most: the device's (12), Ethernet (18), IPv6 (40), TCP (60).
 pub const HEADERS_MAX: usize = 130;
 
+/// What is sent besides the stream.
+const SPECIAL: u64 = flag::RESET_DUE
+    | flag::SYN_DUE
+    | flag::RESEND_FIN
+    | flag::PROBE_DUE
+    | flag::KEEP_ALIVE_DUE
+    | flag::TAIL_DUE;
+
 /// What could be sent next.
 enum Plan {
     /// Nothing is left to send.
     Done,
-    /// Something is, but the other side or the network must make room first.
+    /// Something is, but the other side must make room first.
     Wait,
+    /// Something is, but the network must make room first.
+    Crowded,
     /// So many bytes of the packet at the cursor.
     Data(u32),
     /// The FIN alone.
@@ -34,38 +44,24 @@ impl Conn {
     /// Whether the connection wants another turn.
     #[inline]
     pub fn output<I: IpPort>(&mut self, ip: &mut I, env: &mut Env, budget: &mut usize) -> bool {
-        let special =
-            flag::RESET_DUE | flag::SYN_DUE | flag::RESEND | flag::PROBE_DUE | flag::KEEP_ALIVE_DUE;
-        let mut blocked = self.flags.has(special) && self.output_special(ip, env, budget).is_err();
+        let mut blocked = self.flags.has(SPECIAL) && self.output_special(ip, env, budget).is_err();
         let mut more = false;
         if self.is_synchronized() {
-            let mut turns = QUANTUM;
-            loop {
-                let plan = self.plan(env);
-                more = matches!(plan, Plan::Data(_) | Plan::Fin);
-                if more && (*budget == 0 || turns == 0) {
-                    break;
+            if self.flags.has(flag::TROUBLE | flag::DETECT) {
+                match self.output_lost(ip, env, budget) {
+                    Ok(wants) => more = wants,
+                    Err(Busy) => blocked = true,
                 }
+            }
+            if !more && !blocked {
                 let before = self.next;
-                let result = match plan {
-                    Plan::Data(size) if self.may_burst(env, size) => {
-                        self.send_burst(ip, env, budget)
-                    }
-                    Plan::Data(size) => self.send_next(ip, env, budget, size),
-                    Plan::Fin => self.send_fin(ip, env, budget),
-                    Plan::Done => break,
-                    Plan::Wait => {
-                        self.arm_persist(env);
-                        break;
-                    }
-                };
-                if result.is_err() {
-                    blocked = true;
-                    break;
+                match self.output_next(ip, env, budget) {
+                    Ok(wants) => more = wants,
+                    Err(Busy) => blocked = true,
                 }
-                // Nearly segments: a burst counts as what is in it.
-                let segments = self.next.since(before) as usize / 1024;
-                turns = turns.saturating_sub(segments.max(1));
+                if self.flags.has(flag::SACK) && self.next != before {
+                    self.sent_more(env);
+                }
             }
         }
         if self.flags.has(flag::ACK_NOW | flag::ACK_PENDING) {
@@ -78,6 +74,136 @@ impl Conn {
             return self.retry(env);
         }
         more
+    }
+
+    /// More is under way than when the timer was set.
+    //= RFC 8985 7.2: the probe is scheduled when new data was sent
+    fn sent_more(&mut self, env: &Env) {
+        if !self.flags.has(flag::TROUBLE | flag::PERSIST) && self.resend_at != Instant::NEVER {
+            self.set_probe_timer(env);
+        }
+    }
+
+    /// Sends for the first time what may be sent. Whether there is more that may be.
+    #[inline(always)]
+    fn output_next<I: IpPort>(
+        &mut self,
+        ip: &mut I,
+        env: &mut Env,
+        budget: &mut usize,
+    ) -> Result<bool, Busy> {
+        let mut turns = QUANTUM;
+        loop {
+            let plan = self.plan(env);
+            if matches!(plan, Plan::Data(_) | Plan::Fin) && (*budget == 0 || turns == 0) {
+                return Ok(true);
+            }
+            let before = self.next;
+            match plan {
+                Plan::Data(size) if self.may_burst(env, size) => {
+                    self.send_burst(ip, env, budget)?;
+                }
+                Plan::Data(size) => self.send_next(ip, env, budget, size)?,
+                Plan::Fin => self.send_fin(ip, env, budget)?,
+                Plan::Done => {
+                    self.not_crowded();
+                    return Ok(false);
+                }
+                Plan::Crowded => {
+                    self.flags.set(flag::CROWDED);
+                    self.arm_persist(env);
+                    return Ok(false);
+                }
+                Plan::Wait => {
+                    self.not_crowded();
+                    self.arm_persist(env);
+                    return Ok(false);
+                }
+            }
+            // Nearly segments: a burst counts as what is in it.
+            let segments = self.next.since(before) as usize / 1024;
+            turns = turns.saturating_sub(segments.max(1));
+        }
+    }
+
+    /// It is not the network that keeps from sending more, unless that is something lost.
+    #[inline]
+    fn not_crowded(&mut self) {
+        if !self.flags.has(flag::TROUBLE) {
+            self.flags.clear(flag::CROWDED);
+        }
+    }
+
+    /// Finds out what was lost, and sends it again as far as it may be. Whether there is more
+    /// that may be sent.
+    //= RFC 6675 4: NextSeg, rule 1: what is lost comes before what is new
+    #[cold]
+    fn output_lost<I: IpPort>(
+        &mut self,
+        ip: &mut I,
+        env: &mut Env,
+        budget: &mut usize,
+    ) -> Result<bool, Busy> {
+        if self.flags.has(flag::DETECT) {
+            self.recover(env);
+        }
+        let mut turns = QUANTUM;
+        while let Some(id) = self.next_lost(env) {
+            let node = env.nodes.get(id);
+            let from = node.seq.max(self.unacked);
+            let mut size = node.end().since(from).min(u32::from(self.mss));
+            if self.pipe() + size > self.congestion.window() {
+                self.flags.set(flag::CROWDED);
+                break;
+            }
+            //= RFC 9293 3.8.6 SHLD-16: within a window that shrank it is sent again
+            //= RFC 9293 3.8.6 SHLD-17, MAY-7: what lies behind that waits for the window
+            let room = self.window.saturating_sub(from.since(self.unacked));
+            if size > room && (from != self.unacked || room == 0) {
+                break;
+            }
+            size = size.min(room);
+            if *budget == 0 || turns == 0 {
+                return Ok(true);
+            }
+            self.send_lost(ip, env, budget, id, from, size)?;
+            turns -= 1;
+        }
+        Ok(false)
+    }
+
+    /// Sends again what is lost.
+    fn send_lost<I: IpPort>(
+        &mut self,
+        ip: &mut I,
+        env: &mut Env,
+        budget: &mut usize,
+        id: u32,
+        from: Seq,
+        size: u32,
+    ) -> Result<(), Busy> {
+        let node = env.nodes.get_mut(id);
+        let (behind, first) = (node.end(), from == self.unacked);
+        self.recovery.lost -= u32::from(node.len);
+        node.marks &= !mark::LOST;
+        let sent = self.send_node(ip, env, budget, id, from, size);
+        let node = env.nodes.get_mut(id);
+        if sent.is_err() {
+            self.mark_lost(env, id);
+            return Err(Busy);
+        }
+        node.marks |= mark::AGAIN;
+        if node.end() != behind {
+            // It was cut; the rest is lost as well.
+            let rest = env.nodes.next(id);
+            self.mark_lost(env, rest);
+        }
+        env.counters.retransmitted.add(1);
+        self.recovery.prr.sends(size);
+        if first || self.resend_at == Instant::NEVER {
+            self.set_timer(env);
+        }
+        Ok(())
     }
 
     /// Comes back soon by timer, not in the next sweep.
@@ -101,15 +227,18 @@ impl Conn {
             let packet = env.pool.packet().ok_or(Busy)?;
             //= RFC 9293 3.10.5: <SEQ=SND.NXT><CTL=RST>
             let flags = Flags::RST.and(Flags::ACK);
-            self.emit_alone(ip, env, budget, packet, self.sent, flags);
+            self.emit_alone(ip, env, budget, packet, self.next, flags);
             self.flags.clear(flag::RESET_DUE | flag::ACK_NOW | flag::ACK_PENDING);
             env.counters.resets_sent.add(1);
         }
         if self.flags.has(flag::SYN_DUE) {
             self.send_syn(ip, env, budget)?;
         }
-        if self.flags.has(flag::RESEND) {
-            self.resend_first(ip, env, budget)?;
+        if self.flags.has(flag::RESEND_FIN) {
+            self.resend_fin(ip, env, budget)?;
+        }
+        if self.flags.has(flag::TAIL_DUE) {
+            self.probe_tail(ip, env, budget)?;
         }
         if self.flags.has(flag::PROBE_DUE) {
             self.probe(ip, env, budget)?;
@@ -117,7 +246,7 @@ impl Conn {
         if self.flags.has(flag::KEEP_ALIVE_DUE) {
             let packet = env.pool.packet().ok_or(Busy)?;
             //= RFC 9293 3.8.4 SHLD-12: a keep-alive has no data and SEQ=SND.NXT-1
-            self.emit_alone(ip, env, budget, packet, self.sent - 1, Flags::ACK);
+            self.emit_alone(ip, env, budget, packet, self.next - 1, Flags::ACK);
             self.flags.clear(flag::KEEP_ALIVE_DUE);
         }
         Ok(())
@@ -135,15 +264,11 @@ impl Conn {
         let mss = u32::from(self.mss);
         let node = env.nodes.get(id);
         let size = node.end().since(self.next).min(mss);
-        let mut allowed = self.congestion.window();
-        if self.duplicates > 0 && !self.flags.has(flag::RECOVERY) {
-            //= RFC 3042 2: the first two duplicates let one segment out each
-            allowed += u32::from(self.duplicates.min(2)) * mss;
+        //= RFC 5681 3.1: no more under way than the congestion window
+        if self.pipe() + size > self.congestion.window() {
+            return Plan::Crowded;
         }
-        if under_way + size > allowed {
-            return Plan::Wait;
-        }
-        //= RFC 9293 3.8.6 MUST-34: a window that shrank below what is under way leaves nothing
+        //= RFC 9293 3.8.6 MUST-34, SHLD-15: a window that shrank leaves nothing
         let offered = self.window.saturating_sub(under_way);
         if size > offered {
             //= RFC 9293 3.8.6.2.1 MUST-38: no silly segments: half the largest window at least
@@ -152,7 +277,7 @@ impl Conn {
         }
         //= RFC 9293 3.7.4 SHLD-7, MUST-17: Nagle's algorithm, where the manifest wants it
         let short = size < mss && under_way > 0 && self.next + size == self.queued;
-        if short && env.config.nagle && !self.flags.has(flag::FIN_QUEUED) {
+        if short && self.flags.has(flag::NAGLE) && !self.flags.has(flag::FIN_QUEUED) {
             return Plan::Wait;
         }
         Plan::Data(size)
@@ -183,7 +308,6 @@ impl Conn {
         let id = self.cursor;
         let end = self.send_node(ip, env, budget, id, self.next, size)?;
         self.next = end;
-        self.sent = self.sent.max(end);
         self.cursor = env.nodes.next(id);
         self.start_timer(env);
         Ok(())
@@ -191,22 +315,20 @@ impl Conn {
 
     /// Takes note that `size` bytes are about to be sent from `next` on.
     #[inline]
-    pub fn begin_sending(&mut self, env: &Env, size: u32) {
+    pub fn begin_sending(&mut self, env: &mut Env, size: u32) {
         if self.flight() == 0 {
             let idle = env.millis.wrapping_sub(self.sent_at);
             if u64::from(idle) * 1_000 > self.rtt.timeout_micros() {
                 self.congestion.idled(u32::from(self.mss));
             }
             self.progress_at = env.millis;
+            self.lengthen_segments(env);
         }
+        //= RFC 3168 6.1.4, 6.1.5, 6.1.6: what is new may be marked, and nothing else
+        env.capable = self.flags.has(flag::ECN);
         self.sent_at = env.millis;
-        if self.next.before(self.sent) {
-            env.counters.retransmitted.add(1);
-        } else if !self.flags.has(flag::STAMPS | flag::TIMED) {
-            //= RFC 6298 4: one measurement per round trip
-            self.flags.set(flag::TIMED);
-            self.timed_seq = self.next + size;
-            self.timed_at = env.micros;
+        if self.flags.has(flag::TROUBLE) {
+            self.recovery.prr.sends(size);
         }
     }
 
@@ -232,6 +354,7 @@ impl Conn {
             packet = self.split(env, id, packet, size as usize)?;
         }
         let node = env.nodes.get_mut(id);
+        node.sent_at = env.micros;
         let packet = match packet.hold() {
             Some(held) => {
                 node.data = Data::Held(held);
@@ -252,7 +375,7 @@ impl Conn {
     /// The flags of a segment with data up to `end`, and the number behind it.
     #[inline]
     pub fn flags_up_to(&self, end: Seq) -> (Flags, Seq) {
-        //= RFC 9293 3.9.1.2 MUST-61: PSH with the last segment that is queued
+        //= RFC 9293 3.9.1.2 MUST-60, MUST-61, SHLD-27: PSH with the last segment that is queued
         match (end == self.queued, self.flags.has(flag::FIN_QUEUED)) {
             (false, _) => (Flags::ACK, end),
             (true, false) => (Flags::ACK.and(Flags::PSH), end),
@@ -290,37 +413,80 @@ impl Conn {
         Ok(packet)
     }
 
-    /// Sends the first unacknowledged segment again.
+    /// Sends the FIN again that went out alone.
     #[cold]
-    fn resend_first<I: IpPort>(
+    fn resend_fin<I: IpPort>(
         &mut self,
         ip: &mut I,
         env: &mut Env,
         budget: &mut usize,
     ) -> Result<(), Busy> {
-        let id = self.send.head;
-        if self.flight() == 0 {
-            self.flags.clear(flag::RESEND);
+        if self.unacked.after(self.queued) || self.next != self.queued + 1 {
+            self.flags.clear(flag::RESEND_FIN);
             return Ok(());
         }
+        let packet = env.pool.packet().ok_or(Busy)?;
         env.counters.retransmitted.add(1);
-        if id == NIL || env.nodes.get(id).len == 0 {
-            let packet = env.pool.packet().ok_or(Busy)?;
-            let flags = Flags::FIN.and(Flags::ACK);
-            self.emit_alone(ip, env, budget, packet, self.queued, flags);
-        } else {
-            let left = env.nodes.get(id).end().since(self.unacked);
-            let size = left.min(u32::from(self.mss));
-            let end = self.send_node(ip, env, budget, id, self.unacked, size)?;
-            self.sent = self.sent.max(end);
-            if self.next.before(end) {
-                self.next = end;
-                self.cursor = env.nodes.next(id);
-            }
-        }
-        self.flags.clear(flag::RESEND);
+        self.emit_alone(ip, env, budget, packet, self.queued, Flags::FIN.and(Flags::ACK));
+        self.flags.clear(flag::RESEND_FIN);
         self.start_timer(env);
         Ok(())
+    }
+
+    /// Breaks the silence after the last segment: with the next one if there is one, otherwise
+    /// with the last one again.
+    //= RFC 8985 7.3: TLP_send_probe; one probe at a time
+    #[cold]
+    fn probe_tail<I: IpPort>(
+        &mut self,
+        ip: &mut I,
+        env: &mut Env,
+        budget: &mut usize,
+    ) -> Result<(), Busy> {
+        self.flags.clear(flag::TAIL_DUE);
+        if self.flight() == 0 || self.flags.has(flag::TROUBLE) {
+            return Ok(());
+        }
+        env.counters.tail_probes.add(1);
+        self.recovery.stamp = self.stamp(env);
+        let flight = self.next.since(self.unacked);
+        let fresh = match self.cursor {
+            // A FIN may have been sent behind room that was lent and not used.
+            id if id != NIL && env.nodes.get(id).len > 0 => {
+                env.nodes.get(id).end().since(self.next).min(u32::from(self.mss))
+            }
+            _ => 0,
+        };
+        if fresh > 0 && flight + fresh <= self.window {
+            self.send_next_rarely(ip, env, budget, fresh)?;
+            self.recovery.probe = Probe::Fresh;
+        } else if let Some(id) = self.last_sent(env) {
+            let node = env.nodes.get(id);
+            let (from, size) = (node.seq.max(self.unacked), node.end().since(self.unacked));
+            let size = size.min(u32::from(node.len)).min(u32::from(self.mss));
+            self.send_node(ip, env, budget, id, from, size)?;
+            env.nodes.get_mut(id).marks |= mark::AGAIN;
+            env.counters.retransmitted.add(1);
+            self.recovery.probe = Probe::Again;
+        } else {
+            self.flags.set(flag::RESEND_FIN);
+            self.resend_fin(ip, env, budget)?;
+            self.recovery.probe = Probe::Again;
+        }
+        self.recovery.probe_end = self.next;
+        self.flags.set(flag::TROUBLE);
+        Ok(())
+    }
+
+    /// The node that was sent last.
+    fn last_sent(&self, env: &Env) -> Option<u32> {
+        let (mut last, mut id) = (None, self.send.head);
+        // Ends: the queue's length is limited.
+        while id != NIL && id != self.cursor {
+            last = Some(id);
+            id = env.nodes.next(id);
+        }
+        last
     }
 
     /// Probes a window that is closed, or too small for what is to be sent.
@@ -334,20 +500,19 @@ impl Conn {
         self.flags.clear(flag::PROBE_DUE);
         self.resend_at = env.now + self.rtt.timeout();
         let id = self.send.head;
-        // A retransmission in the same sweep is a probe already, and has moved the cursor on.
-        if id == NIL || self.cursor != id || env.nodes.get(id).len == 0 {
+        if id == NIL || env.nodes.get(id).len == 0 {
             self.flags.clear(flag::PERSIST);
             return Ok(());
         }
         env.counters.probes.add(1);
         let size = env.nodes.get(id).end().since(self.unacked).min(u32::from(self.mss));
-        if self.window > 0 {
+        if self.window > 0 && id == self.cursor {
             //= RFC 9293 3.8.6.2.1: the override: after a while the silly segment is sent
             self.flags.clear(flag::PERSIST);
             let size = size.min(self.window);
             return self.send_next_rarely(ip, env, budget, size);
         }
-        //= RFC 9293 3.8.6.1 MUST-36: a probe is one octet of new data
+        //= RFC 9293 3.8.6.1 MUST-35, MUST-36: a probe is one octet of new data
         let packet = take_packet(env, id)?;
         let skip = self.unacked.since(env.nodes.get(id).seq) as usize;
         let octet = packet.bytes().get(skip).copied();
@@ -355,7 +520,9 @@ impl Conn {
         let mut probe = env.pool.packet().ok_or(Busy)?;
         probe.append(&[octet.ok_or(Busy)?]).map_err(|_| Busy)?;
         self.emit_alone(ip, env, budget, probe, self.unacked, Flags::ACK);
-        self.sent = self.sent.max(self.unacked + 1);
+        if self.flight() == 0 {
+            self.flags.set(flag::PROBED);
+        }
         Ok(())
     }
 
@@ -371,7 +538,6 @@ impl Conn {
         }
         self.emit_alone(ip, env, budget, packet, self.queued, Flags::FIN.and(Flags::ACK));
         self.next = self.queued + 1;
-        self.sent = self.sent.max(self.next);
         self.start_timer(env);
         Ok(())
     }
@@ -395,7 +561,7 @@ impl Conn {
             self.quick_acks -= 1;
         }
         let packet = env.pool.packet().ok_or(Busy)?;
-        self.emit_alone(ip, env, budget, packet, self.sent, Flags::ACK);
+        self.emit_alone(ip, env, budget, packet, self.next, Flags::ACK);
         Ok(())
     }
 
@@ -405,7 +571,7 @@ impl Conn {
         if (self.resend_at == Instant::NEVER || self.flags.has(flag::PERSIST)) && self.flight() > 0
         {
             self.flags.clear(flag::PERSIST);
-            self.resend_at = env.now + self.rtt.timeout();
+            self.set_timer(env);
         }
     }
 
@@ -419,218 +585,6 @@ impl Conn {
             self.resend_at = env.now + self.rtt.timeout();
             self.progress_at = env.millis;
         }
-    }
-
-    /// The same as [`emit`](Self::emit), for segments that no data goes with as a rule.
-    #[inline(never)]
-    pub fn emit_alone<I: IpPort>(
-        &mut self,
-        ip: &mut I,
-        env: &mut Env,
-        budget: &mut usize,
-        packet: Packet,
-        seq: Seq,
-        flags: Flags,
-    ) {
-        self.emit(ip, env, budget, packet, seq, flags);
-    }
-
-    /// Prepends the header and hands the packet down.
-    #[inline(always)]
-    fn emit<I: IpPort>(
-        &mut self,
-        ip: &mut I,
-        env: &mut Env,
-        budget: &mut usize,
-        mut packet: Packet,
-        seq: Seq,
-        flags: Flags,
-    ) {
-        let segment = Segment {
-            source: self.tuple.local_port,
-            destination: self.tuple.remote_port,
-            seq,
-            ack: self.expected,
-            flags,
-            window: self.offer(env),
-            ..Segment::default()
-        };
-        let prepended = if !self.early.is_empty() && self.flags.has(flag::SACK) {
-            self.prepend_sacks(env, &segment, &mut packet)
-        } else if self.flags.has(flag::STAMPS) {
-            //= RFC 7323 3.2: once agreed, in every segment but a RST
-            let stamps = Stamps { value: self.stamp(env), echo: self.stamp_recent };
-            packet.prepend(segment.header_stamped(stamps))
-        } else {
-            packet.prepend(segment.header_plain())
-        };
-        if prepended.is_ok() {
-            self.hand_down(ip, env, budget, packet);
-        }
-        //= RFC 9293 3.8.6.3 MUST-58: what has arrived is acknowledged by every segment
-        self.flags.clear(flag::ACK_NOW | flag::ACK_PENDING);
-        self.ack_at = Instant::NEVER;
-        self.last_ack = self.expected;
-    }
-
-    /// Prepends a header that says what has arrived early, unless there is no space for that.
-    //= RFC 2018 4: ranges are reported in every ACK that does not acknowledge all there is;
-    // deviation: in those without data, so that a segment's size does not change
-    #[cold]
-    fn prepend_sacks(
-        &self,
-        env: &Env,
-        segment: &Segment,
-        packet: &mut Packet,
-    ) -> Result<(), NoRoom> {
-        let stamped = self.flags.has(flag::STAMPS);
-        let stamps = Stamps { value: self.stamp(env), echo: self.stamp_recent };
-        let stamps = stamped.then_some(stamps);
-        let (ranges, count) = self.early_ranges(env);
-        let (header, length) = match packet.is_empty() && count > 0 {
-            true => segment.header_sacks(stamps, ranges.get(..count).unwrap_or_default()),
-            false => {
-                let options = Options { stamps, ..Options::default() };
-                Segment { options, ..*segment }.header_full()
-            }
-        };
-        let header = header.get(..length).unwrap_or_default();
-        let room = packet.grow_front(length)?.get_mut(..length).ok_or(NoRoom)?;
-        room.copy_from_slice(header);
-        Ok(())
-    }
-
-    /// Completes the checksum and the addresses.
-    #[inline(always)]
-    fn hand_down<I: IpPort>(
-        &self,
-        ip: &mut I,
-        env: &mut Env,
-        budget: &mut usize,
-        mut packet: Packet,
-    ) {
-        // Only a chain is longer than a segment, and the device cuts it.
-        let length = if env.burst == 0 { packet.len() } else { packet.chain_len() };
-        *packet.info_mut() = Info {
-            remote: self.tuple.remote,
-            local: self.tuple.local,
-            segment: if length == packet.len() { 0 } else { self.mss },
-            class: env.config.traffic_class,
-            ..Info::default()
-        };
-        //= RFC 9293 3.1 MUST-2: the checksum covers the pseudo header
-        let sum = self.pseudo.word(length as u16);
-        let sum = match env.offload {
-            true => sum.folded(),
-            false => sum.add(packet.bytes()).finish(),
-        };
-        if let Some(room) = packet.bytes_mut().get_mut(field::CHECKSUM) {
-            room.copy_from_slice(&sum.to_be_bytes());
-        }
-        if env.offload {
-            packet.request_checksum(0, field::CHECKSUM.start);
-        }
-        env.counters.sent.add(1);
-        *budget = budget.saturating_sub(1);
-        if ip.send(Protocol::TCP, packet).is_err() {
-            // Room was checked before: a broken promise below is like a loss on the wire.
-            env.counters.dropped_below.add(1);
-            *budget = 0;
-        }
-    }
-
-    /// The window to offer, as it goes into the header.
-    #[inline]
-    fn offer(&mut self, env: &Env) -> u16 {
-        let buffer = env.config.receive_buffer as u32;
-        let edge = self.edge(env);
-        //= RFC 9293 3.8.6.2.2 MUST-39: the edge moves by a segment or half the buffer at least
-        //= RFC 9293 3.8.6 SHLD-14: and never back
-        let step = (buffer / 2).min(u32::from(self.mss));
-        if edge.after(self.offered) && edge.since(self.offered) >= step {
-            self.offered = edge;
-        }
-        //= RFC 7323 2.4: rounded up, so that scaling does not shrink it either
-        let window = self.receive_window();
-        let round_up = (1 << self.receive_scale) - 1;
-        let scaled = ((window + round_up) >> self.receive_scale).min(u32::from(u16::MAX));
-        self.offered = self.expected + (scaled << self.receive_scale);
-        scaled as u16
-    }
-
-    /// The byte after the window that could be offered. Little more than a segment when the
-    /// memory of all connections runs short.
-    #[inline]
-    fn edge(&self, env: &Env) -> Seq {
-        let buffer = match env.nodes.is_relaxed(Side::Receive) {
-            true => env.config.receive_buffer as u32,
-            false => (env.config.receive_buffer as u32).min(2 * u32::from(self.mss)),
-        };
-        self.expected + buffer.saturating_sub(self.waiting)
-    }
-
-    /// Whether so much was consumed that the other side should hear of it at once.
-    #[inline]
-    pub fn owes_window_update(&self, env: &Env) -> bool {
-        // Without a scale, no more than 64 KiB can be offered, whatever the buffer.
-        let most = u32::from(u16::MAX) << self.receive_scale;
-        let buffer = (env.config.receive_buffer as u32).min(most);
-        // The usual case, seen first.
-        if self.receive_window() >= buffer / 2 {
-            return false;
-        }
-        let edge = self.expected + self.edge(env).since(self.expected).min(most);
-        let step = (buffer / 2).min(2 * u32::from(self.mss));
-        edge.after(self.offered) && edge.since(self.offered) >= step
-    }
-
-    /// Sends the SYN, or the SYN that acknowledges one.
-    #[cold]
-    fn send_syn<I: IpPort>(
-        &mut self,
-        ip: &mut I,
-        env: &mut Env,
-        budget: &mut usize,
-    ) -> Result<(), Busy> {
-        let answers = self.state == State::SynReceived;
-        let mut packet = env.pool.packet().ok_or(Busy)?;
-        let wants = |agreed: u32| !answers || self.flags.has(agreed);
-        let stamps = Stamps { value: self.stamp(env), echo: self.stamp_recent };
-        //= RFC 9293 3.7.1 MUST-14, MUST-65, MAY-3: the MSS option, always, and only here
-        let options = Options {
-            mss: segment_limit(self.tuple.remote, ip.mtu(self.tuple.remote)),
-            scale: wants(flag::SCALE).then(|| scale_for(env.config.receive_buffer)),
-            // Offered as soon as the scoreboard is there to use it.
-            sack_permitted: false,
-            stamps: (env.config.timestamps && wants(flag::STAMPS)).then_some(stamps),
-        };
-        //= RFC 7323 2.2: the window of a segment with SYN is not scaled
-        let window = env.config.receive_buffer.min(u64::from(u16::MAX)) as u16;
-        let segment = Segment {
-            source: self.tuple.local_port,
-            destination: self.tuple.remote_port,
-            seq: self.unacked,
-            ack: self.expected,
-            flags: if answers { Flags::SYN.and(Flags::ACK) } else { Flags::SYN },
-            window,
-            options,
-            ..Segment::default()
-        };
-        let (header, length) = segment.header_full();
-        packet.append(header.get(..length).unwrap_or_default()).map_err(|_| Busy)?;
-        self.hand_down(ip, env, budget, packet);
-        self.offered = self.expected + u32::from(window);
-        self.next = self.unacked + 1;
-        self.sent = self.next;
-        if !self.flags.has(flag::SYN_LOST | flag::TIMED) {
-            self.flags.set(flag::TIMED);
-            self.timed_seq = self.next;
-            self.timed_at = env.micros;
-        }
-        self.last_ack = self.expected;
-        self.flags.clear(flag::SYN_DUE | flag::ACK_NOW | flag::ACK_PENDING);
-        self.resend_at = env.now + self.rtt.timeout();
-        Ok(())
     }
 }
 

@@ -6,7 +6,10 @@ use crate::state::{Conn, Env, State, effect, flag};
 use crate::table::Tuple;
 use crate::{EMPTY, Tcp};
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use waitless::{ConnectError, ListenError, Packet, Phase, Service, Status, Stream, StreamPort};
+use waitless::{
+    ConnectError, Duration, ListenError, Packet, Phase, Service, Setting, Status, Stream,
+    StreamPort,
+};
 
 /// The most services.
 const SERVICES: usize = 256;
@@ -198,6 +201,29 @@ impl StreamPort for Tcp {
         self.send_behind(stream.index, packet)
     }
 
+    fn set(&mut self, stream: Stream, setting: Setting) -> bool {
+        let Some(index) = self.index(stream) else { return false };
+        let conn = &mut self.conns[index as usize];
+        let millis = |time: Duration| u32::try_from(time.as_millis()).unwrap_or(u32::MAX);
+        match setting {
+            //= RFC 9293 3.7.4 MUST-17: for each connection
+            Setting::Nagle(true) => conn.flags.set(flag::NAGLE),
+            Setting::Nagle(false) => conn.flags.clear(flag::NAGLE),
+            Setting::KeepAlive(after) => {
+                conn.keep_alive = after.map_or(0, |after| (millis(after) / 1_000).max(1));
+                conn.arm_idle(&self.env);
+            }
+            //= RFC 9293 3.8.3 MUST-21: R2 for each connection, RFC 5482 calls it user timeout
+            Setting::UserTimeout(time) => conn.user_timeout = millis(time),
+            //= RFC 9293 3.9.1.9 MUST-48, SHLD-21, SHLD-22: the DSCP, at any time
+            Setting::TrafficClass(class) => conn.class = (class & 0x3f) << 2,
+        }
+        // What was held back may go out now, and a timer may be due sooner.
+        self.env.effects |= effect::OUTPUT;
+        self.settle(index);
+        true
+    }
+
     fn close(&mut self, stream: Stream) {
         if let Some(index) = self.index(stream) {
             self.conns[index as usize].close(&mut self.env);
@@ -226,7 +252,7 @@ impl StreamPort for Tcp {
         if conn.state == State::Closed {
             conn.discard(&mut self.env);
         } else if unread {
-            //= RFC 9293 3.6.1 SHLD-3: data that nobody will read resets the connection
+            //= RFC 9293 3.6.1 SHLD-3, MAY-1: data that nobody will read resets the connection
             self.env.counters.resets_unread.add(1);
             conn.reset(&mut self.env, Phase::Reset);
         } else {
@@ -375,7 +401,7 @@ fn known(conns: &mut [Conn], stream: Stream) -> Option<&mut Conn> {
 #[inline]
 fn room(conn: &Conn, env: &Env) -> usize {
     match conn.may_queue() {
-        true => env.send_room(conn.unacknowledged()) as usize,
+        true => conn.send_room(env) as usize,
         false => 0,
     }
 }
@@ -389,7 +415,7 @@ fn open_tail(conn: &Conn, env: &Env) -> Option<u32> {
     }
     let node = env.nodes.get(id);
     let open =
-        matches!(node.data, Data::Packet(_)) && !node.seq.before(conn.sent) && node.len < conn.mss;
+        matches!(node.data, Data::Packet(_)) && !node.seq.before(conn.next) && node.len < conn.mss;
     open.then_some(id)
 }
 
@@ -412,8 +438,8 @@ fn add_node(conn: &mut Conn, env: &mut Env, packet: Packet) -> u32 {
     id
 }
 
-/// Adds a packet to one that is not full, when all of it fits, so that few full segments go out
-/// instead of many short ones (RFC 9293 section 3.7.1, SHLD-28).
+/// Adds a packet to one that is not full, when all of it fits.
+//= RFC 9293 3.9.1.2 SHLD-28, MAY-16: few full segments instead of many short ones
 fn join(node: &mut Node, packet: &mut Packet, mss: u16) -> bool {
     let Data::Packet(tail) = &mut node.data else { return false };
     if node.len == 0 && packet.headroom() >= HEADERS_MAX {

@@ -23,15 +23,35 @@ pub struct Node {
     pub data: Data,
     /// The sequence number of its first byte.
     pub seq: Seq,
+    /// When it was last sent, in microseconds modulo 2^32.
+    pub sent_at: u32,
     /// Bytes of it that count. A packet to send may be longer while a service writes into it.
     pub len: u16,
-    /// Whether a FIN follows the last byte; in the reassembly queue only.
-    pub fin: bool,
+    /// What is known of it: see [`mark`].
+    pub marks: u8,
     side: Side,
     next: u32,
 }
 
+/// What is known of a node.
+pub mod mark {
+    /// A FIN follows the last byte; in the reassembly queue only.
+    pub const FIN: u8 = 1;
+    /// The other side has it, but not all that is before it.
+    pub const SACKED: u8 = 1 << 1;
+    /// It is taken for lost, and was not sent again since.
+    pub const LOST: u8 = 1 << 2;
+    /// It was sent more than once.
+    pub const AGAIN: u8 = 1 << 3;
+}
+
 impl Node {
+    /// Whether one of `marks` is set.
+    #[inline]
+    pub fn has(&self, marks: u8) -> bool {
+        self.marks & marks != 0
+    }
+
     /// The sequence number after its last byte.
     #[inline]
     pub fn end(&self) -> Seq {
@@ -139,7 +159,8 @@ impl Nodes {
     pub fn add_anyway(&mut self, side: Side, seq: Seq, packet: Packet) -> u32 {
         self.kept[side as usize] += 1;
         let len = packet.len() as u16;
-        let node = Node { data: Data::Packet(packet), seq, len, fin: false, side, next: NIL };
+        let data = Data::Packet(packet);
+        let node = Node { data, seq, sent_at: 0, len, marks: 0, side, next: NIL };
         let id = self.free;
         if id == NIL {
             return self.grow(node);
@@ -185,6 +206,12 @@ impl Nodes {
         node.next = self.free;
         self.free = id;
         Some((core::mem::replace(&mut node.data, Data::Nothing), node.len))
+    }
+
+    /// The first node of a queue.
+    #[inline]
+    pub fn first(&self, queue: &Queue) -> Option<&Node> {
+        self.slots.get(queue.head as usize)
     }
 
     /// The node `id`.
@@ -268,6 +295,8 @@ impl Nodes {
         }
     }
 }
+
+const _: () = assert!(size_of::<Node>() <= 32);
 
 #[cfg(test)]
 mod tests {

@@ -1,7 +1,7 @@
 //! The text of a segment (RFC 9293 section 3.10.7.4, seventh and eighth): packets are queued in
 //! order for the service, and those that came early wait for what is missing.
 
-use crate::queue::{Data, NIL, Side};
+use crate::queue::{Data, NIL, Side, mark};
 use crate::seq::Seq;
 use crate::state::{Conn, Env, State, effect, flag};
 use crate::wire::{Flags, RANGES_MAX, Range, Segment};
@@ -30,6 +30,7 @@ impl Conn {
             let old = self.expected.since(seq);
             if old >= segment.len() {
                 env.counters.duplicates.add(1);
+                self.note_double(seq, packet.len());
                 return self.acknowledge_now(env);
             }
             packet.trim_front(old as usize);
@@ -52,7 +53,7 @@ impl Conn {
         }
         if seq != self.expected {
             //= RFC 9293 3.10.7.4 SHLD-31: out of order segments are queued
-            //= RFC 5681 4.2: and acknowledged at once, so that the sender learns of the gap
+            //= RFC 5681 4.2, RFC 9293 3.8.6.3 MAY-13: and acknowledged at once
             self.acknowledge_now(env);
             return self.keep_early(env, seq, packet, fin);
         }
@@ -60,6 +61,16 @@ impl Conn {
             //= RFC 5681 4.2: so is a segment that fills a gap
             self.acknowledge_now(env);
             self.take_early(env);
+        }
+    }
+
+    /// Remembers to report what arrived twice.
+    //= RFC 2883 4: a duplicate is reported once, in the next acknowledgement
+    #[cold]
+    pub fn note_double(&mut self, from: Seq, length: usize) {
+        if length > 0 {
+            self.twice = Range { from, to: from + length as u32 };
+            self.flags.set(flag::TWICE);
         }
     }
 
@@ -75,6 +86,7 @@ impl Conn {
             }
             self.expected = self.expected + length as u32;
             env.effects |= effect::NEWS | effect::OUTPUT;
+            self.tune(env);
             //= RFC 9293 3.8.6.3 SHLD-19: an ACK at least for every second full-sized segment
             let now = self.expected.since(self.last_ack) >= 2 * u32::from(self.peer_mss);
             self.flags.set(if now { flag::ACK_NOW } else { flag::ACK_PENDING });
@@ -140,15 +152,17 @@ impl Conn {
         let before = self.early_before(env, seq);
         if before != NIL {
             let node = env.nodes.get(before);
-            if node.fin {
+            if node.has(mark::FIN) {
                 return;
             }
             let known = node.end();
             if !end.after(known) {
                 // All of it is there, but perhaps the FIN.
-                let fin = fin && end == known;
-                env.nodes.get_mut(before).fin |= fin;
-                return env.counters.duplicates.add(1);
+                if fin && end == known {
+                    env.nodes.get_mut(before).marks |= mark::FIN;
+                }
+                env.counters.duplicates.add(1);
+                return self.note_double(seq, packet.len());
             }
             if known.after(seq) {
                 packet.trim_front(known.since(seq) as usize);
@@ -169,7 +183,7 @@ impl Conn {
                 fin = false;
                 break;
             }
-            fin |= node.fin && node.end() == end;
+            fin |= node.has(mark::FIN) && node.end() == end;
             if let Some(id) = env.nodes.pop_after(&mut self.early, before) {
                 drop(env.nodes.remove(id));
                 self.early_count -= 1;
@@ -179,19 +193,20 @@ impl Conn {
     }
 
     fn insert_early(&mut self, env: &mut Env, before: u32, seq: Seq, packet: Packet, fin: bool) {
+        let fins = if fin { mark::FIN } else { 0 };
         let adjacent = before != NIL && env.nodes.get(before).end() == seq;
         if adjacent && packet.len() <= COPY_MAX && append(env, before, packet.bytes()) {
-            env.nodes.get_mut(before).fin = fin;
+            env.nodes.get_mut(before).marks = fins;
             return;
         }
-        let limit = EARLY_MIN + env.config.receive_buffer / 1024;
+        let limit = EARLY_MIN + u64::from(self.buffer) / 1024;
         if u64::from(self.early_count) >= limit || !env.nodes.is_relaxed(Side::Receive) {
             return env.counters.dropped_early.add(1);
         }
         let Ok(id) = env.nodes.add(Side::Receive, seq, packet) else {
             return env.counters.dropped_memory.add(1);
         };
-        env.nodes.get_mut(id).fin = fin;
+        env.nodes.get_mut(id).marks = fins;
         env.nodes.insert(&mut self.early, before, id);
         self.early_count += 1;
     }
@@ -202,7 +217,11 @@ impl Conn {
     #[cold]
     pub fn early_ranges(&self, env: &Env) -> ([Range; RANGES_MAX], usize) {
         let mut ranges = [Range::default(); RANGES_MAX];
-        // The first place is for the last one.
+        if self.flags.has(flag::TWICE) {
+            //= RFC 2883 4: what arrived twice comes before what is missing
+            ranges[0] = self.twice;
+        }
+        // The first place is for the last one, or for what arrived twice.
         let mut count = 1;
         let mut at = self.early.head;
         // Ends: the queue's length is limited.
@@ -213,7 +232,9 @@ impl Conn {
                 range.to = behind(env, at);
                 at = env.nodes.next(at);
             }
-            let last = !self.early_last.before(range.from) && self.early_last.before(range.to);
+            let last = !self.early_last.before(range.from)
+                && self.early_last.before(range.to)
+                && !self.flags.has(flag::TWICE);
             let place = if last { 0 } else { count };
             if let Some(room) = ranges.get_mut(place) {
                 *room = range;
@@ -248,7 +269,7 @@ impl Conn {
     fn take_early(&mut self, env: &mut Env) {
         while self.early.head != NIL {
             let node = env.nodes.get(self.early.head);
-            let (seq, end, fin) = (node.seq, node.end(), node.fin);
+            let (seq, end, fin) = (node.seq, node.end(), node.has(mark::FIN));
             if seq.after(self.expected) {
                 return;
             }
@@ -269,7 +290,7 @@ impl Conn {
 /// The sequence number behind an early packet and its FIN.
 fn behind(env: &Env, id: u32) -> Seq {
     let node = env.nodes.get(id);
-    node.end() + u32::from(node.fin)
+    node.end() + u32::from(node.has(mark::FIN))
 }
 
 /// Copies `bytes` behind the packet of node `id`, where they fit.

@@ -16,7 +16,7 @@ pub struct Rtt {
 const GRANULARITY: u32 = 1_000;
 const INITIAL: u32 = 1_000_000;
 const AFTER_LOST_SYN: u32 = 3_000_000;
-/// RFC 6298 section 2.5 allows a maximum of 60 s or more.
+//= RFC 6298 2.5: a maximum of 60 s or more
 const MAX: u32 = 120_000_000;
 
 impl Rtt {
@@ -26,6 +26,7 @@ impl Rtt {
         Self { smoothed: 0, variation: 0, timeout: INITIAL, backoff: 0 }
     }
 
+    //= RFC 9293 3.8.1 MUST-18: the timeout of RFC 6298, with Karn's algorithm by the caller
     /// Takes a measurement of `micros` microseconds into account. `min` is the shortest timeout,
     /// in microseconds too.
     #[inline(always)]
@@ -76,7 +77,13 @@ impl Rtt {
         self.backoff
     }
 
-    /// The smoothed round-trip time; `None` before the first measurement.
+    /// The smoothed round-trip time in microseconds; 0 before the first measurement.
+    #[inline]
+    pub fn smoothed_micros(&self) -> u32 {
+        self.smoothed
+    }
+
+    /// The same as a length of time; `None` before the first measurement.
     #[cfg(test)]
     pub fn smoothed(&self) -> Option<Duration> {
         (self.smoothed != 0).then(|| Duration::from_micros(u64::from(self.smoothed)))

@@ -11,6 +11,7 @@ pub struct Secret {
     sequence: SipHasher24,
     stamps: SipHasher24,
     ports: SipHasher24,
+    cookies: SipHasher24,
     /// The key of the connection table.
     pub table: HashKey,
 }
@@ -22,6 +23,7 @@ impl Secret {
             sequence: SipHasher24::new_with_key(&random.bytes()),
             stamps: SipHasher24::new_with_key(&random.bytes()),
             ports: SipHasher24::new_with_key(&random.bytes()),
+            cookies: SipHasher24::new_with_key(&random.bytes()),
             table: HashKey([random.u64() | 1, random.u64() | 1]),
         }
     }
@@ -31,6 +33,25 @@ impl Secret {
     //= RFC 6528 3: ISN = M + F(localip, localport, remoteip, remoteport, secretkey)
     pub fn sequence(&self, now: Instant, tuple: &Tuple) -> Seq {
         Seq((now.as_nanos() >> 12) as u32) + self.sequence.hash(&bytes(tuple)) as u32
+    }
+
+    /// What nobody else can put into a cookie.
+    pub fn cookie(&self, tuple: &Tuple, theirs: Seq, slot: u64, size: u8) -> u32 {
+        let mut all = [0; 49];
+        all[..36].copy_from_slice(&bytes(tuple));
+        all[36..40].copy_from_slice(&theirs.0.to_be_bytes());
+        all[40..48].copy_from_slice(&slot.to_be_bytes());
+        all[48] = size;
+        self.cookies.hash(&all) as u32
+    }
+
+    /// Where half-open connections of `remote` are counted: a network's all in one place.
+    pub fn place(&self, remote: IpAddr) -> usize {
+        let network = match remote {
+            IpAddr::V4(address) => u64::from(address.to_bits() >> 8),
+            IpAddr::V6(address) => (address.to_bits() >> 72) as u64,
+        };
+        self.cookies.hash(&network.to_be_bytes()) as usize
     }
 
     /// What is added to the clock in a connection's timestamps.

@@ -2,10 +2,11 @@
 
 use crate::congestion::Congestion;
 use crate::queue::{NIL, Nodes, Queue, Side};
+use crate::recovery::Recovery;
 use crate::rtt::Rtt;
 use crate::seq::Seq;
 use crate::table::Tuple;
-use crate::wire::Segment;
+use crate::wire::{Range, Segment};
 use crate::{Config, Counters};
 use core::net::IpAddr;
 use waitless::checksum::Checksum;
@@ -41,24 +42,24 @@ pub enum State {
 
 /// A set of [`flag`]s.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct FlagSet(u32);
+pub struct FlagSet(u64);
 
 impl FlagSet {
     /// Whether one of `flags` is set.
     #[inline]
-    pub fn has(self, flags: u32) -> bool {
+    pub fn has(self, flags: u64) -> bool {
         self.0 & flags != 0
     }
 
     /// Sets all of `flags`.
     #[inline]
-    pub fn set(&mut self, flags: u32) {
+    pub fn set(&mut self, flags: u64) {
         self.0 |= flags;
     }
 
     /// Clears all of `flags`.
     #[inline]
-    pub fn clear(&mut self, flags: u32) {
+    pub fn clear(&mut self, flags: u64) {
         self.0 &= !flags;
     }
 }
@@ -66,65 +67,79 @@ impl FlagSet {
 /// The flags of a connection.
 pub mod flag {
     /// It is in the output list.
-    pub const IN_OUTPUT: u32 = 1;
+    pub const IN_OUTPUT: u64 = 1;
     /// It is in its service's list of news.
-    pub const IN_NEWS: u32 = 1 << 1;
+    pub const IN_NEWS: u64 = 1 << 1;
     /// Its service gave it a tag.
-    pub const TAGGED: u32 = 1 << 2;
+    pub const TAGGED: u64 = 1 << 2;
     /// Its service gave it up.
-    pub const ORPHAN: u32 = 1 << 3;
+    pub const ORPHAN: u64 = 1 << 3;
     /// It was opened by the other side.
-    pub const PASSIVE: u32 = 1 << 4;
+    pub const PASSIVE: u64 = 1 << 4;
     /// Both sides use timestamps.
-    pub const STAMPS: u32 = 1 << 5;
+    pub const STAMPS: u64 = 1 << 5;
     /// The other side understands selective acknowledgements.
-    pub const SACK: u32 = 1 << 6;
+    pub const SACK: u64 = 1 << 6;
     /// The service has closed: a FIN follows what is queued.
-    pub const FIN_QUEUED: u32 = 1 << 7;
+    pub const FIN_QUEUED: u64 = 1 << 7;
     /// The other side's FIN has arrived, and everything before it.
-    pub const FIN_RECEIVED: u32 = 1 << 8;
+    pub const FIN_RECEIVED: u64 = 1 << 8;
     /// Something that must be acknowledged has arrived.
-    pub const ACK_PENDING: u32 = 1 << 9;
+    pub const ACK_PENDING: u64 = 1 << 9;
     /// It must be acknowledged at once.
-    pub const ACK_NOW: u32 = 1 << 10;
+    pub const ACK_NOW: u64 = 1 << 10;
     /// A SYN or SYN-ACK is to be sent.
-    pub const SYN_DUE: u32 = 1 << 11;
+    pub const SYN_DUE: u64 = 1 << 11;
     /// A RST is to be sent, and nothing else any more.
-    pub const RESET_DUE: u32 = 1 << 12;
-    /// The first segment is to be sent again.
-    pub const RESEND: u32 = 1 << 13;
+    pub const RESET_DUE: u64 = 1 << 12;
+    /// The FIN, which went out alone, is to be sent again.
+    pub const RESEND_FIN: u64 = 1 << 13;
     /// A window probe is to be sent.
-    pub const PROBE_DUE: u32 = 1 << 14;
+    pub const PROBE_DUE: u64 = 1 << 14;
     /// A keep-alive probe is to be sent.
-    pub const KEEP_ALIVE_DUE: u32 = 1 << 15;
+    pub const KEEP_ALIVE_DUE: u64 = 1 << 15;
     /// The retransmission timer runs as the persist timer.
-    pub const PERSIST: u32 = 1 << 16;
-    /// In fast recovery.
-    pub const RECOVERY: u32 = 1 << 17;
-    /// A partial acknowledgement has restarted the timer in this recovery.
-    pub const PARTIAL: u32 = 1 << 18;
-    /// A timeout gave everything up that is before `recover`.
-    pub const TIMED_OUT: u32 = 1 << 19;
-    /// A round trip is being measured without timestamps.
-    pub const TIMED: u32 = 1 << 20;
+    pub const PERSIST: u64 = 1 << 16;
+    /// Something was lost, overtaken or probed for, or may have been: `recovery` says what.
+    pub const TROUBLE: u64 = 1 << 17;
+    /// Acknowledgements have told something that loss recovery must think about.
+    pub const DETECT: u64 = 1 << 18;
+    /// One of these acknowledged more than before.
+    pub const ADVANCED: u64 = 1 << 19;
+    /// The congestion window keeps from sending more.
+    pub const CROWDED: u64 = 1 << 20;
     /// The SYN or SYN-ACK was sent more than once.
-    pub const SYN_LOST: u32 = 1 << 21;
+    pub const SYN_LOST: u64 = 1 << 21;
     /// The service found too little room to send, and wants to hear of more.
-    pub const WANTS_ROOM: u32 = 1 << 22;
+    pub const WANTS_ROOM: u64 = 1 << 22;
     /// It found none because packets had run out.
-    pub const STARVED: u32 = 1 << 23;
+    pub const STARVED: u64 = 1 << 23;
     /// A router said that the other side can't be reached now.
-    pub const SOFT_ERROR: u32 = 1 << 24;
+    pub const SOFT_ERROR: u64 = 1 << 24;
     /// The other side's SYN offered a window scale.
-    pub const SCALE: u32 = 1 << 25;
+    pub const SCALE: u64 = 1 << 25;
     /// What is to be sent could not be, for want of a packet; try again soon.
-    pub const RETRY: u32 = 1 << 26;
+    pub const RETRY: u64 = 1 << 26;
     /// It is in the connection table.
-    pub const HASHED: u32 = 1 << 27;
+    pub const HASHED: u64 = 1 << 27;
     /// It counts as half open.
-    pub const HALF_OPEN: u32 = 1 << 28;
+    pub const HALF_OPEN: u64 = 1 << 28;
     /// No device is on the way to the other side, so nobody cuts long packets.
-    pub const LOCAL: u32 = 1 << 29;
+    pub const LOCAL: u64 = 1 << 29;
+    /// A tail loss probe is to be sent.
+    pub const TAIL_DUE: u64 = 1 << 30;
+    /// What arrived twice is to be reported.
+    pub const TWICE: u64 = 1 << 31;
+    /// An octet beyond `next` was sent, to probe the window.
+    pub const PROBED: u64 = 1 << 32;
+    /// Short segments are held back while data is unacknowledged.
+    pub const NAGLE: u64 = 1 << 33;
+    /// Both sides want congestion to be marked.
+    pub const ECN: u64 = 1 << 34;
+    /// A mark has arrived that the sender has not heard of yet.
+    pub const MARKED: u64 = 1 << 35;
+    /// The next new segment says that the window was reduced.
+    pub const REDUCED: u64 = 1 << 36;
 }
 
 /// What handling something did to a connection, for the instance to follow up.
@@ -151,6 +166,12 @@ pub struct Env {
     pub millis: u32,
     /// The same in microseconds, modulo 2^32.
     pub micros: u32,
+    /// The most bytes of one connection that wait for their service.
+    pub receive_max: u32,
+    /// The most bytes of one connection that are queued or not acknowledged.
+    pub send_max: u32,
+    /// Whether the segment that is made now may be marked instead of dropped.
+    pub capable: bool,
     /// The shortest retransmission timeout in microseconds.
     pub retransmit_min: u32,
     /// The configuration.
@@ -182,34 +203,24 @@ impl Env {
     /// three eighths, each connection gets a packet, once all before it was acknowledged. So
     /// however many do not take what is sent to them, there is memory for the others.
     #[inline]
-    pub fn send_limit(&self) -> u64 {
+    pub fn send_limit(&self) -> u32 {
         let (room, limit) = self.nodes.room(Side::Send);
         if room > limit / 2 {
-            return self.config.send_buffer;
+            return self.send_max;
         }
-        let share = u64::from(room) * (SEGMENT_USUAL / 4);
+        let share = room.saturating_mul(SEGMENT_USUAL / 4);
         match room > limit / 8 * 3 {
-            true => share.max(PACKET).min(self.config.send_buffer),
+            true => share.max(PACKET).min(self.send_max),
             false => PACKET,
-        }
-    }
-
-    /// How many more bytes that are, where `unacknowledged` are queued or under way.
-    #[inline]
-    pub fn send_room(&self, unacknowledged: u32) -> u64 {
-        match self.send_limit() {
-            // A whole packet or none, not what is missing of one.
-            PACKET if unacknowledged > 0 && self.config.send_buffer > PACKET => 0,
-            limit => limit.saturating_sub(u64::from(unacknowledged)),
         }
     }
 }
 
 /// Bytes that a packet has at most.
-const PACKET: u64 = waitless::packet::CAPACITY as u64;
+pub const PACKET: u32 = waitless::packet::CAPACITY as u32;
 
 /// Bytes that a packet to send usually has.
-const SEGMENT_USUAL: u64 = 1440;
+const SEGMENT_USUAL: u32 = 1440;
 
 /// A connection. Kept small: this is all that an idle one costs, beside its slots in the
 /// connection table and in the timer wheel.
@@ -230,27 +241,28 @@ pub struct Conn {
     pub service: u16,
     /// The most payload bytes of a segment to send.
     pub mss: u16,
+    /// The same before the path turned out to take less.
+    pub mss_full: u16,
     /// The longest payload received: what the other side's full segments look like.
     pub peer_mss: u16,
     /// How many acknowledgements are still sent at once, at the connection's begin.
     pub quick_acks: u8,
-    /// Duplicate acknowledgements in a row.
-    pub duplicates: u8,
     /// Keep-alive probes in a row that were not answered.
     pub probes: u8,
     /// The shift of windows that the other side offers.
     pub send_scale: u8,
     /// The shift of windows that this side offers.
     pub receive_scale: u8,
+    /// The traffic class of its segments.
+    pub class: u8,
 
     /// The first byte that is not acknowledged: SND.UNA.
     pub unacked: Seq,
-    /// The next byte to send: SND.NXT. Goes back after a timeout.
+    /// The next byte to send for the first time: SND.NXT.
     pub next: Seq,
-    /// The byte after the last one that was ever sent.
-    pub sent: Seq,
     /// The byte after the last one that is queued; a FIN has this number.
     pub queued: Seq,
+    //= RFC 9293 3.1 MUST-1, REC-1: windows are unsigned numbers of 32 bits
     /// The window that the other side offers, scaled: SND.WND.
     pub window: u32,
     /// The largest that it ever offered.
@@ -261,7 +273,7 @@ pub struct Conn {
     pub window_ack: Seq,
     /// Packets to send, and those sent that are not acknowledged.
     pub send: Queue,
-    /// The packet that `next` lies in; [`NIL`] when all were sent.
+    /// The first packet that was not sent; [`NIL`] when all were.
     pub cursor: u32,
 
     /// The next byte that is expected: RCV.NXT.
@@ -272,6 +284,12 @@ pub struct Conn {
     pub last_ack: Seq,
     /// Bytes that wait for the service.
     pub waiting: u32,
+    /// How many of them may: grows with what passes in a round trip.
+    pub buffer: u32,
+    /// When that was last thought about, in microseconds modulo 2^32.
+    pub tuned_at: u32,
+    /// What the service had read by then.
+    pub tuned: Seq,
     /// Packets that wait for the service.
     pub receive: Queue,
     /// Packets that wait for what is missing before them.
@@ -280,13 +298,13 @@ pub struct Conn {
     pub early_count: u32,
     /// Where the last one of these began that arrived.
     pub early_last: Seq,
+    /// What arrived twice.
+    pub twice: Range,
 
     /// Round-trip times.
     pub rtt: Rtt,
-    /// The number whose acknowledgement ends the measurement without timestamps.
-    pub timed_seq: Seq,
-    /// When the measurement began, in microseconds modulo 2^32.
-    pub timed_at: u32,
+    /// When the SYN was sent, in microseconds modulo 2^32.
+    pub syn_at: u32,
     /// The other side's clock to echo: TS.Recent.
     pub stamp_recent: u32,
     /// When that was taken, in seconds.
@@ -296,8 +314,16 @@ pub struct Conn {
 
     /// The congestion window.
     pub congestion: Congestion,
-    /// What had been sent when the last loss was noticed.
-    pub recover: Seq,
+    /// What is known of losses.
+    pub recovery: Recovery,
+    /// What had been sent when the window was last reduced for a mark.
+    pub marked: Seq,
+    /// When segments became shorter, in seconds.
+    pub shrunk_at: u32,
+    /// How long it may be silent before the other side is probed, in seconds; 0 for ever.
+    pub keep_alive: u32,
+    /// How long sent data may stay unacknowledged, in milliseconds.
+    pub user_timeout: u32,
 
     /// When the retransmission or persist timer expires.
     pub resend_at: Instant,
@@ -324,7 +350,7 @@ pub struct Conn {
     pub pseudo: Checksum,
 }
 
-const _: () = assert!(size_of::<Conn>() <= 288);
+const _: () = assert!(size_of::<Conn>() <= 512);
 
 impl Conn {
     /// A connection in `state` that nothing has happened on.
@@ -333,20 +359,20 @@ impl Conn {
             tuple,
             state,
             phase: Phase::Closed,
-            flags: FlagSet::default(),
+            flags: FlagSet(if env.config.nagle { flag::NAGLE } else { 0 }),
             generation: 0,
             tag: 0,
             service,
             mss: 536,
+            mss_full: 536,
             peer_mss: 0,
             quick_acks: QUICK_ACKS,
-            duplicates: 0,
             probes: 0,
             send_scale: 0,
             receive_scale: 0,
+            class: env.config.traffic_class,
             unacked: Seq(0),
             next: Seq(0),
-            sent: Seq(0),
             queued: BEFORE_SYN + 1,
             window: 0,
             window_max: 0,
@@ -358,18 +384,25 @@ impl Conn {
             offered: Seq(0),
             last_ack: Seq(0),
             waiting: 0,
+            buffer: env.receive_max.min(BUFFER_START),
+            tuned_at: env.micros,
+            tuned: Seq(0),
             receive: Queue::EMPTY,
             early: Queue::EMPTY,
             early_count: 0,
             early_last: Seq(0),
+            twice: Range::default(),
             rtt: Rtt::new(),
-            timed_seq: Seq(0),
-            timed_at: 0,
+            syn_at: 0,
             stamp_recent: 0,
             stamp_recent_at: 0,
             stamp_offset: 0,
-            congestion: Congestion::new(536),
-            recover: Seq(0),
+            congestion: Congestion::new(env.config.congestion, 536),
+            recovery: Recovery::new(Seq(0)),
+            marked: Seq(0),
+            shrunk_at: 0,
+            keep_alive: env.config.keep_alive.map_or(0, |after| after.as_millis() as u32 / 1_000),
+            user_timeout: env.config.user_timeout.as_millis() as u32,
             resend_at: Instant::NEVER,
             ack_at: Instant::NEVER,
             idle_at: Instant::NEVER,
@@ -395,9 +428,9 @@ impl Conn {
         }
         self.unacked = sequence;
         self.next = sequence;
-        self.sent = sequence;
         self.queued = sequence + 1 + early;
-        self.recover = sequence;
+        self.recovery = Recovery::new(sequence);
+        self.marked = sequence;
         self.mss = segment_limit(self.tuple.remote, mtu);
         self.pseudo = Checksum::new().pseudo(self.tuple.local, self.tuple.remote, 6, 0);
         self.flags.set(flag::SYN_DUE);
@@ -406,6 +439,7 @@ impl Conn {
     /// What the other side's SYN says.
     pub fn agree(&mut self, segment: &Segment, env: &Env) {
         self.expected = segment.seq + 1;
+        self.tuned = self.expected;
         self.last_ack = segment.seq;
         self.offered = self.expected;
         self.window = u32::from(segment.window);
@@ -430,10 +464,11 @@ impl Conn {
             }
             _ => self.flags.clear(flag::STAMPS),
         }
+        //= RFC 2018 2: ranges are reported to those who say that they understand
         if options.sack_permitted {
             self.flags.set(flag::SACK);
         }
-        //= RFC 7323 2.2: both sides must send the option; 2.3: a shift above 14 counts as 14
+        //= RFC 7323 2.2, 2.3: both sides must send the option; a shift above 14 counts as 14
         match options.scale {
             Some(scale) => {
                 self.flags.set(flag::SCALE);
@@ -443,7 +478,9 @@ impl Conn {
             None => (self.send_scale, self.receive_scale) = (0, 0),
         }
         self.mss = mss;
-        self.congestion = Congestion::new(u32::from(mss));
+        self.mss_full = mss;
+        self.agree_on_marks(segment, env);
+        self.congestion = Congestion::new(env.config.congestion, u32::from(mss));
     }
 
     /// Whether it is the one that a service means, and not given up.
@@ -456,7 +493,7 @@ impl Conn {
     /// Bytes that are under way, a SYN or FIN included.
     #[inline]
     pub fn flight(&self) -> u32 {
-        self.sent.since(self.unacked)
+        self.next.since(self.unacked)
     }
 
     /// Bytes that are queued or not acknowledged.
@@ -504,6 +541,7 @@ impl Conn {
     }
 
     /// Ends it. What has arrived stays readable unless it was reset.
+    //= RFC 9293 3.6 MUST-12: the phase says whether it closed or was aborted
     pub fn end(&mut self, env: &mut Env, phase: Phase) {
         self.state = State::Closed;
         self.phase = phase;
@@ -522,7 +560,8 @@ impl Conn {
         }
         self.flags.clear(
             flag::SYN_DUE
-                | flag::RESEND
+                | flag::RESEND_FIN
+                | flag::TAIL_DUE
                 | flag::PROBE_DUE
                 | flag::KEEP_ALIVE_DUE
                 | flag::WANTS_ROOM
@@ -597,6 +636,8 @@ impl Conn {
     }
 }
 
+/// The receive buffer at first: what a window can say without a scale.
+const BUFFER_START: u32 = 65_535;
 /// What a connection that has no initial sequence number yet counts from.
 const BEFORE_SYN: Seq = Seq(0);
 /// How many acknowledgements are sent at once at the begin, so that the other side's window

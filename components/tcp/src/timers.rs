@@ -1,6 +1,7 @@
 //! What happens when a connection's timers expire: retransmission, window probes, keep-alive,
 //! and giving up.
 
+use crate::recovery::Timer;
 use crate::state::{Conn, Env, State, effect, flag};
 use waitless::{Duration, Instant, Phase};
 
@@ -12,10 +13,16 @@ impl Conn {
     pub fn arm_idle(&mut self, env: &Env) {
         let after = match self.state {
             State::FinWait2 if self.flags.has(flag::ORPHAN) => Some(env.config.fin_wait),
-            State::Established | State::CloseWait => env.config.keep_alive,
+            State::Established | State::CloseWait => self.keep_alive_after(),
             _ => None,
         };
         self.idle_at = after.map_or(Instant::NEVER, |after| env.now + after);
+    }
+
+    //= RFC 9293 3.8.4 MUST-24, MUST-25, MUST-27, MUST-28, MAY-5: for each connection, off unless
+    // somebody says how long
+    fn keep_alive_after(&self) -> Option<Duration> {
+        (self.keep_alive != 0).then(|| Duration::from_secs(u64::from(self.keep_alive)))
     }
 
     /// The timers that have expired. Whether any had.
@@ -53,38 +60,37 @@ impl Conn {
         //= RFC 9293 3.8.3 MUST-20, SHLD-11: R2 is at least 100 s, then the connection closes
         // What nobody waits for any more is given up at that minimum.
         let limit = match self.flags.has(flag::ORPHAN) {
-            true => env.config.user_timeout.min(ORPHAN_TIMEOUT),
-            false => env.config.user_timeout,
+            true => self.user_timeout.min(ORPHAN_TIMEOUT.as_millis() as u32),
+            false => self.user_timeout,
         };
-        if u64::from(waited) >= limit.as_millis() {
+        if waited >= limit {
             env.counters.timed_out.add(1);
             return self.reset(env, Phase::TimedOut);
         }
         env.effects |= effect::OUTPUT;
+        match core::mem::replace(&mut self.recovery.timer, Timer::Resend) {
+            Timer::Resend => {}
+            //= RFC 8985 6.2: the reordering timer: look again
+            //= RFC 8985 7.3: the probe timer; the retransmission timer follows either
+            timer => {
+                self.resend_at = env.now + self.rtt.timeout();
+                let due = if timer == Timer::Probe { flag::TAIL_DUE } else { flag::DETECT };
+                return self.flags.set(due);
+            }
+        }
         if self.flags.has(flag::PERSIST) || self.window == 0 {
             //= RFC 9293 3.8.6.1 SHLD-29, SHLD-30: first after one timeout, then exponentially
             self.rtt.back_off();
-            self.next = self.unacked;
-            self.cursor = self.send.head;
             return self.flags.set(flag::PERSIST | flag::PROBE_DUE);
         }
         if self.flight() == 0 {
             return;
         }
         env.counters.timeouts.add(1);
-        //= RFC 6298 5.4, 5.5, 5.6: send the earliest again, back off, restart the timer
-        let again = self.rtt.backoff() > 0;
-        self.congestion.timed_out(self.flight(), u32::from(self.mss), again);
-        self.rtt.back_off();
-        //= RFC 6582 3.2: a timeout ends recovery and remembers what was sent
-        self.recover = self.sent;
-        self.flags.clear(flag::RECOVERY | flag::PARTIAL | flag::TIMED | flag::RESEND);
-        self.flags.set(flag::TIMED_OUT);
-        self.duplicates = 0;
-        self.next = self.unacked;
-        self.cursor = self.send.head;
+        self.time_out(env);
     }
 
+    //= RFC 9293 3.8.3 MUST-22: SYNs are repeated and given up like anything else
     fn expire_syn(&mut self, env: &mut Env, waited: u32) {
         let over = match self.flags.has(flag::PASSIVE) {
             true => self.rtt.backoff() >= env.config.syn_retries,
@@ -93,12 +99,12 @@ impl Conn {
         };
         if over {
             env.counters.timed_out.add(1);
+            //= RFC 9293 3.9.1.8 MUST-47: what a router said is told as the reason
             let soft = self.flags.has(flag::SOFT_ERROR);
             return self.end(env, if soft { Phase::Unreachable } else { Phase::TimedOut });
         }
         env.counters.timeouts.add(1);
         self.rtt.back_off();
-        self.flags.clear(flag::TIMED);
         self.flags.set(flag::SYN_DUE | flag::SYN_LOST);
         env.effects |= effect::OUTPUT;
     }
@@ -108,7 +114,7 @@ impl Conn {
             env.counters.timed_out.add(1);
             return self.end(env, Phase::TimedOut);
         }
-        let Some(keep_alive) = env.config.keep_alive else { return };
+        let Some(keep_alive) = self.keep_alive_after() else { return };
         //= RFC 9293 3.8.4 MUST-26: only when nothing was heard for the interval
         let heard = Duration::from_millis(u64::from(env.millis.wrapping_sub(self.heard_at)));
         if heard < keep_alive {

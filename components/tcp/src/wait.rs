@@ -70,7 +70,7 @@ impl Wait {
             _ => segment.seq.after(self.expected),
         };
         if segment.flags.any(Flags::SYN) && !segment.flags.any(Flags::ACK) {
-            //= RFC 6191 2: a SYN reopens when its timestamp or its sequence number is newer
+            //= RFC 6191 2, RFC 9293 3.6.1 SHLD-4: a SYN reopens when it is newer
             return if newer { Verdict::Reopen } else { Verdict::Answer };
         }
         let old = segment.seq.before(self.expected);

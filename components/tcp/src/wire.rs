@@ -26,6 +26,10 @@ impl Flags {
     pub const PSH: Self = Self(0x08);
     /// The acknowledgement field counts.
     pub const ACK: Self = Self(0x10);
+    /// Congestion was marked (RFC 3168).
+    pub const ECE: Self = Self(0x40);
+    /// The congestion window was reduced (RFC 3168).
+    pub const CWR: Self = Self(0x80);
 
     /// Whether one of the bits of `other` is set.
     #[inline]
@@ -72,6 +76,8 @@ pub struct Options {
     pub sack_permitted: bool,
     /// The timestamps.
     pub stamps: Option<Stamps>,
+    /// Where in the segment the received ranges stand; 0 when it reports none. Not written.
+    pub sacks: u8,
 }
 
 /// A segment's header, parsed. Having one proves that the header lies inside the packet.
@@ -155,6 +161,7 @@ impl Segment {
 
     /// The header as bytes with all of [`options`](Self::options), the checksum field zero, and
     /// how many of the bytes there are.
+    //= RFC 9293 3.1 MUST-69: options are aligned by no-operations, so nothing is padded
     pub fn header_full(&self) -> ([u8; 60], usize) {
         let mut bytes = [0; 60];
         let mut at = field::HEADER;
@@ -164,7 +171,7 @@ impl Segment {
                 at += option.len();
             }
         };
-        let Options { mss, scale, sack_permitted, stamps } = self.options;
+        let Options { mss, scale, sack_permitted, stamps, .. } = self.options;
         if mss != 0 {
             let [high, low] = mss.to_be_bytes();
             put(&[MSS, 4, high, low]);
@@ -208,6 +215,20 @@ impl Segment {
         (bytes, at)
     }
 
+    /// The ranges that the other side reports; `bytes` are the segment's, which was parsed.
+    pub fn ranges(&self, bytes: &[u8]) -> heapless::Vec<Range, RANGES_MAX> {
+        let at = usize::from(self.options.sacks);
+        let length = bytes.get(at + 1).map_or(0, |&length| usize::from(length));
+        let blocks = bytes.get(at + 2..at + length).unwrap_or_default();
+        let number = |bytes: [u8; 4]| Seq(u32::from_be_bytes(bytes));
+        let (blocks, _) = blocks.as_chunks::<8>();
+        let range = |&[a, b, c, d, e, f, g, h]: &[u8; 8]| Range {
+            from: number([a, b, c, d]),
+            to: number([e, f, g, h]),
+        };
+        blocks.iter().take(if at == 0 { 0 } else { RANGES_MAX }).map(range).collect()
+    }
+
     #[inline]
     fn fixed(&self, header: usize) -> [u8; 20] {
         let mut bytes = [0; 20];
@@ -241,6 +262,7 @@ impl Options {
     //= RFC 9293 3.1 MUST-4, MUST-5, MUST-6, MUST-64: unknown options are skipped by length
     fn parse_list(mut bytes: &[u8]) -> Result<Self, Malformed> {
         let mut options = Self::default();
+        let end = field::HEADER + bytes.len();
         while let Some((&kind, rest)) = bytes.split_first() {
             if kind == END {
                 break;
@@ -250,6 +272,7 @@ impl Options {
                 continue;
             }
             //= RFC 9293 3.1 MUST-7: an illegal length is survived; the segment is dropped
+            //= RFC 9293 3.1 MUST-68: all but these two have a length
             let length = usize::from(*rest.first().ok_or(Malformed::Option)?);
             if length < 2 {
                 return Err(Malformed::Option);
@@ -263,6 +286,10 @@ impl Options {
                     let value = u32::from_be_bytes([v0, v1, v2, v3]);
                     let echo = u32::from_be_bytes([e0, e1, e2, e3]);
                     options.stamps = Some(Stamps { value, echo });
+                }
+                //= RFC 2018 3: blocks of eight bytes each, at most four
+                (SACK, blocks) if !blocks.is_empty() && blocks.len() % 8 == 0 => {
+                    options.sacks = (end - bytes.len()) as u8;
                 }
                 _ => {}
             }
@@ -299,6 +326,7 @@ mod tests {
             scale: Some(7),
             sack_permitted: true,
             stamps: Some(Stamps { value: 9, echo: 0 }),
+            sacks: 0,
         },
     };
 
@@ -349,9 +377,8 @@ mod tests {
         for (stamps, count, fit) in [(None, 4, 4), (None, 1, 1), (Some(Stamps::default()), 4, 3)] {
             let (bytes, length) = SYN.header_sacks(stamps, &ranges[..count]);
             assert_eq!(Segment::parse(&bytes[..length]).unwrap().options.stamps, stamps);
-            let option = &bytes[length - 2 - 8 * fit..length];
-            assert_eq!(option[..2], [5, 2 + 8 * fit as u8]);
-            assert_eq!(option[6..10], [0, 0, 0, 9]);
+            let segment = Segment::parse(&bytes[..length]).unwrap();
+            assert_eq!(segment.ranges(&bytes), ranges[..fit]);
         }
     }
 

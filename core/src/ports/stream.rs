@@ -1,4 +1,4 @@
-use crate::Packet;
+use crate::{Duration, Packet};
 use core::net::SocketAddr;
 
 /// Reliable byte streams: TCP, TLS, and what else carries them.
@@ -68,6 +68,13 @@ pub trait StreamPort {
     /// room now.
     fn send(&mut self, stream: Stream, packet: Packet) -> Result<(), Packet>;
 
+    /// Changes how one connection behaves; the manifest decides for all others. Whether the
+    /// connection is valid and the port has such a setting.
+    fn set(&mut self, stream: Stream, setting: Setting) -> bool {
+        let _ = (stream, setting);
+        false
+    }
+
     /// Sends what is queued, then says that nothing follows. Receiving goes on.
     fn close(&mut self, stream: Stream);
 
@@ -110,6 +117,21 @@ pub struct Status {
     pub finished: bool,
     /// The most bytes that go out as one segment.
     pub segment: usize,
+}
+
+/// How a connection is to behave.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Setting {
+    /// How long the connection may be silent before the other side is probed, in whole seconds,
+    /// one at least; `None` for ever (RFC 9293 section 3.8.4).
+    KeepAlive(Option<Duration>),
+    /// Whether short segments are held back while data is unacknowledged (RFC 896).
+    Nagle(bool),
+    /// The traffic class of its packets: the DSCP, 0 to 63 (RFC 2474).
+    TrafficClass(u8),
+    /// How long sent data may stay unacknowledged before the connection is given up: R2 of
+    /// RFC 9293 section 3.8.3, the user timeout of RFC 5482.
+    UserTimeout(Duration),
 }
 
 /// Where a connection is in its life.

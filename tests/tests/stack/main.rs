@@ -2,6 +2,7 @@
 
 mod datagrams;
 mod edges;
+mod goodput;
 mod streams;
 mod web;
 

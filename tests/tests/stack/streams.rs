@@ -115,6 +115,42 @@ fn bytes_arrive_in_order_over_every_wire() {
     }
 }
 
+/// What a wire does that `seed` decides on.
+fn any_wire(seed: u64) -> netem::Config {
+    let mut source = Mutator::new(seed);
+    let mut share = |most: u64| (source.draw() % (most + 1)) as u16;
+    netem::Config {
+        loss: share(120),
+        duplicate: share(100),
+        corrupt: share(40),
+        reorder: share(200),
+        reorder_by: Duration::from_millis(u64::from(share(30))),
+        delay: Duration::from_millis(u64::from(share(80))),
+        jitter: Duration::from_millis(u64::from(share(20))),
+        rate: (share(2) == 0).then_some(1_000_000 + 10_000 * u64::from(share(900))),
+        limit: 20 + u32::from(share(100)),
+        seed,
+        ..netem::Config::CLEAN
+    }
+}
+
+/// No byte is lost, doubled or out of place, no connection gets stuck, and every buffer comes
+/// back, on any of these wires.
+#[test]
+fn bytes_arrive_in_order_over_wires_that_nobody_chose() {
+    for seed in 1..=25 * *seeds().end() {
+        println!("seed {seed}: {:?}", any_wire(seed));
+        let mut world = World::new(
+            graphs::client(BUFFERS, seed as u8),
+            graphs::raw(BUFFERS, !seed as u8, any_wire(seed)),
+        );
+        let size = |salt: u64| ((seed * salt) % 40_000) as usize;
+        exchange(&mut world, size(7_919), size(104_729), seed);
+        world.run_for(Duration::from_secs(600));
+        assert_eq!((world.a.buffers_out(), world.b.buffers_out()), (0, 0), "buffers out");
+    }
+}
+
 #[test]
 fn the_same_seed_gives_the_same_run() {
     let run = |seed| {

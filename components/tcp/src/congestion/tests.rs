@@ -2,59 +2,86 @@ use super::*;
 
 const MSS: u32 = 1_000;
 
+fn reno() -> Congestion {
+    Congestion::new(Algorithm::Reno, MSS)
+}
+
+/// `count` bytes acknowledged of a window that was in use.
+fn acked(count: u32) -> Acked {
+    Acked { count, mss: MSS, millis: 0, rtt: 10_000 }
+}
+
 #[test]
 fn the_initial_window_of_rfc_6928() {
-    assert_eq!(Congestion::new(1_460).window(), 14_600);
-    assert_eq!(Congestion::new(536).window(), 5_360);
-    assert_eq!(Congestion::new(9_000).window(), 18_000);
+    for (mss, window) in [(1_460, 14_600), (536, 5_360), (9_000, 18_000)] {
+        assert_eq!(Congestion::new(Algorithm::Cubic, mss).window(), window);
+    }
 }
 
 #[test]
 fn slow_start_doubles_and_avoidance_adds_a_segment_per_round_trip() {
-    let mut congestion = Congestion::new(MSS);
+    let mut congestion = reno();
     for _ in 0..5 {
-        congestion.acknowledged(2 * MSS, 10 * MSS, MSS, false);
+        congestion.acknowledged(acked(2 * MSS));
     }
     assert_eq!(congestion.window(), 20 * MSS);
-    congestion.timed_out(20 * MSS, MSS, false);
+    congestion.timed_out(20 * MSS, 0, MSS, false);
     assert_eq!((congestion.window(), congestion.threshold()), (MSS, 10 * MSS));
     for _ in 0..9 {
-        congestion.acknowledged(2 * MSS, congestion.window(), MSS, true);
+        congestion.acknowledged(acked(MSS));
     }
-    assert_eq!(congestion.window(), 10 * MSS, "one segment each while recovering");
+    assert_eq!(congestion.window(), 10 * MSS);
     for _ in 0..10 {
-        congestion.acknowledged(MSS, 10 * MSS, MSS, false);
+        congestion.acknowledged(acked(MSS));
     }
     assert_eq!(congestion.window(), 11 * MSS);
-    congestion.acknowledged(MSS, MSS, MSS, false);
-    assert_eq!(congestion.window(), 11 * MSS, "limited by the application");
 }
 
 #[test]
-fn recovery_inflates_deflates_and_ends_at_the_threshold() {
-    let mut congestion = Congestion::new(MSS);
-    congestion.lost(20 * MSS, MSS);
-    assert_eq!(congestion.window(), 13 * MSS);
-    congestion.inflate(MSS);
-    assert_eq!(congestion.window(), 14 * MSS);
-    congestion.partial(3 * MSS, MSS);
-    assert_eq!(congestion.window(), 12 * MSS);
-    congestion.recovered(20 * MSS, MSS);
-    assert_eq!(congestion.window(), 10 * MSS);
-    congestion.recovered(0, MSS);
-    assert_eq!(congestion.window(), 2 * MSS, "no burst");
+fn slow_start_stops_at_the_threshold_and_takes_a_stretched_acknowledgement_in_part() {
+    let mut congestion = reno();
+    congestion.acknowledged(acked(100 * MSS));
+    assert_eq!(congestion.window(), 18 * MSS);
+    congestion.timed_out(40 * MSS, 15 * MSS, MSS, false);
+    assert_eq!((congestion.window(), congestion.threshold()), (16 * MSS, 20 * MSS));
+    congestion.acknowledged(acked(8 * MSS));
+    assert_eq!(congestion.window(), 20 * MSS);
+}
+
+#[test]
+fn a_loss_takes_half_of_renos_window_and_three_tenths_of_cubics() {
+    for (algorithm, threshold) in [(Algorithm::Reno, 10 * MSS), (Algorithm::Cubic, 14 * MSS)] {
+        let mut congestion = Congestion::new(algorithm, MSS);
+        congestion.lost(20 * MSS, MSS);
+        assert_eq!(congestion.threshold(), threshold);
+        congestion.settle(MSS);
+        assert_eq!(congestion.window(), threshold);
+        congestion.lost(MSS, MSS);
+        assert_eq!(congestion.threshold(), 2 * MSS);
+    }
 }
 
 #[test]
 fn a_second_timeout_keeps_the_threshold_and_idling_restarts() {
-    let mut congestion = Congestion::new(MSS);
-    congestion.timed_out(30 * MSS, MSS, false);
-    congestion.timed_out(MSS, MSS, true);
+    let mut congestion = reno();
+    congestion.timed_out(30 * MSS, 0, MSS, false);
+    congestion.timed_out(MSS, 0, MSS, true);
     assert_eq!((congestion.window(), congestion.threshold()), (MSS, 15 * MSS));
-    let mut congestion = Congestion::new(MSS);
-    congestion.acknowledged(2 * MSS, 10 * MSS, MSS, false);
+    let mut congestion = reno();
+    congestion.acknowledged(acked(2 * MSS));
     congestion.idled(MSS);
     assert_eq!(congestion.window(), 10 * MSS);
     congestion.syn_was_lost(MSS);
     assert_eq!(congestion.window(), MSS);
+}
+
+#[test]
+fn a_loss_that_was_none_is_undone() {
+    for algorithm in [Algorithm::Reno, Algorithm::Cubic] {
+        let mut congestion = Congestion::new(algorithm, MSS);
+        let (window, threshold) = (congestion.window(), congestion.threshold());
+        congestion.timed_out(10 * MSS, 0, MSS, false);
+        congestion.undo();
+        assert_eq!((congestion.window(), congestion.threshold()), (window, threshold));
+    }
 }

@@ -18,7 +18,7 @@ fn near(t: &Trace, random: &mut Random) -> Seg {
     let (mut seq, mut ack) = (1, 1);
     if let Some(conn) = t.tcp.conns.first() {
         seq = conn.expected.since(crate::seq::Seq(THEIR_ISN));
-        ack = conn.sent.since(t.isn);
+        ack = conn.next.since(t.isn);
     }
     let length = if random.below(2) == 0 { 0 } else { random.below(1400) as usize };
     let stamps = Stamps { value: random.u32() >> random.below(32), echo: random.u32() };
@@ -36,6 +36,7 @@ fn near(t: &Trace, random: &mut Random) -> Seg {
             scale: (random.below(8) == 0).then(|| random.u32() as u8),
             sack_permitted: random.below(8) == 0,
             stamps: (random.below(3) == 0).then_some(stamps),
+            sacks: 0,
         },
         data: &BYTES[..length],
     }

@@ -4,12 +4,16 @@ mod closing;
 #[path = "../../tests/fake/mod.rs"]
 mod fake;
 mod fuzz;
+mod marks;
 mod opening;
 mod options;
+mod pressure;
 mod receiving;
+mod recovery;
 mod sending;
 mod sim;
 mod trace;
+mod tuning;
 
 use crate::Config;
 

@@ -39,7 +39,7 @@ fn a_passive_open() {
 #[test]
 fn the_answer_has_the_options_that_were_offered() {
     let stamps = Some(Stamps { value: 5, echo: 0 });
-    let all = Options { mss: 1400, scale: Some(7), sack_permitted: true, stamps };
+    let all = Options { mss: 1400, scale: Some(7), sack_permitted: true, stamps, sacks: 0 };
     for (offer, scale, stamps) in [
         (all, true, true),
         (Options { scale: None, ..all }, false, true),
@@ -50,7 +50,7 @@ fn the_answer_has_the_options_that_were_offered() {
         t.arrives(Seg { options: offer, ..OFFER });
         let answer = t.pop().unwrap().options;
         assert_eq!(answer.mss, 1460);
-        assert_eq!((answer.scale, answer.stamps.is_some()), (scale.then_some(3), stamps));
+        assert_eq!((answer.scale, answer.stamps.is_some()), (scale.then_some(9), stamps));
         assert!(answer.stamps.is_none_or(|stamps| stamps.echo == 5));
         let mss = if offer.mss == 0 { 536 } else { 1400 };
         let options = if stamps { 12 } else { 0 };
@@ -99,7 +99,7 @@ fn a_repeated_syn_right_before_the_acknowledgement_starts_nothing_over() {
 #[test]
 fn a_syn_that_is_due_again_when_its_answer_arrives_is_not_sent() {
     let mut t = Trace::connecting(plain());
-    t.sends(Seg { ack: 0, flags: SYN, options: Options { scale: Some(0), ..MSS }, ..OFFER });
+    t.sends(Seg { ack: 0, flags: SYN, options: OFFERS, ..OFFER });
     // The timer expires in a sweep that has no room to send.
     t.ip.room = 0;
     t.after(1001);
@@ -166,7 +166,7 @@ fn the_ack_that_opens_may_bring_data_and_a_fin() {
 #[test]
 fn an_active_open() {
     let mut t = Trace::connecting(plain());
-    t.sends(Seg { ack: 0, flags: SYN, seq: 0, options: MSS_SCALE, ..SEG });
+    t.sends(Seg { ack: 0, flags: SYN, seq: 0, options: OFFERS, ..SEG });
     assert_eq!((t.phase(), t.state()), (Phase::Opening, State::SynSent));
     assert!(t.our_port >= 49_152);
     t.arrives(Seg { seq: 0, flags: SYN_ACK, options: MSS, ..SEG });
@@ -177,14 +177,15 @@ fn an_active_open() {
     t.sends(Seg { flags: PSH, data: b"hello", ..SEG });
 }
 
-const MSS_SCALE: Options = Options { mss: 1460, scale: Some(0), ..NO_OPTIONS };
+/// What an active open offers.
+const OFFERS: Options = Options { scale: Some(0), sack_permitted: true, ..MSS };
 
 #[test]
 fn what_is_written_before_the_connection_is_open_follows_the_handshake() {
     let mut t = Trace::listening(plain());
     t.stream = t.tcp.connect(t.service, SocketAddr::new(REMOTE, THEIR_PORT)).unwrap();
     t.write(b"early ");
-    t.sends(Seg { ack: 0, flags: SYN, seq: 0, options: MSS_SCALE, ..SEG });
+    t.sends(Seg { ack: 0, flags: SYN, seq: 0, options: OFFERS, ..SEG });
     t.our_port = t.tcp.local(t.stream).unwrap().port();
     t.write(b"bird");
     t.tcp.close(t.stream);
@@ -196,7 +197,7 @@ fn early_data_is_sent_once_open() {
     let mut t = Trace::listening(plain());
     t.stream = t.tcp.connect(t.service, SocketAddr::new(REMOTE, THEIR_PORT)).unwrap();
     t.write(b"early ");
-    t.sends(Seg { ack: 0, flags: SYN, seq: 0, options: MSS_SCALE, ..SEG });
+    t.sends(Seg { ack: 0, flags: SYN, seq: 0, options: OFFERS, ..SEG });
     t.our_port = t.tcp.local(t.stream).unwrap().port();
     t.write(b"bird");
     t.silent();
@@ -324,7 +325,8 @@ fn addresses_that_cannot_be_connected_to() {
 
 #[test]
 fn too_many_connections_and_half_open_ones_are_dropped_and_counted() {
-    let mut t = Trace::listening(Config { backlog: 2, connections: 3, ..plain() });
+    let mut t =
+        Trace::listening(Config { backlog: 2, connections: 3, syn_cookies: false, ..plain() });
     for port in 0..3 {
         t.their_port = 1000 + port;
         t.arrives(OFFER);
@@ -437,7 +439,7 @@ fn ports_of_active_opens_differ() {
 
 #[test]
 fn who_answers_gets_through_a_flood() {
-    let mut t = Trace::listening(Config { backlog: 8, ..plain() });
+    let mut t = Trace::listening(Config { backlog: 8, syn_cookies: false, ..plain() });
     for round in 0..50 {
         t.their_port = 1000;
         t.arrives(OFFER);

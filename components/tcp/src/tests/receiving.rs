@@ -236,12 +236,12 @@ fn early_text_gives_way_when_memory_is_short() {
     let memory = Some(16 * waitless::Pool::BUFFER_SIZE as u64);
     let mut t = Trace::open(Config { memory, ..plain() });
     for part in 1..12 {
-        t.arrives(bytes(part * 1000, (part + 1) * 1000));
+        t.arrives(bytes(part * 300, (part + 1) * 300));
         while t.pop().is_some() {}
     }
     assert!(t.counts(|c| &c.dropped_early) > 0);
     for part in 0..8 {
-        t.arrives(bytes(part * 1000, (part + 1) * 1000));
+        t.arrives(bytes(part * 300, (part + 1) * 300));
         while t.pop().is_some() {}
     }
     assert_eq!(

@@ -145,7 +145,7 @@ fn a_probe_is_not_sent_when_the_same_data_was_just_sent_again() {
     drop(late);
     t.after(1);
     t.after(10);
-    t.sends(Seg { flags: PSH, ..full(1) });
+    t.sends(Seg { seq: 1461, data: &BYTES[1460..1960], ..SEG });
 }
 
 #[test]
@@ -369,7 +369,7 @@ fn three_duplicates_are_a_loss_and_partial_acknowledgements_another() {
     t.arrives(acks(14));
     t.silent();
     assert_eq!((t.counts(|c| &c.fast_retransmits), t.counts(|c| &c.timeouts)), (1, 0));
-    assert_eq!(t.tcp.conns[0].congestion.window(), 2 * 1460);
+    assert_eq!(t.tcp.conns[0].congestion.window(), 12 * 1460 * 7 / 10);
 }
 
 #[test]

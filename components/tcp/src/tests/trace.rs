@@ -57,7 +57,7 @@ impl core::fmt::Debug for Seg {
 pub const SEG: Seg =
     Seg { seq: 1, ack: 1, flags: ACK, window: None, options: NO_OPTIONS, data: b"" };
 pub const NO_OPTIONS: Options =
-    Options { mss: 0, scale: None, sack_permitted: false, stamps: None };
+    Options { mss: 0, scale: None, sack_permitted: false, stamps: None, sacks: 0 };
 pub const MSS: Options = Options { mss: 1460, ..NO_OPTIONS };
 
 /// Bytes to send and expect.
@@ -86,7 +86,7 @@ pub struct Trace {
 /// Without timestamps, and with acknowledgements delayed from the first on unless a test wants
 /// otherwise.
 pub fn plain() -> Config {
-    Config { timestamps: false, receive_buffer: 60_000, ..Config::DEFAULT }
+    Config { timestamps: false, ecn: false, receive_buffer: 60_000, ..Config::DEFAULT }
 }
 
 impl Trace {

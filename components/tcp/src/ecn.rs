@@ -1,0 +1,88 @@
+//! Explicit congestion notification (RFC 3168): a router that is about to drop marks instead, the
+//! receiver says so until it is heard, and the sender slows down without having to repair.
+
+use crate::recovery::Stage;
+use crate::state::{Conn, Env, effect, flag};
+use crate::wire::{Flags, Segment};
+use waitless::Packet;
+
+/// The traffic class of a segment that may be marked: ECT(0).
+pub const ECT: u8 = 0b10;
+/// The bits of the traffic class that are for marks.
+const MARKS: u8 = 0b11;
+
+impl Conn {
+    /// The flags of a SYN, or of the SYN that acknowledges one.
+    //= RFC 3168 6.1.1: a SYN asks with ECE and CWR, its answer says yes with ECE alone
+    pub fn syn_flags(&self, env: &Env, answers: bool) -> Flags {
+        //= RFC 3168 6.1.1.1: what was not answered is asked again without
+        let ask = env.config.ecn && !self.flags.has(flag::SYN_LOST);
+        match answers {
+            true if self.flags.has(flag::ECN) => Flags::SYN.and(Flags::ACK).and(Flags::ECE),
+            true => Flags::SYN.and(Flags::ACK),
+            false if ask => Flags::SYN.and(Flags::ECE).and(Flags::CWR),
+            false => Flags::SYN,
+        }
+    }
+
+    /// What the other side's SYN says of marks.
+    //= RFC 3168 6.1.1: an answer with both flags is that of a host that reflects what it gets
+    pub fn agree_on_marks(&mut self, segment: &Segment, env: &Env) {
+        let (ece, cwr) = (segment.flags.any(Flags::ECE), segment.flags.any(Flags::CWR));
+        let answer = segment.flags.any(Flags::ACK);
+        let agreed = if answer { ece && !cwr } else { ece && cwr };
+        self.flags.clear(flag::ECN | flag::MARKED | flag::REDUCED);
+        if env.config.ecn && agreed {
+            self.flags.set(flag::ECN);
+            self.class &= !MARKS;
+        }
+    }
+
+    /// The flags of a segment on a connection that uses marks.
+    pub fn mark_flags(&mut self, env: &Env, mut flags: Flags) -> Flags {
+        if flags.any(Flags::RST) {
+            return flags;
+        }
+        //= RFC 3168 6.1.3: every acknowledgement says so until the sender has reduced its window
+        if self.flags.has(flag::MARKED) {
+            flags = flags.and(Flags::ECE);
+        }
+        //= RFC 3168 6.1.2: the first new segment after a reduction says that
+        if self.flags.has(flag::REDUCED) && env.capable {
+            self.flags.clear(flag::REDUCED);
+            flags = flags.and(Flags::CWR);
+        }
+        flags
+    }
+
+    /// Takes in what a segment says of congestion, either way.
+    #[inline(never)]
+    pub fn take_marks(&mut self, env: &mut Env, segment: &Segment, packet: &Packet) {
+        //= RFC 3168 6.1.3: CWR ends the report, a new mark begins it
+        if segment.flags.any(Flags::CWR) {
+            self.flags.clear(flag::MARKED);
+        }
+        if packet.info().class & MARKS == MARKS && segment.payload > 0 {
+            env.counters.marks.add(1);
+            self.flags.set(flag::MARKED);
+        }
+        if segment.flags.any(Flags::ECE) {
+            self.slow_down(env, segment);
+        }
+    }
+
+    /// The other side reports a mark.
+    //= RFC 3168 6.1.2, RFC 9293 3.8.2 SHLD-8: as for one lost segment, once for a window of data
+    fn slow_down(&mut self, env: &mut Env, segment: &Segment) {
+        let again = !segment.ack.after(self.marked) || self.flight() == 0;
+        if again || self.recovery.stage != Stage::Open {
+            return;
+        }
+        env.counters.marks_reported.add(1);
+        self.marked = self.next;
+        self.flags.set(flag::REDUCED);
+        self.congestion.lost(self.flight(), u32::from(self.mss));
+        self.congestion.settle(u32::from(self.mss));
+        env.effects |= effect::OUTPUT;
+    }
+}

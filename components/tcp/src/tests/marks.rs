@@ -1,0 +1,113 @@
+//! Congestion that is marked instead of dropped (RFC 3168).
+
+use super::trace::*;
+use crate::Config;
+use crate::wire::Flags;
+use waitless::StreamPort;
+
+const ECE: Flags = Flags::ECE;
+const CWR: Flags = Flags::CWR;
+const ASKS: Flags = SYN.and(ECE).and(CWR);
+
+fn config() -> Config {
+    Config { ecn: true, ..plain() }
+}
+
+/// An open connection on which both sides want marks.
+fn open() -> Trace {
+    let mut t = Trace::listening(config());
+    t.arrives(Seg { seq: 0, flags: ASKS, options: MSS, ..SEG });
+    assert_eq!(t.pop().unwrap().flags, SYN_ACK.and(ECE));
+    t.arrives(SEG);
+    t.stream = t.tcp.news(t.service).unwrap();
+    t.tcp.conns[0].quick_acks = 0;
+    t
+}
+
+/// The traffic class of the segment that was sent next, and its flags.
+fn class(t: &mut Trace) -> (u8, Flags) {
+    let packet = t.ip.sent.pop_front().expect("a segment");
+    (packet.info().class, Flags(packet.bytes()[13]))
+}
+
+#[test]
+fn congestion_is_marked_only_where_both_sides_want_it() {
+    for (ecn, asks, agreed) in
+        [(true, ASKS, true), (true, SYN, false), (true, SYN.and(ECE), false), (false, ASKS, false)]
+    {
+        let mut t = Trace::listening(Config { ecn, ..plain() });
+        t.arrives(Seg { seq: 0, flags: asks, options: MSS, ..SEG });
+        // The answer itself is never capable.
+        assert_eq!(class(&mut t), (0, if agreed { SYN_ACK.and(ECE) } else { SYN_ACK }));
+    }
+    for (answer, agreed) in [(ECE, true), (ECE.and(CWR), false), (Flags(0), false)] {
+        let mut t = Trace::listening(config());
+        let remote = std::net::SocketAddr::new(super::fake::REMOTE, THEIR_PORT);
+        t.stream = t.tcp.connect(t.service, remote).unwrap();
+        t.sweep();
+        t.our_port = t.tcp.local(t.stream).unwrap().port();
+        assert_eq!(t.pop().unwrap().flags, ASKS);
+        // Asked again, it does not insist.
+        t.after(1_001);
+        assert_eq!(t.pop().unwrap().flags, SYN);
+        t.arrives(Seg { seq: 0, flags: SYN_ACK.and(answer), options: MSS, ..SEG });
+        t.ip.sent.clear();
+        t.write(b"hello");
+        assert_eq!(class(&mut t).0, if agreed { 2 } else { 0 });
+    }
+}
+
+#[test]
+fn marks_are_echoed_until_the_sender_has_heard() {
+    let mut t = open();
+    let arrives = |t: &mut Trace, at: u32, flags: Flags, class: u8| {
+        let mut packet = t.packet(Seg { seq: 1 + at, flags, data: b"x", ..SEG });
+        packet.info_mut().class = class;
+        t.ip.inbox.push_back(packet);
+        t.sweep();
+        t.after(50);
+        let flags = t.pop().expect("an acknowledgement").flags;
+        flags.any(ECE)
+    };
+    assert!(!arrives(&mut t, 0, PSH, 2));
+    assert!(arrives(&mut t, 1, PSH, 3));
+    assert!(arrives(&mut t, 2, PSH, 2));
+    assert!(!arrives(&mut t, 3, PSH.and(CWR), 2));
+    assert!(arrives(&mut t, 4, PSH.and(CWR), 3), "a new mark");
+    assert_eq!(t.counts(|c| &c.marks), 2);
+    // On a connection that did not agree a mark says nothing.
+    let mut t = Trace::open(config());
+    assert!(!arrives(&mut t, 0, PSH, 3));
+}
+
+#[test]
+fn a_mark_takes_from_the_window_once_a_round_trip() {
+    let mut t = open();
+    t.put(&BYTES[..20 * 1460]);
+    t.sweep();
+    t.sweep();
+    for _ in 0..10 {
+        assert_eq!(class(&mut t).0, 2, "new data may be marked");
+    }
+    let before = t.tcp.conns[0].congestion.window();
+    t.arrives(Seg { ack: 1 + 1460, flags: ACK.and(ECE), ..SEG });
+    let reduced = t.tcp.conns[0].congestion.window();
+    assert!(reduced < before, "{reduced} after {before}");
+    t.arrives(Seg { ack: 1 + 2 * 1460, flags: ACK.and(ECE), ..SEG });
+    assert!(t.tcp.conns[0].congestion.window() < reduced + 1460, "once a round trip");
+    assert_eq!(t.counts(|c| &c.marks_reported), 1);
+    t.arrives(Seg { ack: 1 + 8 * 1460, ..SEG });
+    let (_, flags) = class(&mut t);
+    assert!(flags.any(CWR), "the first new segment says so");
+    assert!(!class(&mut t).1.any(CWR));
+    t.ip.sent.clear();
+    // What is sent again is not capable.
+    t.after(2_000);
+    assert_eq!(class(&mut t).0, 0);
+    // Nor is an acknowledgement.
+    t.ip.sent.clear();
+    t.arrives(Seg { ack: 1 + 8 * 1460, data: b"x", ..SEG });
+    t.ip.sent.clear();
+    t.arrives(Seg { seq: 9, ack: 1 + 8 * 1460, data: b"x", ..SEG });
+    assert_eq!(class(&mut t).0, 0);
+}
