@@ -25,7 +25,8 @@ MACHINE   ?=
 SET       ?=
 NIC       ?=
 FIRMWARE  ?=
-TARGET    ?= x86_64-waitless
+ARCH      ?= x86_64
+TARGET    ?= $(ARCH)-waitless
 FUZZ_SECONDS ?= 60
 FUZZ_TARGET ?=
 
@@ -33,7 +34,7 @@ FUZZ_TARGET ?=
 built := $(wildcard $(or $(CARGO_TARGET_DIR),target)/debug/waitless-build)
 waitless-build = cargo run $(if $(built),--quiet) --package build --
 # What exists in images only, and is checked for their target.
-bare = platform-machine platform-x86_64
+bare = platform-machine platform-$(1)
 
 # The output of setup, less the lines that say that there was nothing to do.
 quietly = | { grep -v '^setup: ready' || true; }
@@ -57,7 +58,8 @@ help: ## this list
 	  'MEMORY=64M' "the guest's memory" \
 	  'SET="http.port=81"' 'keys that are set at boot, see docs/manifest.md' \
 	  'CORES=4' "the guest's processors" \
-	  'MACHINE=q35|pc|microvm' 'what QEMU emulates' \
+	  'ARCH=x86_64|aarch64' 'what the image is built for, and QEMU emulates' \
+	  'MACHINE=q35|pc|microvm' 'the machine, of x86_64' \
 	  'NIC=virtio-pci|virtio-mmio' 'where the network card is; by the machine otherwise'
 	@printf '\nOf `make fuzz`: FUZZ_SECONDS=60 for each target, FUZZ_TARGET=http for one.\n'
 
@@ -70,6 +72,7 @@ run: platform-exists ## builds and boots an image, prints its URLs; ends with Ct
 	@build/setup/setup.sh $(if $(filter native,$(PLATFORM)),build,) $(quietly)
 	@$(if $(filter iso,$(PLATFORM)),build/setup/setup.sh iso $(quietly),true)
 	@$(waitless-build) run $(if $(APP),--app $(APP)) --platform $(PLATFORM) --net $(NET) \
+	  $(if $(filter qemu,$(PLATFORM)),--arch $(ARCH)) \
 	  --http-port $(HTTP_PORT) --https-port $(HTTPS_PORT) --udp-port $(UDP_PORT) \
 	  $(if $(MEMORY),--memory $(MEMORY)) $(if $(CORES),--cores $(CORES)) \
 	  $(if $(MACHINE),--machine $(MACHINE)) $(if $(NIC),--nic $(NIC)) \
@@ -144,8 +147,9 @@ clean: ## removes everything that was built here
 # --- Details -----------------------------------------------------------------------------------
 
 lints = cargo clippy --quiet --workspace --all-targets -- -D warnings
-image-lints = cargo clippy --quiet --package webserver --package hello \
-  $(addprefix --package ,$(bare)) --target $(TARGET) -- -D warnings
+image-lints = $(call lints-of,x86_64) && $(call lints-of,aarch64)
+lints-of = cargo clippy --quiet --package webserver --package hello \
+  $(addprefix --package ,$(bare)) --target $(1)-waitless -- -D warnings
 # The whole runner, the part that is macOS's included; that can be checked but not run elsewhere.
 hvf-lints = cargo clippy --quiet --package hvf-runner --target aarch64-apple-darwin -- -D warnings
 docs = env RUSTDOCFLAGS='-D warnings -A rustdoc::private-intra-doc-links' \

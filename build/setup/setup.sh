@@ -78,6 +78,8 @@ want() {
 for_run() {
     want <<'LIST'
 qemu-system-x86_64 qemu-system-x86
+qemu-system-aarch64 qemu-system-arm
+/usr/share/qemu-efi-aarch64 qemu-efi-aarch64
 /usr/share/OVMF ovmf
 dnsmasq dnsmasq-base
 ip iproute2

@@ -42,7 +42,8 @@ fn try_generate() -> Result<Project, String> {
     let mut project = Project::open(&folder)?;
     let wanted = env::var("WAITLESS_PLATFORM").ok();
     let platform = choose(&project.platforms(), &target, bare, wanted.as_deref())?;
-    let graph = project.graph(&app, &platform)?;
+    project.set_arch(platform.arch);
+    let graph = project.graph(&app, &platform.name)?;
     let out = PathBuf::from(variable("OUT_DIR")?);
     write(&out, &graph, &project)?;
     Ok(project)
@@ -63,7 +64,7 @@ fn choose(
     target: &str,
     bare: bool,
     wanted: Option<&str>,
-) -> Result<String, String> {
+) -> Result<PlatformFile, String> {
     let target = if bare { target } else { "host" };
     let fits = |name: &str| {
         platforms.iter().find(|platform| platform.name == name && platform.target == target)
@@ -72,7 +73,7 @@ fn choose(
     let found = wanted.and_then(fits).or_else(|| fits(usual));
     let found = found.or_else(|| platforms.iter().find(|platform| platform.target == target));
     if let Some(found) = found {
-        return Ok(found.name.clone());
+        return Ok(found.clone());
     }
     let has = |platform: &PlatformFile| format!("{} ({})", platform.name, platform.target);
     let all: Vec<_> = platforms.iter().map(has).collect();

@@ -5,7 +5,7 @@ use crate::check::{Surroundings, check};
 use crate::graph::Graph;
 use crate::manifest::{Draft, Layers, merge};
 use crate::report::{Report, list, nearest, render};
-use crate::source::{Node, Sources, Span, Table, get, parse};
+use crate::source::{Key, Node, Sources, Span, Table, get, parse};
 use crate::workspace::{Package, Workspace};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -23,15 +23,19 @@ pub struct Project {
     faults: Vec<Report>,
     /// The folder that this was asked for.
     folder: PathBuf,
+    /// The architecture that is wanted, of platforms that have several.
+    arch: Option<String>,
 }
 
-/// A platform as its manifest's head declares it.
+/// A platform as its manifest's head declares it, for one of its architectures.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct PlatformFile {
     /// Its name: that of the folder.
     pub name: String,
     /// The manifest.
     pub path: PathBuf,
+    /// The architecture, of a platform that has a table for each.
+    pub arch: Option<String>,
     /// What rustc builds for, or `host`.
     pub target: String,
     /// One line about it.
@@ -55,7 +59,12 @@ impl Project {
         let mut sources = Sources::new(&workspace.root);
         let mut faults = Vec::new();
         let catalogue = Catalogue::load(&workspace, &mut sources, &mut faults);
-        Self { workspace, sources, catalogue, faults, folder: folder.to_owned() }
+        Self { workspace, sources, catalogue, faults, folder: folder.to_owned(), arch: None }
+    }
+
+    /// Chooses the architecture of platforms that have several; without one, it is their first.
+    pub fn set_arch(&mut self, arch: Option<String>) {
+        self.arch = arch;
     }
 
     /// The app that is meant when none is named: that of the folder, else the workspace's.
@@ -101,7 +110,7 @@ impl Project {
             .find(|path| crate_of(path).as_ref() == Some(&package.name))
     }
 
-    /// All platforms, sorted by name.
+    /// All platforms, once for each of their architectures, sorted by name.
     pub fn platforms(&self) -> Vec<PlatformFile> {
         let mut found: Vec<PlatformFile> = Vec::new();
         for root in [&self.workspace.root, &self.workspace.home] {
@@ -113,20 +122,54 @@ impl Project {
                     continue;
                 }
                 let Some(table) = table_at(&path) else { continue };
-                let head = get(&table, "platform");
-                let text = |key: &str| {
-                    let text = head.and_then(|head| head.get(key)?.str());
-                    text.unwrap_or_default().to_owned()
-                };
-                let (target, doc) = (text("target"), text("doc"));
+                let keys = get(&table, "platform").and_then(Node::table);
+                let keys = keys.cloned().unwrap_or_default();
                 let names = table.iter().map(|(key, _)| &key.name);
                 let is_instance = |name: &&String| *name != "platform" && *name != "stack";
-                let instances = names.filter(is_instance).cloned().collect();
-                found.push(PlatformFile { name, path, target, doc, instances });
+                let instances: Vec<String> = names.filter(is_instance).cloned().collect();
+                let several = architectures(&keys).map(|(key, _)| Some(key.name.clone()));
+                let mut several: Vec<_> = several.collect();
+                if several.is_empty() {
+                    several.push(None);
+                }
+                for arch in several {
+                    let keys = for_architecture(&keys, arch.as_deref());
+                    let text = |key: &str| {
+                        get(&keys, key).and_then(Node::str).unwrap_or_default().to_owned()
+                    };
+                    let (target, doc) = (text("target"), text("doc"));
+                    let (name, path, instances) = (name.clone(), path.clone(), instances.clone());
+                    found.push(PlatformFile { name, path, arch, target, doc, instances });
+                }
             }
         }
+        // It is stable: architectures stay in the manifest's order.
         found.sort_by(|a, b| a.name.cmp(&b.name));
         found
+    }
+
+    /// The platform called `name`, for the architecture that is wanted.
+    ///
+    /// # Errors
+    /// One message, when there is none.
+    pub fn platform(&self, name: &str) -> Result<PlatformFile, String> {
+        let platforms = self.platforms();
+        let fits = |known: &PlatformFile| self.arch.is_none() || known.arch == self.arch;
+        let named: Vec<_> = platforms.iter().filter(|known| known.name == name).collect();
+        if let Some(found) = named.iter().find(|known| fits(known)) {
+            return Ok((*found).clone());
+        }
+        let Some(arch) = self.arch.as_ref().filter(|_| !named.is_empty()) else {
+            let mut names: Vec<_> = platforms.iter().map(|platform| &platform.name).collect();
+            names.dedup();
+            return Err(format!("there is no platform `{name}`; there are {}", list(&names)));
+        };
+        let others: Vec<_> = named.iter().filter_map(|known| known.arch.as_ref()).collect();
+        Err(if others.is_empty() {
+            format!("the platform `{name}` has no architectures to choose from")
+        } else {
+            format!("the platform `{name}` is not for {arch}; it is for {}", list(&others))
+        })
     }
 
     /// The graph of `app` on `platform`.
@@ -155,12 +198,15 @@ impl Project {
             reports.push(report.label(format!("expected \"{app}\"")));
         }
         let others = self.platforms().into_iter().filter(|other| other.name != platform);
-        let others: Vec<_> = others.map(|other| (other.name, other.instances)).collect();
+        let mut others: Vec<_> = others.map(|other| (other.name, other.instances)).collect();
+        others.dedup();
+        let chosen = self.platform(platform)?;
         let around = Surroundings {
             workspace: &self.workspace,
             catalogue: &self.catalogue,
             app,
             platform,
+            arch: chosen.arch.as_deref(),
             stacks: &stacks,
             others: &others,
         };
@@ -195,11 +241,7 @@ impl Project {
             let at = self.workspace.shown(&package.folder().join("waitless.toml"));
             return Err(format!("`{app}` has no manifest; its place is {at}"));
         };
-        let platforms = self.platforms();
-        let Some(chosen) = platforms.iter().find(|known| known.name == platform) else {
-            let names: Vec<_> = platforms.iter().map(|platform| &platform.name).collect();
-            return Err(format!("there is no platform `{platform}`; there are {}", list(&names)));
-        };
+        let chosen = self.platform(platform)?;
         let home = self.workspace.home.join("waitless.toml");
         let mut reports = self.faults.clone();
         let (app_table, start) = self.read(&manifest, &mut reports)?;
@@ -215,7 +257,8 @@ impl Project {
             start,
             platform_start,
         };
-        let draft = merge(&layers, &mut reports);
+        let mut draft = merge(&layers, &mut reports);
+        draft.platform.keys = for_architecture(&draft.platform.keys, chosen.arch.as_deref());
         let stacks = stacks_of(&[&app_table, &home_table]);
         Ok((draft, reports, stacks))
     }
@@ -235,6 +278,22 @@ impl Project {
         }
         Ok((table, Span { file, start: 0, end: 0 }))
     }
+}
+
+/// The tables in `[platform]`: one for each architecture.
+fn architectures(keys: &Table) -> impl Iterator<Item = (&Key, &Table)> {
+    keys.iter().filter_map(|(key, node)| Some((key, node.table()?)))
+}
+
+/// The keys of `[platform]`, with those of the architecture's own table over them.
+fn for_architecture(keys: &Table, arch: Option<&str>) -> Table {
+    let mut all: Table = keys.iter().filter(|(_, node)| node.table().is_none()).cloned().collect();
+    let own = architectures(keys).find(|(key, _)| Some(key.name.as_str()) == arch);
+    for (key, node) in own.into_iter().flat_map(|(_, own)| own) {
+        all.retain(|(known, _)| known.name != key.name);
+        all.push((key.clone(), node.clone()));
+    }
+    all
 }
 
 /// Whether a next step is that of a manifest that cannot be read.

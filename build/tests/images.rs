@@ -18,7 +18,11 @@ const JUMP_MEMORY: [u8; 3] = [0xff, 0x20, 0x25]; // jmp [rax]; its last byte is 
 
 /// An image with functions of 16 bytes each.
 fn image(functions: &[(&str, Vec<u8>)]) -> Vec<u8> {
-    let mut object = Object::new(BinaryFormat::Elf, Architecture::X86_64, Endianness::Little);
+    image_for(Architecture::X86_64, functions)
+}
+
+fn image_for(architecture: Architecture, functions: &[(&str, Vec<u8>)]) -> Vec<u8> {
+    let mut object = Object::new(BinaryFormat::Elf, architecture, Endianness::Little);
     let text = object.section_id(StandardSection::Text);
     for (name, code) in functions {
         let mut code = code.clone();
@@ -89,6 +93,24 @@ fn entries_allow_what_they_name_and_must_allow_something() {
     let idle = [both[0].clone(), both[1].clone(), entry("gone", What::Entry)];
     let outcome = audit(&idle);
     assert!(outcome.findings.is_empty() && !is_clean(&outcome, &idle));
+}
+
+#[test]
+fn images_for_arm_are_followed_too() {
+    let code = |words: &[u32]| words.iter().flat_map(|word| word.to_le_bytes()).collect();
+    let image = image_for(
+        Architecture::Aarch64,
+        &[
+            ("sweep", code(&[0x9400_0004, 0xd65f_03c0])), // bl callee; ret
+            ("callee", code(&[0x1400_0004])),             // b tail
+            ("tail", code(&[0xd61f_0200])),               // br x16
+            ("elsewhere", code(&[0xd63f_0100])),          // blr x8
+        ],
+    );
+    let outcome = audit_image(&image, Some("sweep"), &[]).unwrap();
+    assert_eq!(outcome.functions, ["sweep", "callee", "tail"]);
+    let found: Vec<_> = outcome.findings.iter().map(|finding| &finding.what[..]).collect();
+    assert_eq!((found, outcome.findings[0].address), (vec!["indirect: br x16"], 32));
 }
 
 #[test]

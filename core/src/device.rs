@@ -162,10 +162,24 @@ trait Word: Copy {
     fn of(bits: u64) -> Self;
     #[cfg(not(target_os = "none"))]
     fn bits(self) -> u64;
+
+    /// Reads a register.
+    ///
+    /// # Safety
+    /// `at` is aligned, and valid for volatile reads.
+    unsafe fn load(at: NonNull<Self>) -> Self;
+
+    /// Writes a register.
+    ///
+    /// # Safety
+    /// `at` is aligned, and valid for volatile writes.
+    unsafe fn store(at: NonNull<Self>, value: Self);
 }
 
+/// On AArch64 in images, registers are read and written by the one form of an instruction that
+/// every hypervisor can emulate: a single register, and no change of the address.
 macro_rules! words {
-    ($($word:ty)+) => {
+    ($($word:ty, $load:literal, $store:literal);+) => {
         $(impl Word for $word {
             #[cfg(not(target_os = "none"))]
             fn of(bits: u64) -> Self {
@@ -175,11 +189,48 @@ macro_rules! words {
             fn bits(self) -> u64 {
                 self.into()
             }
+            #[inline]
+            unsafe fn load(at: NonNull<Self>) -> Self {
+                #[cfg(all(target_os = "none", target_arch = "aarch64"))]
+                {
+                    let value: Self;
+                    // SAFETY: the caller vouches for the address.
+                    unsafe {
+                        core::arch::asm!($load, out(reg) value, in(reg) at.as_ptr(),
+                            options(nostack, preserves_flags));
+                    }
+                    value
+                }
+                #[cfg(not(all(target_os = "none", target_arch = "aarch64")))]
+                // SAFETY: the caller vouches for the address.
+                unsafe {
+                    at.read_volatile()
+                }
+            }
+            #[inline]
+            unsafe fn store(at: NonNull<Self>, value: Self) {
+                #[cfg(all(target_os = "none", target_arch = "aarch64"))]
+                // SAFETY: the caller vouches for the address.
+                unsafe {
+                    core::arch::asm!($store, in(reg) value, in(reg) at.as_ptr(),
+                        options(nostack, preserves_flags));
+                }
+                #[cfg(not(all(target_os = "none", target_arch = "aarch64")))]
+                // SAFETY: the caller vouches for the address.
+                unsafe {
+                    at.write_volatile(value);
+                }
+            }
         })+
     };
 }
 
-words!(u8 u16 u32 u64);
+words!(
+    u8, "ldrb {0:w}, [{1}]", "strb {0:w}, [{1}]";
+    u16, "ldrh {0:w}, [{1}]", "strh {0:w}, [{1}]";
+    u32, "ldr {0:w}, [{1}]", "str {0:w}, [{1}]";
+    u64, "ldr {0:x}, [{1}]", "str {0:x}, [{1}]"
+);
 
 impl Registers {
     /// The registers at `base`.
@@ -289,7 +340,7 @@ impl Registers {
         }
         let at = self.at::<T>(offset)?;
         // SAFETY: `at` is aligned and inside a region that is valid for volatile reads.
-        Some(unsafe { at.read_volatile() })
+        Some(unsafe { T::load(at) })
     }
 
     #[inline]
@@ -303,7 +354,7 @@ impl Registers {
         }
         if let Some(at) = self.at::<T>(offset) {
             // SAFETY: `at` is aligned and inside a region that is valid for volatile writes.
-            unsafe { at.write_volatile(value) };
+            unsafe { T::store(at, value) };
         }
     }
 
@@ -498,6 +549,12 @@ pub fn full_barrier() {
     // SAFETY: every 64-bit processor has the instruction, and images forbid it nowhere.
     unsafe {
         core::arch::asm!("rdtsc", out("eax") _, out("edx") _, options(nostack, preserves_flags));
+    }
+    // The same, where the counter of time is what takes a lock.
+    #[cfg(all(target_os = "none", target_arch = "aarch64"))]
+    // SAFETY: reading the counter changes nothing, and images run where it can be read.
+    unsafe {
+        core::arch::asm!("mrs {}, cntvct_el0", out(reg) _, options(nostack, preserves_flags));
     }
 }
 

@@ -17,7 +17,7 @@ pub const APP_KEYS: [(&str, &str, &str); 6] = [
     ("stacks", "[string]", "The named stacks whose instances belong to the graph."),
 ];
 
-/// The keys of `[platform]`.
+/// The keys of `[platform]`, and of the tables in it for its architectures.
 pub const PLATFORM_KEYS: [(&str, &str, &str); 6] = [
     ("crate", "string", "The package that boots the image."),
     ("cores", "1..=64", "How many cores it can run, at most."),
@@ -175,18 +175,23 @@ impl Check<'_> {
         let mut wanted: Vec<Missing> = Vec::new();
         let bare = (self.platform.target != "host").then_some("target_os = \"none\"");
         let condition = bare.unwrap_or("not(target_os = \"none\")");
+        // What boots one architecture cannot be built for another.
+        let boots = self.around.arch.filter(|_| bare.is_some());
+        let boots =
+            boots.map(|arch| format!("all(target_arch = \"{arch}\", target_os = \"none\")"));
+        let boots = boots.as_deref().unwrap_or(condition);
         let alive = self.slots.iter().filter(|slot| slot.alive);
         let components = alive.filter_map(|slot| {
             let component = slot.component?;
             let own = slot.entry.layer == Layer::Platform || component.name.starts_with("host-");
-            Some((component.package.as_str(), &component.manifest, own))
+            Some((component.package.as_str(), &component.manifest, own.then_some(condition)))
         });
         let found = workspace.package(&self.platform.package);
         let manifest = found.map(|found| found.manifest.clone());
         let guess = self.platform.package.trim_start_matches("platform-");
         let manifest = manifest
             .unwrap_or_else(|| workspace.home.join("platforms").join(guess).join("Cargo.toml"));
-        let platform = std::iter::once((self.platform.package.as_str(), &manifest, true));
+        let platform = std::iter::once((self.platform.package.as_str(), &manifest, Some(boots)));
         for (package, manifest, own) in platform.chain(components) {
             let known = app.name == package || app.dependency(package).is_some();
             if known || missing.contains(&package) || package.is_empty() {
@@ -196,10 +201,10 @@ impl Check<'_> {
             wanted.push(Missing {
                 package: package.to_owned(),
                 manifest: manifest.clone(),
-                condition: own.then(|| condition.to_owned()),
+                condition: own.map(str::to_owned),
             });
             let line = workspace.line_for(package, manifest, app.folder());
-            lines.push((own.then_some(condition), line));
+            lines.push((own, line));
         }
         if missing.is_empty() {
             return;
@@ -207,7 +212,9 @@ impl Check<'_> {
         let at = get(&self.draft.app.keys, "crate").map_or(self.draft.app.key.at, |node| node.at);
         let message = format!("`{}` does not depend on {}", app.name, list(&missing));
         let mut help = format!("add to {}:", workspace.shown(&app.manifest));
-        for condition in [None, Some(condition)] {
+        let mut conditions = vec![None, Some(condition), Some(boots)];
+        conditions.dedup();
+        for condition in conditions {
             let mut lines = lines.iter().filter(|(of, _)| *of == condition).peekable();
             if lines.peek().is_some() {
                 help += &match condition {

@@ -24,6 +24,8 @@ pub struct Surroundings<'a> {
     pub app: &'a str,
     /// The platform's name.
     pub platform: &'a str,
+    /// Its architecture, where it has several.
+    pub arch: Option<&'a str>,
     /// The instances of all stacks: the stack and their names.
     pub stacks: &'a [(String, Vec<String>)],
     /// The names of the instances that each other platform brings.

@@ -5,13 +5,11 @@
 //! where a register or memory says; each one that does is a finding. A finding is allowed by an
 //! entry of `allow.toml` (ours, or the app's `audit.toml`) that argues why, and an entry that
 //! allows nothing is a finding too.
-//! The image must be static: in a position-independent one, direct calls look indirect.
+//! Direct calls must look direct: on x86 the image must be static for that.
 
+use crate::cli::code::{Flow, Isa};
 use crate::cli::size::{image_of, is_sweep};
 use crate::cli::{self, Which, print};
-use iced_x86::{
-    Decoder, DecoderOptions, FlowControl, Formatter, Instruction, IntelFormatter, OpKind,
-};
 use object::{Object, ObjectSection, ObjectSymbol, SectionKind, SymbolKind};
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Write;
@@ -213,13 +211,12 @@ fn short(name: &str) -> String {
 /// Follows the sweep of the image in `bytes`.
 ///
 /// # Errors
-/// One line when it is no x86-64 image, or nothing in it is called `root`.
+/// One line when it is no image of a known architecture, or nothing in it is called `root`.
 pub fn audit_image(bytes: &[u8], root: Option<&str>, allow: &[Allow]) -> Result<Outcome, String> {
     let file = object::File::parse(bytes).map_err(|why| format!("this is no image: {why}"))?;
-    if file.architecture() != object::Architecture::X86_64 {
-        return Err("only images for x86-64 can be audited".to_owned());
-    }
-    let mut code = Code::default();
+    let isa = Isa::of(file.architecture());
+    let isa = isa.ok_or("only images for x86-64 and AArch64 can be audited")?;
+    let mut code = Code { isa, sections: Vec::new(), functions: BTreeMap::new() };
     for section in file.sections().filter(|section| section.kind() == SectionKind::Text) {
         let data = section.data().map_err(|why| format!("the image cannot be read: {why}"))?;
         code.sections.push((section.address(), data));
@@ -253,8 +250,8 @@ pub fn audit_image(bytes: &[u8], root: Option<&str>, allow: &[Allow]) -> Result<
 }
 
 /// The code of an image.
-#[derive(Default)]
 struct Code<'a> {
+    isa: Isa,
     sections: Vec<(u64, &'a [u8])>,
     /// By address: the end, and the name.
     functions: BTreeMap<u64, (u64, String)>,
@@ -325,44 +322,30 @@ impl<'a> Walk<'a> {
             self.find(start, start, "code that is not in the image".to_owned());
             return;
         };
-        let mut decoder = Decoder::with_ip(64, bytes, start, DecoderOptions::NONE);
-        let mut instruction = Instruction::default();
-        while decoder.can_decode() {
-            decoder.decode_out(&mut instruction);
+        self.code.isa.flows(bytes, start, |at, flow| {
             self.outcome.instructions += 1;
-            match instruction.flow_control() {
-                FlowControl::IndirectBranch | FlowControl::IndirectCall
-                    if !self.allowed(name, name, What::Calls) =>
-                {
-                    let what = format!("indirect: {}", text(&instruction));
-                    self.find(start, instruction.ip(), what);
+            match flow {
+                Flow::Indirect(text) if !self.allowed(name, name, What::Calls) => {
+                    self.find(start, at, format!("indirect: {text}"));
                 }
-                FlowControl::Call
-                | FlowControl::ConditionalBranch
-                | FlowControl::UnconditionalBranch
-                    if is_near(&instruction) =>
-                {
-                    self.follow(start, end, name, &instruction);
+                Flow::To(target, text) if !(start..end).contains(&target) => {
+                    self.follow((start, name), (at, text), target);
                 }
                 _ => {}
             }
-        }
+        });
     }
 
-    fn follow(&mut self, start: u64, end: u64, from: &str, instruction: &Instruction) {
-        let target = instruction.near_branch_target();
-        if (start..end).contains(&target) {
-            return;
-        }
+    /// Goes from the function `from`, in which the instruction `by` stands, to `target`.
+    fn follow(&mut self, from: (u64, &str), by: (u64, String), target: u64) {
         let Some((callee, _, name)) = self.code.function(target) else {
-            let what = format!("code without a name: {}", text(instruction));
-            self.find(start, instruction.ip(), what);
+            self.find(from.0, by.0, format!("code without a name: {}", by.1));
             return;
         };
-        if self.callers.contains_key(&callee) || self.allowed(name, from, What::Entry) {
+        if self.callers.contains_key(&callee) || self.allowed(name, from.1, What::Entry) {
             return;
         }
-        self.callers.insert(callee, Some(start));
+        self.callers.insert(callee, Some(from.0));
         self.waiting.push_back(callee);
     }
 
@@ -390,19 +373,6 @@ impl<'a> Walk<'a> {
         path.reverse();
         self.outcome.findings.push(Finding { address, what, path });
     }
-}
-
-fn is_near(instruction: &Instruction) -> bool {
-    matches!(
-        instruction.op0_kind(),
-        OpKind::NearBranch16 | OpKind::NearBranch32 | OpKind::NearBranch64
-    )
-}
-
-fn text(instruction: &Instruction) -> String {
-    let mut text = String::new();
-    IntelFormatter::new().format(instruction, &mut text);
-    text
 }
 
 /// Whether `name` fits `pattern`, in which `*` stands for anything.

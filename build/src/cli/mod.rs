@@ -2,8 +2,10 @@
 
 mod add;
 mod audit;
+mod code;
 mod components;
 mod explain;
+mod flat;
 mod image;
 mod iso;
 mod new;
@@ -15,7 +17,7 @@ mod symbols;
 mod tap;
 
 use crate::graph::Graph;
-use crate::project::Project;
+use crate::project::{PlatformFile, Project};
 use crate::report::{list, nearest};
 use crate::{emit, json, picture};
 use clap::{Args, Parser, Subcommand};
@@ -27,6 +29,7 @@ use std::{env, fs};
 pub use audit::{Allow, Finding, Outcome, What, allow_list, audit_image, is_clean};
 pub use components::markdown;
 pub use explain::explain;
+pub use flat::flat;
 pub use new::MAIN;
 pub use schema::schema;
 pub use size::{Sizes, owner, sizes};
@@ -56,6 +59,9 @@ pub(crate) struct Which {
         default_value = "qemu"
     )]
     pub platform: String,
+    /// The architecture, of a platform that has several [default: the platform's first]
+    #[arg(long, value_name = "NAME", global = true, env = "WAITLESS_ARCH")]
+    pub arch: Option<String>,
 }
 
 #[derive(Subcommand, Debug)]
@@ -129,12 +135,13 @@ enum Command {
         size --image target/x86_64-waitless/release/hello")]
     Size(size::Size),
     /// Proves that nothing reachable from the sweep makes an indirect call or jump
-    #[command(after_help = "Examples:\n  audit\n  audit --app hello\n  \
+    #[command(after_help = "Examples:\n  audit\n  audit --app hello --arch aarch64\n  \
         audit --root 'platform_machine::run'")]
     Audit(audit::Audit),
     /// Builds an image and boots it
     #[command(after_help = "Examples:\n  run\n  run --app hello --platform native\n  \
-        run --http-port 8000 --memory 64M --timeout 30\n  run --net tap --qemu-arg=-s")]
+        run --http-port 8000 --memory 64M --timeout 30\n  run --net tap --qemu-arg=-s\n  \
+        run --arch aarch64 --nic virtio-mmio")]
     Run(run::Run),
     /// Makes a bootable ISO, for BIOS and UEFI
     #[command(after_help = "Examples:\n  iso\n  iso --app hello --output hello.iso\n  \
@@ -208,21 +215,26 @@ fn dispatch(command: Command) -> Result<ExitCode, String> {
 
 fn check(which: &Which, all: bool) -> Result<(), String> {
     let mut project = open()?;
-    let pairs: Vec<(String, String)> = if all {
-        let platforms: Vec<_> = project.platforms().into_iter().map(|p| p.name).collect();
-        let each =
-            |app: String| platforms.iter().map(move |platform| (app.clone(), platform.clone()));
+    let variants: Vec<(String, String, Option<String>)> = if all {
+        let platforms = project.platforms();
+        let each = |app: String| {
+            let variant = move |p: &PlatformFile| (app.clone(), p.name.clone(), p.arch.clone());
+            platforms.iter().map(variant).collect::<Vec<_>>()
+        };
         project.apps().into_iter().flat_map(each).collect()
     } else {
-        vec![(app(&project, which)?, which.platform.clone())]
+        vec![(app(&project, which)?, which.platform.clone(), which.arch.clone())]
     };
     let mut wrong = String::new();
-    for (app, platform) in pairs {
+    for (app, platform, arch) in variants {
+        project.set_arch(arch.clone());
+        let arch = arch.map_or(String::new(), |arch| format!(", {arch}"));
         match project.graph(&app, &platform) {
             Ok(graph) => {
-                println!("{app} on {platform}: {} instances, all well", graph.instances.len())
+                let count = graph.instances.len();
+                println!("{app} on {platform}{arch}: {count} instances, all well")
             }
-            Err(why) if all => wrong += &format!("{app} on {platform}:\n{why}\n"),
+            Err(why) if all => wrong += &format!("{app} on {platform}{arch}:\n{why}\n"),
             Err(why) => return Err(why),
         }
     }
@@ -283,6 +295,7 @@ pub(crate) fn app(project: &Project, which: &Which) -> Result<String, String> {
 /// The project and the graph that is meant.
 pub(crate) fn load(which: &Which) -> Result<(Project, Graph), String> {
     let mut project = open()?;
+    project.set_arch(which.arch.clone());
     let app = app(&project, which)?;
     let graph = project.graph(&app, &which.platform)?;
     Ok((project, graph))

@@ -184,8 +184,12 @@ impl New {
 
     /// What a repository of its own needs besides: how images are built, and a README.
     fn repository(&self, folder: &Path, home: &Path) -> Result<(), String> {
-        for file in [".cargo/config.toml", "platforms/targets/x86_64-waitless.json", "rustfmt.toml"]
-        {
+        for file in [
+            ".cargo/config.toml",
+            "platforms/targets/aarch64-waitless.json",
+            "platforms/targets/x86_64-waitless.json",
+            "rustfmt.toml",
+        ] {
             let text = fs::read_to_string(home.join(file));
             let text = text.map_err(|why| format!("cannot read {file} of the tree: {why}"))?;
             put(&folder.join(file), &text)?;
@@ -209,6 +213,7 @@ impl New {
              waitless-build run            # in QEMU\n    \
              waitless-build graph          # what it is made of\n    \
              cargo +waitless build --release --target x86_64-waitless    # the image alone\n\n\
+             For 64-bit Arm: waitless-build run --arch aarch64, and --target aarch64-waitless.\n\n\
              Images need the toolchain `waitless`, which {setup}.\n"
         );
         put(&folder.join("README.md"), &readme)
@@ -223,8 +228,9 @@ impl New {
             let mut missing: Vec<Missing> = Vec::new();
             let mut wrong = Vec::new();
             let there = project.platforms();
-            for platform in PLATFORMS.iter().filter(|name| there.iter().any(|p| p.name == **name)) {
-                let (_, reports) = project.try_graph(&self.name, platform)?;
+            for platform in there.iter().filter(|p| PLATFORMS.contains(&p.name.as_str())) {
+                project.set_arch(platform.arch.clone());
+                let (_, reports) = project.try_graph(&self.name, &platform.name)?;
                 for report in reports {
                     let fresh = report.missing.iter().filter(|new| !missing.contains(new));
                     let fresh: Vec<_> = fresh.cloned().collect();

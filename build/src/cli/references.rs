@@ -3,7 +3,7 @@
 //! A linked image has no symbols for them, but its instructions, and pointers in other constants,
 //! hold their addresses. A constant reaches to the next address that somebody refers to.
 
-use iced_x86::{Decoder, DecoderOptions, Instruction, OpKind};
+use crate::cli::code::Isa;
 use object::{Object, ObjectSection, SectionKind};
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -19,12 +19,13 @@ impl References {
     pub fn new(file: &object::File<'_>, functions: &[(Range<u64>, String)]) -> Self {
         let read_only = file.sections().filter(|section| is_constant(section.kind()));
         let constants = read_only.map(|s| s.address()..s.address() + s.size()).collect();
+        let isa = Isa::of(file.architecture());
         let mut found = Self { constants, by_address: BTreeMap::new() };
         for section in file.sections().filter(|section| section.kind() == SectionKind::Text) {
             let data = section.data().unwrap_or_default();
             for (range, owner) in functions {
-                if let Some(bytes) = within(data, section.address(), range) {
-                    found.of_code(bytes, range.start, owner);
+                if let (Some(isa), Some(bytes)) = (isa, within(data, section.address(), range)) {
+                    isa.addresses(bytes, range.start, |address| found.add(address, owner));
                 }
             }
         }
@@ -35,24 +36,6 @@ impl References {
             }
         }
         found
-    }
-
-    fn of_code(&mut self, bytes: &[u8], start: u64, owner: &str) {
-        let mut decoder = Decoder::with_ip(64, bytes, start, DecoderOptions::NONE);
-        let mut instruction = Instruction::default();
-        while decoder.can_decode() {
-            decoder.decode_out(&mut instruction);
-            for operand in 0..instruction.op_count() {
-                let address = match instruction.op_kind(operand) {
-                    OpKind::Memory => instruction.memory_displacement64(),
-                    OpKind::Immediate32 | OpKind::Immediate32to64 | OpKind::Immediate64 => {
-                        instruction.immediate(operand)
-                    }
-                    _ => continue,
-                };
-                self.add(address, owner);
-            }
-        }
     }
 
     fn of_constants(&mut self, bytes: &[u8], start: u64) {

@@ -103,9 +103,7 @@ impl Run {
     /// One line with the next step, when it cannot be started.
     pub fn run(&self) -> Result<ExitCode, String> {
         let (project, graph) = cli::load(&self.meant()?)?;
-        let platforms = project.platforms();
-        let platform = platforms.iter().find(|known| known.name == graph.platform.name);
-        let platform = platform.ok_or("the platform vanished")?;
+        let platform = project.platform(&graph.platform.name)?;
         let native = platform.target == "host";
         let services = self.services(&graph);
         let tap = self.tap(&graph, native);
@@ -114,7 +112,7 @@ impl Run {
         }
         let program = match &self.image {
             Some(path) => path.clone(),
-            None => image::build(&project, &graph.app.package, platform)?,
+            None => image::build(&project, &graph.app.package, &platform)?,
         };
         let mut command = match native {
             true => self.native(&program, &services),

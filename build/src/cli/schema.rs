@@ -31,8 +31,10 @@ pub fn schema(project: &Project) -> String {
     );
     let mut properties = Map::new();
     properties.insert("app".into(), head(&APP_KEYS, "The image as a whole.", &["crate"]));
-    properties
-        .insert("platform".into(), head(&PLATFORM_KEYS, "The platform.", &["crate", "target"]));
+    let mut platform = head(&PLATFORM_KEYS, "The platform.", &[]);
+    // A table for each architecture, where a platform has several.
+    platform["additionalProperties"] = head(&PLATFORM_KEYS, "For one architecture.", &[]);
+    properties.insert("platform".into(), platform);
     properties.insert(
         "stack".into(),
         json!({

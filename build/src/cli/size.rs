@@ -78,9 +78,8 @@ pub(super) fn image_of(which: &Which, given: Option<&PathBuf>) -> Result<PathBuf
         return Ok(path.clone());
     }
     let (project, graph) = cli::load(which)?;
-    let platforms = project.platforms();
-    let platform = platforms.iter().find(|known| known.name == graph.platform.name);
-    image::build(&project, &graph.app.package, platform.ok_or("the platform vanished")?)
+    let platform = project.platform(&graph.platform.name)?;
+    image::build(&project, &graph.app.package, &platform)
 }
 
 /// What the image in `bytes` is made of.

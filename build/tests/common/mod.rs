@@ -27,7 +27,7 @@ pub fn project(name: &str, manifest: &str) -> Project {
         }
     }
     put(&root.join("apps/web/waitless.toml"), manifest);
-    for platform in ["platform-x86_64", "platform-native", "platform-many"] {
+    for platform in ["platform-aarch64", "platform-x86_64", "platform-native", "platform-many"] {
         packages.push(package(platform, root.join(platform).join("Cargo.toml")));
     }
     let all: Vec<_> = packages.iter().map(|package| package.name.clone()).collect();
@@ -43,7 +43,9 @@ pub fn project(name: &str, manifest: &str) -> Project {
         .collect();
     let target = root.join("target");
     let workspace = Workspace { home: root.clone(), root: root.clone(), target, packages };
-    Project::with(workspace, &root)
+    let mut project = Project::with(workspace, &root);
+    project.set_arch(arch(manifest).map(str::to_owned));
+    project
 }
 
 fn package(name: &str, manifest: PathBuf) -> Package {
@@ -60,6 +62,11 @@ fn put(path: &Path, text: &str) {
 pub fn platform(manifest: &str) -> &str {
     let line = manifest.lines().next().unwrap_or_default();
     line.strip_prefix("# platform: ").unwrap_or("qemu")
+}
+
+/// What a line of the manifest names: `# arch: aarch64`; else the platform's first.
+fn arch(manifest: &str) -> Option<&str> {
+    manifest.lines().find_map(|line| line.strip_prefix("# arch: "))
 }
 
 /// The files in `tests/<folder>` that end in `.<extension>`: name and text, sorted.

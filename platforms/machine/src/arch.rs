@@ -94,6 +94,12 @@ mod bare {
         /// The code, where return addresses point to.
         fn text() -> Range;
 
+        /// Where the image's address 0 is: what an address in memory is beyond the one in its
+        /// file. 0 where images are always at the same place.
+        fn start_of_image() -> u64 {
+            0
+        }
+
         /// The stack that `address` is in.
         fn stack_around(address: u64) -> Option<Range>;
 

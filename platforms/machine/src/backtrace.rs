@@ -1,4 +1,5 @@
-//! Follows frame pointers. Addresses are printed raw: whoever runs the image has its symbols.
+//! Follows frame pointers. Addresses are printed as in the image's file: whoever runs the image
+//! has its symbols.
 
 use crate::Arch;
 use crate::panic::report;
@@ -10,6 +11,7 @@ const DEPTH: usize = 64;
 pub(crate) fn print<A: Arch>(address: Option<u64>, frame: u64) {
     report::<A>(format_args!("backtrace:"));
     if let Some(address) = address {
+        let address = address.wrapping_sub(A::start_of_image());
         report::<A>(format_args!("  at {address:#x}"));
     }
     let text = A::text();
@@ -26,7 +28,7 @@ pub(crate) fn print<A: Arch>(address: Option<u64>, frame: u64) {
         if !text.contains(address) {
             return;
         }
-        report::<A>(format_args!("  at {address:#x}"));
+        report::<A>(format_args!("  at {:#x}", address - A::start_of_image()));
         // Stacks grow down, so a caller's frame is above; anything else would go in circles.
         if caller <= frame {
             return;

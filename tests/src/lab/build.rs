@@ -13,35 +13,42 @@ pub struct Images {
     target: PathBuf,
 }
 
-/// An app's name, and what it is built for.
+/// An architecture that images are built for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct App {
-    /// The package.
-    pub name: &'static str,
-    /// Whether it is an image, or a program of this machine.
-    pub image: bool,
+pub enum Arch {
+    /// 64-bit Arm.
+    Aarch64,
+    /// 64-bit PCs.
+    X86_64,
 }
 
-impl App {
-    const ALL: [Self; 3] = [
-        Self { name: "webserver", image: true },
-        Self { name: "hello", image: true },
-        Self { name: "webserver", image: false },
-    ];
+impl Arch {
+    /// The target of its images.
+    pub fn target(self) -> &'static str {
+        match self {
+            Self::Aarch64 => "aarch64-waitless",
+            Self::X86_64 => "x86_64-waitless",
+        }
+    }
 }
+
+/// The apps that are built, and what for; `None` for this machine.
+const APPS: [(&str, Option<Arch>); 4] = [
+    ("webserver", Some(Arch::X86_64)),
+    ("hello", Some(Arch::X86_64)),
+    ("webserver", Some(Arch::Aarch64)),
+    ("webserver", None),
+];
 
 /// A file of the checkout, and what a variant makes of its text.
 pub type Edit<'a> = (&'a str, &'a dyn Fn(&str) -> String);
 
-/// The target of images.
-const TARGET: &str = "x86_64-waitless";
-
 impl Images {
-    /// Builds all of `App::ALL` with cargo, as the README says.
+    /// Builds all of `APPS` with cargo, as the README says.
     pub fn build() -> Result<(), String> {
-        for app in App::ALL {
-            let target: &[&str] = if app.image { &["--target", TARGET] } else { &[] };
-            let arguments = [&["build", "--release", "--package", app.name][..], target].concat();
+        for (name, arch) in APPS {
+            let target = arch.map_or(Vec::new(), |arch| vec!["--target", arch.target()]);
+            let arguments = [&["build", "--release", "--package", name][..], &target].concat();
             println!("building: cargo {}", arguments.join(" "));
             let status = cargo(&checkout(), &arguments).stdin(Stdio::null()).status();
             if !status.is_ok_and(|status| status.success()) {
@@ -56,9 +63,14 @@ impl Images {
         Self { target: target() }
     }
 
-    /// The image of the app `name`.
+    /// The image of the app `name` for x86-64.
     pub fn image(&self, name: &str) -> PathBuf {
-        self.target.join(TARGET).join("release").join(name)
+        self.image_for(name, Arch::X86_64)
+    }
+
+    /// The image of the app `name` for `arch`.
+    pub fn image_for(&self, name: &str, arch: Arch) -> PathBuf {
+        self.target.join(arch.target()).join("release").join(name)
     }
 
     /// The app `name` as a program of this machine.
@@ -74,13 +86,19 @@ impl Images {
     /// The default image, built from a copy of the checkout whose root manifest `edit` changed.
     #[track_caller]
     pub fn variant(&self, name: &str, edit: impl Fn(&str) -> String) -> PathBuf {
-        self.variant_with(name, &[("waitless.toml", &edit)], "qemu")
+        self.variant_with(name, &[("waitless.toml", &edit)], "qemu", Arch::X86_64)
     }
 
     /// The app `webserver`, built for `platform` from a copy of the checkout in which `edits`
-    /// changed files.
+    /// changed files. Images are for `arch`.
     #[track_caller]
-    pub fn variant_with(&self, name: &str, edits: &[Edit<'_>], platform: &str) -> PathBuf {
+    pub fn variant_with(
+        &self,
+        name: &str,
+        edits: &[Edit<'_>],
+        platform: &str,
+        arch: Arch,
+    ) -> PathBuf {
         let copy = self.target.join("lab/checkout");
         copy_checkout(&copy, |_, bytes| bytes);
         for (file, edit) in edits {
@@ -89,7 +107,7 @@ impl Images {
         }
         let (target, sub): (&[&str], _) = match platform {
             "native" | "native-tap" => (&[], "."),
-            _ => (&["--target", TARGET], TARGET),
+            _ => (&["--target", arch.target()], arch.target()),
         };
         let all = [&["build", "--release", "--package", "webserver"], target].concat();
         build_in(&copy, &all, platform);

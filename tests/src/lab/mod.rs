@@ -13,7 +13,7 @@ mod network;
 mod process;
 mod vm;
 
-pub use build::{App, Edit, Folder, Images, cargo, checkout, copy_checkout, put_changed, target};
+pub use build::{Arch, Edit, Folder, Images, cargo, checkout, copy_checkout, put_changed, target};
 pub use http::{Answer, Connection, curl};
 pub use network::{Capture, Dhcp, Frames, Tap, UdpProbe, ping};
 pub use process::{Finished, Running, run, run_in, tool};

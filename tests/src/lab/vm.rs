@@ -1,10 +1,13 @@
 //! Images that run: in QEMU, or as a process.
 
+use super::build::{Arch, put_changed};
 use super::network::{Frames, Tap};
 use super::process::{Running, tool};
 use super::{Connection, PATIENCE, wait_for};
+use build::cli::flat;
+use std::fs;
 use std::net::Ipv4Addr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::time::Duration;
 
@@ -14,6 +17,7 @@ const BOOT_PATIENCE: Duration = Duration::from_secs(60);
 /// An emulated machine, as it will be started.
 #[derive(Debug)]
 pub struct Machine {
+    arch: Arch,
     machine: &'static str,
     memory: String,
     cores: usize,
@@ -28,6 +32,7 @@ impl Machine {
     /// One core and no network.
     pub fn new() -> Self {
         Self {
+            arch: Arch::X86_64,
             machine: "q35",
             memory: "64M".to_owned(),
             cores: 1,
@@ -51,6 +56,27 @@ impl Machine {
         self.machine = "microvm,acpi=off";
         self.card = "virtio-net-device,netdev=net".to_owned();
         self.arguments(&["-global", "virtio-mmio.force-legacy=false"])
+    }
+
+    /// The machine of 64-bit Arm, with an interrupt controller of version 3 and a card on PCI;
+    /// before anything else is chosen.
+    pub fn virt(mut self) -> Self {
+        self.arch = Arch::Aarch64;
+        self.machine = "virt,gic-version=3";
+        self
+    }
+
+    /// The same with an interrupt controller of version 2 and a card whose registers are at a
+    /// fixed address.
+    pub fn older_virt(self) -> Self {
+        let mut older = self.virt().microvm();
+        older.machine = "virt,gic-version=2";
+        older
+    }
+
+    /// What images it runs.
+    pub fn arch(&self) -> Arch {
+        self.arch
     }
 
     /// With so much memory, in QEMU's words.
@@ -134,23 +160,44 @@ impl Machine {
     /// Starts `image` on it.
     #[track_caller]
     pub fn boot(self, image: &Path) -> Vm {
-        let mut command = Command::new(tool("qemu-system-x86_64").expect("QEMU is there"));
-        command.args(["-M", self.machine, "-accel", "tcg", "-cpu", "max"]);
+        let (program, cpu) = match self.arch {
+            Arch::Aarch64 => ("qemu-system-aarch64", "max,pauth-impdef=on"),
+            Arch::X86_64 => ("qemu-system-x86_64", "max"),
+        };
+        let mut command = Command::new(tool(program).expect("QEMU is there"));
+        command.args(["-M", self.machine, "-accel", "tcg", "-cpu", cpu]);
         command.args(["-smp", &self.cores.to_string()]);
         command.args(["-nodefaults", "-display", "none", "-serial", "stdio", "-no-reboot"]);
         command.args(["-m", &self.memory]);
-        command.args(["-device", "isa-debug-exit,iobase=0xf4,iosize=4"]);
+        let firmware = matches!(self.machine, "pc" | "q35") && !self.usual_firmware;
+        match self.arch {
+            Arch::Aarch64 => _ = command.arg("-semihosting"),
+            Arch::X86_64 => _ = command.args(["-device", "isa-debug-exit,iobase=0xf4,iosize=4"]),
+        }
         // As `build run` does: the firmware that takes the least time, where it is there.
-        let small = self.machine.starts_with("microvm");
-        if Path::new("/usr/share/qemu/qboot.rom").exists() && !self.usual_firmware && !small {
+        if Path::new("/usr/share/qemu/qboot.rom").exists() && firmware {
             command.args(["-bios", "qboot.rom"]);
         }
         command.args(&self.arguments);
         match &self.cdrom {
             Some(file) => command.arg("-cdrom").arg(file),
-            None => command.arg("-kernel").arg(image),
+            None => command.arg("-kernel").arg(self.loaded(image)),
         };
         Vm { process: Running::start(command) }
+    }
+}
+
+impl Machine {
+    /// What QEMU is given for `image`: on Arm, what a loader puts into memory, beside the file.
+    #[track_caller]
+    fn loaded(&self, image: &Path) -> PathBuf {
+        if self.arch == Arch::X86_64 {
+            return image.to_owned();
+        }
+        let loaded = image.with_extension("img");
+        let bytes = fs::read(image).expect("the image can be read");
+        put_changed(&loaded, &flat(&bytes).expect("an image for Arm"));
+        loaded
     }
 }
 

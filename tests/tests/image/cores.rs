@@ -180,7 +180,7 @@ fn idle(served: &Served) {
 
 /// A handler that panics on the second core ends the machine, and says which core it was.
 pub fn panic_on_another(lab: &Lab) {
-    let image = crate::variants::panicking(lab);
+    let image = crate::variants::panicking(lab, waitless_tests::lab::Arch::X86_64);
     let tap = waitless_tests::lab::Tap::new();
     let _dhcp = waitless_tests::lab::Dhcp::on(&tap, &[]);
     let mut vm = Machine::new().cores(4).on(&tap).boot(&image);

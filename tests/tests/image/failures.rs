@@ -5,7 +5,14 @@ use std::time::Duration;
 use waitless_tests::lab::{Dhcp, Lab, Machine, Tap, curl};
 
 pub fn no_card(lab: &Lab) {
-    let mut vm = Machine::new().boot(&lab.images.image("webserver"));
+    for machine in [Machine::new(), Machine::new().virt()] {
+        no_card_in(lab, machine);
+    }
+}
+
+fn no_card_in(lab: &Lab, machine: Machine) {
+    let image = lab.images.image_for("webserver", machine.arch());
+    let mut vm = machine.boot(&image);
     vm.expect("no virtio network card found");
     // Nobody can reach it, but it stays up.
     std::thread::sleep(Duration::from_secs(3));
@@ -32,8 +39,9 @@ pub fn no_address_server(lab: &Lab) {
 }
 
 pub fn little_memory(lab: &Lab) {
-    for memory in ["8M", "6M"] {
-        let served = Served::boot(lab, "webserver", Machine::new().memory(memory));
+    for (arm, memory) in [(false, "8M"), (false, "6M"), (true, "8M"), (true, "6M")] {
+        let machine = if arm { Machine::new().virt() } else { Machine::new() };
+        let served = Served::boot(lab, "webserver", machine.memory(memory));
         let url = format!("http://{}/download?bytes=1000000", served.address);
         assert_eq!(curl(&["--fail", "-o", "/dev/null", "-w", "%{size_download}", &url]), "1000000");
     }
@@ -41,9 +49,18 @@ pub fn little_memory(lab: &Lab) {
 
 /// A handler that panics ends the machine: with a status, a message and where it happened.
 pub fn panic(lab: &Lab) {
-    let image = crate::variants::panicking(lab);
+    panic_in(lab, Machine::new());
+}
+
+/// The same on Arm.
+pub fn panic_on_arm(lab: &Lab) {
+    panic_in(lab, Machine::new().virt());
+}
+
+fn panic_in(lab: &Lab, machine: Machine) {
+    let image = crate::variants::panicking(lab, machine.arch());
     let forward = crate::runner::free_port();
-    let mut vm = Machine::new().on_user_network(&[("tcp", forward, 80)]).boot(&image);
+    let mut vm = machine.on_user_network(&[("tcp", forward, 80)]).boot(&image);
     vm.expect_http([127, 0, 0, 1].into(), forward);
     let mut connection = waitless_tests::lab::Connection::to([127, 0, 0, 1].into(), forward);
     connection.send(b"GET /panic HTTP/1.1\r\nHost: x\r\n\r\n");

@@ -11,6 +11,11 @@ pub fn without_event_index(lab: &Lab) {
     load(Served::boot(lab, "webserver", Machine::new().card("event_idx=off")));
 }
 
+/// On Arm, with the older interrupt controller and a card on no bus.
+pub fn on_arm(lab: &Lab) {
+    load(Served::boot(lab, "webserver", Machine::new().older_virt()));
+}
+
 fn load(mut served: Served) {
     let url = format!("http://{}/health", served.address);
     for connections in ["1", "16", "64"] {

@@ -49,8 +49,21 @@ const ISO: &[Need] = &[
     Need::Program("grub-mkrescue"),
     Need::Program("xorriso"),
 ];
+/// On Arm, with all that a test needs on a network.
+const ARM: &[Need] = &[
+    Need::Program("qemu-system-aarch64"),
+    Need::Tap,
+    Need::Program("dnsmasq"),
+    Need::Program("curl"),
+    Need::Program("ping"),
+    Need::Program("tshark"),
+    Need::Program("dumpcap"),
+    Need::Program("wrk"),
+];
 /// A machine without a network of ours.
 const VM: &[Need] = &[Need::Program("qemu-system-x86_64"), Need::Program("curl")];
+/// The same on Arm.
+const ARM_VM: &[Need] = &[Need::Program("qemu-system-aarch64"), Need::Program("curl")];
 /// A process.
 const PROCESS: &[Need] = &[Need::Program("curl")];
 /// A process on a tap.
@@ -61,6 +74,8 @@ fn main() -> ExitCode {
     lab::main(&[
         test("serve: every route answers", CAPTURE, serve::every_route),
         test("serve: tshark finds nothing wrong", CAPTURE, serve::referee),
+        test("serve: every route answers on Arm", ARM, serve::every_route_on_arm),
+        test("serve: tshark finds nothing wrong on Arm", ARM, serve::referee_on_arm),
         test("serve: keep-alive and pipelining", NET, serve::keep_alive_and_pipelining),
         test("serve: hello", NET, serve::hello),
         test("load: with the event index", LOAD, load::with_event_index),
@@ -70,6 +85,7 @@ fn main() -> ExitCode {
         test("cores: two on four queues", LOAD, cores::more_queues),
         test("cores: flows spread by the device", LOAD, cores::receive_side_scaling),
         test("cores: a panic on another core", NET, cores::panic_on_another),
+        test("load: on Arm", ARM, load::on_arm),
         test("hostile: malformed requests", NET, hostile::requests),
         test("hostile: malformed frames", NET, hostile::frames),
         test("hostile: slow clients", NET, hostile::slow_clients),
@@ -78,6 +94,7 @@ fn main() -> ExitCode {
         test("failures: little memory", NET, failures::little_memory),
         test("failures: no entropy", VM, machines::no_entropy),
         test("failures: a panic ends the machine", VM, failures::panic),
+        test("failures: a panic ends the machine on Arm", ARM_VM, failures::panic_on_arm),
         test("variants: a static address", NET, variants::static_address),
         test("variants: tables added to the manifest", CAPTURE, variants::added_tables),
         test("machines: pc", NET, machines::pc),

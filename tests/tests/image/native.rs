@@ -2,7 +2,7 @@
 
 use crate::runner::free_port;
 use std::net::Ipv4Addr;
-use waitless_tests::lab::{Dhcp, Lab, Native, PATIENCE, Tap, UdpProbe, curl, ping, run};
+use waitless_tests::lab::{Arch, Dhcp, Lab, Native, PATIENCE, Tap, UdpProbe, curl, ping, run};
 
 pub fn host_sockets(lab: &Lab) {
     let (http, udp) = (free_port(), free_port());
@@ -27,7 +27,7 @@ pub fn host_sockets(lab: &Lab) {
 pub fn on_a_tap(lab: &Lab) {
     let tap = Tap::named("waitless0");
     let dhcp = Dhcp::on(&tap, &[]);
-    let program = lab.images.variant_with("native-tap", &[], "native-tap");
+    let program = lab.images.variant_with("native-tap", &[], "native-tap", Arch::X86_64);
     let mut native = Native::start(&program, &[]);
     let address = waitless_tests::lab::wait_for("an address by DHCP", PATIENCE, || {
         let log = dhcp.log();

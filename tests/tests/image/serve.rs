@@ -33,7 +33,8 @@ impl Served {
 
     #[track_caller]
     fn boot_on(lab: &Lab, name: &str, machine: Machine, tap: Tap, dhcp: Dhcp) -> Self {
-        let mut vm = machine.on(&tap).boot(&lab.images.image(name));
+        let image = lab.images.image_for(name, machine.arch());
+        let mut vm = machine.on(&tap).boot(&image);
         let address = vm.expect_address(&tap);
         vm.expect_http(address, 80);
         Self { vm, address, dhcp, tap }
@@ -45,7 +46,15 @@ impl Served {
 }
 
 pub fn every_route(lab: &Lab) {
-    let mut served = Served::boot(lab, "webserver", Machine::new());
+    every_route_of(Served::boot(lab, "webserver", Machine::new()));
+}
+
+/// The same on Arm.
+pub fn every_route_on_arm(lab: &Lab) {
+    every_route_of(Served::boot(lab, "webserver", Machine::new().virt()));
+}
+
+fn every_route_of(mut served: Served) {
     assert!(served.dhcp.log().contains("DHCPACK"), "{}", served.dhcp.log());
     ping(served.address, 5, 56);
     ping(served.address, 3, 1400);
@@ -98,7 +107,16 @@ fn bodies(served: &Served) {
 
 /// Without offloads every byte on the wire is the image's own.
 pub fn referee(lab: &Lab) {
-    let (tap, plain) = (Tap::new(), Machine::new().card("csum=off,guest_csum=off,event_idx=on"));
+    referee_of(lab, Machine::new());
+}
+
+/// The same on Arm.
+pub fn referee_on_arm(lab: &Lab) {
+    referee_of(lab, Machine::new().virt());
+}
+
+fn referee_of(lab: &Lab, machine: Machine) {
+    let (tap, plain) = (Tap::new(), machine.card("csum=off,guest_csum=off,event_idx=on"));
     let mut capture = Capture::on(&tap);
     let dhcp = Dhcp::on(&tap, &[]);
     let served = Served::boot_on(lab, "webserver", plain, tap, dhcp);

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use waitless_tests::lab::{
-    Capture, Connection, Dhcp, Folder, Lab, Machine, Tap, UdpProbe, curl, ping, run, wait_for,
+    Arch, Capture, Connection, Dhcp, Folder, Lab, Machine, Tap, UdpProbe, curl, ping, run, wait_for,
 };
 
 pub fn static_address(lab: &Lab) {
@@ -54,7 +54,7 @@ fn captures(address: std::net::Ipv4Addr) {
 }
 
 /// The web server with a handler that panics.
-pub fn panicking(lab: &Lab) -> PathBuf {
+pub fn panicking(lab: &Lab, arch: Arch) -> PathBuf {
     let panics = |source: &str| {
         let handler =
             "async fn dies(_: Request) -> &'static str {\n    panic!(\"on request\")\n}\n";
@@ -63,7 +63,7 @@ pub fn panicking(lab: &Lab) -> PathBuf {
         changed + handler
     };
     let edit: waitless_tests::lab::Edit<'_> = ("apps/webserver/src/main.rs", &panics);
-    lab.images.variant_with("panicking", &[edit], "qemu")
+    lab.images.variant_with(&format!("panicking-{arch:?}"), &[edit], "qemu", arch)
 }
 
 /// Puts tables of the app in front of the stacks'.

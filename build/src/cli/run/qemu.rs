@@ -1,20 +1,35 @@
 //! QEMU's command line: which machine, with which card, around an image.
 
 use super::{Kind, Run, Service};
+use crate::cli::flat;
 use crate::cli::iso::{self, Loader};
 use crate::graph::Graph;
+use crate::report::list;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The machines that an image was tried on.
-const MACHINES: [&str; 3] = ["q35", "pc", "microvm"];
+/// The machines that an image was tried on, and the architecture of each.
+const MACHINES: [(&str, Arch); 4] = [
+    ("q35", Arch::X86_64),
+    ("pc", Arch::X86_64),
+    ("microvm", Arch::X86_64),
+    ("virt", Arch::Aarch64),
+];
+
+/// What an image is built for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Arch {
+    Aarch64,
+    X86_64,
+}
 
 /// What is emulated.
 #[derive(clap::Args, Debug)]
 pub(super) struct Options {
-    /// The machine: the usual one, an older one, or one without PCI and ACPI
-    #[arg(long, value_name = "NAME", default_value = "q35", value_parser = MACHINES)]
-    machine: String,
+    /// The machine: for x86-64 the usual one, an older one, or one without PCI and ACPI; for
+    /// AArch64 there is one [default: q35 or virt]
+    #[arg(long, value_name = "NAME", value_parser = MACHINES.map(|(name, _)| name))]
+    machine: Option<String>,
     /// Where the network card is [default: what the machine has]
     #[arg(long, value_name = "TRANSPORT", value_parser = ["virtio-pci", "virtio-mmio"])]
     nic: Option<String>,
@@ -46,38 +61,58 @@ pub(super) fn command(
     graph: &Graph,
     services: &[Service],
 ) -> Result<Command, String> {
-    let iso = iso(run, program, graph)?;
-    let mut command = Command::new("qemu-system-x86_64");
-    let small = run.machine.machine == "microvm";
-    let accelerator = if run.kvm { "kvm" } else { "tcg" };
-    let usual = if run.kvm { "host" } else { "max" };
+    let arch = match graph.platform.target.split('-').next() {
+        Some("aarch64") => Arch::Aarch64,
+        _ => Arch::X86_64,
+    };
+    let name = machine(run.machine.machine.as_deref(), arch)?;
+    let mut command = Command::new(match arch {
+        Arch::Aarch64 => "qemu-system-aarch64",
+        Arch::X86_64 => "qemu-system-x86_64",
+    });
+    let (accelerator, usual) = match (run.kvm, arch) {
+        (true, _) => ("kvm", "host"),
+        // Signing pointers as the architecture says takes most of the time, for nothing.
+        (false, Arch::Aarch64) => ("tcg", "max,pauth-impdef=on"),
+        (false, Arch::X86_64) => ("tcg", "max"),
+    };
+    let iso = iso(run, name, program, graph)?;
     let cpu = run.cpu.as_deref().unwrap_or(usual);
     let bytes = graph.app.memory.unwrap_or(128 << 20);
     let memory = run.memory.clone().unwrap_or_else(|| format!("{}M", bytes.div_ceil(1 << 20)));
-    // Without ACPI, the devices are listed on the command line.
-    let machine = if small { "microvm,acpi=off" } else { &run.machine.machine };
+    let machine = match name {
+        // Without ACPI, the devices are listed on the command line.
+        "microvm" => "microvm,acpi=off",
+        // The controller that knows more than eight cores, and that current machines have.
+        "virt" => "virt,gic-version=3",
+        name => name,
+    };
     command.args(["-machine", machine, "-accel", accelerator, "-cpu", cpu, "-m", &memory]);
     let meant = if graph.app.all_cores { 1 } else { graph.app.cores };
     let cores = run.cores.unwrap_or(meant);
     if cores > 1 {
         command.args(["-smp", &cores.to_string()]);
     }
-    match &iso {
-        Some(iso) => command.arg("-cdrom").arg(iso),
-        None => {
-            if !run.set.is_empty() {
-                command.arg("-append").arg(run.set.join(" "));
-            }
-            command.arg("-kernel").arg(program)
-        }
+    match (&iso, arch) {
+        (Some(iso), _) => command.arg("-cdrom").arg(iso),
+        (None, Arch::Aarch64) => command.arg("-kernel").arg(flat::beside(program)?),
+        (None, Arch::X86_64) => command.arg("-kernel").arg(program),
+    };
+    if iso.is_none() && !run.set.is_empty() {
+        command.arg("-append").arg(run.set.join(" "));
+    }
+    // By which an image ends with a status.
+    match arch {
+        Arch::Aarch64 => command.arg("-semihosting"),
+        Arch::X86_64 => command.args(["-device", "isa-debug-exit,iobase=0xf4,iosize=0x04"]),
     };
     command.args(["-nodefaults", "-display", "none", "-serial", "stdio", "-no-reboot"]);
-    command.args(["-device", "isa-debug-exit,iobase=0xf4,iosize=0x04"]);
     command.args(["-netdev", &netdev(run, services)]);
-    command.args(card(&run.machine)?);
+    command.args(card(name, run.machine.nic.as_deref())?);
+    let usual = matches!(name, "pc" | "q35");
     if iso.is_some() {
         command.args(firmware(&run.machine)?);
-    } else if !small && QBOOT.iter().any(|path| Path::new(path).exists()) {
+    } else if usual && QBOOT.iter().any(|path| Path::new(path).exists()) {
         command.args(["-bios", "qboot.rom"]);
     }
     command.args(&run.qemu_arg);
@@ -85,11 +120,11 @@ pub(super) fn command(
 }
 
 /// The ISO around `program`, where the platform boots from one.
-fn iso(run: &Run, program: &Path, graph: &Graph) -> Result<Option<PathBuf>, String> {
+fn iso(run: &Run, machine: &str, program: &Path, graph: &Graph) -> Result<Option<PathBuf>, String> {
     if graph.platform.name != "iso" {
         return Ok(None);
     }
-    if run.machine.machine == "microvm" {
+    if machine == "microvm" {
         return Err("a microvm has nothing to boot an ISO from; use another machine".into());
     }
     let path = program.with_extension("iso");
@@ -112,6 +147,17 @@ fn firmware(options: &Options) -> Result<Vec<&'static str>, String> {
     })
 }
 
+/// The machine that is wanted, or the usual one of `arch`.
+fn machine(wanted: Option<&str>, arch: Arch) -> Result<&'static str, String> {
+    let mut fitting = MACHINES.iter().filter(|(_, of)| *of == arch).map(|(name, _)| *name);
+    let Some(wanted) = wanted else { return fitting.next().ok_or_else(String::new) };
+    let all: Vec<_> = fitting.collect();
+    let found = all.iter().find(|name| **name == wanted);
+    found.copied().ok_or_else(|| {
+        format!("the image is not for the machine `{wanted}`; it is for {}", list(&all))
+    })
+}
+
 fn netdev(run: &Run, services: &[Service]) -> String {
     if run.net == "tap" {
         return format!("tap,id=n0,ifname={},script=no,downscript=no", run.tap);
@@ -123,21 +169,41 @@ fn netdev(run: &Run, services: &[Service]) -> String {
     format!("user,id=n0{}", services.iter().map(forward).collect::<String>())
 }
 
-fn card(options: &Options) -> Result<Vec<&'static str>, String> {
-    let bus = options.machine != "microvm";
+fn card(machine: &str, wanted: Option<&str>) -> Result<Vec<&'static str>, String> {
+    let (bus, fixed) = (machine != "microvm", matches!(machine, "microvm" | "virt"));
     let usual = if bus { "virtio-pci" } else { "virtio-mmio" };
-    match (options.nic.as_deref().unwrap_or(usual), bus) {
+    match wanted.unwrap_or(usual) {
         // Nothing boots from the card, so it needs no code of its own.
-        ("virtio-pci", true) => Ok(vec!["-device", "virtio-net-pci,netdev=n0,romfile="]),
-        ("virtio-mmio", false) => {
+        "virtio-pci" if bus => Ok(vec!["-device", "virtio-net-pci,netdev=n0,romfile="]),
+        "virtio-mmio" if fixed => {
             let modern = ["-global", "virtio-mmio.force-legacy=false"];
             Ok([&modern[..], &["-device", "virtio-net-device,netdev=n0"]].concat())
         }
-        (nic, _) => {
-            let machine = &options.machine;
-            Err(format!(
-                "the machine `{machine}` has no {nic}; use --nic {usual} or another machine"
-            ))
-        }
+        nic => Err(format!(
+            "the machine `{machine}` has no {nic}; use --nic {usual} or another machine"
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_machine_is_of_the_image_s_architecture() {
+        assert_eq!(machine(None, Arch::Aarch64), Ok("virt"));
+        assert_eq!(machine(None, Arch::X86_64), Ok("q35"));
+        assert_eq!(machine(Some("pc"), Arch::X86_64), Ok("pc"));
+        let error = "the image is not for the machine `virt`; it is for `q35`, `pc` and `microvm`";
+        assert_eq!(machine(Some("virt"), Arch::X86_64), Err(error.to_owned()));
+    }
+
+    #[test]
+    fn a_card_is_where_the_machine_has_room_for_it() {
+        assert!(card("virt", None).is_ok_and(|all| all[1].starts_with("virtio-net-pci")));
+        assert!(card("virt", Some("virtio-mmio")).is_ok());
+        assert!(card("microvm", None).is_ok_and(|all| all.contains(&"-global")));
+        assert!(card("microvm", Some("virtio-pci")).is_err());
+        assert!(card("q35", Some("virtio-mmio")).is_err());
     }
 }

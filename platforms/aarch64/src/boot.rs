@@ -1,0 +1,225 @@
+//! From the first Rust instruction to the image, once.
+
+use crate::board::{self, Board};
+use crate::controller::{self, Distributor, Interface};
+use crate::entry::{CONTROL_STRICT, turn_on};
+use crate::machine::{self, Aarch64, Local, Machine, Messages};
+use crate::panic::refuse;
+use crate::tree::{self, Tree, TreeError};
+use crate::{console, cpu, entropy, exceptions, gic, its, power, stacks};
+use alloc::alloc::{Layout, alloc_zeroed};
+use alloc::boxed::Box;
+use core::ptr::NonNull;
+use platform_machine::clock::Clock;
+use platform_machine::ecam::{Ecam, has_addresses};
+use platform_machine::memory::{self, PAGE, Range, Ranges};
+use platform_machine::paging::{Access, AddressSpace, LIMIT, PagingError};
+use platform_machine::percore::Core;
+use platform_machine::space::EarlyTables;
+use platform_machine::{Arch, heap};
+use spinning_top::Spinlock;
+use waitless::device::Dma;
+
+unsafe extern "Rust" {
+    /// The image's start, made by [`start!`](crate::start).
+    fn waitless_start() -> !;
+}
+
+unsafe extern "C" {
+    static image_start: u8;
+    static text_end: u8;
+    static fixed_end: u8;
+    static image_end: u8;
+}
+
+/// What the entry code maps at once.
+const GIB: u64 = 1 << 30;
+/// Where the console of most virtual machines is, for when the device tree cannot say.
+const USUAL_CONSOLE: u64 = 0x0900_0000;
+
+/// Boots. A loader left a device tree at `tree`.
+pub(crate) extern "C" fn start(tree: u64) -> ! {
+    let first_tick = cpu::ticks();
+    exceptions::init();
+    let board = match read_board(tree) {
+        Ok(board) => board,
+        Err(error) => {
+            if image().start() >= GIB && tree >= GIB {
+                // SAFETY: the entry code mapped the first GiB as devices', and this is the last
+                // that the image does.
+                unsafe { console::use_port(USUAL_CONSOLE) };
+            }
+            refuse(format_args!("{error}"));
+        }
+    };
+    if let Err(error) = take_memory(&board) {
+        refuse(format_args!("{error}"));
+    }
+    if let Some(base) = board.console {
+        // SAFETY: the tree says that it is there, and it was mapped with all memory.
+        unsafe { console::use_port(base) };
+    }
+    let conduit = board.conduit.map(|conduit| &*Box::leak(Box::new(conduit)));
+    power::learn(conduit, board.finisher);
+
+    let (distributor, core) = start_core(&board);
+    let Some(clock) = Clock::new(first_tick, cpu::hertz()) else {
+        refuse(format_args!("no clock of known speed: CNTFRQ_EL0 is {}", cpu::hertz()));
+    };
+    // Without one, a component may still have entropy of its own.
+    let seed = entropy::seed(&board.seed);
+    let uptime = clock.nanos(cpu::ticks()) / 1_000_000_000;
+    let time = board.clock.and_then(|clock| machine::try_map(clock, 4));
+    let time = time.map(|register| u64::from(register.read32(0)));
+    let pci = board.pci.and_then(|pci| Ecam::new(pci.base, pci.first, pci.last, machine::try_map));
+    let messages = start_messages(&board, &distributor, core, pci.as_ref());
+    let window = board.pci.and_then(|found| found.window).filter(|_| {
+        let read = |at, offset| Some(pci.as_ref()?.read(at, offset));
+        !has_addresses(pci.as_ref().map_or(0, Ecam::first), read)
+    });
+    let distributor = Spinlock::new(distributor);
+    let arch = Aarch64 { pci, messages, devices: board.devices, distributor };
+    let mut machine = Machine::new(arch, board.command_line, clock, seed);
+    machine.window = window;
+    machine.started = time.map(|now| now.saturating_sub(uptime));
+    machine::set_machine(Box::leak(Box::new(machine)));
+    // SAFETY: `start!` defines it with this signature.
+    unsafe { waitless_start() }
+}
+
+/// Reads the device tree at `address`. Nothing in the result refers to the tree's memory.
+fn read_board(address: u64) -> Result<Board, TreeError> {
+    if address == 0 || !address.is_multiple_of(8) || address >= 512 * GIB {
+        return Err(TreeError::Magic(0));
+    }
+    let base = core::ptr::with_exposed_provenance::<u8>(address as usize);
+    // SAFETY: the entry code mapped 2 MiB from there on, and nothing writes to what the loader
+    // left before it was read. The image's own memory is not what loaders point to.
+    let bytes = |length| unsafe { core::slice::from_raw_parts(base, length) };
+    let length = tree::length(bytes(tree::HEADER))?;
+    Ok(Board::read(Tree::new(bytes(length))?))
+}
+
+fn image() -> Range {
+    Range::new(&raw const image_start as u64, &raw const image_end as u64)
+}
+
+/// Maps all memory with the rights that it needs, and gives what is free to the allocator.
+fn take_memory(board: &Board) -> Result<(), PagingError> {
+    let image = image();
+    let text = Range::new(image.start(), &raw const text_end as u64);
+    let fixed = Range::new(text.end(), &raw const fixed_end as u64);
+
+    let ram = memory::usable(&board.memory, &[]);
+    let taken = [board.taken.first().copied().unwrap_or_default(), image];
+    let free = memory::usable(&board.memory, &taken);
+    let first = first_mapped(&free);
+    // SAFETY: the loader says that it is free, and the entry code mapped it to itself.
+    let mut tables = unsafe { EarlyTables::new(first) };
+    let pages = AddressSpace::new(&mut tables, true)?;
+    for range in &ram {
+        let mapped = Range::new(range.start().max(PAGE), range.end().min(LIMIT));
+        pages.map(&mut tables, mapped, Access::ReadWrite)?;
+    }
+    for module in &board.taken {
+        pages.map(&mut tables, module.outer_pages(), Access::Read)?;
+    }
+    pages.map(&mut tables, image.outer_pages(), Access::ReadWrite)?;
+    pages.map(&mut tables, text, Access::ReadExecute)?;
+    pages.map(&mut tables, fixed, Access::Read)?;
+    for guard in stacks::guards() {
+        pages.unmap(&mut tables, guard)?;
+    }
+    if let Some(console) = board.console {
+        let page = Range::sized(console, 1).outer_pages();
+        if ram.iter().any(|ram| ram.overlaps(page)) {
+            return Err(PagingError::OutOfReach);
+        }
+        pages.map(&mut tables, page, Access::Device)?;
+    }
+
+    // SAFETY: everything in use stays mapped where it was: code, data, stack and the tables.
+    unsafe { turn_on(pages.root(), CONTROL_STRICT) };
+    let used = Range::new(first.start(), tables.left().start());
+    let free = memory::usable(&board.memory, &[taken[0], image, used]);
+    for range in free {
+        // SAFETY: the loader says that it is free, it is mapped, and the image, the modules and
+        // the tables are not in it. The device tree has been read and copied.
+        unsafe { heap::claim(Range::new(range.start().max(PAGE), range.end().min(LIMIT))) };
+    }
+    Aarch64::space().set(pages, ram);
+    Ok(())
+}
+
+/// The largest free range in what the entry code mapped around the image: page tables come from
+/// there.
+fn first_mapped(free: &Ranges) -> Range {
+    let gib = Range::sized(image().start() & !(GIB - 1), GIB);
+    let reachable = free.iter().map(|range| {
+        Range::new(range.start().max(gib.start()).max(PAGE), range.end().min(gib.end()))
+    });
+    reachable.max_by_key(|range| range.length()).unwrap_or_default()
+}
+
+/// Sets up what belongs to the first core.
+fn start_core(board: &Board) -> (Distributor, &'static Core<Aarch64>) {
+    let timer = controller::timer(board);
+    let parts = board.gic.as_ref().and_then(|gic| {
+        let distributor = Distributor::new(gic)?;
+        Some((distributor, Interface::new(gic, timer)?))
+    });
+    let Some((distributor, interface)) = parts else {
+        refuse(format_args!("no interrupt controller: neither a GICv2 nor a GICv3 can be reached"));
+    };
+    let core = Box::leak(Box::new(Core::<Aarch64>::new(0, Local { interface, timer })));
+    cpu::set_this_core(core::ptr::from_ref(core).cast());
+    (distributor, core)
+}
+
+/// Lets devices on PCI interrupt, if the machine has a way.
+fn start_messages(
+    board: &Board,
+    distributor: &Distributor,
+    core: &Core<Aarch64>,
+    pci: Option<&Ecam>,
+) -> Messages {
+    match board.messages {
+        None => Messages::None,
+        Some(board::Messages::Frame { address }) => {
+            let offered = machine::try_map(address, PAGE as usize)
+                .and_then(|frame| gic::offered(frame.read32(gic::frame::TYPE)));
+            let routed =
+                offered.filter(|(first, _)| distributor.route(*first, true, cpu::affinity()));
+            let target = address + gic::frame::SET as u64;
+            routed.map_or(Messages::None, |(first, _)| Messages::Frame { target, first })
+        }
+        Some(board::Messages::Service { address }) => {
+            start_service(address, core, pci).unwrap_or(Messages::None)
+        }
+    }
+}
+
+fn start_service(address: u64, core: &Core<Aarch64>, pci: Option<&Ecam>) -> Option<Messages> {
+    const SERVICE: usize = 0x2_0000;
+    let pci = pci?;
+    let mut memory = |length| memory_for_tables(length);
+    let registers = machine::try_map(address, SERVICE)?;
+    let shared = its::Shared::new(&mut memory)?;
+    let mut service = its::Service::new(address, registers, &mut memory)?;
+    service.add_core(0, &core.local.interface, &shared, &mut memory)?;
+    for function in its::functions(pci.first(), |at, offset| pci.read(at, offset)) {
+        service.add_function(function, 1, &mut memory)?;
+    }
+    service.publish(1)?;
+    Some(Messages::Service { target: service.target() })
+}
+
+/// Zeroed memory that starts at a multiple of 64 KiB.
+fn memory_for_tables(length: usize) -> Option<Dma> {
+    let layout = Layout::from_size_align(length.max(1), 0x1_0000).ok()?;
+    // SAFETY: the layout's size is not zero.
+    let base = NonNull::new(unsafe { alloc_zeroed(layout) })?;
+    let address = base.expose_provenance().get() as u64;
+    // SAFETY: fresh memory that is never given back, mapped to itself.
+    Some(unsafe { Dma::new(base, length, address) })
+}

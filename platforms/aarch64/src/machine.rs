@@ -1,0 +1,193 @@
+//! The architecture as the shared code drives it.
+
+use crate::board::DEVICES;
+use crate::console::Pl011;
+use crate::controller::{Distributor, Interface};
+use crate::paging::Stage1;
+use crate::{cpu, power, stacks};
+use core::sync::atomic::Ordering;
+use heapless::Vec;
+use platform_machine::console::Console;
+use platform_machine::ecam::Ecam;
+use platform_machine::memory::Range;
+use platform_machine::percore::Core;
+use platform_machine::space::Space;
+use platform_machine::{Arch, Slot, machine};
+use spinning_top::Spinlock;
+use waitless::device::{MessageInterrupt, MmioDevice, PciAddress, Registers};
+
+/// The machine.
+pub type Machine = machine::Machine<Aarch64>;
+
+/// What of a machine only AArch64 has.
+pub struct Aarch64 {
+    pub(crate) pci: Option<Ecam>,
+    pub(crate) messages: Messages,
+    pub(crate) devices: Vec<MmioDevice, DEVICES>,
+    pub(crate) distributor: Spinlock<Distributor>,
+}
+
+// SAFETY: what is not `Sync` of its own are the registers of configuration space, which takes
+// accesses from any core, each of which is one instruction.
+unsafe impl Sync for Aarch64 {}
+
+/// What devices on PCI write to interrupt.
+pub(crate) enum Messages {
+    /// They cannot.
+    None,
+    /// An interrupt's id, from the first core's on.
+    Frame { target: u64, first: u32 },
+    /// A core's number.
+    Service { target: u64 },
+}
+
+/// What belongs to one core.
+pub struct Local {
+    pub(crate) interface: Interface,
+    /// The id of the timer's interrupt.
+    pub(crate) timer: u32,
+}
+
+static MACHINE: Slot<Machine> = Slot::new();
+static SPACE: Space<Stage1> = Space::new();
+
+unsafe extern "C" {
+    static image_start: u8;
+    static text_end: u8;
+}
+
+/// Makes `machine` the machine.
+pub(crate) fn set_machine(machine: &'static Machine) {
+    MACHINE.set(machine);
+}
+
+/// Maps `length` bytes of device registers.
+pub(crate) fn try_map(address: u64, length: usize) -> Option<Registers> {
+    SPACE.map_device(address, length, Aarch64::flush_translations)
+}
+
+impl Arch for Aarch64 {
+    type Serial = Pl011;
+    type Format = Stage1;
+    type Local = Local;
+
+    #[inline]
+    fn core() -> &'static Core<Self> {
+        // SAFETY: boot set it to the core's state, which lives for ever.
+        unsafe { &*cpu::this_core().cast() }
+    }
+
+    fn number() -> usize {
+        // The first core has no state while it boots.
+        if cpu::this_core().is_null() { 0 } else { Self::core().number }
+    }
+
+    fn stop() -> ! {
+        cpu::mask_all();
+        loop {
+            cpu::wait();
+        }
+    }
+
+    #[inline]
+    fn machine() -> &'static Machine {
+        match MACHINE.get() {
+            Some(machine) => machine,
+            None => unreachable!("boot sets the machine before it starts the image"),
+        }
+    }
+
+    fn console() -> &'static Console<Pl011> {
+        &crate::console::CONSOLE
+    }
+
+    fn space() -> &'static Space<Stage1> {
+        &SPACE
+    }
+
+    #[inline]
+    fn ticks() -> u64 {
+        cpu::ticks()
+    }
+
+    #[inline]
+    fn set_timer(_: &Core<Self>, _: u64, deadline: Option<u64>) {
+        match deadline {
+            Some(deadline) => cpu::set_timer(Self::machine().clock.ticks(deadline)),
+            None => cpu::stop_timer(),
+        }
+    }
+
+    #[inline]
+    fn halt(core: &Core<Self>) {
+        cpu::wait();
+        let (mut all, mut alarms) = (0, 0);
+        core.local.interface.take(|id| {
+            all += 1;
+            if id == core.local.timer {
+                // It holds its line up until it is told.
+                cpu::stop_timer();
+                alarms += 1;
+            }
+        });
+        // Nobody else changes them.
+        for (counter, more) in [(&core.interrupts, all), (&core.alarms, alarms)] {
+            counter.store(counter.load(Ordering::Relaxed) + more, Ordering::Relaxed);
+        }
+    }
+
+    fn mask_interrupts() {
+        cpu::mask_all();
+    }
+
+    fn flush_translations() {
+        cpu::flush_translations();
+    }
+
+    fn text() -> Range {
+        Range::new(&raw const image_start as u64, &raw const text_end as u64)
+    }
+
+    fn start_of_image() -> u64 {
+        &raw const image_start as u64
+    }
+
+    fn stack_around(address: u64) -> Option<Range> {
+        stacks::around(address)
+    }
+
+    fn exit(status: u8) -> ! {
+        power::exit(status)
+    }
+
+    fn pci_read(&self, function: PciAddress, offset: u16) -> Option<u32> {
+        Some(self.pci.as_ref()?.read(function, offset))
+    }
+
+    fn pci_write(&self, function: PciAddress, offset: u16, value: u32) {
+        if let Some(pci) = &self.pci {
+            pci.write(function, offset, value);
+        }
+    }
+
+    fn message_interrupt(&self, core: usize) -> Option<MessageInterrupt> {
+        // Other cores do not run yet.
+        let core = u32::try_from(core).ok().filter(|core| *core == 0)?;
+        match self.messages {
+            Messages::None => None,
+            Messages::Frame { target, first } => {
+                Some(MessageInterrupt { address: target, data: first + core })
+            }
+            Messages::Service { target } => Some(MessageInterrupt { address: target, data: core }),
+        }
+    }
+
+    fn mmio_device(&self, index: usize) -> Option<MmioDevice> {
+        self.devices.get(index).copied()
+    }
+
+    fn route_line(&self, line: u32, core: usize) -> bool {
+        // Its level does not count: nobody here knows how to make a device let go of it.
+        core == 0 && self.distributor.lock().route(line, true, cpu::affinity())
+    }
+}

@@ -1,0 +1,100 @@
+//! Ends the image: off, or with a status for whoever started it.
+
+use crate::board::Conduit;
+use crate::{cpu, machine};
+use core::arch::asm;
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use platform_machine::{SUCCESS, Slot};
+
+/// PSCI functions (Arm DEN 0022).
+mod function {
+    pub const SYSTEM_OFF: u64 = 0x8400_0008;
+    pub const SYSTEM_RESET: u64 = 0x8400_0009;
+}
+
+/// A request to a debugger: end with a reason and a status.
+const EXIT: u64 = 0x18;
+/// The reason that means: the program ended by itself.
+const APPLICATION_EXIT: u64 = 0x2_0026;
+
+/// What a finisher takes: it failed, with the status in the upper half.
+const FAIL: u32 = 0x3333;
+
+/// How the firmware is called, once it is known.
+static CONDUIT: Slot<Conduit> = Slot::new();
+/// Where a finisher is; 0 for nowhere.
+static FINISHER: AtomicU64 = AtomicU64::new(0);
+/// Whether a debugger was called that may not be there.
+static CALLED: AtomicBool = AtomicBool::new(false);
+
+/// Remembers what the device tree says about switching off.
+pub(crate) fn learn(conduit: Option<&'static Conduit>, finisher: Option<u64>) {
+    if let Some(conduit) = conduit {
+        CONDUIT.set(conduit);
+    }
+    FINISHER.store(finisher.unwrap_or(0), Ordering::Relaxed);
+}
+
+/// Switches the machine off. `status` reaches whoever started it where there is a way: by a
+/// finisher, or, as QEMU's exit status `status * 2 + 1`, by semihosting.
+pub fn exit(status: u8) -> ! {
+    cpu::mask_all();
+    if status != SUCCESS {
+        finish(status);
+        call_debugger(status);
+    }
+    power_off()
+}
+
+/// Resets the machine.
+pub fn restart() -> ! {
+    cpu::mask_all();
+    call(function::SYSTEM_RESET);
+    halt()
+}
+
+/// Whether an exception is only due to a debugger that is not there. If so, the machine is
+/// switched off without it.
+pub(crate) fn is_without_debugger() -> bool {
+    CALLED.load(Ordering::Relaxed)
+}
+
+pub(crate) fn power_off() -> ! {
+    call(function::SYSTEM_OFF);
+    halt()
+}
+
+fn halt() -> ! {
+    loop {
+        cpu::wait();
+    }
+}
+
+fn finish(status: u8) {
+    let address = FINISHER.load(Ordering::Relaxed);
+    if address != 0
+        && let Some(register) = machine::try_map(address, 4)
+    {
+        register.write32(0, u32::from(status) << 16 | FAIL);
+    }
+}
+
+/// Ends a virtual machine whose host plays a debugger. Elsewhere it is an undefined instruction.
+fn call_debugger(status: u8) {
+    CALLED.store(true, Ordering::Relaxed);
+    // As QEMU's exit device on x86: a value that its own failures do not have.
+    let parameters = [APPLICATION_EXIT, u64::from(status) * 2 + 1];
+    // SAFETY: the debugger reads the two words. Without one, the exception's handler switches the
+    // machine off.
+    unsafe { asm!("hlt #0xf000", in("x0") EXIT, in("x1") &raw const parameters) };
+}
+
+fn call(function: u64) {
+    // SAFETY: the machine ends here.
+    match CONDUIT.get() {
+        Some(Conduit::Monitor) => unsafe { asm!("smc #0", in("x0") function, clobber_abi("C")) },
+        // Where the tree is not known, a hypervisor is likelier.
+        // SAFETY: the machine ends here.
+        _ => unsafe { asm!("hvc #0", in("x0") function, clobber_abi("C")) },
+    }
+}
