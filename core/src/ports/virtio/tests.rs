@@ -77,8 +77,14 @@ fn a_device_is_found_on_whichever_transport_has_it_and_stays_there() {
 }
 
 #[test]
-fn one_transport_alone_numbers_its_devices_as_before() {
+fn one_transport_alone_reaches_each_of_its_devices() {
     let mut only = Fake { kind: 4, devices: 2, ..Fake::default() };
     let mut port = (&mut only,);
-    assert_eq!((port.take(4), port.take(4)), (Some(VirtioDevice(0)), Some(VirtioDevice(1))));
+    let found: Vec<_> = core::iter::from_fn(|| port.take(4)).collect();
+    let numbers: Vec<_> = found.iter().map(|device| port.features(*device)).collect();
+    assert_eq!(numbers, [0, 1]);
+    for (queue, device) in (0..).zip(&found) {
+        port.notify(*device, queue);
+    }
+    assert_eq!(only.rung, [(0, 0), (1, 1)]);
 }
