@@ -33,6 +33,19 @@ fn the_catalogue_in_the_documents_is_this_one() {
 }
 
 #[test]
+fn the_conformance_in_the_documents_is_this_one() {
+    let (root, _) = tree();
+    let coverage = build::cli::Coverage::read(root).unwrap();
+    let wrong = coverage.wrong();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    let written = fs::read_to_string(root.join("docs/conformance.md")).unwrap();
+    assert!(
+        written == coverage.markdown(),
+        "refresh it: cargo run -p build -- rfc --markdown > docs/conformance.md"
+    );
+}
+
+#[test]
 fn the_readme_shows_the_app_that_is_made() {
     let (root, _) = tree();
     let readme = fs::read_to_string(root.join("README.md")).unwrap();

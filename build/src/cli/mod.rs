@@ -10,6 +10,7 @@ mod image;
 mod iso;
 mod new;
 mod references;
+mod rfc;
 mod run;
 mod schema;
 mod size;
@@ -31,6 +32,7 @@ pub use components::markdown;
 pub use explain::explain;
 pub use flat::flat;
 pub use new::MAIN;
+pub use rfc::Coverage;
 pub use schema::schema;
 pub use size::{Sizes, owner, sizes};
 
@@ -138,6 +140,10 @@ enum Command {
     #[command(after_help = "Examples:\n  audit\n  audit --app hello --arch aarch64\n  \
         audit --root 'platform_machine::run'")]
     Audit(audit::Audit),
+    /// Says which clauses of an RFC are obeyed: where, by which test, or why not
+    #[command(after_help = "Examples:\n  rfc 9293\n  rfc | grep ' no:'\n  \
+        rfc --markdown > docs/conformance.md")]
+    Rfc(rfc::Rfc),
     /// Builds an image and boots it
     #[command(after_help = "Examples:\n  run\n  run --app hello --platform native\n  \
         run --http-port 8000 --memory 64M --timeout 30\n  run --net tap --qemu-arg=-s\n  \
@@ -198,6 +204,7 @@ fn dispatch(command: Command) -> Result<ExitCode, String> {
         Command::New(new) => new.run()?,
         Command::Size(size) => size.run()?,
         Command::Audit(audit) => return audit.run(),
+        Command::Rfc(rfc) => rfc.run()?,
         Command::Run(run) => return run.run(),
         Command::Iso(iso) => iso.run()?,
         Command::Schema { output } => {

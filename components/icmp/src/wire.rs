@@ -53,6 +53,7 @@ impl Message {
             (UNREACHABLE, ..=UNREACHABLE_MAX) => Self::Error(PathErrorKind::Unreachable(code)),
             (TIME_EXCEEDED, 0 | 1) => Self::Error(PathErrorKind::TimeExceeded(code)),
             (PARAMETER, _) => Self::Error(PathErrorKind::Parameter(pointer)),
+            //= RFC 9293 3.9.2.2 MUST-55: source quench is ignored
             (SOURCE_QUENCH | REDIRECT, _) => Self::Ignored,
             _ => Self::Unknown,
         }

@@ -144,6 +144,7 @@ impl Ipv4 {
         };
         // A received packet that is sent on says how it came, not how it goes.
         let (hops, class) = if info.ip_header == 0 { (info.hops, info.class) } else { (0, 0) };
+        //= RFC 9293 3.9.2 MUST-49: the hop limit is that of the manifest unless a packet has one
         let hops = if hops == 0 { self.config.ttl.max(1) } else { hops };
         Outgoing {
             source: flow.local,

@@ -159,6 +159,7 @@ pub(crate) fn options_allowed(mut options: &[u8]) -> bool {
             [] | [END, ..] => return true,
             [NOTHING, ref rest @ ..] => rest,
             [LOOSE_ROUTE | STRICT_ROUTE, ..] => return false,
+            //= RFC 9293 3.9.2 MUST-50: others are skipped
             [_, length, ..] if length >= 2 => match options.get(usize::from(length)..) {
                 Some(rest) => rest,
                 None => return false,

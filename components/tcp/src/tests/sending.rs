@@ -457,6 +457,16 @@ fn a_smaller_path_mtu_makes_smaller_segments() {
 }
 
 #[test]
+fn a_router_that_does_not_say_what_fits_makes_segments_smaller_by_steps() {
+    let mut t = Trace::open(plain());
+    t.write(&BYTES[..1460]);
+    for segment in [1452, 966, 536, 512, 512] {
+        t.error(PathErrorKind::TooBig(0), 1);
+        assert_eq!(t.status().segment, segment);
+    }
+}
+
+#[test]
 fn the_device_completes_checksums_where_it_can() {
     let mut t = Trace::open(plain());
     t.ip.offloads.checksum = true;
@@ -470,6 +480,18 @@ fn the_device_completes_checksums_where_it_can() {
     packet.complete_checksum();
     t.ip.sent.push_back(packet);
     t.sends(Seg { flags: PSH, data: b"hello", ..SEG });
+}
+
+#[test]
+fn a_window_that_is_not_used_does_not_grow() {
+    let mut t = Trace::open(plain());
+    for index in 0..5 {
+        t.write(&BYTES[..1460]);
+        assert!(t.pop().is_some());
+        t.arrives(acks(index + 1));
+    }
+    assert_eq!(t.status().unacknowledged, 0);
+    assert_eq!(t.tcp.conns[0].congestion.window(), 10 * 1460);
 }
 
 #[test]
