@@ -371,8 +371,8 @@ impl Reader<'_> {
                 format!("`{}` has no type that the generator knows", key.name)
             });
             self.reports.push(report.help(
-                "u8 u16 u32 u64 bool string duration size ipv4 ip cidr4 mac, `[T]`, `T | word`,\n\
-                 or `a | b` with `rust = \"EnumAtTheRoot\"`",
+                "u8 u16 u32 u64 bool string duration size ipv4 ipv6 ip cidr4 cidr6 mac, `[T]`,\n\
+                 `T | word`, or `a | b` with `rust = \"EnumAtTheRoot\"`",
             ));
             return None;
         };

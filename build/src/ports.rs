@@ -23,6 +23,12 @@ pub const PORTS: [(&str, Sharing, &str); 8] = [
     ("VirtioPort", Sharing::Shared, "virtio devices"),
 ];
 
+/// How many providers of `port` can stand in for one: what requires one `IpPort` may stand on a
+/// layer of each IP version, which `waitless` makes one of.
+pub fn joined(port: &str) -> usize {
+    if port == "IpPort" { 2 } else { 1 }
+}
+
 /// How `port` can be shared.
 pub fn sharing(port: &str) -> Sharing {
     PORTS

@@ -1,7 +1,7 @@
 //! The types of configuration keys: what a manifest may say, and the Rust constant it becomes.
 
 use crate::source::{Node, Span, Value};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// The type of a key.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -12,12 +12,16 @@ pub enum Type {
     Choice(Vec<String>, String),
     /// An IPv4 address with the length of its prefix.
     Cidr4,
+    /// An IPv6 address with the length of its prefix.
+    Cidr6,
     /// A length of time.
     Duration,
     /// An IPv4 or IPv6 address.
     Ip,
     /// An IPv4 address.
     Ipv4,
+    /// An IPv6 address.
+    Ipv6,
     /// A list.
     List(Box<Type>),
     /// An Ethernet address.
@@ -95,9 +99,11 @@ impl Type {
         Some(match text {
             "bool" => Self::Bool,
             "cidr4" => Self::Cidr4,
+            "cidr6" => Self::Cidr6,
             "duration" => Self::Duration,
             "ip" => Self::Ip,
             "ipv4" => Self::Ipv4,
+            "ipv6" => Self::Ipv6,
             "mac" => Self::Mac,
             "size" => Self::Size,
             "string" => Self::String,
@@ -150,11 +156,13 @@ impl Type {
                 (words.join(" or "), "")
             }
             Self::Cidr4 => ("an IPv4 address with its prefix".into(), "such as \"10.0.0.2/24\""),
+            Self::Cidr6 => ("an IPv6 address with its prefix".into(), "such as \"fd00::2/64\""),
             Self::Duration => {
                 (format!("a length of time{within}"), "such as \"200ms\", \"5s\", \"2m\" or \"1h\"")
             }
             Self::Ip => ("an IP address".into(), "such as \"10.0.0.2\" or \"fd00::2\""),
             Self::Ipv4 => ("an IPv4 address".into(), "such as \"10.0.0.2\""),
+            Self::Ipv6 => ("an IPv6 address".into(), "such as \"fd00::2\""),
             Self::List(inner) => (format!("a list of {}", inner.plural()), ""),
             Self::Mac => ("an Ethernet address".into(), "such as \"52:54:00:12:34:56\""),
             Self::Or(inner, word) => {
@@ -176,8 +184,9 @@ impl Type {
             Self::Bool => "`true` and `false`",
             Self::Choice(..) | Self::Or(..) => "words",
             Self::Cidr4 => "IPv4 addresses with their prefixes",
+            Self::Cidr6 => "IPv6 addresses with their prefixes",
             Self::Duration => "lengths of time",
-            Self::Ip | Self::Ipv4 => "IP addresses",
+            Self::Ip | Self::Ipv4 | Self::Ipv6 => "IP addresses",
             Self::List(_) => "lists",
             Self::Mac => "Ethernet addresses",
             Self::Size => "sizes",
@@ -192,9 +201,11 @@ impl Type {
             Self::Bool => "bool".into(),
             Self::Choice(_, name) => format!("{krate}::{name}"),
             Self::Cidr4 => "(core::net::Ipv4Addr, u8)".into(),
+            Self::Cidr6 => "(core::net::Ipv6Addr, u8)".into(),
             Self::Duration => "waitless::Duration".into(),
             Self::Ip => "core::net::IpAddr".into(),
             Self::Ipv4 => "core::net::Ipv4Addr".into(),
+            Self::Ipv6 => "core::net::Ipv6Addr".into(),
             Self::List(inner) => format!("&'static [{}]", inner.rust(krate)),
             Self::Mac => "waitless::Mac".into(),
             Self::Or(inner, _) => format!("Option<{}>", inner.rust(krate)),
@@ -309,15 +320,19 @@ fn scalar(
             let prefix = prefix.parse::<u8>().ok().filter(|prefix| *prefix <= 32)?;
             Ok(format!("({}, {prefix})", ipv4(address)))
         }
+        Type::Cidr6 => {
+            let (address, prefix) = text.split_once('/')?;
+            let address: Ipv6Addr = address.parse().ok()?;
+            let prefix = prefix.parse::<u8>().ok().filter(|prefix| *prefix <= 128)?;
+            Ok(format!("({}, {prefix})", ipv6(address)))
+        }
         Type::Duration => ranged(duration(text)?).map(duration_expression),
         Type::Ip => Ok(match text.parse().ok()? {
             IpAddr::V4(address) => format!("core::net::IpAddr::V4({})", ipv4(address)),
-            IpAddr::V6(address) => {
-                let parts: Vec<_> = address.segments().map(|part| format!("{part:#x}")).into();
-                format!("core::net::IpAddr::V6(core::net::Ipv6Addr::new({}))", parts.join(", "))
-            }
+            IpAddr::V6(address) => format!("core::net::IpAddr::V6({})", ipv6(address)),
         }),
         Type::Ipv4 => Ok(ipv4(text.parse().ok()?)),
+        Type::Ipv6 => Ok(ipv6(text.parse().ok()?)),
         Type::Mac => {
             let parts: Option<Vec<u8>> = text
                 .split(':')
@@ -336,6 +351,11 @@ fn scalar(
 fn ipv4(address: Ipv4Addr) -> String {
     let [a, b, c, d] = address.octets();
     format!("core::net::Ipv4Addr::new({a}, {b}, {c}, {d})")
+}
+
+fn ipv6(address: Ipv6Addr) -> String {
+    let parts = address.segments().map(|part| format!("{part:#x}"));
+    format!("core::net::Ipv6Addr::new({})", parts.join(", "))
 }
 
 /// Nanoseconds.

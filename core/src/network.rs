@@ -1,10 +1,13 @@
-//! An IPv4 host's place in the network: who is on the link, and who is behind the gateway.
+//! An IPv4 host's place in the network: who is on the link, and who is behind the gateway. That
+//! of an IPv6 host is [`v6`].
 //!
 //! Pure functions of an [`Ipv4Configuration`], which an IP layer and whoever stands in for it
 //! share, so that both answer alike. `None` is a host without an address in use.
 
 use crate::{Ipv4Configuration, Mac, NextHop};
 use core::net::{IpAddr, Ipv4Addr};
+
+pub mod v6;
 
 /// Whether `address` can be that of one host, as far as one can tell without its network: not
 /// "this" network, loopback, multicast, the reserved class E, or everybody.

@@ -3,7 +3,7 @@
 use super::{Check, Link};
 use crate::catalogue::{Component, Requires};
 use crate::manifest::Layer;
-use crate::ports::{Sharing, sharing};
+use crate::ports::{Sharing, joined, sharing};
 use crate::report::{Report, list, nearest};
 use crate::source::{Node, Span, Value, get};
 
@@ -123,8 +123,8 @@ impl<'a> Check<'a> {
                 self.report(report.label(label).help("remove `on`"));
                 Vec::new()
             }
-            (Requires::One(port), _, Some(names)) if names.len() == 1 => {
-                vec![(None, port, names[0].0, names[0].1)]
+            (Requires::One(port), _, Some(names)) if (1..=joined(port)).contains(&names.len()) => {
+                names.into_iter().map(|(name, at)| (None, port.as_str(), name, at)).collect()
             }
             (Requires::Many(port), _, Some(names)) if !names.is_empty() => {
                 names.into_iter().map(|(name, at)| (None, port.as_str(), name, at)).collect()
@@ -165,6 +165,9 @@ impl<'a> Check<'a> {
                         let names: Vec<_> =
                             ports.iter().map(|(n, port)| format!("{n} ({port})")).collect();
                         format!("a list or table of {}: {}", names.len(), names.join(", "))
+                    }
+                    Requires::One(port) if joined(port) > 1 => {
+                        format!("the names of one or two instances with {port}")
                     }
                     _ => format!("the name of one instance with {}", requires.text()),
                 };

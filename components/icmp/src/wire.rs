@@ -79,6 +79,10 @@ pub(crate) fn error(why: Reject) -> [u8; HEADER] {
         Reject::Protocol => (UNREACHABLE, CODE_PROTOCOL),
         Reject::Port => (UNREACHABLE, CODE_PORT),
         Reject::Reassembly => (TIME_EXCEEDED, CODE_REASSEMBLY),
+        // The pointer is a byte here; IPv4 does not reject for such a reason.
+        Reject::Parameter(_, pointer) => {
+            return [PARAMETER, 0, 0, 0, pointer.min(255) as u8, 0, 0, 0];
+        }
     };
     [kind, code, 0, 0, 0, 0, 0, 0]
 }

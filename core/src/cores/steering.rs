@@ -5,8 +5,8 @@
 //! A core without a queue of its own sends over the core that shares its queue with it.
 //!
 //! TCP and UDP go by their flow, and so do ICMP errors, by the flow that they are about. Everything
-//! else (ARP, echo requests, fragments, DHCP) goes to the first core. What ARP says is of use to
-//! all, so the first core gives each other one a copy.
+//! else (ARP, echo requests, fragments, DHCP) goes to the first core. What ARP and IPv6's neighbour
+//! discovery say is of use to all, so the first core gives each other one a copy.
 
 use super::flow::{fold, number};
 use super::{Cores, Home, Inlet, Outlet, Slot, crossing};
@@ -47,7 +47,7 @@ crate::counters! {
         counter steered_here: frames,
         /// Frames given to the core that sends them.
         counter handed_down: frames,
-        /// Copies of ARP packets for other cores.
+        /// Copies of what ARP and neighbour discovery say for other cores.
         counter steered_copies: frames,
         /// Frames dropped because the core where they belong did not take the earlier ones.
         counter steering_full: frames,
@@ -304,8 +304,11 @@ fn ipv4(packet: &[u8]) -> Option<Class> {
 fn ipv6(packet: &[u8]) -> Option<Class> {
     let header = packet.first_chunk::<40>()?;
     let protocol = Protocol(header[6]);
-    let known = protocol == Protocol::TCP || protocol == Protocol::UDP;
-    if known { flow(protocol, fold(&header[8..40]), &packet[40..]) } else { None }
+    match protocol {
+        Protocol::TCP | Protocol::UDP => flow(protocol, fold(&header[8..40]), &packet[40..]),
+        Protocol::ICMPV6 => icmp6(header[7], &packet[40..]),
+        _ => None,
+    }
 }
 
 /// By the ports at the start of `segment`.
@@ -340,6 +343,25 @@ fn icmp(message: &[u8]) -> Option<Class> {
     // The local port is the one that it was sent from.
     let port = u16::from_be_bytes([ports[0], ports[1]]);
     let flow = number(fold(&header[12..20]) ^ fold(ports));
+    known.then_some(Class::Flow { flow, protocol, port })
+}
+
+/// RFC 4443 section 2.1: errors carry the start of the packet that they are about. RFC 4861
+/// section 4: neighbour discovery, which has passed no router.
+#[cold]
+fn icmp6(hops: u8, message: &[u8]) -> Option<Class> {
+    match message.first()? {
+        134..=137 if hops == 255 => return Some(Class::Everyone),
+        1..=4 => {}
+        _ => return None,
+    }
+    let inner = message.get(8..)?;
+    let header = inner.first_chunk::<40>()?;
+    let ports = inner.get(40..)?.first_chunk::<4>()?;
+    let protocol = Protocol(header[6]);
+    let known = protocol == Protocol::TCP || protocol == Protocol::UDP;
+    let port = u16::from_be_bytes([ports[0], ports[1]]);
+    let flow = number(fold(&header[8..40]) ^ fold(ports));
     known.then_some(Class::Flow { flow, protocol, port })
 }
 

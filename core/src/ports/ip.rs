@@ -1,3 +1,4 @@
+use crate::network::v6::Ipv6Network;
 use crate::{Offloads, Packet};
 use core::net::{IpAddr, Ipv4Addr};
 
@@ -59,7 +60,8 @@ pub trait IpPort {
     /// What became of the address on the link.
     fn claim_state(&self) -> crate::ClaimState;
 
-    /// Grows each time an address comes or goes.
+    /// Grows each time an address comes or goes, and when what else [`network`](Self::network)
+    /// says changes.
     fn generation(&self) -> u32;
 
     /// The address of the link below, for DHCP's client hardware address.
@@ -68,6 +70,17 @@ pub trait IpPort {
     /// Whether the link below can send and receive, for DHCP to start over when it comes back.
     fn link_up(&self) -> bool {
         true
+    }
+
+    /// Whether packets to and from addresses of this one's family pass here.
+    #[inline]
+    fn carries(&self, address: IpAddr) -> bool {
+        address.is_ipv4()
+    }
+
+    /// What an IPv6 layer knows of its network; `None` of one of IPv4.
+    fn network(&self) -> Option<&Ipv6Network> {
+        None
     }
 }
 
@@ -82,6 +95,8 @@ impl Protocol {
     pub const TCP: Self = Self(6);
     /// UDP (RFC 768).
     pub const UDP: Self = Self(17);
+    /// ICMP for IPv6 (RFC 4443).
+    pub const ICMPV6: Self = Self(58);
 }
 
 /// Why a received packet was rejected.
@@ -93,6 +108,9 @@ pub enum Reject {
     Port,
     /// Its fragments did not all arrive in time.
     Reassembly,
+    /// A field of its IP headers is not understood: ICMP's code for IPv6 (RFC 4443 section 3.4),
+    /// and where in the packet the field stands.
+    Parameter(u8, u16),
 }
 
 /// What an ICMP error said of a packet that this host sent.
@@ -111,13 +129,14 @@ pub struct PathError {
 /// What went wrong with a packet on its way.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum PathErrorKind {
-    /// Unreachable, with ICMP's code (RFC 792, RFC 1122 section 3.2.2.1).
+    /// Unreachable, with ICMP's code: that of RFC 792 and RFC 1122 section 3.2.2.1 for IPv4, that
+    /// of RFC 4443 section 3.1 for IPv6.
     Unreachable(u8),
     /// Longer than the next link takes; its MTU where the router said so, otherwise 0.
     TooBig(u16),
     /// Time exceeded, with ICMP's code.
     TimeExceeded(u8),
-    /// Parameter problem, with the pointer.
+    /// Parameter problem, with the pointer; its last byte for IPv6.
     Parameter(u8),
 }
 

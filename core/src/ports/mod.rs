@@ -5,6 +5,7 @@
 //! comes back unchanged as `Err`, and is sent in a later sweep or dropped and counted by who
 //! holds it then. A provider checks for room **before** it prepends a header.
 
+mod dual;
 mod http;
 mod ip;
 mod link;

@@ -1,6 +1,7 @@
 //! The relay of IP layers.
 
 use super::{LANES, Lanes, Outbox, Relay, RelayOver, Relaying, Wish, one_by_one};
+use crate::network::v6::Ipv6Network;
 use crate::{
     ClaimState, Context, CounterSet, IpPort, Ipv4Configuration, Mac, Mailbox, Offloads, Packet,
     PathError, Protocol, Reject, network,
@@ -10,7 +11,8 @@ use core::net::{IpAddr, Ipv4Addr};
 /// Stands between an IP layer and what stands on it.
 ///
 /// It takes only what the component above asks for: the packets, path errors and rejects of
-/// others stay below. Questions about addresses are answered by [`network`], as IPv4 does.
+/// others stay below. Questions about addresses are answered by [`network`], as IPv4 and IPv6 do;
+/// what IPv6 has found out of single paths' MTU stays below, and is learned by path errors.
 pub struct IpRelay {
     lanes: Lanes<Protocol>,
     outbox: Outbox<Protocol>,
@@ -32,6 +34,8 @@ struct Mirror {
     configuration: Option<Ipv4Configuration>,
     /// The configuration while its address is in use.
     active: Option<Ipv4Configuration>,
+    /// Where the layer is one of IPv6.
+    network: Option<Ipv6Network>,
     /// IPv4 has one for all destinations.
     mtu: u16,
     offloads: Offloads,
@@ -64,6 +68,7 @@ impl Default for IpRelay {
             mirror: Mirror {
                 configuration: None,
                 active: None,
+                network: None,
                 mtu: 0,
                 offloads: Offloads::default(),
                 mac: Mac::default(),
@@ -122,9 +127,13 @@ impl Mirror {
     fn refresh<I: IpPort>(&mut self, below: &I) {
         let configuration = below.configuration().copied();
         let in_use = |it: &Ipv4Configuration| below.is_local(IpAddr::V4(it.address));
+        // It is large, and changes with the generation.
+        let same = self.network.is_some() && self.generation == below.generation();
+        let network = if same { self.network.take() } else { below.network().cloned() };
         *self = Self {
             configuration,
             active: configuration.filter(in_use),
+            network,
             mtu: below.mtu(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
             offloads: one_by_one(below.offloads()),
             mac: below.mac(),
@@ -212,16 +221,25 @@ impl IpPort for IpRelay {
     }
 
     fn source_for(&self, remote: IpAddr) -> Option<IpAddr> {
-        network::source_for(self.mirror.active.as_ref(), remote)
+        match (&self.mirror.network, remote) {
+            (Some(network), IpAddr::V6(remote)) => network.source_for(remote).map(IpAddr::V6),
+            _ => network::source_for(self.mirror.active.as_ref(), remote),
+        }
     }
 
     #[inline]
     fn is_local(&self, address: IpAddr) -> bool {
-        network::is_local(self.mirror.active.as_ref(), address)
+        match (&self.mirror.network, address) {
+            (Some(network), IpAddr::V6(address)) => network.is_local(address),
+            _ => network::is_local(self.mirror.active.as_ref(), address),
+        }
     }
 
     fn is_broadcast(&self, address: IpAddr) -> bool {
-        network::is_broadcast(self.mirror.active.as_ref(), address)
+        match (&self.mirror.network, address) {
+            (Some(_), IpAddr::V6(address)) => address.is_multicast(),
+            _ => network::is_broadcast(self.mirror.active.as_ref(), address),
+        }
     }
 
     fn mtu(&self, _: IpAddr) -> u16 {
@@ -300,6 +318,14 @@ impl IpPort for IpRelay {
 
     fn link_up(&self) -> bool {
         self.mirror.link_up
+    }
+
+    fn carries(&self, address: IpAddr) -> bool {
+        address.is_ipv6() == self.mirror.network.is_some()
+    }
+
+    fn network(&self) -> Option<&Ipv6Network> {
+        self.mirror.network.as_ref()
     }
 }
 
@@ -384,5 +410,13 @@ impl<T: Relaying<Relay: IpPort>> IpPort for T {
 
     fn link_up(&self) -> bool {
         self.relay().link_up()
+    }
+
+    fn carries(&self, address: IpAddr) -> bool {
+        self.relay().carries(address)
+    }
+
+    fn network(&self) -> Option<&Ipv6Network> {
+        self.relay().network()
     }
 }

@@ -63,6 +63,31 @@ fn ipv6_goes_by_its_flow_too() {
 }
 
 #[test]
+fn what_ipv6_says_of_neighbours_is_for_everyone_and_its_errors_are_not() {
+    let (one, other) = ([1; 16], [2; 16]);
+    let packet = |next: u8, hops: u8, payload: &[u8]| {
+        [&[0x60, 0, 0, 0, 0, 8, next, hops][..], &one, &other, payload].concat()
+    };
+    let about = packet(6, 64, &segment(80, 40_000));
+    let message = |kind: u8, hops: u8| {
+        let ethernet = [&[2; 12][..], &[0x86, 0xdd]].concat();
+        let payload = [&[kind, 0, 0, 0, 0, 0, 0, 0], &about[..]].concat();
+        [ethernet, packet(58, hops, &payload)].concat()
+    };
+    for kind in 134..=137 {
+        assert_eq!(class(&message(kind, 255)), Class::Everyone, "{kind}");
+        assert_eq!(class(&message(kind, 254)), Class::First, "{kind} from afar");
+    }
+    let flow = super::super::flow::flow(one.into(), 80, other.into(), 40_000);
+    for kind in 1..=4 {
+        let expected = Class::Flow { flow, protocol: Protocol::TCP, port: 80 };
+        assert_eq!(class(&message(kind, 64)), expected, "{kind}");
+        assert_eq!(class(&message(kind, 64)[..90]), Class::First, "{kind}, cut");
+    }
+    assert_eq!(class(&message(128, 255)), Class::First, "an echo request");
+}
+
+#[test]
 fn an_icmp_error_goes_where_its_subject_came_from() {
     // This host, the server, sent from port 80 to the client's port 40000.
     let mut about = std::vec![0x45, 0, 0, 0, 0, 0, 0, 0, 64, 6, 0, 0];
