@@ -2,7 +2,7 @@
 //!
 //! A datagram that arrives is checked, its header is stripped in place, and it waits in the queue
 //! of its socket. One to send gets its header, and its checksum unless the card does that, on its
-//! way to IP. The checksum is always sent, and checked where there is one.
+//! way to IP. The checksum is always sent, and checked where there is one; over IPv6 there must be.
 //!
 //! Not here: connected sockets, ports that are given back, and passing on what ICMP says of a
 //! path, which is counted only.
@@ -98,7 +98,10 @@ impl Udp {
             return self.counters.bad_length.add(1);
         }
         packet.truncate(length);
-        if header.checksum != 0 && !is_intact(&packet) {
+        // RFC 8200 section 8.1: only over IPv4 may there be none.
+        let missing = header.checksum == 0;
+        let wrong = if missing { packet.info().remote.is_ipv6() } else { !is_intact(&packet) };
+        if wrong {
             return self.counters.bad_checksum.add(1);
         }
         let Some(socket) = self.table.find(header.destination) else {

@@ -4,7 +4,7 @@
 extern crate std;
 
 use super::*;
-use core::net::{IpAddr, Ipv4Addr};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::boxed::Box;
 use std::collections::VecDeque;
 use std::vec::Vec;
@@ -199,6 +199,25 @@ fn a_datagram_to_an_unbound_port_is_rejected_whole() {
     bench.arrive(&datagram(b"payload"));
     let (packet, why) = bench.ip.rejected.pop_front().unwrap();
     assert_eq!((packet.bytes(), why), (&datagram(b"payload")[..], Reject::Port));
+}
+
+#[test]
+fn over_ipv6_there_must_be_a_checksum() {
+    let (ours, peer) = (Ipv6Addr::from_bits(1 << 64 | 1), Ipv6Addr::from_bits(1 << 64 | 2));
+    let mut header = Header { source: 1000, destination: 7, length: 12, checksum: 0 };
+    let pseudo = Checksum::new().pseudo(peer.into(), ours.into(), Protocol::UDP.0, 12);
+    let right = pseudo.add(&header.bytes()).add(b"text").finish();
+    for (checksum, taken) in [(right, true), (0, false), (right ^ 1, false)] {
+        let mut bench = Bench::new();
+        let socket = bench.udp.bind(7).unwrap();
+        header.checksum = checksum;
+        let mut packet = bench.packet(&[&header.bytes()[..], b"text"].concat());
+        (packet.info_mut().remote, packet.info_mut().local) = (peer.into(), ours.into());
+        bench.ip.arriving.push_back(packet);
+        bench.sweep();
+        assert_eq!(bench.udp.recv(socket).is_some(), taken, "{checksum:x}");
+        assert_eq!(bench.udp.counters.bad_checksum.get(), u64::from(!taken));
+    }
 }
 
 #[test]

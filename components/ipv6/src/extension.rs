@@ -1,0 +1,202 @@
+//! The chain of extension headers (RFC 8200 section 4), walked once, within limits.
+//!
+//! Hosts may bound what they look at (RFC 8504 section 5.3): there are at most [`HEADERS_MAX`]
+//! headers and [`OPTIONS_MAX`] options that are not padding.
+
+use crate::wire::{HEADER, NEXT};
+
+/// Headers between the IPv6 header and the transport's.
+const HEADERS_MAX: usize = 8;
+
+/// Options in one packet.
+const OPTIONS_MAX: usize = 8;
+
+/// Numbers of headers (RFC 8200 section 4.1 and 4.7).
+const HOP_BY_HOP: u8 = 0;
+const ROUTING: u8 = 43;
+pub(crate) const FRAGMENT: u8 = 44;
+const NOTHING: u8 = 59;
+const DESTINATION: u8 = 60;
+
+/// Bytes of a fragment header.
+pub(crate) const FRAGMENT_HEADER: usize = 8;
+
+/// Codes of a parameter problem (RFC 4443 section 3.4).
+pub(crate) const CODE_FIELD: u8 = 0;
+pub(crate) const CODE_NEXT: u8 = 1;
+const CODE_OPTION: u8 = 2;
+
+/// Where a chain leads.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Chain {
+    /// The number of what stands at `end`.
+    pub protocol: u8,
+    /// Where the field with that number stands.
+    pub field: usize,
+    /// Bytes of all headers, the IPv6 header included.
+    pub end: usize,
+    /// Whether routers were asked to look at the packet (RFC 2711).
+    pub router_alert: bool,
+    /// The fragment header at which the chain stopped: what is behind it is only a part.
+    pub fragment: Option<Fragment>,
+}
+
+/// What a fragment header says.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Fragment {
+    /// The number of what is in pieces.
+    pub next: u8,
+    /// Where in that this piece's bytes belong.
+    pub offset: usize,
+    /// Whether others follow behind this one.
+    pub more: bool,
+    pub identification: u32,
+}
+
+/// Why a packet is not taken.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Fault {
+    /// Nothing follows, on purpose.
+    Empty,
+    /// It is dropped without a word.
+    Silent,
+    /// Its sender is to be told: the code of the parameter problem, and where in the packet.
+    Problem(u8, u16),
+}
+
+/// Follows the chain of a whole packet, `bytes`, whose destination is a group if `multicast`.
+/// In a packet that was `reassembled`, no fragment may hide.
+pub(crate) fn walk(bytes: &[u8], multicast: bool, reassembled: bool) -> Result<Chain, Fault> {
+    let first = *bytes.get(NEXT).ok_or(Fault::Silent)?;
+    let mut chain =
+        Chain { protocol: first, field: NEXT, end: HEADER, router_alert: false, fragment: None };
+    let (mut options, mut atomic) = (OPTIONS_MAX, false);
+    for count in 0..=HEADERS_MAX {
+        match chain.protocol {
+            HOP_BY_HOP if count > 0 => return Err(problem(CODE_NEXT, chain.field)),
+            HOP_BY_HOP | ROUTING | FRAGMENT | DESTINATION if count == HEADERS_MAX => break,
+            HOP_BY_HOP | DESTINATION => {
+                let header = whole(bytes, chain.end)?;
+                let alert = look_at_options(header, chain.end, multicast, &mut options)?;
+                chain.router_alert |= alert && chain.protocol == HOP_BY_HOP;
+                step(&mut chain, header);
+            }
+            ROUTING => {
+                let header = whole(bytes, chain.end)?;
+                // No type is understood. Without segments left it does not matter (section 4.4);
+                // type 0 is to be treated like that, too (RFC 5095 section 3).
+                if header.get(3) != Some(&0) {
+                    return Err(problem(CODE_FIELD, chain.end + 2));
+                }
+                step(&mut chain, header);
+            }
+            FRAGMENT => {
+                let rest = bytes.get(chain.end..).unwrap_or_default();
+                let header = rest.first_chunk::<FRAGMENT_HEADER>().ok_or(Fault::Silent)?;
+                let fragment = Fragment::parse(*header);
+                if reassembled || atomic {
+                    return Err(Fault::Silent);
+                }
+                if fragment.more || fragment.offset > 0 {
+                    chain.fragment = Some(fragment);
+                    return Ok(chain);
+                }
+                // Whole already (RFC 6946): it has nothing to do with other fragments.
+                atomic = true;
+                step(&mut chain, header);
+            }
+            NOTHING => return Err(Fault::Empty),
+            _ => return Ok(chain),
+        }
+    }
+    Err(Fault::Silent)
+}
+
+fn problem(code: u8, at: usize) -> Fault {
+    Fault::Problem(code, at as u16)
+}
+
+fn step(chain: &mut Chain, header: &[u8]) {
+    chain.protocol = header.first().copied().unwrap_or(NOTHING);
+    chain.field = chain.end;
+    chain.end += header.len();
+}
+
+/// The header at `at`, which says its own length in units of 8 bytes, the first not counted.
+fn whole(bytes: &[u8], at: usize) -> Result<&[u8], Fault> {
+    let length = *bytes.get(at + 1).ok_or(Fault::Silent)?;
+    bytes.get(at..at + 8 + usize::from(length) * 8).ok_or(Fault::Silent)
+}
+
+/// Looks at the options of the header that stands at `at`; whether there is a router alert.
+fn look_at_options(
+    header: &[u8],
+    at: usize,
+    multicast: bool,
+    budget: &mut usize,
+) -> Result<bool, Fault> {
+    const PAD_ONE: u8 = 0;
+    const PAD: u8 = 1;
+    const ROUTER_ALERT: u8 = 5;
+    let mut position = 2;
+    let mut alert = false;
+    while let Some(&kind) = header.get(position) {
+        if kind == PAD_ONE {
+            position += 1;
+            continue;
+        }
+        let length = usize::from(*header.get(position + 1).ok_or(Fault::Silent)?);
+        let next = position + 2 + length;
+        if next > header.len() {
+            return Err(Fault::Silent);
+        }
+        if kind != PAD {
+            *budget = budget.checked_sub(1).ok_or(Fault::Silent)?;
+            alert |= kind == ROUTER_ALERT && length == 2;
+            // Section 4.2: what to do with an option that is not understood.
+            match kind >> 6 {
+                _ if kind == ROUTER_ALERT => {}
+                0 => {}
+                0b11 if multicast => return Err(Fault::Silent),
+                0b10 | 0b11 => return Err(problem(CODE_OPTION, at + position)),
+                _ => return Err(Fault::Silent),
+            }
+        }
+        position = next;
+    }
+    Ok(alert)
+}
+
+impl Fragment {
+    fn parse(bytes: [u8; FRAGMENT_HEADER]) -> Self {
+        let [next, _, o0, o1, i0, i1, i2, i3] = bytes;
+        let field = u16::from_be_bytes([o0, o1]);
+        Self {
+            next,
+            offset: usize::from(field & !7),
+            more: field & 1 != 0,
+            identification: u32::from_be_bytes([i0, i1, i2, i3]),
+        }
+    }
+}
+
+/// Whether a first fragment holds the whole chain and the begin of the transport's header
+/// (RFC 7112): `bytes` is what is in pieces, `next` the number of its first header.
+pub(crate) fn is_complete(bytes: &[u8], next: u8) -> bool {
+    let (mut next, mut at) = (next, 0);
+    for _ in 0..HEADERS_MAX {
+        let least = match next {
+            HOP_BY_HOP | ROUTING | DESTINATION => {
+                let Ok(header) = whole(bytes, at) else { return false };
+                next = header.first().copied().unwrap_or(NOTHING);
+                at += header.len();
+                continue;
+            }
+            6 => 20,
+            17 | 58 => 8,
+            _ => 0,
+        };
+        return at + least <= bytes.len();
+    }
+    false
+}

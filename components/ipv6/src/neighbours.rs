@@ -1,0 +1,467 @@
+//! Which station answers for which address, and whether it still does: the neighbour cache and
+//! neighbour unreachability detection (RFC 4861 sections 5.1 and 7).
+//!
+//! A bounded table with a hashed index. Entries that are in use are kept before those that are
+//! not (RFC 6583 section 6), and packets wait for an answer within limits.
+
+use alloc::vec;
+use alloc::vec::Vec;
+use core::net::Ipv6Addr;
+use heapless::Deque;
+use waitless::{Duration, Instant, Mac, Packet, Random};
+
+/// Questions to everybody, and to one station, before a neighbour is given up (RFC 4861 section
+/// 10: MAX_MULTICAST_SOLICIT, MAX_UNICAST_SOLICIT).
+const TRIES: u8 = 3;
+
+/// How long a stale neighbour in use is trusted to show by itself that it is still there
+/// (DELAY_FIRST_PROBE_TIME).
+const DELAY: Duration = Duration::from_secs(5);
+
+/// How long a neighbour is reachable after it has shown that it is (REACHABLE_TIME), and what
+/// routers may make of that.
+const REACHABLE: Duration = Duration::from_secs(30);
+const REACHABLE_MS_MAX: u32 = 3_600_000;
+
+/// Between two questions (RETRANS_TIMER), and what routers may make of that.
+const RETRANSMIT: Duration = Duration::from_secs(1);
+const RETRANSMIT_MS: core::ops::RangeInclusive<u32> = 100..=60_000;
+
+/// How often the time of use of a neighbour is brought up to date.
+const USE_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How long to wait before a question that found no packet is asked again.
+const RETRY: Duration = Duration::from_millis(10);
+
+/// How many entries are looked at for the one to give up when the table is full.
+const EVICTION_SCAN: usize = 16;
+
+/// Packets that wait for one neighbour; then the oldest gives way (section 7.2.2).
+const PENDING_EACH: usize = 3;
+
+/// The end of a chain.
+const END: u16 = u16::MAX;
+
+/// The neighbours. Entries are found through `heads` (a hash's first entry) and `next`.
+pub(crate) struct Neighbours {
+    entries: Vec<Neighbour>,
+    heads: Vec<u16>,
+    limit: usize,
+    key: u64,
+    /// The base of `reachable`, which is drawn from it (section 6.3.2).
+    base: Duration,
+    reachable: Duration,
+    retransmit: Duration,
+    /// Where the search for an entry to give up goes on.
+    hand: usize,
+    /// Packets that wait for all neighbours, and how many may.
+    waiting: usize,
+    waiting_max: usize,
+    /// Entries with packets that wait no longer: their stations have answered.
+    answered: Vec<u16>,
+    /// No entry has something to do before this.
+    next: Instant,
+}
+
+/// A place in the table. Valid until the table is changed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Index(u16);
+
+struct Neighbour {
+    address: Ipv6Addr,
+    mac: Mac,
+    state: State,
+    /// Reachable: stale from then on. Incomplete, Delay, Probe: when to do something.
+    until: Instant,
+    used: Instant,
+    /// The next entry in the chain.
+    next: u16,
+    router: bool,
+    pending: Deque<Packet, PENDING_EACH>,
+}
+
+/// RFC 4861 section 7.3.2.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum State {
+    /// No longer in use. Everything else of the entry means nothing.
+    Free,
+    /// So many questions to everybody were sent, and none was answered yet.
+    Incomplete(u8),
+    /// It answers; past `until` that is stale.
+    Reachable,
+    /// It may have gone: to be looked after at the next use.
+    Stale,
+    /// In use since: asked soon, unless it shows before that it is there.
+    Delay,
+    /// So many questions to the station were sent, and none was answered yet.
+    Probe(u8),
+}
+
+/// What is known of an address.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Lookup {
+    /// The station; the answer holds until then.
+    Known(Mac, Instant),
+    /// It is being asked for.
+    Unknown(Index),
+    /// It can not be asked for: every entry is in use.
+    Full,
+}
+
+/// What has to be done for a neighbour.
+#[derive(Debug)]
+pub(crate) enum Due {
+    /// Ask everybody for this address.
+    Multicast(Ipv6Addr),
+    /// Ask this station whether it still answers for this address.
+    Unicast(Ipv6Addr, Mac),
+    /// It does not answer: so the one of these that waited for longest will not reach it.
+    Failed(Ipv6Addr, Option<Packet>),
+}
+
+/// What an advertisement has changed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Heard {
+    /// Nothing: nobody had asked.
+    Unknown,
+    Updated,
+    /// It is a router no longer.
+    NoRouter,
+}
+
+impl Neighbours {
+    /// An empty table for `limit` neighbours, for all of which `pending` packets wait at most.
+    pub fn new(limit: usize, pending: usize, random: &mut Random) -> Self {
+        let limit = limit.clamp(1, usize::from(END));
+        let mut neighbours = Self {
+            entries: Vec::with_capacity(limit),
+            heads: vec![END; limit.next_power_of_two()],
+            limit,
+            key: random.u64() | 1,
+            base: REACHABLE,
+            reachable: REACHABLE,
+            retransmit: RETRANSMIT,
+            hand: 0,
+            waiting: 0,
+            waiting_max: pending,
+            answered: Vec::with_capacity(limit),
+            next: Instant::NEVER,
+        };
+        neighbours.draw_reachable(random);
+        neighbours
+    }
+
+    /// What a router says of the link's times, in milliseconds; 0 says nothing.
+    pub fn set_times(&mut self, reachable: u32, retransmit: u32, random: &mut Random) {
+        let base = Duration::from_millis(reachable.into());
+        if (1..=REACHABLE_MS_MAX).contains(&reachable) && base != self.base {
+            self.base = base;
+            self.draw_reachable(random);
+        }
+        if RETRANSMIT_MS.contains(&retransmit) {
+            self.retransmit = Duration::from_millis(retransmit.into());
+        }
+    }
+
+    /// Between half and one and a half times the base (section 10).
+    fn draw_reachable(&mut self, random: &mut Random) {
+        let half = self.base.divided_by(2);
+        self.reachable = half + Duration::from_nanos(random.below(self.base.as_nanos()));
+    }
+
+    /// The time between two questions.
+    pub fn retransmit(&self) -> Duration {
+        self.retransmit
+    }
+
+    /// Finds the station of `address` for a packet to send, and starts to ask where needed.
+    pub fn lookup(&mut self, address: Ipv6Addr, now: Instant) -> Lookup {
+        let Some(index) = self.find(address).or_else(|| self.insert(address, now)) else {
+            return Lookup::Full;
+        };
+        let Some(entry) = self.entries.get_mut(usize::from(index.0)) else { return Lookup::Full };
+        entry.used = now;
+        let soon = now + USE_INTERVAL;
+        match entry.state {
+            State::Reachable if now < entry.until => {
+                Lookup::Known(entry.mac, entry.until.min(soon))
+            }
+            State::Reachable | State::Stale => {
+                (entry.state, entry.until) = (State::Delay, now + DELAY);
+                self.next = self.next.min(entry.until);
+                Lookup::Known(entry.mac, soon)
+            }
+            State::Delay | State::Probe(_) => Lookup::Known(entry.mac, soon),
+            State::Free => {
+                (entry.state, entry.until) = (State::Incomplete(0), now);
+                self.next = now;
+                Lookup::Unknown(index)
+            }
+            State::Incomplete(_) => Lookup::Unknown(index),
+        }
+    }
+
+    /// Lets a packet wait for an answer. Gives how many gave way: an earlier one, or itself.
+    pub fn wait(&mut self, index: Index, packet: Packet) -> u64 {
+        let Some(entry) = self.entries.get_mut(usize::from(index.0)) else { return 1 };
+        let mut dropped = 0;
+        if entry.pending.is_full() {
+            entry.pending.pop_front();
+            self.waiting -= 1;
+            dropped = 1;
+        }
+        if self.waiting >= self.waiting_max || entry.pending.push_back(packet).is_err() {
+            return dropped + 1;
+        }
+        self.waiting += 1;
+        dropped
+    }
+
+    /// The next packet whose neighbour has answered, and the station that it goes to.
+    pub fn answered(&mut self) -> Option<(Mac, Packet)> {
+        while let Some(index) = self.answered.last() {
+            if let Some(entry) = self.entries.get_mut(usize::from(*index))
+                && !matches!(entry.state, State::Free | State::Incomplete(_))
+                && let Some(packet) = entry.pending.pop_front()
+            {
+                self.waiting -= 1;
+                return Some((entry.mac, packet));
+            }
+            self.answered.pop();
+        }
+        None
+    }
+
+    /// Whether [`answered`](Self::answered) has something.
+    #[inline]
+    pub fn has_answered(&self) -> bool {
+        !self.answered.is_empty()
+    }
+
+    /// The station `mac` says that it has `address`: a source's option in what it sent. It is
+    /// remembered, as somebody who will be answered (sections 7.2.3, 6.2.6, 6.3.4 and 8.3).
+    pub fn spoke(&mut self, address: Ipv6Addr, mac: Mac, router: bool, now: Instant) {
+        let Some(index) = self.find(address).or_else(|| self.insert(address, now)) else { return };
+        let Some(entry) = self.entries.get_mut(usize::from(index.0)) else { return };
+        entry.router |= router;
+        let new = matches!(entry.state, State::Free | State::Incomplete(_));
+        if new || entry.mac != mac {
+            (entry.mac, entry.state, entry.until) = (mac, State::Stale, now);
+        }
+        self.release(index);
+    }
+
+    /// An advertisement of `address` arrived (section 7.2.5). Only answers to questions make
+    /// entries, so who was never asked is not remembered.
+    pub fn advertised(
+        &mut self,
+        message: &crate::message::Advertisement,
+        mac: Option<Mac>,
+        now: Instant,
+    ) -> Heard {
+        let Some(index) = self.find(message.target) else { return Heard::Unknown };
+        let reachable = now + self.reachable;
+        let Some(entry) = self.entries.get_mut(usize::from(index.0)) else {
+            return Heard::Unknown;
+        };
+        let router = core::mem::replace(&mut entry.router, message.router);
+        let fresh = if message.solicited { State::Reachable } else { State::Stale };
+        let until = if message.solicited { reachable } else { now };
+        match (entry.state, mac) {
+            (State::Free, _) => return Heard::Unknown,
+            // Without a station there is nothing to send to.
+            (State::Incomplete(_), None) => {
+                entry.router = router;
+                return Heard::Unknown;
+            }
+            (State::Incomplete(_), Some(mac)) => {
+                (entry.mac, entry.state, entry.until) = (mac, fresh, until);
+            }
+            // Another station, which does not insist.
+            (state, Some(mac)) if mac != entry.mac && !message.replaces => {
+                entry.router = router;
+                if state == State::Reachable {
+                    (entry.state, entry.until) = (State::Stale, now);
+                }
+                return Heard::Updated;
+            }
+            (_, mac) => {
+                let other = mac.is_some_and(|mac| mac != entry.mac);
+                entry.mac = mac.unwrap_or(entry.mac);
+                if message.solicited || other {
+                    (entry.state, entry.until) = (fresh, until);
+                }
+            }
+        }
+        self.release(index);
+        if router && !message.router { Heard::NoRouter } else { Heard::Updated }
+    }
+
+    /// Whether `address` is known to have answered, and not known to have gone (section 6.3.6).
+    pub fn may_be_reachable(&self, address: Ipv6Addr) -> bool {
+        let entry = self.find(address).and_then(|index| self.entries.get(usize::from(index.0)));
+        entry.is_some_and(|it| !matches!(it.state, State::Free | State::Incomplete(_)))
+    }
+
+    /// The next thing to do at `now`. With `send` false, nothing is to be sent now: questions that
+    /// are due wait a moment.
+    pub fn due(&mut self, now: Instant, send: bool) -> Option<Due> {
+        if now < self.next {
+            return None;
+        }
+        let mut next = Instant::NEVER;
+        for entry in &mut self.entries {
+            let (tries, unicast) = match entry.state {
+                State::Free | State::Reachable | State::Stale => continue,
+                State::Incomplete(tries) => (tries, false),
+                State::Delay => (0, true),
+                State::Probe(tries) => (tries, true),
+            };
+            if now < entry.until {
+                next = next.min(entry.until);
+                continue;
+            }
+            if tries >= TRIES {
+                // What else waits, and what else is due, is found by the next call.
+                let packet = entry.pending.pop_front();
+                self.waiting -= usize::from(packet.is_some());
+                if entry.pending.is_empty() {
+                    entry.state = State::Free;
+                }
+                return Some(Due::Failed(entry.address, packet));
+            }
+            if !send {
+                next = next.min(now + RETRY);
+                continue;
+            }
+            entry.until = now + self.retransmit;
+            if unicast {
+                entry.state = State::Probe(tries + 1);
+                return Some(Due::Unicast(entry.address, entry.mac));
+            }
+            entry.state = State::Incomplete(tries + 1);
+            return Some(Due::Multicast(entry.address));
+        }
+        self.next = next;
+        None
+    }
+
+    /// When [`due`](Self::due) next has something.
+    #[inline]
+    pub fn deadline(&self) -> Instant {
+        self.next
+    }
+
+    /// The link was down, and may be another now: everything known is stale.
+    pub fn age(&mut self) {
+        for entry in &mut self.entries {
+            if entry.state == State::Reachable {
+                entry.state = State::Stale;
+            }
+        }
+    }
+
+    /// How many neighbours are remembered.
+    pub fn len(&self) -> usize {
+        self.entries.iter().filter(|entry| entry.state != State::Free).count()
+    }
+
+    /// How many packets wait.
+    #[cfg(test)]
+    pub fn waiting(&self) -> usize {
+        self.waiting
+    }
+
+    /// Notes that the packets of an entry can go, if it has any.
+    fn release(&mut self, index: Index) {
+        let waits = |entry: &Neighbour| !entry.pending.is_empty();
+        if self.entries.get(usize::from(index.0)).is_some_and(waits)
+            && !self.answered.contains(&index.0)
+        {
+            self.answered.push(index.0);
+        }
+    }
+
+    fn bucket(&self, address: Ipv6Addr) -> usize {
+        let bits = address.to_bits();
+        let mixed = (bits >> 64) as u64 ^ (bits as u64).wrapping_mul(self.key);
+        // The high bits are mixed best; the table's length is a power of two.
+        (mixed.wrapping_mul(self.key) >> 40) as usize & (self.heads.len() - 1)
+    }
+
+    fn find(&self, address: Ipv6Addr) -> Option<Index> {
+        let mut at = *self.heads.get(self.bucket(address))?;
+        while let Some(entry) = self.entries.get(usize::from(at)) {
+            if entry.address == address {
+                return Some(Index(at));
+            }
+            at = entry.next;
+        }
+        None
+    }
+
+    /// A new entry, for which nothing is known.
+    fn insert(&mut self, address: Ipv6Addr, now: Instant) -> Option<Index> {
+        let bucket = self.bucket(address);
+        let place = if self.entries.len() < self.limit {
+            self.entries.len()
+        } else {
+            usize::from(self.evict()?)
+        };
+        let entry = Neighbour {
+            address,
+            mac: Mac::default(),
+            state: State::Free,
+            until: now,
+            used: now,
+            // Evicting may have changed the chain.
+            next: *self.heads.get(bucket)?,
+            router: false,
+            pending: Deque::new(),
+        };
+        match self.entries.get_mut(place) {
+            Some(old) => *old = entry,
+            None => self.entries.push(entry),
+        }
+        *self.heads.get_mut(bucket)? = place as u16;
+        Some(Index(place as u16))
+    }
+
+    /// Takes the entry that is missed least out of its chain: one that does not answer, or else
+    /// the one not used for longest. Entries that packets wait for stay.
+    fn evict(&mut self) -> Option<u16> {
+        let mut best: Option<(Instant, usize)> = None;
+        for _ in 0..EVICTION_SCAN.min(self.entries.len()) {
+            self.hand = if self.hand + 1 < self.entries.len() { self.hand + 1 } else { 0 };
+            let entry = self.entries.get(self.hand)?;
+            let used = match entry.state {
+                _ if !entry.pending.is_empty() => continue,
+                State::Free => Instant::ZERO,
+                State::Incomplete(_) => continue,
+                _ => entry.used,
+            };
+            if best.is_none_or(|(oldest, _)| used < oldest) {
+                best = Some((used, self.hand));
+            }
+        }
+        let (_, index) = best?;
+        let entry = self.entries.get(index)?;
+        let (bucket, next, index) = (self.bucket(entry.address), entry.next, index as u16);
+        let mut at = *self.heads.get(bucket)?;
+        if at == index {
+            *self.heads.get_mut(bucket)? = next;
+            return Some(index);
+        }
+        while let Some(entry) = self.entries.get_mut(usize::from(at)) {
+            if entry.next == index {
+                entry.next = next;
+                return Some(index);
+            }
+            at = entry.next;
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,487 @@
+//! Neighbour discovery, autoconfiguration and groups, as traces.
+
+use super::*;
+use crate::message::{GROUP_REPORT, NEIGHBOUR_ADVERTISEMENT, NEIGHBOUR_SOLICITATION};
+use crate::message::{Message, ROUTER_SOLICITATION};
+use std::format;
+use std::string::String;
+
+const NET: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 7, 7, 0, 0, 0, 0);
+const ROUTER: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0xaa);
+const ROUTER_STATION: Mac = Mac([2, 0, 0, 0, 0, 0xaa]);
+
+/// Nothing in the manifest: everything comes from routers.
+const AUTOMATIC: Config = Config { addresses: &[], gateway: None, ..CONFIG };
+
+struct Advertised {
+    lifetime: u16,
+    valid: u32,
+    preferred: u32,
+    hops: u8,
+    mtu: u32,
+}
+
+const GOOD: Advertised =
+    Advertised { lifetime: 1800, valid: 86_400, preferred: 14_400, hops: 64, mtu: 1500 };
+
+/// A router advertisement with its station, an MTU and a prefix.
+fn advertisement(it: &Advertised) -> Vec<u8> {
+    let mut bytes = vec![134, 0, 0, 0, it.hops, 0];
+    bytes.extend(it.lifetime.to_be_bytes());
+    bytes.extend([0; 8]);
+    bytes.extend([1, 1]);
+    bytes.extend(ROUTER_STATION.0);
+    bytes.extend([5, 1, 0, 0]);
+    bytes.extend(it.mtu.to_be_bytes());
+    bytes.extend([3, 4, 64, 0xc0]);
+    bytes.extend(it.valid.to_be_bytes());
+    bytes.extend(it.preferred.to_be_bytes());
+    bytes.extend([0; 4]);
+    bytes.extend(NET.octets());
+    message(ROUTER, ALL_NODES, &bytes)
+}
+
+/// The host's address in `NET`.
+fn automatic(bench: &Bench) -> Option<Ipv6Addr> {
+    let mut used = bench.used().into_iter();
+    used.find(|it| it.to_bits() >> 64 == NET.to_bits() >> 64)
+}
+
+/// What was sent, in short: what, and from whom to whom.
+fn short(sent: &[Sent]) -> Vec<String> {
+    let line = |it: &Sent| {
+        let payload = if it.header.next == 0 { &it.payload[8..] } else { &it.payload[..] };
+        let what = match payload[0] {
+            ROUTER_SOLICITATION => "RS",
+            NEIGHBOUR_SOLICITATION => "NS",
+            NEIGHBOUR_ADVERTISEMENT => "NA",
+            GROUP_REPORT => "report",
+            _ => "other",
+        };
+        format!("{what} {} {}", it.header.source, it.header.destination)
+    };
+    sent.iter().map(line).collect()
+}
+
+#[test]
+fn a_start_joins_asks_for_duplicates_and_then_for_routers() {
+    let mut bench = Bench::start(AUTOMATIC);
+    assert_eq!(bench.used(), [] as [Ipv6Addr; 0], "nothing is used yet");
+    assert_eq!(bench.ip.source_for(GATEWAY.into()), None);
+    bench.run_to(1);
+    let early = bench.sent();
+    let group = solicited_node(LOCAL);
+    assert_eq!(short(&early)[..2], [String::from("report :: ff02::16"), format!("NS :: {group}")]);
+    // What a report says, and how it is sent (RFC 3810 section 5.2).
+    assert_eq!((early[0].header.hops, early[0].mac), (1, Mac([0x33, 0x33, 0, 0, 0, 0x16])));
+    assert_eq!(early[0].payload[..8], [58, 0, 5, 2, 0, 0, 1, 0]);
+    assert_eq!(early[0].payload[14..20], [0, 1, 4, 0, 0, 0]);
+    assert_eq!(early[0].payload[20..], group.octets());
+    // A question for duplicates (RFC 4862 section 5.4.2).
+    assert_eq!((early[1].header.hops, early[1].mac), (255, multicast_mac(group)));
+    assert_eq!(early[1].payload.len(), 24, "it does not say who asks");
+    assert_eq!(bench.used(), [LOCAL]);
+    bench.run_to(2);
+    let asked = bench.sent();
+    assert!(short(&asked).contains(&format!("RS {LOCAL} ff02::2")), "{:?}", short(&asked));
+    let all = [early, asked].concat();
+    assert_eq!(all.iter().filter(|it| it.header.next == 0).count(), 2, "two reports");
+}
+
+#[test]
+fn a_router_is_enough_to_have_an_address_and_a_way_out() {
+    let mut bench = Bench::start(AUTOMATIC);
+    bench.run_to(3);
+    bench.sent();
+    bench.arrive(&advertisement(&GOOD));
+    assert_eq!(automatic(&bench), None, "it is asked for first");
+    bench.run_to(6);
+    let address = automatic(&bench).unwrap();
+    let asked = short(&bench.sent());
+    assert!(asked.contains(&format!("NS :: {}", solicited_node(address))), "{asked:?}");
+    bench.send(Protocol::UDP, FAR, b"12345678");
+    let [sent] = &bench.sent()[..] else { panic!("one packet") };
+    assert_eq!((sent.mac, sent.header.source), (ROUTER_STATION, address));
+    // Two more questions for routers would have come by now.
+    let before = bench.ip.counters.routers_asked.get();
+    bench.run_to(600);
+    assert_eq!(bench.ip.counters.routers_asked.get(), before);
+    // Nobody renewed it.
+    bench.run_to(1804);
+    assert_eq!(bench.ip.source_for(FAR.into()), None);
+    assert!(automatic(&bench).is_some());
+    bench.run_to(14_404);
+    assert!(bench.ip.network.addresses.iter().any(|it| it.deprecated));
+    bench.run_to(86_404);
+    assert_eq!(bench.used(), [LOCAL]);
+}
+
+#[test]
+fn an_advertisement_is_believed_only_from_the_link_and_when_it_is_right() {
+    let good = advertisement(&GOOD);
+    let with = |change: &dyn Fn(&mut Vec<u8>)| {
+        let mut bytes = good.clone();
+        change(&mut bytes);
+        bytes
+    };
+    let spoiled = [
+        ("hop limit 254", with(&|it| it[7] = 254)),
+        ("a router's global address", {
+            let mut bytes = good[40..].to_vec();
+            bytes[2..4].fill(0);
+            message(PEER, ALL_NODES, &bytes)
+        }),
+        ("a wrong checksum", with(&|it| it[50] ^= 1)),
+        ("code 1", message(ROUTER, ALL_NODES, &with(&|it| it[41] = 1)[40..])),
+        ("an option of no length", message(ROUTER, ALL_NODES, &with(&|it| it[57] = 0)[40..])),
+        ("an option that is too long", message(ROUTER, ALL_NODES, &with(&|it| it[73] = 9)[40..])),
+        ("15 bytes", message(ROUTER, ALL_NODES, &good[40..55])),
+    ];
+    for (name, bytes) in spoiled {
+        let mut bench = Bench::start(AUTOMATIC);
+        bench.run_to(3);
+        bench.arrive(&bytes);
+        bench.run_to(6);
+        assert_eq!((automatic(&bench), bench.ip.routers.len()), (None, 0), "{name}");
+        assert_eq!(bench.ip.counters.control_bad.get(), 1, "{name}");
+    }
+    let mut bench = Bench::start(Config { autoconfigure: false, ..AUTOMATIC });
+    bench.run_to(3);
+    bench.arrive(&good);
+    bench.run_to(6);
+    assert_eq!((automatic(&bench), bench.ip.counters.routers_asked.get()), (None, 0));
+}
+
+#[test]
+fn what_a_router_says_of_the_link_has_limits() {
+    for (mtu, expected) in
+        [(1280, 1280), (1400, 1400), (1279, 1500), (9000, 1500), (u32::MAX, 1500)]
+    {
+        let mut bench = Bench::start(AUTOMATIC);
+        bench.arrive(&advertisement(&Advertised { mtu, ..GOOD }));
+        assert_eq!(bench.ip.mtu(FAR.into()), expected);
+    }
+    for (hops, expected) in [(0, 64), (1, 64), (255, 255)] {
+        let mut bench = Bench::start(AUTOMATIC);
+        bench.arrive(&advertisement(&Advertised { hops, ..GOOD }));
+        assert_eq!(bench.ip.hop_limit(), expected);
+    }
+    let mut bench = Bench::start(Config { hop_limit: Some(9), ..AUTOMATIC });
+    bench.arrive(&advertisement(&GOOD));
+    assert_eq!(bench.ip.hop_limit(), 9);
+}
+
+#[test]
+fn whoever_asks_for_our_address_is_answered() {
+    let mut bench = Bench::new(CONFIG);
+    let asker = Ipv6Addr::from_bits(PEER.to_bits() + 7);
+    let group = solicited_node(OURS);
+    let question = written(&bench, Draft::solicitation(OURS, Some(ROUTER_STATION)), asker, group);
+    bench.arrive(&question);
+    let [sent] = &bench.sent()[..] else { panic!("one answer") };
+    assert_eq!(
+        (sent.mac, sent.header.source, sent.header.destination),
+        (ROUTER_STATION, OURS, asker)
+    );
+    assert_eq!(sent.header.hops, 255);
+    let Some(Message::Advertisement(answer, options)) = Message::parse(&sent.payload) else {
+        panic!("an advertisement: {sent:?}")
+    };
+    assert!(answer.solicited && answer.replaces && !answer.router);
+    assert_eq!((answer.target, options.target()), (OURS, Some(MAC)));
+    // Whoever wants to know whether it is taken is told before all.
+    let question = written(&bench, Draft::solicitation(OURS, None), Ipv6Addr::UNSPECIFIED, group);
+    bench.arrive(&question);
+    let sent = bench.sent();
+    assert_eq!(short(&sent), [format!("NA {OURS} ff02::1")]);
+    assert_eq!(sent[0].payload[4], 0x20, "not solicited, and it replaces");
+    // Others' addresses are none of our business.
+    let question = written(&bench, Draft::solicitation(PEER, Some(STATION)), asker, group);
+    bench.arrive(&question);
+    assert!(bench.sent().is_empty());
+}
+
+#[test]
+fn questions_that_cannot_be_right_are_dropped() {
+    let group = solicited_node(OURS);
+    let question = |bench: &Bench, target, mac, from, to| {
+        written(bench, Draft::solicitation(target, mac), from, to)
+    };
+    let nobody = Ipv6Addr::UNSPECIFIED;
+    let mut bench = Bench::new(CONFIG);
+    let mut far = question(&bench, OURS, Some(STATION), PEER, group);
+    far[7] = 64;
+    let spoiled = [
+        far,
+        question(&bench, group, Some(STATION), PEER, group),
+        question(&bench, OURS, Some(STATION), nobody, group),
+        question(&bench, OURS, None, nobody, OURS),
+        question(&bench, OURS, Some(STATION), PEER, group)[..60].to_vec(),
+    ];
+    for bytes in &spoiled {
+        bench.arrive(bytes);
+    }
+    assert!(bench.sent().is_empty());
+    let c = bench.ip.counters;
+    assert_eq!(c.control_bad.get() + c.bad_length.get(), spoiled.len() as u64);
+    assert_eq!(c.solicitations.get(), 0);
+}
+
+#[test]
+fn an_address_that_another_host_has_is_not_used() {
+    for wants_it_too in [false, true] {
+        let mut bench = Bench::start(CONFIG);
+        let bytes = if wants_it_too {
+            let draft = Draft::solicitation(OURS, None);
+            written(&bench, draft, Ipv6Addr::UNSPECIFIED, solicited_node(OURS))
+        } else {
+            written(&bench, Draft::advertisement(OURS, false, STATION), OURS, ALL_NODES)
+        };
+        bench.arrive(&bytes);
+        bench.run_to(10);
+        assert_eq!(bench.used(), [LOCAL]);
+        assert_eq!(bench.ip.counters.duplicates.get(), 1);
+        // Once it is in use, others can not take it away.
+        let mut bench = Bench::new(CONFIG);
+        bench.arrive(&bytes);
+        bench.run_to(20);
+        assert_eq!(bench.used(), [LOCAL, OURS]);
+    }
+}
+
+#[test]
+fn a_stable_identifier_gives_way_to_another() {
+    let mut bench = Bench::start(Config { identifiers: Identifiers::Stable, ..AUTOMATIC });
+    bench.run_to(0);
+    let first = bench.ip.addresses.iter().next().unwrap().address;
+    assert_ne!(first, LOCAL);
+    bench.arrive(&written(&bench, Draft::advertisement(first, false, STATION), first, ALL_NODES));
+    bench.run_to(3);
+    let [second] = bench.used()[..] else { panic!("one address") };
+    assert!(second.is_unicast_link_local() && second != first);
+}
+
+#[test]
+fn a_neighbour_is_asked_for_and_what_waits_goes_to_it() {
+    let mut bench = Bench::new(CONFIG);
+    let other = Ipv6Addr::from_bits(PEER.to_bits() + 1);
+    for payload in [b"8 bytes1", b"8 bytes2"] {
+        bench.send(Protocol::UDP, other, payload);
+    }
+    bench.sweep();
+    let sent = bench.sent();
+    assert_eq!(short(&sent), [format!("NS {OURS} {}", solicited_node(other))]);
+    let Some(Message::Solicitation(target, options)) = Message::parse(&sent[0].payload) else {
+        panic!("a solicitation")
+    };
+    assert_eq!((target, options.source()), (other, Some(MAC)));
+    let answer = written(&bench, Draft::advertisement(other, true, ROUTER_STATION), other, OURS);
+    bench.arrive(&answer);
+    let sent = bench.sent();
+    let went: Vec<_> = sent.iter().map(|it| (it.mac, &it.payload[..])).collect();
+    assert_eq!(went, [(ROUTER_STATION, &b"8 bytes1"[..]), (ROUTER_STATION, b"8 bytes2")]);
+    // And the next ones at once, by the fast path.
+    bench.send(Protocol::UDP, other, b"8 bytes3");
+    assert_eq!(bench.sent().len(), 1);
+}
+
+#[test]
+fn a_neighbour_that_does_not_answer_is_told_to_the_transport() {
+    let mut bench = Bench::new(CONFIG);
+    let other = Ipv6Addr::from_bits(PEER.to_bits() + 1);
+    bench.send(Protocol::TCP, other, b"8 bytes and more");
+    bench.run_to(12);
+    assert!(bench.ip.path_error(Protocol::TCP).is_none());
+    bench.run_to(14);
+    let expected = PathError {
+        kind: PathErrorKind::Unreachable(3),
+        local: OURS.into(),
+        remote: other.into(),
+        header: *b"8 bytes ",
+    };
+    assert_eq!(bench.ip.path_error(Protocol::TCP), Some(expected));
+    assert_eq!(bench.cx.pool().available() + bench.sent().len(), bench.cx.pool().count());
+}
+
+#[test]
+fn a_router_that_vanishes_is_replaced_by_another() {
+    let mut bench = Bench::start(AUTOMATIC);
+    bench.run_to(3);
+    bench.arrive(&advertisement(&GOOD));
+    bench.run_to(6);
+    bench.ip.routers.heard(GATEWAY, 1800, 0, bench.ip.now);
+    bench.ip.neighbours.spoke(GATEWAY, STATION, true, bench.ip.now);
+    bench.ip.refresh();
+    bench.sent();
+    let mut stations = Vec::new();
+    for second in 7..60 {
+        bench.run_to(second);
+        bench.send(Protocol::UDP, FAR, b"12345678");
+        stations
+            .extend(bench.sent().into_iter().filter(|it| it.header.next == 17).map(|it| it.mac));
+        // The second one answers questions, the first one does not.
+        let answer = written(&bench, Draft::advertisement(GATEWAY, true, STATION), GATEWAY, LOCAL);
+        let mut router = answer[40..].to_vec();
+        router[4] |= 0x80;
+        bench.arrive(&message(GATEWAY, LOCAL, &router));
+        bench.sent();
+    }
+    assert_eq!(stations.first(), Some(&ROUTER_STATION));
+    assert_eq!(stations.last(), Some(&STATION));
+    let changes = stations.windows(2).filter(|pair| pair[0] != pair[1]).count();
+    assert_eq!(changes, 1, "{stations:?}");
+}
+
+#[test]
+fn redirects_are_followed_only_from_the_router_that_is_used() {
+    let redirect = |from: Ipv6Addr, target: Ipv6Addr, destination: Ipv6Addr| {
+        let mut bytes = vec![137, 0, 0, 0, 0, 0, 0, 0];
+        bytes.extend(target.octets());
+        bytes.extend(destination.octets());
+        bytes.extend([2, 1]);
+        bytes.extend(ROUTER_STATION.0);
+        message(from, OURS, &bytes)
+    };
+    let global = Ipv6Addr::new(0x2001, 0xdb8, 5, 5, 0, 0, 0, 5);
+    let cases = [
+        ("another router", redirect(GATEWAY, ROUTER, FAR), true),
+        ("the destination itself", redirect(GATEWAY, FAR, FAR), true),
+        ("not from our router", redirect(ROUTER, ROUTER, FAR), false),
+        ("a hop that is not on the link", redirect(GATEWAY, global, FAR), false),
+        ("a group", redirect(GATEWAY, ROUTER, ALL_NODES), false),
+    ];
+    for (name, bytes, followed) in cases {
+        let mut bench = Bench::new(CONFIG);
+        bench.arrive(&bytes);
+        bench.send(Protocol::UDP, FAR, b"12345678");
+        let sent = bench.sent();
+        let expected = if followed { ROUTER_STATION } else { STATION };
+        assert_eq!(sent[0].mac, expected, "{name}");
+        assert_eq!(bench.ip.counters.redirects.get(), u64::from(followed), "{name}");
+    }
+    let mut bench = Bench::new(Config { redirects: false, ..CONFIG });
+    bench.arrive(&redirect(GATEWAY, ROUTER, FAR));
+    bench.send(Protocol::UDP, FAR, b"12345678");
+    assert_eq!(bench.sent()[0].mac, STATION);
+}
+
+#[test]
+fn a_question_for_groups_is_answered_with_ours() {
+    let mut bench = Bench::new(CONFIG);
+    let query = [130, 0, 0, 0, 3, 232, 0, 0].into_iter().chain([0; 16]).chain([2, 125, 0, 0]);
+    let query: Vec<u8> = query.collect();
+    let mut bytes = message(ROUTER, ALL_NODES, &query);
+    // Hop limit 1, and a router alert in a hop-by-hop header.
+    bytes.splice(40..40, [58, 0, 5, 2, 0, 0, 1, 0]);
+    (bytes[5], bytes[6], bytes[7]) = (bytes[5] + 8, 0, 1);
+    for (hops, answers) in [(2, 0), (1, 1)] {
+        bytes[7] = hops;
+        bench.arrive(&bytes);
+        let second = bench.cx.now().as_nanos() / 1_000_000_000;
+        bench.run_to(second + 2);
+        let reports: Vec<_> = bench.sent().into_iter().filter(|it| it.header.next == 0).collect();
+        assert_eq!(reports.len(), answers, "hop limit {hops}");
+        if let Some(report) = reports.first() {
+            assert_eq!(report.header.source, LOCAL);
+            // Both addresses end alike, so they have one group.
+            assert_eq!(report.payload[14..17], [0, 1, 2], "one group, all sources");
+        }
+    }
+}
+
+#[test]
+fn a_link_that_comes_back_is_asked_everything_anew() {
+    let mut bench = Bench::new(CONFIG);
+    bench.link.up = false;
+    bench.sweep();
+    assert_eq!(bench.deadline(), Instant::NEVER);
+    bench.run_to(20);
+    assert!(bench.sent().is_empty());
+    bench.link.up = true;
+    bench.sweep();
+    bench.run_to(20);
+    assert_eq!(bench.used(), [] as [Ipv6Addr; 0], "others may have them now");
+    bench.run_to(25);
+    assert_eq!(bench.used(), [LOCAL, OURS]);
+    let asked = bench.sent();
+    assert!(short(&asked).iter().any(|line| line.starts_with("RS")));
+}
+
+#[test]
+fn without_a_link_at_the_start_nothing_is_said() {
+    let mut cx = testing::context(64, 1);
+    let mut link =
+        Link { arriving: VecDeque::new(), sent: VecDeque::new(), room: 9, up: false, leads: true };
+    let mut ip = Ipv6::new(&CONFIG, &mut cx);
+    ip.init(&mut link, &mut cx).unwrap();
+    let mut bench = Bench { ip, link, cx };
+    bench.run_to(10);
+    assert!(bench.sent().is_empty());
+    bench.link.up = true;
+    bench.sweep();
+    bench.run_to(20);
+    assert_eq!(bench.used(), [LOCAL, OURS]);
+}
+
+#[test]
+fn a_manifest_that_cannot_be_right_is_refused() {
+    let refuse = |config: Config| {
+        let mut cx = testing::context(8, 1);
+        let mut link = Link {
+            arriving: VecDeque::new(),
+            sent: VecDeque::new(),
+            room: 9,
+            up: true,
+            leads: true,
+        };
+        let mut ip = Ipv6::new(Box::leak(Box::new(config)), &mut cx);
+        ip.init(&mut link, &mut cx).is_err()
+    };
+    assert!(!refuse(CONFIG));
+    assert!(refuse(Config { addresses: &[(ALL_NODES, 64)], ..CONFIG }));
+    assert!(refuse(Config { addresses: &[(OURS, 0)], ..CONFIG }));
+    assert!(refuse(Config { addresses: &[(OURS, 64); 9], ..CONFIG }));
+    assert!(refuse(Config { gateway: Some(OURS), ..CONFIG }));
+    assert!(refuse(Config { gateway: Some(ALL_NODES), ..CONFIG }));
+}
+
+#[test]
+fn while_there_is_no_packet_nothing_is_lost() {
+    let mut bench = Bench::start(AUTOMATIC);
+    let all: Vec<_> = core::iter::from_fn(|| bench.cx.packet()).collect();
+    bench.run_to(3);
+    bench.link.sent.clear();
+    drop(all);
+    bench.run_to(6);
+    assert_eq!(bench.used(), [LOCAL]);
+}
+
+#[test]
+fn on_several_cores_the_first_one_speaks_and_all_know_the_same() {
+    let config = || Config { identifiers: Identifiers::Stable, ..AUTOMATIC };
+    let mut contexts = testing::contexts(2, &testing::Nothing, 256, 1);
+    let mut cores = [(); 2].map(|()| Bench::start_on(contexts.next().unwrap(), config()));
+    let first = cores[0].ip.addresses.iter().next().unwrap().address;
+    let theirs = written(&cores[0], Draft::advertisement(first, false, STATION), first, ALL_NODES);
+    for bench in &mut cores {
+        bench.arrive(&theirs);
+        bench.run_to(3);
+        bench.arrive(&advertisement(&GOOD));
+        bench.run_to(6);
+    }
+    let used = cores[0].used();
+    assert_eq!((used.len(), cores[1].used()), (2, used.clone()));
+    assert!(!used.contains(&first));
+    let question = Draft::solicitation(used[0], Some(STATION));
+    let question = written(&cores[0], question, PEER, solicited_node(used[0]));
+    for bench in &mut cores {
+        bench.arrive(&question);
+    }
+    assert!(!cores[0].sent().is_empty());
+    assert_eq!(cores[1].sent(), [], "the other one says nothing");
+    // But both find their way.
+    for bench in &mut cores {
+        bench.send(Protocol::UDP, FAR, b"12345678");
+        assert_eq!(bench.sent().first().map(|it| it.mac), Some(ROUTER_STATION));
+    }
+}
