@@ -1,7 +1,7 @@
 //! Writes the corpora that fuzzing starts from: `cargo run -p waitless-tests --example corpus`.
 
-use std::net::Ipv4Addr;
-use waitless_tests::corpus::{self, Segment, arp, ethernet, ipv4, udp};
+use std::net::{Ipv4Addr, Ipv6Addr};
+use waitless_tests::corpus::{self, Segment, arp, ethernet, ipv4, ipv6, udp};
 
 const HOST: ([u8; 6], Ipv4Addr) = ([2, 0, 0, 0, 0, 1], Ipv4Addr::new(10, 0, 0, 2));
 const PEER: ([u8; 6], Ipv4Addr) = ([2, 0, 0, 0, 0, 2], Ipv4Addr::new(10, 0, 0, 1));
@@ -18,6 +18,8 @@ fn main() {
     let conflict = arp(2, (PEER.0, HOST.1), HOST);
     write("arp", "conflict", &ethernet([255; 6], PEER.0, 0x806, &conflict));
     internet();
+    internet_v6();
+    neighbours();
     transports();
     dhcp();
     http();
@@ -47,6 +49,76 @@ fn internet() {
     let mut frame = ethernet(HOST.0, PEER.0, 0x800, &options);
     corpus::repair_frame(&mut frame);
     write("ipv4", "options", &frame);
+}
+
+/// The host and its neighbour on the link.
+const HOST6: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0xff, 0xfe00, 2);
+const PEER6: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0xff, 0xfe00, 9);
+const ALL6: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
+/// Of the host that `graphs::dual` makes.
+const HOST6_STATION: [u8; 6] = [2, 0, 0, 0, 0, 2];
+const PEER6_STATION: [u8; 6] = [2, 0, 0, 0, 0, 9];
+
+/// A packet from the neighbour, to the host or to the group.
+fn packet6(target: &str, name: &str, to: Ipv6Addr, next: u8, hops: u8, payload: &[u8]) {
+    let station = if to == HOST6 { HOST6_STATION } else { [0x33, 0x33, 0, 0, 0, 1] };
+    let packet = ipv6(PEER6, to, next, hops, payload);
+    let mut frame = [&station[..], &PEER6_STATION, &[0x86, 0xdd], &packet].concat();
+    corpus::repair_frame(&mut frame);
+    write(target, name, &frame);
+}
+
+fn internet_v6() {
+    let echo = [&[128, 0, 0, 0, 0, 1, 0, 1][..], b"are you there?"].concat();
+    packet6("icmp6", "echo", HOST6, 58, 64, &echo);
+    packet6("icmp6", "echo-to-all", ALL6, 58, 64, &echo);
+    let segment = [0, 80, 0x9c, 0x40, 0, 0, 0, 1, 0, 0, 0, 0, 0x50, 16, 1, 0, 0, 0, 0, 0];
+    let quoted = ipv6(HOST6, PEER6, 6, 64, &segment);
+    let errors = [("unreachable", 1, 4), ("too-big", 2, 0), ("expired", 3, 0), ("parameter", 4, 1)];
+    for (name, kind, code) in errors {
+        let message = [&[kind, code, 0, 0, 0, 0, 5, 0][..], &quoted].concat();
+        packet6("icmp6", name, HOST6, 58, 64, &message);
+    }
+    let datagram = [&[3, 232, 0, 7, 0, 24, 0, 0][..], &[0x55; 16]].concat();
+    packet6("ipv6", "datagram", HOST6, 17, 64, &datagram);
+    packet6("ipv6", "unknown-header", HOST6, 200, 64, b"whatever");
+    packet6("ipv6", "nothing", HOST6, 59, 64, b"");
+    let options = [60, 0, 5, 2, 0, 0, 1, 0, 17, 0, 0x1e, 1, 0, 0, 0, 0];
+    packet6("ipv6", "options", HOST6, 0, 64, &[&options[..], &datagram].concat());
+    packet6("ipv6", "option-to-tell", ALL6, 60, 64, &[17, 0, 0x9e, 1, 0, 0, 0, 0]);
+    packet6("ipv6", "route", HOST6, 43, 64, &[&[17, 0, 0, 1, 0, 0, 0, 0][..], &datagram].concat());
+    let fragments = [("first", [0, 1], &datagram[..16]), ("last", [0, 16], &datagram[16..])];
+    for (name, [high, low], part) in fragments {
+        let header = [17, 0, high, low, 0, 0, 0, 7];
+        packet6("ipv6", name, HOST6, 44, 64, &[&header[..], part].concat());
+    }
+    packet6("ipv6", "atomic", HOST6, 44, 64, &[&[17, 0, 0, 0, 0, 0, 0, 7][..], &datagram].concat());
+}
+
+fn neighbours() {
+    let station = |kind: u8| [&[kind, 1][..], &PEER6_STATION].concat();
+    let with = |head: &[u8], rest: &[&[u8]]| [head, &rest.concat()].concat();
+    let (host, peer) = (HOST6.octets(), PEER6.octets());
+    let asks = with(&[135, 0, 0, 0, 0, 0, 0, 0], &[&host, &station(1)]);
+    packet6("ndp", "solicitation", HOST6, 58, 255, &asks);
+    let answers = with(&[136, 0, 0, 0, 0x60, 0, 0, 0], &[&peer, &station(2)]);
+    packet6("ndp", "advertisement", HOST6, 58, 255, &answers);
+    let claims = with(&[136, 0, 0, 0, 0x20, 0, 0, 0], &[&host, &station(2)]);
+    packet6("ndp", "claim", ALL6, 58, 255, &claims);
+    let network = Ipv6Addr::new(0x2001, 0xdb8, 0, 1, 0, 0, 0, 0).octets();
+    let prefix = with(&[3, 4, 64, 0xc0, 0, 0, 14, 16, 0, 0, 7, 8, 0, 0, 0, 0], &[&network]);
+    let mtu = [5, 1, 0, 0, 0, 0, 5, 0];
+    let router = [134, 0, 0, 0, 64, 0, 7, 8, 0, 0, 0x75, 0x30, 0, 0, 3, 0xe8];
+    packet6("ndp", "router", ALL6, 58, 255, &with(&router, &[&station(1), &mtu, &prefix]));
+    let gone = [134, 0, 0, 0, 64, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    packet6("ndp", "router-gone", ALL6, 58, 255, &gone);
+    let far = Ipv6Addr::new(0x2001, 0xdb8, 9, 9, 0, 0, 0, 9).octets();
+    let redirect = with(&[137, 0, 0, 0, 0, 0, 0, 0], &[&peer, &far, &station(2)]);
+    packet6("ndp", "redirect", HOST6, 58, 255, &redirect);
+    let query = with(&[130, 0, 0, 0, 0, 100, 0, 0], &[&[0; 16], &[2, 125, 0, 0]]);
+    let alert = [58, 0, 5, 2, 0, 0, 1, 0];
+    packet6("ndp", "query", ALL6, 0, 1, &with(&alert, &[&query]));
+    packet6("ndp", "query-v1", ALL6, 0, 1, &with(&alert, &[&query[..24]]));
 }
 
 fn transports() {

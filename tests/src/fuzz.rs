@@ -15,8 +15,9 @@ use std::net::Ipv4Addr;
 use waitless::Duration;
 
 /// The targets, by name: one for each parser, and two ends of a connection with somebody between.
-pub const TARGETS: [&str; 9] =
-    ["ethernet", "arp", "ipv4", "icmp", "udp", "tcp", "dhcp", "http", "pair"];
+pub const TARGETS: [&str; 12] = [
+    "ethernet", "arp", "ipv4", "icmp", "udp", "tcp", "dhcp", "http", "pair", "ipv6", "icmp6", "ndp",
+];
 
 /// Buffers of a host that is fuzzed.
 const BUFFERS: usize = 256;
@@ -34,6 +35,7 @@ pub fn run(name: &str, input: &[u8]) {
         "http" => SERVER.with_borrow_mut(|host| host.http(input)),
         "pair" => PAIR.with_borrow_mut(|pair| pair.run(input)),
         "tcp" => SERVER.with_borrow_mut(|host| host.tcp(input)),
+        "ipv6" | "icmp6" | "ndp" => DUAL.with_borrow_mut(|host| host.frame(input)),
         _ => {
             assert!(TARGETS.contains(&name), "there is no target `{name}`");
             SERVER.with_borrow_mut(|host| host.frame(input));
@@ -44,6 +46,7 @@ pub fn run(name: &str, input: &[u8]) {
 thread_local! {
     static SERVER: RefCell<Box<dyn Target>> = RefCell::new(Box::new(Fuzzed::server()));
     static PAIR: RefCell<Pair> = RefCell::new(Pair::new());
+    static DUAL: RefCell<Box<dyn Target>> = RefCell::new(Box::new(Fuzzed::dual()));
     static ROAMING: RefCell<Fuzzed<roaming::Graph>> = RefCell::new(Fuzzed::roaming());
 }
 
@@ -72,6 +75,13 @@ impl Fuzzed<()> {
         // Until it is sure of its address.
         peer.pass(Duration::from_secs(5));
         Fuzzed { peer, inputs: 0, port: 20_000, serves: true }
+    }
+
+    fn dual() -> Fuzzed<impl OnCard> {
+        let host = graphs::dual(BUFFERS, 2, 1, (wires::ALL[0].1)(1));
+        let mut peer = Peer::of(host);
+        peer.pass(Duration::from_secs(5));
+        Fuzzed { peer, inputs: 0, port: 20_000, serves: false }
     }
 
     fn roaming() -> Fuzzed<roaming::Graph> {

@@ -52,6 +52,18 @@ pub mod hvf {
     include!(concat!(env!("OUT_DIR"), "/hvf.rs"));
 }
 
+/// A server that speaks both versions of IP.
+#[allow(missing_docs, reason = "generated")]
+pub mod dual {
+    include!(concat!(env!("OUT_DIR"), "/dual.rs"));
+}
+
+impl<Site: Handler> OnCard for dual::Graph<Site> {
+    fn card(&mut self) -> &mut Card {
+        &mut self.nic
+    }
+}
+
 impl<Site: Handler> OnCard for bench::Graph<Site> {
     fn card(&mut self) -> &mut Card {
         &mut self.nic
@@ -140,6 +152,34 @@ pub fn raw(packets: usize, seed: u8, wire: netem::Config) -> Host<raw::Graph> {
     Host::new(packets, seed, |cx| {
         let mut graph = raw::graph(cx);
         graph.wire = Netem::new(Box::leak(Box::new(wire)), cx);
+        graph
+    })
+}
+
+/// A server with `packets` buffers and both versions of IP, the last byte of whose addresses is
+/// `number`, behind a wire that does to frames what `wire` says.
+#[track_caller]
+pub fn dual(
+    packets: usize,
+    number: u8,
+    seed: u8,
+    wire: netem::Config,
+) -> Host<dual::Graph<impl Handler>> {
+    Host::new(packets, seed, |cx| {
+        let mut graph = dual::graph(cx);
+        graph.wire = Netem::new(Box::leak(Box::new(wire)), cx);
+        graph.nic = Card::with(waitless::Mac([2, 0, 0, 0, 0, number]));
+        let address = (std::net::Ipv4Addr::new(10, 0, 0, number), 24);
+        let config = ipv4::Config {
+            address: Some(address),
+            gateway: None,
+            dns: &[],
+            ttl: 64,
+            mtu: None,
+            reassembly: 16,
+            reassembly_timeout: waitless::Duration::from_secs(30),
+        };
+        graph.ip4 = ipv4::Ipv4::new(Box::leak(Box::new(config)), cx);
         graph
     })
 }

@@ -86,6 +86,21 @@ fn pair() {
 }
 
 #[test]
+fn ipv6() {
+    run("ipv6");
+}
+
+#[test]
+fn icmp6() {
+    run("icmp6");
+}
+
+#[test]
+fn ndp() {
+    run("ndp");
+}
+
+#[test]
 fn every_target_has_a_corpus_and_a_test() {
     let own = include_str!("fuzz.rs");
     for target in fuzz::TARGETS {

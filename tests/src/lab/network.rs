@@ -56,6 +56,15 @@ impl Tap {
         tap
     }
 
+    /// Turns IPv6 on, with the address `fd77::1` in a network of its own.
+    #[track_caller]
+    pub fn turn_on_ipv6(&self) {
+        let no_ipv6 = format!("/proc/sys/net/ipv6/conf/{}/disable_ipv6", self.name);
+        std::fs::write(no_ipv6, "0").expect("this machine has IPv6");
+        let address = ["-6", "address", "add", "fd77::1/64", "dev", &self.name, "nodad"];
+        run("ip", &address);
+    }
+
     /// The address with the host part `host` in its network.
     pub fn host(&self, host: u8) -> Ipv4Addr {
         let [a, b, c, _] = self.address.octets();
@@ -204,7 +213,8 @@ impl UdpProbe {
     /// Towards `to`.
     #[track_caller]
     pub fn to(to: SocketAddr) -> Self {
-        let socket = UdpSocket::bind("0.0.0.0:0").expect("a free port");
+        let any = if to.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
+        let socket = UdpSocket::bind(any).expect("a free port");
         socket.set_read_timeout(Some(Duration::from_millis(500))).expect("a timeout");
         socket.connect(to).expect("a route");
         Self(socket)
@@ -226,7 +236,7 @@ impl UdpProbe {
 
 /// Whether `address` answers `count` pings, all of them.
 #[track_caller]
-pub fn ping(address: Ipv4Addr, count: u32, bytes: u32) {
+pub fn ping(address: impl std::fmt::Display, count: u32, bytes: u32) {
     let (count, bytes) = (count.to_string(), bytes.to_string());
     let to = address.to_string();
     let said = run("ping", &["-n", "-i", "0.2", "-W", "5", "-c", &count, "-s", &bytes, &to]);

@@ -66,6 +66,15 @@ const VM: &[Need] = &[Need::Program("qemu-system-x86_64"), Need::Program("curl")
 const ARM_VM: &[Need] = &[Need::Program("qemu-system-aarch64"), Need::Program("curl")];
 /// A process.
 const PROCESS: &[Need] = &[Need::Program("curl")];
+/// The same with a capture, over IPv6 too.
+const PROCESS_ON_TAP_CAPTURED: &[Need] = &[
+    Need::Tap,
+    Need::Program("dnsmasq"),
+    Need::Program("curl"),
+    Need::Program("ping"),
+    Need::Program("tshark"),
+    Need::Program("dumpcap"),
+];
 /// A process on a tap.
 const PROCESS_ON_TAP: &[Need] =
     &[Need::Tap, Need::Program("dnsmasq"), Need::Program("curl"), Need::Program("wrk")];
@@ -105,6 +114,7 @@ fn main() -> ExitCode {
         test("machines: entropy of the hypervisor", NET, machines::entropy_of_the_hypervisor),
         test("native: host sockets", PROCESS, native::host_sockets),
         test("native: on a tap", PROCESS_ON_TAP, native::on_a_tap),
+        test("native: over IPv6", PROCESS_ON_TAP_CAPTURED, native::over_ipv6),
         test("runner: user network without root", VM, runner::user_network),
         test("runner: a new app builds and boots", VM, runner::new_app),
     ])

@@ -1,6 +1,7 @@
 //! Whole stacks on a wire, in virtual time: the same seed gives the same run.
 
 mod datagrams;
+mod dual;
 mod edges;
 mod goodput;
 mod streams;
