@@ -237,8 +237,8 @@ impl Field {
         let (least, most) = self.range.unwrap_or((0, kind.largest()));
         let range = format!("{}, {}", grouped(least), limit(most));
         Some(match kind {
-            Type::Bool | Type::Ip | Type::Ipv4 => "boot::parsed".to_owned(),
-            Type::Choice(..) | Type::List(_) => return None,
+            Type::Bool | Type::Ip | Type::Ipv4 | Type::Ipv6 => "boot::parsed".to_owned(),
+            Type::Choice(..) | Type::Cidr6 | Type::List(_) => return None,
             Type::Cidr4 => "boot::cidr4".to_owned(),
             Type::Duration => format!("boot::duration({range})"),
             Type::Mac => "boot::mac".to_owned(),
