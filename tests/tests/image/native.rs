@@ -62,7 +62,8 @@ pub fn over_ipv6(lab: &Lab) {
         assert_ne!(dual, manifest, "the manifest's stack is called otherwise now");
         dual
     };
-    let program = lab.images.variant_with("dual", &[("waitless.toml", &dual)], "native-tap");
+    let program =
+        lab.images.variant_with("dual", &[("waitless.toml", &dual)], "native-tap", Arch::X86_64);
     let mut native = Native::start(&program, &[]);
     let mut address_in = |network: u16| {
         wait_for("an address", PATIENCE, || {
