@@ -5,6 +5,7 @@ use crate::rack::Sent;
 use crate::seq::Seq;
 use crate::state::{CHALLENGE_INTERVAL, Conn, Env, State, effect, flag};
 use crate::wire::{Flags, Segment};
+use core::net::IpAddr;
 use waitless::{Packet, Phase};
 
 /// After so many seconds without a segment, TS.Recent is not believed any more: 24 days.
@@ -426,7 +427,9 @@ impl Conn {
             TooBig(mtu) => self.shrink_segments(env, mtu),
             //= RFC 9293 3.9.2.2 SHLD-26: hard errors end what is not open yet;
             // an open connection survives them (RFC 5461 section 4.1)
-            Unreachable(2..=4) if self.state == State::SynSent => {
+            Unreachable(code)
+                if self.state == State::SynSent && is_hard(self.tuple.remote, code) =>
+            {
                 self.end(env, Phase::Unreachable);
             }
             //= RFC 9293 3.9.2.2 MUST-56: soft errors do not end a connection
@@ -457,3 +460,13 @@ impl Conn {
 /// No router's word makes packets shorter than this: it would only slow a connection down.
 const MTU_MIN: u16 = 552;
 const PLATEAUS: [u16; 5] = [4352, 2002, 1492, 1006, 576];
+
+/// Whether `code`, of a destination unreachable from the path to `remote`, says that trying again is
+/// in vain (RFC 5461 section 2): the protocol, the port or permission is missing. A neighbour that
+/// has not answered yet is none of these.
+pub(crate) fn is_hard(remote: IpAddr, code: u8) -> bool {
+    match remote {
+        IpAddr::V4(_) => (2..=4).contains(&code),
+        IpAddr::V6(_) => code == 1 || code == 4,
+    }
+}

@@ -3,9 +3,10 @@
 use super::fake::{LOCAL, REMOTE};
 use super::trace::*;
 use crate::Config;
+use crate::input::is_hard;
 use crate::state::{Conn, State};
 use crate::wire::{Options, Stamps};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use waitless::cores::flow::flow;
 use waitless::testing;
 use waitless::{
@@ -284,6 +285,14 @@ fn icmp_ends_what_is_not_open_unless_it_is_soft() {
     assert_eq!((t.phase(), t.counts(|c| &c.path_errors_ignored)), (Phase::Opening, 1));
     t.error(PathErrorKind::Unreachable(3), 0);
     assert_eq!(t.phase(), Phase::Unreachable);
+}
+
+#[test]
+fn hard_errors_have_other_codes_in_either_version() {
+    let hard = |remote: IpAddr| (0..8).filter(move |code| is_hard(remote, *code));
+    assert!(hard(Ipv4Addr::LOCALHOST.into()).eq([2, 3, 4]));
+    // RFC 4443 section 3.1: prohibited, and no such port; 3 is a neighbour that does not answer.
+    assert!(hard(Ipv6Addr::LOCALHOST.into()).eq([1, 4]));
 }
 
 #[test]
