@@ -3,13 +3,16 @@
 use crate::board::{self, Board};
 use crate::controller::{self, Distributor, Interface};
 use crate::entry::{CONTROL_STRICT, turn_on};
+use crate::its::Service;
 use crate::machine::{self, Aarch64, Local, Machine, Messages};
 use crate::panic::refuse;
+use crate::stacks::{self, Stacks};
 use crate::tree::{self, Tree, TreeError};
-use crate::{console, cpu, entropy, exceptions, gic, its, power, stacks};
+use crate::{console, cpu, entropy, exceptions, gic, its, power};
 use alloc::alloc::{Layout, alloc_zeroed};
 use alloc::boxed::Box;
 use core::ptr::NonNull;
+use heapless::Vec;
 use platform_machine::clock::Clock;
 use platform_machine::ecam::{Ecam, has_addresses};
 use platform_machine::memory::{self, PAGE, Range, Ranges};
@@ -18,6 +21,7 @@ use platform_machine::percore::Core;
 use platform_machine::space::EarlyTables;
 use platform_machine::{Arch, heap};
 use spinning_top::Spinlock;
+use waitless::cores::{CORES_MAX, Once};
 use waitless::device::Dma;
 
 unsafe extern "Rust" {
@@ -72,13 +76,16 @@ pub(crate) extern "C" fn start(tree: u64) -> ! {
     let time = board.clock.and_then(|clock| machine::try_map(clock, 4));
     let time = time.map(|register| u64::from(register.read32(0)));
     let pci = board.pci.and_then(|pci| Ecam::new(pci.base, pci.first, pci.last, machine::try_map));
-    let messages = start_messages(&board, &distributor, core, pci.as_ref());
+    let messages = start_messages(&board, pci.as_ref());
     let window = board.pci.and_then(|found| found.window).filter(|_| {
         let read = |at, offset| Some(pci.as_ref()?.read(at, offset));
         !has_addresses(pci.as_ref().map_or(0, Ecam::first), read)
     });
     let distributor = Spinlock::new(distributor);
-    let arch = Aarch64 { pci, messages, devices: board.devices, distributor };
+    let Some(gic) = board.gic else { unreachable!("the first core has its part of it") };
+    let (devices, cores, timer) = (board.devices, board.cores, core.local.timer);
+    let affinities = Once::new();
+    let arch = Aarch64 { pci, messages, devices, distributor, gic, timer, cores, affinities };
     let mut machine = Machine::new(arch, board.command_line, clock, seed);
     machine.window = window;
     machine.started = time.map(|now| now.saturating_sub(uptime));
@@ -130,6 +137,15 @@ fn take_memory(board: &Board) -> Result<(), PagingError> {
     for guard in stacks::guards() {
         pages.unmap(&mut tables, guard)?;
     }
+    // The other cores' stacks lie at the end of what tables may take, as long as most is left.
+    let stacks = board.cores.len().saturating_sub(1).min(CORES_MAX - 1) as u64;
+    let stacks = stacks.min(tables.left().length() / 4 / Stacks::LENGTH);
+    let stacks = Range::new(first.end() - stacks * Stacks::LENGTH, first.end());
+    let places = (stacks.start()..stacks.end()).step_by(Stacks::LENGTH as usize);
+    let others: Vec<Stacks, CORES_MAX> = places.map(Stacks::at).collect();
+    for guard in others.iter().flat_map(Stacks::guards) {
+        pages.unmap(&mut tables, guard)?;
+    }
     if let Some(console) = board.console {
         let page = Range::sized(console, 1).outer_pages();
         if ram.iter().any(|ram| ram.overlaps(page)) {
@@ -141,12 +157,16 @@ fn take_memory(board: &Board) -> Result<(), PagingError> {
     // SAFETY: everything in use stays mapped where it was: code, data, stack and the tables.
     unsafe { turn_on(pages.root(), CONTROL_STRICT) };
     let used = Range::new(first.start(), tables.left().start());
-    let free = memory::usable(&board.memory, &[taken[0], image, used]);
+    if used.overlaps(stacks) {
+        return Err(PagingError::OutOfMemory);
+    }
+    let free = memory::usable(&board.memory, &[taken[0], image, used, stacks]);
     for range in free {
         // SAFETY: the loader says that it is free, it is mapped, and the image, the modules and
         // the tables are not in it. The device tree has been read and copied.
         unsafe { heap::claim(Range::new(range.start().max(PAGE), range.end().min(LIMIT))) };
     }
+    stacks::remember(others);
     Aarch64::space().set(pages, ram);
     Ok(())
 }
@@ -176,46 +196,33 @@ fn start_core(board: &Board) -> (Distributor, &'static Core<Aarch64>) {
     (distributor, core)
 }
 
-/// Lets devices on PCI interrupt, if the machine has a way.
-fn start_messages(
-    board: &Board,
-    distributor: &Distributor,
-    core: &Core<Aarch64>,
-    pci: Option<&Ecam>,
-) -> Messages {
+/// How devices on PCI can interrupt.
+fn start_messages(board: &Board, pci: Option<&Ecam>) -> Messages {
     match board.messages {
         None => Messages::None,
         Some(board::Messages::Frame { address }) => {
             let offered = machine::try_map(address, PAGE as usize)
                 .and_then(|frame| gic::offered(frame.read32(gic::frame::TYPE)));
-            let routed =
-                offered.filter(|(first, _)| distributor.route(*first, true, cpu::affinity()));
             let target = address + gic::frame::SET as u64;
-            routed.map_or(Messages::None, |(first, _)| Messages::Frame { target, first })
+            let frame = |(first, count)| Messages::Frame { target, first, count };
+            offered.map_or(Messages::None, frame)
         }
         Some(board::Messages::Service { address }) => {
-            start_service(address, core, pci).unwrap_or(Messages::None)
+            let service = pci.and_then(|pci| start_service(address, board.cores.len(), pci));
+            service.map_or(Messages::None, |service| Messages::Service(Spinlock::new(service)))
         }
     }
 }
 
-fn start_service(address: u64, core: &Core<Aarch64>, pci: Option<&Ecam>) -> Option<Messages> {
+fn start_service(address: u64, cores: usize, pci: &Ecam) -> Option<Service> {
     const SERVICE: usize = 0x2_0000;
-    let pci = pci?;
-    let mut memory = |length| memory_for_tables(length);
     let registers = machine::try_map(address, SERVICE)?;
-    let shared = its::Shared::new(&mut memory)?;
-    let mut service = its::Service::new(address, registers, &mut memory)?;
-    service.add_core(0, &core.local.interface, &shared, &mut memory)?;
-    for function in its::functions(pci.first(), |at, offset| pci.read(at, offset)) {
-        service.add_function(function, 1, &mut memory)?;
-    }
-    service.publish(1)?;
-    Some(Messages::Service { target: service.target() })
+    let functions = its::functions(pci.first(), |at, offset| pci.read(at, offset));
+    Service::new(address, registers, functions, cores.clamp(1, CORES_MAX), memory_for_tables)
 }
 
 /// Zeroed memory that starts at a multiple of 64 KiB.
-fn memory_for_tables(length: usize) -> Option<Dma> {
+pub(crate) fn memory_for_tables(length: usize) -> Option<Dma> {
     let layout = Layout::from_size_align(length.max(1), 0x1_0000).ok()?;
     // SAFETY: the layout's size is not zero.
     let base = NonNull::new(unsafe { alloc_zeroed(layout) })?;

@@ -24,10 +24,10 @@ unsafe impl Send for Distributor {}
 /// A core's own part of the controller.
 pub(crate) enum Interface {
     /// Registers in memory: the core's interface, and the distributor, which shows each core its
-    /// own first interrupts.
-    Two(Registers),
-    /// The redistributor; the interface is in system registers.
-    Three(Redistributor),
+    /// own first interrupts and passes them on to others.
+    Two(Registers, Registers),
+    /// System registers.
+    Three,
 }
 
 /// A core's redistributor.
@@ -114,7 +114,7 @@ impl Interface {
                 enable_private(&shared, timer, false);
                 own.write32(interface::MASK, 0xff);
                 own.write32(interface::CONTROL, 1);
-                Some(Self::Two(own))
+                Some(Self::Two(own, shared))
             }
             Gic::Three { redistributors, .. } => {
                 let wanted = gic::packed(cpu::affinity());
@@ -124,8 +124,20 @@ impl Interface {
                 let private = own.registers.part(redistributor::PRIVATE, 0x1_0000)?;
                 enable_private(&private, timer, true);
                 turn_on();
-                Some(Self::Three(own))
+                Some(Self::Three)
             }
+        }
+    }
+
+    /// Interrupts the core with this affinity.
+    pub(crate) fn wake(&self, affinity: u64) {
+        // What it is woken for must be there first.
+        cpu::barrier();
+        match self {
+            Self::Two(_, distributor) => {
+                distributor.write32(distributor::SEND, 1 << (16 + (affinity & 7)));
+            }
+            Self::Three => cpu::send_interrupt(gic::sent_to(affinity)),
         }
     }
 
@@ -133,7 +145,7 @@ impl Interface {
     #[inline]
     pub(crate) fn take(&self, mut taken: impl FnMut(u32)) {
         match self {
-            Self::Two(registers) => {
+            Self::Two(registers, _) => {
                 for _ in 0..PATIENCE {
                     let id = registers.read32(interface::ACKNOWLEDGE);
                     if id & 0x3ff >= gic::NONE {
@@ -143,7 +155,7 @@ impl Interface {
                     registers.write32(interface::END, id);
                 }
             }
-            Self::Three(..) => {
+            Self::Three => {
                 for _ in 0..PATIENCE {
                     let id = cpu::read!("s3_0_c12_c12_0") as u32;
                     if (gic::NONE..gic::FIRST_MESSAGE).contains(&id) {
@@ -182,7 +194,8 @@ fn turn_on() {
     }
 }
 
-/// Keeps all private interrupts out but `timer`. `registers` are laid out as a distributor.
+/// Keeps all private interrupts out but `timer`, and 0, which cores send each other. `registers`
+/// are laid out as a distributor.
 fn enable_private(registers: &Registers, timer: u32, three: bool) {
     registers.write32(distributor::DISABLE, u32::MAX);
     if three {
@@ -192,11 +205,11 @@ fn enable_private(registers: &Registers, timer: u32, three: bool) {
         let priorities = u32::from_ne_bytes([gic::PRIORITY; 4]);
         registers.write32(distributor::PRIORITY + gic::place(id, 8).0, priorities);
     }
-    registers.write32(distributor::ENABLE, 1u32.checked_shl(timer).unwrap_or(0));
+    registers.write32(distributor::ENABLE, 1 | 1u32.checked_shl(timer).unwrap_or(0));
 }
 
 /// The redistributor of the core with the affinity `wanted`.
-fn redistributor_of(region: Range, wanted: u32) -> Option<Redistributor> {
+pub(crate) fn redistributor_of(region: Range, wanted: u32) -> Option<Redistributor> {
     let all = map(region)?;
     let mut at = 0;
     // Each step goes on by 128 KiB or more.

@@ -88,6 +88,25 @@ pub(crate) fn stop_timer() {
     }
 }
 
+/// Interrupts other cores, as `what` says (`ICC_SGI1R_EL1`).
+pub(crate) fn send_interrupt(what: u64) {
+    // SAFETY: the interface is turned on, and the interrupt only wakes.
+    unsafe {
+        asm!("msr s3_0_c12_c11_5, {}", "isb", in(reg) what,
+            options(nomem, nostack, preserves_flags));
+    }
+}
+
+/// Lets `thing` be seen by who reads memory past the caches.
+pub(crate) fn clean<T>(thing: &T) {
+    let start = core::ptr::from_ref(thing).addr();
+    for line in (start..start + size_of::<T>()).step_by(16) {
+        // SAFETY: cleaning loses nothing.
+        unsafe { asm!("dc cvac, {}", in(reg) line, options(nostack, preserves_flags)) };
+    }
+    barrier();
+}
+
 /// Waits until an interrupt is pending, although all are masked.
 #[inline]
 pub(crate) fn wait() {

@@ -112,6 +112,29 @@ _start:
     bl {start}
     brk #1
 
+    // Where the firmware starts another core, with its seat in x0. What is in it was written past
+    // the caches.
+    .global enter_core
+enter_core:
+    msr daifset, #15
+    msr tpidr_el1, xzr
+    mov x20, x0
+    bl leave_el2
+    mov x0, #3 << 20
+    msr cpacr_el1, x0
+    ldp x0, x1, [x20]
+    ldp x21, x22, [x20, #16]
+    bl turn_on
+    msr spsel, #1
+    mov sp, x22
+    msr spsel, #0
+    mov sp, x21
+    mov x29, #0
+    mov x30, #0
+    mov x0, x20
+    bl {arrive}
+    brk #1
+
     // Goes to EL1, if this is EL2, and lets EL1 do everything.
 leave_el2:
     mrs x1, CurrentEL
@@ -208,6 +231,7 @@ first_tables:
     main = sym stacks::MAIN,
     main_end = const PAGE as usize + stacks::MAIN_SIZE,
     start = sym crate::boot::start,
+    arrive = sym crate::secondaries::arrive,
 );
 
 unsafe extern "C" {

@@ -105,7 +105,7 @@ extern "C" fn exception(frame: &Frame, vector: u64) -> ! {
     panic::begin::<Aarch64>();
     let class = frame.syndrome >> 26 & 63;
     let is_abort = matches!(class, 0x20..=0x25) && vector.is_multiple_of(4);
-    let in_guard = stacks::guards().iter().any(|guard| guard.contains(frame.address));
+    let in_guard = stacks::is_guard(frame.address);
     match vector % 4 {
         0 if is_abort && in_guard => report!("exception: stack overflow"),
         0 => report!("exception: {} (syndrome {:#x})", name(class), frame.syndrome),

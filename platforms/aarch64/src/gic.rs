@@ -18,6 +18,8 @@ pub mod distributor {
     pub const TARGETS: usize = 0x800;
     /// Two bits for each interrupt: the upper one is set for edges.
     pub const CONFIGURATION: usize = 0xc00;
+    /// Writing it interrupts cores: a bit for each, from bit 16 on (version 2).
+    pub const SEND: usize = 0xf00;
     /// Eight bytes for each interrupt: the core that it goes to (version 3).
     pub const ROUTE: usize = 0x6000;
 }
@@ -110,6 +112,15 @@ pub const fn packed(affinity: u64) -> u32 {
     (affinity & 0xff_ffff | affinity >> 8 & 0xff00_0000) as u32
 }
 
+/// What sends interrupt 0 to the core with this affinity (version 3).
+pub const fn sent_to(affinity: u64) -> u64 {
+    let (highest, higher, high) =
+        (affinity >> 32 & 0xff, affinity >> 16 & 0xff, affinity >> 8 & 0xff);
+    // Cores of a cluster are told sixteen at a time.
+    let (row, bit) = (affinity >> 4 & 15, affinity & 15);
+    highest << 48 | row << 44 | higher << 32 | high << 16 | 1 << bit
+}
+
 /// The register of 32 bits that holds the field of `bits` bits of interrupt `id`, behind a
 /// block's start, and how far the field is shifted in it.
 pub const fn place(id: u32, bits: u32) -> (usize, u32) {
@@ -141,6 +152,13 @@ mod tests {
         assert_eq!(affinity(0x8000_0102), 0x102);
         assert_eq!(affinity(0x12_4012_3456), 0x12_0012_3456);
         assert_eq!(packed(0x12_0012_3456), 0x1212_3456);
+    }
+
+    #[test]
+    fn an_interrupt_is_sent_to_one_core() {
+        assert_eq!(sent_to(0), 1);
+        assert_eq!(sent_to(0x103), 1 << 16 | 8);
+        assert_eq!(sent_to(0x12_0034_5627), 0x12 << 48 | 2 << 44 | 0x34 << 32 | 0x56 << 16 | 0x80);
     }
 
     #[test]

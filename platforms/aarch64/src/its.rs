@@ -1,10 +1,10 @@
 //! The service that makes interrupts of what PCI devices write (GICv3 ITS).
 //!
 //! What a device writes is a number of its own: here, a core's. The service looks up the device,
-//! then the number, and finds an interrupt and the core that takes it. All tables are made at
-//! start-up, for the functions that are on the first bus then.
+//! then the number, and finds an interrupt and the core that takes it. It knows the functions that
+//! are on the first bus at start-up, and each core from when a driver asks for its interrupt.
 
-use crate::controller::{Interface, Redistributor};
+use crate::controller::Redistributor;
 use crate::cpu;
 use crate::gic::{FIRST_MESSAGE, PRIORITY, redistributor};
 use heapless::Vec;
@@ -23,11 +23,17 @@ pub(crate) struct Service {
     next: usize,
     /// How it names redistributors: by address, or by number.
     by_address: bool,
-    /// Bytes of an entry of a device's own table.
-    entry: usize,
-    /// Ids that are given out, from the first.
-    given: u32,
+    /// Which priorities messages have: what all redistributors share.
+    properties: Dma,
+    /// The functions that it knows, each of which may interrupt so many cores.
+    functions: Vec<PciAddress, FUNCTIONS>,
+    cores: usize,
+    /// A bit for each core that takes messages.
+    ready: u64,
 }
+
+// SAFETY: registers and memory of a device, which any core may use, under a lock.
+unsafe impl Send for Service {}
 
 mod register {
     pub const CONTROL: usize = 0x00;
@@ -56,24 +62,25 @@ const PAGES_64K: u64 = 2 << 8;
 const PAGE_64K: usize = 0x1_0000;
 /// Bytes of the list of commands: one page.
 const COMMANDS: usize = 4096;
+/// What redistributors read: cached, written back, shared by all cores.
+const MEMORY: u64 = 7 << 7 | 1 << 10;
+/// No message is pending.
+const EMPTY: u64 = 1 << 62;
 /// Ids of 14 bits: as many messages again as there are other interrupts.
 const ID_BITS: u64 = 13;
 const MESSAGES: usize = 8192;
 /// How often a register is read that says when something is done.
 const PATIENCE: u32 = 1_000_000;
 
-/// Memory for the service's tables, and what all redistributors share.
-pub(crate) struct Shared {
-    properties: Dma,
-}
-
 impl Service {
-    /// Turns the service at `address` on. `memory` gives zeroed memory that starts at a multiple
-    /// of 64 KiB.
+    /// Turns the service at `address` on, for `functions` of PCI and `cores` cores. `memory` gives
+    /// zeroed memory that starts at a multiple of 64 KiB.
     pub(crate) fn new(
         address: u64,
         registers: Registers,
-        memory: &mut impl FnMut(usize) -> Option<Dma>,
+        functions: Vec<PciAddress, FUNCTIONS>,
+        cores: usize,
+        memory: impl Fn(usize) -> Option<Dma>,
     ) -> Option<Self> {
         registers.write32(register::CONTROL, 0);
         let kind = read64(&registers, register::TYPE);
@@ -86,84 +93,80 @@ impl Service {
                 write64(&registers, at, VALID | CACHED | PAGES_64K | place);
             }
         }
-        let commands = memory(COMMANDS)?;
+        let (commands, properties) = (memory(COMMANDS)?, memory(MESSAGES)?);
+        let each = u32::from_ne_bytes([PRIORITY | 1; 4]);
+        for offset in (0..MESSAGES).step_by(4) {
+            properties.write32(offset, each);
+        }
         write64(&registers, register::COMMANDS, VALID | CACHED | commands.address());
         write64(&registers, register::WRITTEN, 0);
         registers.write32(register::CONTROL, 1);
         let by_address = kind >> 19 & 1 != 0;
-        let entry = (kind >> 4 & 15) as usize + 1;
         let target = address + register::TRANSLATER;
-        Some(Self { target, registers, commands, next: 0, by_address, entry, given: 0 })
+        let ready = 0;
+        let mut service = Self {
+            target,
+            registers,
+            commands,
+            next: 0,
+            by_address,
+            properties,
+            functions,
+            cores,
+            ready,
+        };
+        let entry = (kind >> 4 & 15) as usize + 1;
+        let bits = cores.next_power_of_two().trailing_zeros().max(1);
+        for at in service.functions.clone() {
+            let table = memory((entry << bits).max(256))?.address();
+            let words = [command::MAP_DEVICE | id(at) << 32, u64::from(bits - 1), VALID | table, 0];
+            service.send(words);
+        }
+        service.is_done().then_some(service)
     }
 
-    /// Where devices write.
-    pub(crate) fn target(&self) -> u64 {
-        self.target
-    }
-
-    /// Lets the core of `interface`, number `core`, take messages.
-    pub(crate) fn add_core(
+    /// Lets what any function writes, the number `core`, interrupt the core with this
+    /// redistributor, and gives where that is written.
+    pub(crate) fn interrupt(
         &mut self,
         core: usize,
-        interface: &Interface,
-        shared: &Shared,
-        memory: &mut impl FnMut(usize) -> Option<Dma>,
-    ) -> Option<()> {
-        let Interface::Three(Redistributor { registers, address, whose }) = interface else {
-            return None;
-        };
-        if !whose.messages {
+        redistributor: &Redistributor,
+        memory: impl Fn(usize) -> Option<Dma>,
+    ) -> Option<u64> {
+        if core >= self.cores || !redistributor.whose.messages {
             return None;
         }
+        if self.ready >> core & 1 != 0 {
+            return Some(self.target);
+        }
+        let Redistributor { registers, address, whose } = redistributor;
         let pending = memory(PAGE_64K)?.address();
-        write64(
-            registers,
-            redistributor::PROPERTIES,
-            shared.properties.address() | 0x780 | ID_BITS,
-        );
-        write64(registers, redistributor::PENDING, pending | 1 << 62 | 0x780);
+        let properties = self.properties.address() | MEMORY | ID_BITS;
+        write64(registers, redistributor::PROPERTIES, properties);
+        write64(registers, redistributor::PENDING, pending | EMPTY | MEMORY);
         let control = registers.read32(redistributor::CONTROL);
         registers.write32(redistributor::CONTROL, control | 1);
         let name = if self.by_address { *address } else { u64::from(whose.number) << 16 };
-        self.send([command::MAP_COLLECTION, 0, VALID | name | core as u64, 0]);
+        let core = core as u64;
+        self.send([command::MAP_COLLECTION, 0, VALID | name | core, 0]);
+        for (index, at) in (0..).zip(self.functions.clone()) {
+            let interrupt = u64::from(FIRST_MESSAGE) + index * self.cores as u64 + core;
+            let event = core | interrupt << 32;
+            self.send([command::MAP_EVENT | id(at) << 32, event, core, 0]);
+        }
+        self.send([command::INVALIDATE_ALL, 0, core, 0]);
         self.send([command::SYNC, 0, name, 0]);
-        Some(())
+        self.ready |= 1 << core;
+        self.is_done().then_some(self.target)
     }
 
-    /// Lets what `function` writes, a core's number below `cores`, interrupt that core.
-    pub(crate) fn add_function(
-        &mut self,
-        function: PciAddress,
-        cores: usize,
-        memory: &mut impl FnMut(usize) -> Option<Dma>,
-    ) -> Option<()> {
-        let PciAddress { bus, device, function } = function;
-        let id = u64::from(bus) << 8 | u64::from(device) << 3 | u64::from(function);
-        let bits = cores.next_power_of_two().trailing_zeros().max(1);
-        let table = memory((self.entry << bits).max(256))?.address();
-        self.send([command::MAP_DEVICE | id << 32, u64::from(bits - 1), VALID | table, 0]);
-        for core in 0..cores as u64 {
-            if self.given as usize == MESSAGES {
-                return None;
-            }
-            let interrupt = u64::from(FIRST_MESSAGE + self.given);
-            self.given += 1;
-            self.send([command::MAP_EVENT | id << 32, core | interrupt << 32, core, 0]);
-        }
-        Some(())
-    }
-
-    /// Lets the cores see what was added.
-    pub(crate) fn publish(&mut self, cores: usize) -> Option<()> {
-        for core in 0..cores as u64 {
-            self.send([command::INVALIDATE_ALL, 0, core, 0]);
-        }
+    /// Waits until all commands are done. Whether they are.
+    fn is_done(&self) -> bool {
         let done = || self.registers.read32(register::READ) as usize == self.next * 32;
-        (0..PATIENCE).find(|_| done()).map(|_| ())
+        (0..PATIENCE).any(|_| done())
     }
 
-    /// Gives the service a command. The list is long enough for all that boot sends before it
-    /// looks whether they are done; a full one waits.
+    /// Gives the service a command; waits while the list is full.
     fn send(&mut self, words: [u64; 4]) {
         let at = self.next * 32;
         for (index, word) in words.into_iter().enumerate() {
@@ -177,17 +180,9 @@ impl Service {
     }
 }
 
-impl Shared {
-    /// All messages let in, with the priority of every interrupt.
-    pub(crate) fn new(memory: &mut impl FnMut(usize) -> Option<Dma>) -> Option<Self> {
-        let properties = memory(MESSAGES)?;
-        let each = u32::from_ne_bytes([PRIORITY | 1; 4]);
-        for offset in (0..MESSAGES).step_by(4) {
-            properties.write32(offset, each);
-        }
-        cpu::barrier();
-        Some(Self { properties })
-    }
+/// How the service names a function.
+fn id(PciAddress { bus, device, function }: PciAddress) -> u64 {
+    u64::from(bus) << 8 | u64::from(device) << 3 | u64::from(function)
 }
 
 /// The functions on the first bus, as `read` finds their registers.

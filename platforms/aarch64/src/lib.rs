@@ -49,6 +49,8 @@ mod panic;
 #[cfg(target_os = "none")]
 pub mod power;
 #[cfg(target_os = "none")]
+mod secondaries;
+#[cfg(target_os = "none")]
 mod stacks;
 
 #[cfg(target_os = "none")]

@@ -1,10 +1,12 @@
 //! The architecture as the shared code drives it.
 
-use crate::board::DEVICES;
+use crate::board::{CORES, DEVICES, Gic};
+use crate::boot::memory_for_tables;
 use crate::console::Pl011;
-use crate::controller::{Distributor, Interface};
+use crate::controller::{Distributor, Interface, redistributor_of};
+use crate::its::Service;
 use crate::paging::Stage1;
-use crate::{cpu, power, stacks};
+use crate::{cpu, gic, power, secondaries, stacks};
 use core::sync::atomic::Ordering;
 use heapless::Vec;
 use platform_machine::console::Console;
@@ -12,8 +14,9 @@ use platform_machine::ecam::Ecam;
 use platform_machine::memory::Range;
 use platform_machine::percore::Core;
 use platform_machine::space::Space;
-use platform_machine::{Arch, Slot, machine};
+use platform_machine::{Arch, Slot, machine, panic};
 use spinning_top::Spinlock;
+use waitless::cores::Once;
 use waitless::device::{MessageInterrupt, MmioDevice, PciAddress, Registers};
 
 /// The machine.
@@ -25,6 +28,13 @@ pub struct Aarch64 {
     pub(crate) messages: Messages,
     pub(crate) devices: Vec<MmioDevice, DEVICES>,
     pub(crate) distributor: Spinlock<Distributor>,
+    pub(crate) gic: Gic,
+    /// The id of the timer's interrupt.
+    pub(crate) timer: u32,
+    /// The cores there are, as the tree lists them.
+    pub(crate) cores: Vec<u64, CORES>,
+    /// The affinities of those that run, by their numbers.
+    pub(crate) affinities: Once<alloc::vec::Vec<u64>>,
 }
 
 // SAFETY: what is not `Sync` of its own are the registers of configuration space, which takes
@@ -36,9 +46,9 @@ pub(crate) enum Messages {
     /// They cannot.
     None,
     /// An interrupt's id, from the first core's on.
-    Frame { target: u64, first: u32 },
+    Frame { target: u64, first: u32, count: u32 },
     /// A core's number.
-    Service { target: u64 },
+    Service(Spinlock<Service>),
 }
 
 /// What belongs to one core.
@@ -66,6 +76,16 @@ pub(crate) fn try_map(address: u64, length: usize) -> Option<Registers> {
     SPACE.map_device(address, length, Aarch64::flush_translations)
 }
 
+impl Aarch64 {
+    /// The affinity of core `number`.
+    fn affinity(&self, number: usize) -> Option<u64> {
+        match self.affinities.get() {
+            Some(affinities) => affinities.get(number).copied(),
+            None => (number == 0).then(cpu::affinity),
+        }
+    }
+}
+
 impl Arch for Aarch64 {
     type Serial = Pl011;
     type Format = Stage1;
@@ -80,6 +100,33 @@ impl Arch for Aarch64 {
     fn number() -> usize {
         // The first core has no state while it boots.
         if cpu::this_core().is_null() { 0 } else { Self::core().number }
+    }
+
+    fn start_cores(machine: &'static Machine, most: usize) -> usize {
+        let affinities = secondaries::start(machine, most);
+        let count = affinities.len();
+        let _ = machine.arch.affinities.set(affinities);
+        count
+    }
+
+    fn wake(&self, number: usize) {
+        if let Some(affinity) = self.affinity(number) {
+            Self::core().local.interface.wake(affinity);
+        }
+    }
+
+    /// Interrupts are taken where a core sleeps, so what it is told here is to wake up. Then, or
+    /// before its next sweep, it finds that another one reports.
+    fn stop_others() {
+        let Some(arch) = MACHINE.get().map(|machine| &machine.arch) else { return };
+        let count = arch.affinities.get().map_or(0, alloc::vec::Vec::len);
+        let own = Self::number();
+        (0..count).filter(|number| *number != own).for_each(|number| arch.wake(number));
+    }
+
+    #[inline]
+    fn attend() {
+        panic::give_way::<Self>();
     }
 
     fn stop() -> ! {
@@ -171,14 +218,23 @@ impl Arch for Aarch64 {
     }
 
     fn message_interrupt(&self, core: usize) -> Option<MessageInterrupt> {
-        // Other cores do not run yet.
-        let core = u32::try_from(core).ok().filter(|core| *core == 0)?;
-        match self.messages {
+        let affinity = self.affinity(core)?;
+        let number = u32::try_from(core).ok()?;
+        match &self.messages {
             Messages::None => None,
-            Messages::Frame { target, first } => {
-                Some(MessageInterrupt { address: target, data: first + core })
+            Messages::Frame { target, first, count } => {
+                let data = Some(first + number).filter(|_| number < *count)?;
+                let routed = self.distributor.lock().route(data, true, affinity);
+                routed.then_some(MessageInterrupt { address: *target, data })
             }
-            Messages::Service { target } => Some(MessageInterrupt { address: target, data: core }),
+            Messages::Service(service) => {
+                let Gic::Three { redistributors, .. } = &self.gic else { return None };
+                let wanted = gic::packed(affinity);
+                let mut regions = redistributors.iter();
+                let found = regions.find_map(|region| redistributor_of(*region, wanted))?;
+                let address = service.lock().interrupt(core, &found, memory_for_tables)?;
+                Some(MessageInterrupt { address, data: number })
+            }
         }
     }
 
@@ -188,6 +244,7 @@ impl Arch for Aarch64 {
 
     fn route_line(&self, line: u32, core: usize) -> bool {
         // Its level does not count: nobody here knows how to make a device let go of it.
-        core == 0 && self.distributor.lock().route(line, true, cpu::affinity())
+        let affinity = self.affinity(core);
+        affinity.is_some_and(|affinity| self.distributor.lock().route(line, true, affinity))
     }
 }

@@ -8,6 +8,7 @@ use platform_machine::{SUCCESS, Slot};
 
 /// PSCI functions (Arm DEN 0022).
 mod function {
+    pub const CPU_ON: u64 = 0xc400_0003;
     pub const SYSTEM_OFF: u64 = 0x8400_0008;
     pub const SYSTEM_RESET: u64 = 0x8400_0009;
 }
@@ -49,7 +50,7 @@ pub fn exit(status: u8) -> ! {
 /// Resets the machine.
 pub fn restart() -> ! {
     cpu::mask_all();
-    call(function::SYSTEM_RESET);
+    call([function::SYSTEM_RESET, 0, 0, 0]);
     halt()
 }
 
@@ -60,7 +61,7 @@ pub(crate) fn is_without_debugger() -> bool {
 }
 
 pub(crate) fn power_off() -> ! {
-    call(function::SYSTEM_OFF);
+    call([function::SYSTEM_OFF, 0, 0, 0]);
     halt()
 }
 
@@ -89,12 +90,28 @@ fn call_debugger(status: u8) {
     unsafe { asm!("hlt #0xf000", in("x0") EXIT, in("x1") &raw const parameters) };
 }
 
-fn call(function: u64) {
-    // SAFETY: the machine ends here.
+/// Starts the core of `affinity` at the address `entry`, with `context` in its first register.
+/// Whether the firmware does.
+pub(crate) fn start_core(affinity: u64, entry: u64, context: u64) -> bool {
+    CONDUIT.get().is_some() && call([function::CPU_ON, affinity, entry, context]) == 0
+}
+
+/// Calls the firmware: a function, and its arguments.
+fn call([function, a, b, c]: [u64; 4]) -> u64 {
+    let result;
     match CONDUIT.get() {
-        Some(Conduit::Monitor) => unsafe { asm!("smc #0", in("x0") function, clobber_abi("C")) },
+        // SAFETY: what the function does is its caller's concern; registers are as the calling
+        // convention says.
+        Some(Conduit::Monitor) => unsafe {
+            asm!("smc #0", inlateout("x0") function => result, in("x1") a, in("x2") b,
+                in("x3") c, clobber_abi("C"));
+        },
         // Where the tree is not known, a hypervisor is likelier.
-        // SAFETY: the machine ends here.
-        _ => unsafe { asm!("hvc #0", in("x0") function, clobber_abi("C")) },
+        // SAFETY: as above.
+        _ => unsafe {
+            asm!("hvc #0", inlateout("x0") function => result, in("x1") a, in("x2") b,
+                in("x3") c, clobber_abi("C"));
+        },
     }
+    result
 }

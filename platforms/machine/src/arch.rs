@@ -55,6 +55,11 @@ mod bare {
         /// Stops all other cores for good, whatever they do.
         fn stop_others() {}
 
+        /// Called once a sweep on each of several cores: where another core cannot interrupt one
+        /// that is busy, it stops here.
+        #[inline]
+        fn attend() {}
+
         /// Stops this core for good, with interrupts masked.
         fn stop() -> ! {
             Self::mask_interrupts();

@@ -72,6 +72,9 @@ fn sweep<A: Arch>(graph: &mut impl Sweep, cx: &mut Context) -> ! {
     let (mut idle, mut taken) = (Idle::default(), pool.taken());
     let several = cores.count() > 1;
     loop {
+        if several {
+            A::attend();
+        }
         cx.set_now(machine.now());
         graph.poll(cx);
         // Nothing comes of nothing: a sweep that was handed no packet did little, if anything.
