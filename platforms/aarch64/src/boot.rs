@@ -209,7 +209,9 @@ fn start_messages(board: &Board, pci: Option<&Ecam>) -> Messages {
         }
         Some(board::Messages::Service { address }) => {
             let service = pci.and_then(|pci| start_service(address, board.cores.len(), pci));
-            service.map_or(Messages::None, |service| Messages::Service(Spinlock::new(service)))
+            service.map_or(Messages::None, |service| {
+                Messages::Service(Box::new(Spinlock::new(service)))
+            })
         }
     }
 }

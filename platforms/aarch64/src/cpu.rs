@@ -148,6 +148,7 @@ pub(crate) fn evict(byte: &mut u8) {
 
 /// Makes `core` what [`this_core`] gives.
 pub(crate) fn set_this_core(core: *const ()) {
+    let core = core.expose_provenance();
     // SAFETY: nothing else uses the register.
     unsafe { asm!("msr tpidr_el1, {}", in(reg) core, options(nomem, nostack, preserves_flags)) };
 }

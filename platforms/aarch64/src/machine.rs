@@ -7,6 +7,7 @@ use crate::controller::{Distributor, Interface, redistributor_of};
 use crate::its::Service;
 use crate::paging::Stage1;
 use crate::{cpu, gic, power, secondaries, stacks};
+use alloc::boxed::Box;
 use core::sync::atomic::Ordering;
 use heapless::Vec;
 use platform_machine::console::Console;
@@ -48,7 +49,7 @@ pub(crate) enum Messages {
     /// An interrupt's id, from the first core's on.
     Frame { target: u64, first: u32, count: u32 },
     /// A core's number.
-    Service(Spinlock<Service>),
+    Service(Box<Spinlock<Service>>),
 }
 
 /// What belongs to one core.
