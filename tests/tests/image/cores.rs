@@ -17,6 +17,15 @@ pub fn one_queue(lab: &Lab) {
     idle(&served);
 }
 
+/// The same on Arm, with a queue pair for each core.
+pub fn on_arm(lab: &Lab) {
+    let machine = Machine::new().virt().cores(2).card("mq=on,vectors=6");
+    let mut served = Served::boot_with_queues(lab, "webserver", machine, 2);
+    served.vm.expect("2 of 2 cores have a queue pair");
+    everything(&mut served, 2);
+    idle(&served);
+}
+
 pub fn fewer_queues(lab: &Lab) {
     let machine = Machine::new().cores(4).card("mq=on,vectors=6");
     let mut served = Served::boot_with_queues(lab, "webserver", machine, 2);
@@ -180,10 +189,19 @@ fn idle(served: &Served) {
 
 /// A handler that panics on the second core ends the machine, and says which core it was.
 pub fn panic_on_another(lab: &Lab) {
-    let image = crate::variants::panicking(lab, waitless_tests::lab::Arch::X86_64);
+    panics_on_another(lab, Machine::new());
+}
+
+/// The same on Arm.
+pub fn panic_on_another_on_arm(lab: &Lab) {
+    panics_on_another(lab, Machine::new().virt());
+}
+
+fn panics_on_another(lab: &Lab, machine: Machine) {
+    let image = crate::variants::panicking(lab, machine.arch());
     let tap = waitless_tests::lab::Tap::new();
     let _dhcp = waitless_tests::lab::Dhcp::on(&tap, &[]);
-    let mut vm = Machine::new().cores(4).on(&tap).boot(&image);
+    let mut vm = machine.cores(4).on(&tap).boot(&image);
     let address = vm.expect_address(&tap);
     vm.expect_http(address, 80);
     let mut connection = connection_to(address, tap.address, 1, &Cores::new(4));

@@ -94,6 +94,8 @@ fn main() -> ExitCode {
         test("cores: two on four queues", LOAD, cores::more_queues),
         test("cores: flows spread by the device", LOAD, cores::receive_side_scaling),
         test("cores: a panic on another core", NET, cores::panic_on_another),
+        test("cores: two on Arm", ARM, cores::on_arm),
+        test("cores: a panic on another core on Arm", ARM, cores::panic_on_another_on_arm),
         test("load: on Arm", ARM, load::on_arm),
         test("hostile: malformed requests", NET, hostile::requests),
         test("hostile: malformed frames", NET, hostile::frames),
