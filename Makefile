@@ -112,6 +112,8 @@ test: ready-to-test ## everything that CI runs
 	  --test stack --test allocation --test crowd --test fuzz --test guide --test hvf
 	@$(stage) instructions cargo test --package waitless-tests --test instructions
 	@$(stage) 'whole images' cargo test --package waitless-tests --test image
+	@$(stage) 'audit, x86_64' $(waitless-build) audit --arch x86_64
+	@$(stage) 'audit, aarch64' $(waitless-build) audit --arch aarch64
 	@printf '\n'; cat $(summary)
 
 .PHONY: fmt

@@ -106,7 +106,17 @@ impl Context {
     /// to them, and of `returned` those that wait for packets of theirs.
     #[inline]
     pub fn wake(&self, sent: u64, returned: u64) {
-        let mut sleepers = self.cores().sleepers(sent, returned);
+        let sleepers = self.cores().sleepers(sent, returned);
+        if sleepers != 0 {
+            self.interrupt(sleepers);
+        }
+    }
+
+    /// Interrupts the cores `sleepers`. Apart from [`wake`](Self::wake), so that the one call
+    /// through the platform has a name of its own.
+    #[cold]
+    #[inline(never)]
+    fn interrupt(&self, mut sleepers: u64) {
         while sleepers != 0 {
             self.platform.wake(sleepers.trailing_zeros() as usize);
             sleepers &= sleepers - 1;
