@@ -94,7 +94,7 @@ impl Emit<'_> {
     fn config_at_boot(&self, instance: &Instance) -> String {
         let (name, kind) = (&instance.name, self.config_type(instance));
         let mut out = format!(
-            "/// [{name}] as above, but for what was said at boot.\n\
+            "/// `[{name}]` as above, but for what was said at boot.\n\
              fn {}_at_boot(cx: &Context) -> &'static {kind} {{\n    let mut config = {};\n",
             instance.ident(),
             instance.constant()
