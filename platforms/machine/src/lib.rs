@@ -1,8 +1,8 @@
 //! What booting and running an image has in common on every architecture.
 //!
-//! An architecture's crate implements [`Arch`] on a type of its own and calls what is here, so
+//! An architecture's crate implements `Arch` on a type of its own and calls what is here, so
 //! each image has one copy of it, made for its architecture: nothing is looked up at run time.
-//! State is per core, reached through a register of the core's ([`Arch::core`]), or written
+//! State is per core, reached through a register of the core's (`Arch::core`), or written
 //! once while booting and read from then on ([`Slot`]). What all cores change is behind a lock
 //! and off the hot path: the heap, the address space, the console.
 //!
