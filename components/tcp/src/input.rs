@@ -461,9 +461,9 @@ impl Conn {
 const MTU_MIN: u16 = 552;
 const PLATEAUS: [u16; 5] = [4352, 2002, 1492, 1006, 576];
 
-/// Whether `code`, of a destination unreachable from the path to `remote`, says that trying again is
-/// in vain (RFC 5461 section 2): the protocol, the port or permission is missing. A neighbour that
-/// has not answered yet is none of these.
+/// Whether `code`, of a destination unreachable from the path to `remote`, says that trying
+/// again is in vain (RFC 5461 section 2): the protocol, the port or permission is missing. A
+/// neighbour that has not answered yet is none of these.
 pub(crate) fn is_hard(remote: IpAddr, code: u8) -> bool {
     match remote {
         IpAddr::V4(_) => (2..=4).contains(&code),
