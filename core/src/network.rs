@@ -7,6 +7,8 @@
 use crate::{Ipv4Configuration, Mac, NextHop};
 use core::net::{IpAddr, Ipv4Addr};
 
+pub mod answer;
+pub mod fragments;
 pub mod v6;
 
 /// Whether `address` can be that of one host, as far as one can tell without its network: not
