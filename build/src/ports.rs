@@ -12,12 +12,13 @@ pub enum Sharing {
 }
 
 /// The ports of `waitless`: name, sharing, what passes through them.
-pub const PORTS: [(&str, Sharing, &str); 8] = [
+pub const PORTS: [(&str, Sharing, &str); 9] = [
     ("HttpPort", Sharing::Exclusive, "requests and responses, whatever the version of HTTP"),
     ("IpPort", Sharing::OneOfEach, "IP packets, divided by protocol"),
     ("LinkPort", Sharing::OneOfEach, "packets for neighbours, divided by EtherType"),
     ("NicPort", Sharing::Exclusive, "Ethernet frames"),
     ("PciPort", Sharing::Shared, "functions on a PCI bus"),
+    ("ResolverPort", Sharing::Shared, "names, and the addresses that they stand for"),
     ("StreamPort", Sharing::Shared, "byte streams: TCP, TLS"),
     ("UdpPort", Sharing::Shared, "datagrams"),
     ("VirtioPort", Sharing::Shared, "virtio devices"),

@@ -33,6 +33,7 @@ pub mod packet;
 pub mod ports;
 mod random;
 pub mod relay;
+mod ring;
 mod system;
 pub mod task;
 pub mod testing;

@@ -7,8 +7,7 @@
 use crate::{Ipv4Configuration, Mac, NextHop};
 use core::net::{IpAddr, Ipv4Addr};
 
-pub mod answer;
-pub mod fragments;
+pub mod names;
 pub mod v6;
 
 /// Whether `address` can be that of one host, as far as one can tell without its network: not

@@ -6,20 +6,23 @@
 //! host alone copies it.
 //!
 //! On a host with several addresses and `bind` unspecified, the host chooses the address that an
-//! answer comes from. Errors that the network reports for a datagram are the host's affair.
+//! answer comes from. Whom the host asks for names, its `/etc/resolv.conf` says. Errors that the
+//! network reports for a datagram are the host's affair.
 
 #![forbid(unsafe_code)]
 
+mod names;
 #[cfg(test)]
 mod tests;
 
 use mio::net::UdpSocket;
 use mio::{Events, Interest, Poll, Token};
 use std::io::{self, ErrorKind};
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::AsRawFd;
 use waitless::device::Platform;
 use waitless::log::{Level, Log};
+use waitless::network::names::NameServers;
 use waitless::packet::{CAPACITY, ChecksumState, HEADROOM};
 use waitless::{
     BindError, Component, Context, CounterSet, Duration, InitError, Inspect, Instant, Mailbox,
@@ -41,7 +44,10 @@ pub struct HostUdp {
     /// `None` before `init`.
     poll: Option<Poll>,
     events: Events,
-    bound: Vec<Bound>,
+    /// `None` in a place whose port was given back.
+    bound: Vec<Option<Bound>>,
+    /// Whom the host asks for names.
+    names: NameServers,
     /// When to look for packets again after there were none.
     packets_at: Instant,
     counters: &'static Counters,
@@ -76,6 +82,7 @@ impl HostUdp {
             poll: None,
             events: Events::with_capacity(BOUND_MAX),
             bound: Vec::new(),
+            names: NameServers::default(),
             packets_at: Instant::ZERO,
             counters: Counters::leak(),
         }
@@ -83,7 +90,7 @@ impl HostUdp {
 
     /// The address at which the host receives for `socket`.
     pub fn address(&self, socket: Socket) -> Option<SocketAddr> {
-        self.bound.get(socket.0)?.socket.local_addr().ok()
+        self.bound.get(socket.0)?.as_ref()?.socket.local_addr().ok()
     }
 
     fn take_events(&mut self) {
@@ -96,20 +103,47 @@ impl HostUdp {
             return;
         }
         for event in &self.events {
-            if let Some(bound) = self.bound.get_mut(event.token().0) {
+            if let Some(Some(bound)) = self.bound.get_mut(event.token().0) {
                 bound.may_read |= event.is_readable() || event.is_error();
                 bound.may_write |= event.is_writable() || event.is_error();
             }
         }
     }
 
-    fn open(&self, address: SocketAddr) -> io::Result<UdpSocket> {
+    /// Opens the image's `port` at `address`, in a place of its own.
+    fn open(&mut self, port: u16, address: SocketAddr) -> Result<Socket, BindError> {
+        let place = self.bound.iter().position(Option::is_none).unwrap_or(self.bound.len());
+        if place == BOUND_MAX {
+            return Err(BindError::Full);
+        }
+        let (local, socket) = self.open_at(place, address).map_err(|error| {
+            let text =
+                format_args!("{address}: {error}; choose another port with --ports {port}=OTHER");
+            self.log.write(Instant::ZERO, Level::Error, env!("CARGO_PKG_NAME"), text);
+            BindError::Refused
+        })?;
+        let bound = Bound {
+            socket,
+            port: if port == 0 { local.port() } else { port },
+            address: address.ip(),
+            may_read: false,
+            may_write: true,
+            arrived: Mailbox::new(),
+            leaving: Mailbox::new(),
+        };
+        match self.bound.get_mut(place) {
+            Some(free) => *free = Some(bound),
+            None => self.bound.push(Some(bound)),
+        }
+        Ok(Socket(place))
+    }
+
+    fn open_at(&self, place: usize, address: SocketAddr) -> io::Result<(SocketAddr, UdpSocket)> {
         let poll = self.poll.as_ref().ok_or(ErrorKind::NotConnected)?;
         let mut socket = UdpSocket::bind(address)?;
-        let token = Token(self.bound.len());
         let both = Interest::READABLE | Interest::WRITABLE;
-        poll.registry().register(&mut socket, token, both)?;
-        Ok(socket)
+        poll.registry().register(&mut socket, Token(place), both)?;
+        Ok((socket.local_addr()?, socket))
     }
 }
 
@@ -182,12 +216,13 @@ impl Component<()> for HostUdp {
             return Err(InitError("this platform has no sockets: use the udp component"));
         }
         self.poll = Some(poll);
+        self.names = names::of_host();
         Ok(())
     }
 
     fn receive(&mut self, _: &mut (), cx: &mut Context) {
         self.take_events();
-        for bound in &mut self.bound {
+        for bound in self.bound.iter_mut().flatten() {
             if !bound.read(cx.pool(), self.counters) {
                 self.counters.starved.add(1);
                 self.packets_at = cx.now() + PACKETS_RETRY;
@@ -197,14 +232,14 @@ impl Component<()> for HostUdp {
     }
 
     fn transmit(&mut self, _: &mut (), _: &mut Context) {
-        for bound in &mut self.bound {
+        for bound in self.bound.iter_mut().flatten() {
             bound.write(self.counters);
         }
     }
 
     fn deadline(&self) -> Instant {
         let mut deadline = Instant::NEVER;
-        for bound in &self.bound {
+        for bound in self.bound.iter().flatten() {
             if !bound.arrived.is_empty() || (bound.may_write && !bound.leaving.is_empty()) {
                 return Instant::ZERO;
             }
@@ -218,46 +253,48 @@ impl Component<()> for HostUdp {
 
 impl UdpPort for HostUdp {
     fn bind(&mut self, port: u16) -> Result<Socket, BindError> {
-        if port != 0 && self.bound.iter().any(|bound| bound.port == port) {
+        if port != 0 && self.bound.iter().flatten().any(|bound| bound.port == port) {
             return Err(BindError::Taken);
-        }
-        if self.bound.len() == BOUND_MAX {
-            return Err(BindError::Full);
         }
         let host_port = self.platform.host_port(Protocol::UDP, port);
         let address = SocketAddr::new(self.config.bind, host_port);
-        let opened = self.open(address).and_then(|socket| Ok((socket.local_addr()?, socket)));
-        let (local, socket) = opened.map_err(|error| {
-            let text =
-                format_args!("{address}: {error}; choose another port with --ports {port}=OTHER");
-            self.log.write(Instant::ZERO, Level::Error, env!("CARGO_PKG_NAME"), text);
-            BindError::Refused
-        })?;
-        self.bound.push(Bound {
-            socket,
-            port: if port == 0 { local.port() } else { port },
-            address: self.config.bind,
-            may_read: false,
-            may_write: true,
-            arrived: Mailbox::new(),
-            leaving: Mailbox::new(),
-        });
-        Ok(Socket(self.bound.len() - 1))
+        self.open(port, address)
+    }
+
+    /// At whatever address of the host leads there: `bind` is for those who come to us.
+    fn bind_towards(&mut self, remote: SocketAddr) -> Result<Socket, BindError> {
+        let here = match remote.ip() {
+            IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+        };
+        self.open(0, SocketAddr::new(here, 0))
+    }
+
+    fn release(&mut self, socket: Socket) {
+        let bound = self.bound.get_mut(socket.0).and_then(Option::take);
+        if let (Some(mut bound), Some(poll)) = (bound, &self.poll) {
+            // Closing it would do the same.
+            let _ = poll.registry().deregister(&mut bound.socket);
+        }
     }
 
     #[inline]
     fn recv(&mut self, socket: Socket) -> Option<Packet> {
-        self.bound.get_mut(socket.0)?.arrived.pop_front()
+        self.bound.get_mut(socket.0)?.as_mut()?.arrived.pop_front()
     }
 
     #[inline]
     fn send(&mut self, socket: Socket, datagram: Packet) -> Result<(), Packet> {
-        let Some(bound) = self.bound.get_mut(socket.0) else { return Err(datagram) };
+        let Some(Some(bound)) = self.bound.get_mut(socket.0) else { return Err(datagram) };
         bound.leaving.push_back(datagram)
     }
 
     fn local_port(&self, socket: Socket) -> u16 {
-        self.bound.get(socket.0).map_or(0, |bound| bound.port)
+        self.bound.get(socket.0).and_then(Option::as_ref).map_or(0, |bound| bound.port)
+    }
+
+    fn name_servers(&self) -> Option<&NameServers> {
+        Some(&self.names)
     }
 }
 

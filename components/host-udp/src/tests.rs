@@ -183,6 +183,34 @@ fn a_port_is_claimed_once() {
 }
 
 #[test]
+fn a_port_towards_a_host_has_an_exchange_with_it_and_is_given_back() {
+    let mut bench = Bench::new();
+    let to = bench.peer.local_addr().unwrap();
+    let peer = UdpSocket::bind("127.0.0.1:0").unwrap();
+    peer.set_read_timeout(Some(HostDuration::from_secs(30))).unwrap();
+    let to = SocketAddr::new(to.ip(), peer.local_addr().unwrap().port());
+    let socket = bench.udp.bind_towards(to).unwrap();
+    bench.udp.send(socket, bench.packet(b"who?", to)).unwrap();
+    bench.sweep();
+    let mut question = [0; 10];
+    let (length, from) = peer.recv_from(&mut question).unwrap();
+    assert_eq!(&question[..length], b"who?");
+    assert_eq!(from.port(), bench.udp.local_port(socket));
+    peer.send_to(b"me", from).unwrap();
+    let first = core::mem::replace(&mut bench.socket, socket);
+    assert_eq!(bench.recv().bytes(), b"me");
+    bench.udp.release(socket);
+    assert!(bench.udp.recv(socket).is_none());
+    // Its place and its port are free.
+    let again = UdpSocket::bind(("127.0.0.1", from.port())).unwrap();
+    assert_eq!(bench.udp.bind(0), Ok(socket));
+    drop(again);
+    bench.socket = first;
+    bench.peer.send(b"still here").unwrap();
+    assert_eq!(bench.recv().bytes(), b"still here");
+}
+
+#[test]
 fn ports_are_limited() {
     let mut bench = Bench::new();
     while bench.udp.bind(0).is_ok() {}

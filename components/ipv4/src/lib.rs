@@ -13,7 +13,7 @@
 //!
 //! Not here: forwarding, options of our own, group membership (only 224.0.0.1 is listened to), a
 //! table of routes (there is the network and the gateway), and fragmentation. Datagrams longer
-//! than one buffer holds are not put together.
+//! than one buffer holds ([`reassembly`]) are not put together.
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -32,7 +32,7 @@ mod tests;
 use core::net::{IpAddr, Ipv4Addr};
 use cores::{Handover, Notice, Role, decode, encode};
 use output::{Flow, Identifications};
-use waitless::network::fragments::Fragments;
+use reassembly::Reassembly;
 use waitless::network::{self, is_host, is_network_broadcast};
 use waitless::{
     BATCH, ClaimState, Component, Context, CounterSet, Duration, EtherType, InitError, Inspect,
@@ -74,7 +74,7 @@ pub struct Ipv4 {
     /// Rejected packets, and whether somebody tells senders.
     rejects: Mailbox<(Packet, Reject), REJECTS>,
     rejects_wanted: bool,
-    reassembly: Fragments<()>,
+    reassembly: Reassembly,
     /// Whole packets on their way to the link.
     down: Mailbox<(NextHop, Packet)>,
     /// The destination that was sent to last. The fast path of sending.
@@ -214,7 +214,7 @@ impl Ipv4 {
             icmp: Transport::default(),
             rejects: Mailbox::new(),
             rejects_wanted: false,
-            reassembly: Fragments::new(limit, config.reassembly_timeout, reassembly::FRONT),
+            reassembly: Reassembly::new(limit, config.reassembly_timeout),
             down: Mailbox::new(),
             flow: None,
             // They are drawn once there is entropy.
@@ -516,6 +516,8 @@ impl IpPort for Ipv4 {
                 self.active = false;
                 self.generation = self.generation.wrapping_add(1);
             }
+        } else if self.settings.map(|it| it.dns) != configuration.map(|it| it.dns) {
+            self.generation = self.generation.wrapping_add(1);
         }
         self.settings = configuration;
         self.settings_changed();

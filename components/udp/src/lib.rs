@@ -4,21 +4,24 @@
 //! of its socket. One to send gets its header, and its checksum unless the card does that, on its
 //! way to IP. The checksum is always sent, and checked where there is one; over IPv6 there must be.
 //!
-//! Not here: connected sockets, ports that are given back, and passing on what ICMP says of a
-//! path, which is counted only.
+//! Not here: connected sockets, and passing on what ICMP says of a path, which is counted only.
 
 #![no_std]
 #![forbid(unsafe_code)]
 
 extern crate alloc;
 
+mod surroundings;
 mod table;
 #[cfg(test)]
 mod tests;
 mod wire;
 
+use core::net::SocketAddr;
+use surroundings::Surroundings;
 use table::Table;
 use waitless::checksum::Checksum;
+use waitless::network::names::NameServers;
 use waitless::packet::ChecksumState;
 use waitless::{
     BATCH, BindError, Component, Context, CounterSet, InitError, Inspect, Instant, IpPort, Mailbox,
@@ -40,6 +43,7 @@ pub struct Udp {
     table: Table,
     /// Datagrams on their way to IP, without a header; `info` says from which port.
     down: Mailbox,
+    surroundings: Surroundings,
     counters: &'static Counters,
 }
 
@@ -82,9 +86,14 @@ waitless::counters! {
 
 impl Udp {
     /// UDP without a bound port.
-    pub fn new(config: &'static Config, _: &mut Context) -> Self {
+    pub fn new(config: &'static Config, cx: &mut Context) -> Self {
         let (sockets, queue) = (usize::from(config.sockets), usize::from(config.queue));
-        Self { table: Table::new(sockets, queue), down: Mailbox::new(), counters: Counters::leak() }
+        Self {
+            table: Table::new(sockets, queue),
+            down: Mailbox::new(),
+            surroundings: Surroundings::new(cx.home()),
+            counters: Counters::leak(),
+        }
     }
 
     #[inline]
@@ -174,12 +183,16 @@ fn is_intact(packet: &Packet) -> bool {
 }
 
 impl<I: IpPort> Component<I> for Udp {
-    fn init(&mut self, _: &mut I, cx: &mut Context) -> Result<(), InitError> {
+    fn init(&mut self, ip: &mut I, cx: &mut Context) -> Result<(), InitError> {
         self.table.seed(Random::new(cx.random.bytes()));
+        self.surroundings.learn(ip);
         Ok(())
     }
 
     fn receive(&mut self, ip: &mut I, _: &mut Context) {
+        if self.surroundings.are_old(ip) {
+            self.surroundings.learn(ip);
+        }
         for _ in 0..BATCH {
             let Some(packet) = ip.recv(Protocol::UDP) else { break };
             self.accept(packet, ip);
@@ -215,6 +228,15 @@ impl UdpPort for Udp {
         self.table.bind(port)
     }
 
+    fn bind_towards(&mut self, remote: SocketAddr) -> Result<Socket, BindError> {
+        let surroundings = &self.surroundings;
+        self.table.bind_free(|port| surroundings.is_home(port, remote))
+    }
+
+    fn release(&mut self, socket: Socket) {
+        self.table.release(socket);
+    }
+
     #[inline]
     fn recv(&mut self, socket: Socket) -> Option<Packet> {
         self.table.pop(socket)
@@ -237,6 +259,10 @@ impl UdpPort for Udp {
     #[inline]
     fn local_port(&self, socket: Socket) -> u16 {
         self.table.port(socket)
+    }
+
+    fn name_servers(&self) -> Option<&NameServers> {
+        Some(self.surroundings.names())
     }
 }
 

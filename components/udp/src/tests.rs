@@ -27,6 +27,8 @@ struct Ip {
     rejected: VecDeque<(Packet, Reject)>,
     offload: bool,
     full: bool,
+    settings: Option<Ipv4Configuration>,
+    generation: u32,
 }
 
 impl IpPort for Ip {
@@ -87,7 +89,7 @@ impl IpPort for Ip {
     fn configure(&mut self, _: Option<Ipv4Configuration>) {}
 
     fn configuration(&self) -> Option<&Ipv4Configuration> {
-        None
+        self.settings.as_ref()
     }
 
     fn claim_state(&self) -> ClaimState {
@@ -95,7 +97,7 @@ impl IpPort for Ip {
     }
 
     fn generation(&self) -> u32 {
-        0
+        self.generation
     }
 
     fn mac(&self) -> Mac {
@@ -347,6 +349,84 @@ fn a_port_is_bound_once_and_the_table_is_bounded() {
     bench.udp.bind(9).unwrap();
     assert_eq!(bench.udp.bind(10), Err(BindError::Full));
     assert_eq!(bench.udp.bind(0), Err(BindError::Full));
+}
+
+#[test]
+fn a_port_that_is_given_back_is_free_and_what_waited_for_it_gone() {
+    let mut bench = Bench::new();
+    let [seven, eight] = [7, 8].map(|port| bench.udp.bind(port).unwrap());
+    bench.arrive(&datagram(b"late"));
+    bench.udp.release(seven);
+    assert_eq!((bench.udp.local_port(seven), bench.deadline()), (0, Instant::NEVER));
+    assert!(bench.udp.recv(seven).is_none());
+    bench.arrive(&datagram(b"nobody's"));
+    assert_eq!(bench.udp.counters.unbound.get(), 1);
+    bench.udp.release(seven);
+    assert_eq!(bench.udp.bind(9), Ok(seven), "the same place, once");
+    assert_eq!(bench.udp.bind(7).map(|socket| socket == eight), Ok(false));
+    bench.ip.rejected.clear();
+    assert_eq!(bench.cx.pool().available(), bench.cx.pool().count());
+}
+
+/// Against a list that is known to be right, with few places, so that ports meet.
+#[test]
+fn ports_come_and_go_and_all_that_are_bound_are_found() {
+    let mut random = Random::new([5; 32]);
+    let mut table = Table::new(40, 1);
+    table.seed(Random::new([6; 32]));
+    let mut model: Vec<(u16, Socket)> = Vec::new();
+    for _ in 0..20_000 {
+        if random.below(2) == 0 {
+            let port = if random.below(3) == 0 { 0 } else { 1 + random.below(200) as u16 };
+            match table.bind(port) {
+                Ok(socket) => {
+                    let port = table.port(socket);
+                    assert!(port != 0 && model.iter().all(|it| it.0 != port && it.1 != socket));
+                    model.push((port, socket));
+                }
+                Err(BindError::Taken) => assert!(model.iter().any(|it| it.0 == port)),
+                Err(_) => assert_eq!(model.len(), 40),
+            }
+        } else if !model.is_empty() {
+            let at = random.below(model.len() as u64) as usize;
+            table.release(model.swap_remove(at).1);
+        }
+        for (port, socket) in &model {
+            assert_eq!(table.find(*port), Some(*socket));
+        }
+        assert_eq!(table.find(201), None);
+    }
+}
+
+#[test]
+fn ports_towards_a_host_are_those_whose_answers_come_home() {
+    let cores: &'static waitless::cores::Cores =
+        Box::leak(Box::new(waitless::cores::Cores::new(4)));
+    for core in 0..4 {
+        let mut cx = testing::context_of(cores, core, &testing::Nothing, 16, 1);
+        let mut udp = Udp::new(Box::leak(Box::new(Config { sockets: 64, queue: 1 })), &mut cx);
+        let settings = Ipv4Configuration {
+            address: Ipv4Addr::new(10, 0, 0, 1),
+            prefix: 24,
+            gateway: None,
+            dns: [Ipv4Addr::new(10, 0, 0, 53), Ipv4Addr::UNSPECIFIED, Ipv4Addr::UNSPECIFIED],
+            mtu: 0,
+        };
+        let mut ip = Ip { settings: Some(settings), ..Ip::default() };
+        udp.init(&mut ip, &mut cx).unwrap();
+        let remote = core::net::SocketAddr::new(PEER, 53);
+        for _ in 0..64 {
+            let socket = udp.bind_towards(remote).unwrap();
+            let local = core::net::SocketAddr::new(OURS, udp.local_port(socket));
+            assert!(cx.home().has(local, remote));
+        }
+        let names = udp.name_servers().unwrap();
+        assert_eq!(names.servers, [IpAddr::V4(settings.dns[0])]);
+        // What changes is looked at once the layer says so.
+        (ip.settings, ip.generation) = (None, 1);
+        udp.receive(&mut ip, &mut cx);
+        assert!(udp.name_servers().unwrap().servers.is_empty());
+    }
 }
 
 #[test]

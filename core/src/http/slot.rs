@@ -2,8 +2,9 @@
 //! image and serve one exchange after the other.
 
 use super::{Body, Response, Status};
+use crate::ring::Ring;
 use crate::task::Task;
-use crate::{Packet, Pool, System};
+use crate::{Pool, System};
 use core::cell::Cell;
 use core::net::SocketAddr;
 
@@ -137,73 +138,3 @@ impl Reply {
         }
     }
 }
-
-/// A queue of a few packets behind a shared reference.
-pub(super) struct Ring {
-    places: [Cell<Option<Packet>>; RING],
-    first: Cell<u8>,
-    length: Cell<u8>,
-}
-
-impl Ring {
-    fn new() -> Self {
-        Self {
-            places: [const { Cell::new(None) }; RING],
-            first: Cell::new(0),
-            length: Cell::new(0),
-        }
-    }
-
-    #[inline]
-    pub(super) fn is_empty(&self) -> bool {
-        self.length.get() == 0
-    }
-
-    #[inline]
-    pub(super) fn is_full(&self) -> bool {
-        usize::from(self.length.get()) == RING
-    }
-
-    #[inline]
-    pub(super) fn push(&self, packet: Packet) -> Result<(), Packet> {
-        if self.is_full() {
-            return Err(packet);
-        }
-        self.place(self.length.get()).set(Some(packet));
-        self.length.set(self.length.get() + 1);
-        Ok(())
-    }
-
-    /// Puts a packet back that was just popped.
-    #[inline]
-    pub(super) fn unpop(&self, packet: Packet) {
-        self.first.set(self.first.get().wrapping_sub(1));
-        self.length.set(self.length.get() + 1);
-        self.place(0).set(Some(packet));
-    }
-
-    #[inline]
-    pub(super) fn pop(&self) -> Option<Packet> {
-        if self.is_empty() {
-            return None;
-        }
-        let packet = self.place(0).take();
-        self.first.set(self.first.get().wrapping_add(1));
-        self.length.set(self.length.get() - 1);
-        packet
-    }
-
-    #[inline]
-    fn clear(&self) {
-        while self.pop().is_some() {}
-    }
-
-    #[inline]
-    fn place(&self, at: u8) -> &Cell<Option<Packet>> {
-        &self.places[usize::from(self.first.get().wrapping_add(at)) % RING]
-    }
-}
-
-/// Packets between a handler and the server, each way. Divides 256, so that `first` may wrap.
-const RING: usize = 8;
-const _: () = assert!(256 % RING == 0);

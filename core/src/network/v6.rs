@@ -3,15 +3,19 @@
 //! Pure functions of an [`Ipv6Network`], which an IP layer and whoever stands in for it share, so
 //! that both answer alike.
 
+use super::names::SEARCH_MAX;
 use crate::Mac;
 use core::net::Ipv6Addr;
-use heapless::Vec;
+use heapless::{String, Vec};
 
 /// Addresses that a host has at most.
 pub const ADDRESSES: usize = 16;
 
 /// Prefixes that are known to be on the link at most.
 pub const PREFIXES: usize = 16;
+
+/// Name servers that are remembered of what routers say.
+pub const SERVERS: usize = 4;
 
 /// What an IPv6 host knows of its network.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -25,6 +29,24 @@ pub struct Ipv6Network {
     pub router: bool,
     /// The longest packet that the link takes, in bytes.
     pub mtu: u16,
+    /// Who knows the addresses of names (RFC 8106), the best first.
+    pub servers: Vec<Ipv6Addr, SERVERS>,
+    /// The domains in which names without a dot are looked for, with a space between each two.
+    pub search: String<SEARCH_MAX>,
+    /// Whether routers say that there are servers of DHCPv6, and for what.
+    pub managed: Managed,
+}
+
+/// What routers say of DHCPv6 (RFC 4861 section 4.2).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, PartialOrd, Ord)]
+pub enum Managed {
+    /// Nothing.
+    #[default]
+    No,
+    /// It gives what is not an address (the flag O).
+    Other,
+    /// It gives addresses too (the flag M).
+    Addresses,
 }
 
 /// One of a host's addresses.

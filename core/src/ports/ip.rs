@@ -61,7 +61,7 @@ pub trait IpPort {
     fn claim_state(&self) -> crate::ClaimState;
 
     /// Grows each time an address comes or goes, and when what else [`network`](Self::network)
-    /// says changes.
+    /// says, or who knows names, changes.
     fn generation(&self) -> u32;
 
     /// The address of the link below, for DHCP's client hardware address.

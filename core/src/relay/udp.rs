@@ -1,30 +1,47 @@
 //! The relay of UDP.
 
 use super::{Outbox, Relay, RelayOver, Relaying};
+use crate::network::names::NameServers;
 use crate::{BindError, Context, CounterSet, Mailbox, Packet, Socket, UdpPort};
 use alloc::vec::Vec;
+use core::net::SocketAddr;
 
 /// Stands between UDP and what stands on it.
 ///
 /// Ports are bound below in the sweep after they were asked for, so a port that cannot be had is
 /// noticed late: that is logged and counted, and what is sent from it is dropped.
 pub struct UdpRelay {
-    /// A socket is the place here. Grows while the services start, up to [`SOCKETS`].
+    /// A socket is the place here. Grows as ports are bound, up to [`SOCKETS`].
     bound: Vec<Bound>,
-    /// How many of them UDP below has been asked for.
-    asked: usize,
+    /// How many of them have something to ask of UDP below.
+    unsettled: usize,
     /// The socket that is pulled for next.
     next: usize,
     outbox: Outbox<Socket>,
     overhead: usize,
+    names: Option<NameServers>,
     counters: &'static Counters,
 }
 
 struct Bound {
     port: u16,
+    state: State,
     /// What it is called below; `None` before it is bound, and when it cannot be.
     below: Option<Socket>,
     arrived: Mailbox,
+}
+
+/// What UDP below has been told of a port.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// Nothing yet: it is to be bound, perhaps for the answers of somebody.
+    Wanted(Option<SocketAddr>),
+    /// All there is to tell.
+    Settled,
+    /// Not yet that it was given back.
+    Returned,
+    /// The place is free.
+    Free,
 }
 
 /// Ports that may be bound through one relay.
@@ -44,7 +61,57 @@ impl Default for UdpRelay {
     fn default() -> Self {
         let counters = Counters::leak();
         let (bound, outbox) = (Vec::new(), Outbox::default());
-        Self { bound, asked: 0, next: 0, outbox, overhead: 28, counters }
+        Self { bound, unsettled: 0, next: 0, outbox, overhead: 28, names: None, counters }
+    }
+}
+
+impl UdpRelay {
+    /// Passes on which ports are wanted, and which were given back.
+    #[cold]
+    fn settle<U: UdpPort>(&mut self, below: &mut U, cx: &Context) {
+        self.unsettled = 0;
+        for bound in &mut self.bound {
+            let asked = match bound.state {
+                State::Settled | State::Free => continue,
+                State::Returned => {
+                    if let Some(socket) = bound.below.take() {
+                        below.release(socket);
+                    }
+                    // Something may have come since.
+                    bound.arrived.clear();
+                    (bound.port, bound.state) = (0, State::Free);
+                    continue;
+                }
+                State::Wanted(Some(remote)) => below.bind_towards(remote),
+                State::Wanted(None) => below.bind(bound.port),
+            };
+            bound.state = State::Settled;
+            match asked {
+                Ok(socket) => {
+                    bound.below = Some(socket);
+                    bound.port = below.local_port(socket);
+                }
+                Err(why) => {
+                    self.counters.binds_failed.add(1);
+                    crate::error!(cx, "the UDP port {} cannot be bound: {why:?}", bound.port);
+                }
+            }
+        }
+    }
+
+    fn enter(&mut self, port: u16, towards: Option<SocketAddr>) -> Result<Socket, BindError> {
+        let free = self.bound.iter().position(|bound| bound.state == State::Free);
+        if free.is_none() && self.bound.len() == SOCKETS {
+            return Err(BindError::Full);
+        }
+        self.unsettled += 1;
+        let state = State::Wanted(towards);
+        if let Some((place, bound)) = free.and_then(|at| Some((at, self.bound.get_mut(at)?))) {
+            (bound.port, bound.state) = (port, state);
+            return Ok(Socket(place));
+        }
+        self.bound.push(Bound { port, state, below: None, arrived: Mailbox::new() });
+        Ok(Socket(self.bound.len() - 1))
     }
 }
 
@@ -72,7 +139,7 @@ impl Relay for UdpRelay {
 
     #[inline]
     fn is_idle(&self) -> bool {
-        self.asked == self.bound.len()
+        self.unsettled == 0
             && self.outbox.is_empty()
             && self.bound.iter().all(|bound| bound.arrived.is_empty())
     }
@@ -85,20 +152,13 @@ impl Relay for UdpRelay {
 impl<U: UdpPort> RelayOver<U> for UdpRelay {
     #[inline]
     fn refresh(&mut self, below: &mut U, cx: &mut Context) {
-        while let Some(bound) = self.bound.get_mut(self.asked) {
-            self.asked += 1;
-            match below.bind(bound.port) {
-                Ok(socket) => {
-                    bound.below = Some(socket);
-                    bound.port = below.local_port(socket);
-                }
-                Err(why) => {
-                    self.counters.binds_failed.add(1);
-                    crate::error!(cx, "the UDP port {} cannot be bound: {why:?}", bound.port);
-                }
-            }
+        if self.unsettled > 0 {
+            self.settle(below, cx);
         }
         self.overhead = below.overhead();
+        if below.name_servers() != self.names.as_ref() {
+            self.names = below.name_servers().cloned();
+        }
     }
 
     #[inline]
@@ -137,11 +197,21 @@ impl UdpPort for UdpRelay {
         if port != 0 && self.bound.iter().any(|bound| bound.port == port) {
             return Err(BindError::Taken);
         }
-        if self.bound.len() == SOCKETS {
-            return Err(BindError::Full);
+        self.enter(port, None)
+    }
+
+    fn bind_towards(&mut self, remote: SocketAddr) -> Result<Socket, BindError> {
+        self.enter(0, Some(remote))
+    }
+
+    fn release(&mut self, socket: Socket) {
+        if let Some(bound) = self.bound.get_mut(socket.0)
+            && matches!(bound.state, State::Wanted(_) | State::Settled)
+        {
+            bound.arrived.clear();
+            bound.state = State::Returned;
+            self.unsettled += 1;
         }
-        self.bound.push(Bound { port, below: None, arrived: Mailbox::new() });
-        Ok(Socket(self.bound.len() - 1))
     }
 
     #[inline]
@@ -162,6 +232,10 @@ impl UdpPort for UdpRelay {
 
     fn overhead(&self) -> usize {
         self.overhead
+    }
+
+    fn name_servers(&self) -> Option<&NameServers> {
+        self.names.as_ref()
     }
 }
 
@@ -188,5 +262,17 @@ impl<T: Relaying<Relay: UdpPort>> UdpPort for T {
 
     fn overhead(&self) -> usize {
         self.relay().overhead()
+    }
+
+    fn bind_towards(&mut self, remote: SocketAddr) -> Result<Socket, BindError> {
+        self.relay_mut().bind_towards(remote)
+    }
+
+    fn release(&mut self, socket: Socket) {
+        self.relay_mut().release(socket);
+    }
+
+    fn name_servers(&self) -> Option<&NameServers> {
+        self.relay().name_servers()
     }
 }

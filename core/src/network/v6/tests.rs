@@ -20,6 +20,7 @@ fn host(addresses: &[&str], router: bool) -> Ipv6Network {
         prefixes: Vec::new(),
         router,
         mtu: 1500,
+        ..Ipv6Network::default()
     }
 }
 

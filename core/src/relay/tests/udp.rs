@@ -1,10 +1,12 @@
 //! Between UDP and a service.
 
 use super::{count, cx, packet, receive, transmit};
+use crate::network::names::NameServers;
 use crate::relay::{Relay, RelayOver, UdpRelay};
 use crate::{BindError, Packet, Socket, UdpPort};
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
+use core::net::SocketAddr;
 
 /// Socket numbers here are not those of the relay.
 #[derive(Default)]
@@ -13,6 +15,8 @@ struct Udp {
     arrived: VecDeque<(u16, Packet)>,
     sent: Vec<(u16, Packet)>,
     room: usize,
+    released: Vec<u16>,
+    names: NameServers,
 }
 
 const FIRST: usize = 10;
@@ -24,6 +28,18 @@ impl UdpPort for Udp {
         }
         self.bound.push(if port == 0 { 50_000 } else { port });
         Ok(Socket(FIRST + self.bound.len() - 1))
+    }
+
+    fn bind_towards(&mut self, remote: SocketAddr) -> Result<Socket, BindError> {
+        self.bind(50_000 + remote.port())
+    }
+
+    fn release(&mut self, socket: Socket) {
+        self.released.push(self.local_port(socket));
+    }
+
+    fn name_servers(&self) -> Option<&NameServers> {
+        Some(&self.names)
     }
 
     fn recv(&mut self, socket: Socket) -> Option<Packet> {
@@ -83,6 +99,36 @@ fn datagrams_reach_the_socket_of_their_port() {
     }
     assert!(relay.recv(a).is_none() && relay.is_idle());
     assert_eq!(udp.arrived.len(), 4);
+}
+
+#[test]
+fn a_port_that_is_given_back_makes_room_for_another() {
+    let (mut cx, mut relay) = (cx(), UdpRelay::default());
+    let mut udp = Udp { room: 9, ..Udp::default() };
+    let remote = SocketAddr::new(core::net::Ipv4Addr::LOCALHOST.into(), 53);
+    let first = relay.bind_towards(remote).unwrap();
+    transmit(&mut relay, &mut udp, &mut cx);
+    assert_eq!(relay.local_port(first), 50_053);
+    udp.arrived.push_back((50_053, packet(&cx, b"late")));
+    receive(&mut relay, &mut udp, &mut cx);
+    relay.release(first);
+    assert!(!relay.is_idle() && relay.recv(first).is_none());
+    receive(&mut relay, &mut udp, &mut cx);
+    assert_eq!((&udp.released[..], relay.is_idle()), (&[50_053][..], true));
+    assert_eq!(relay.bind(7), Ok(first), "the same place");
+    transmit(&mut relay, &mut udp, &mut cx);
+    assert_eq!(relay.local_port(first), 7);
+    assert_eq!(cx.pool().available(), cx.pool().count());
+}
+
+#[test]
+fn what_is_known_of_names_is_mirrored() {
+    let (mut cx, mut udp, mut relay) = (cx(), Udp::default(), UdpRelay::default());
+    for domain in ["example", "example.org"] {
+        udp.names.add_domain(domain);
+        receive(&mut relay, &mut udp, &mut cx);
+        assert_eq!(relay.name_servers(), Some(&udp.names));
+    }
 }
 
 #[test]
