@@ -177,7 +177,7 @@ impl Ipv6 {
         }
         self.counters.router_advertisements.add(1);
         let now = self.now;
-        let RouterAdvertisement { hops, preference, lifetime, reachable, retransmit } =
+        let RouterAdvertisement { hops, preference, lifetime, managed, reachable, retransmit } =
             *advertisement;
         if let Some(mac) = options.source() {
             self.neighbours.spoke(header.source, mac, true, now);
@@ -192,6 +192,14 @@ impl Ipv6 {
         }
         if self.routers.heard(header.source, lifetime, preference, now) && lifetime > 0 {
             info!(cx, "router {}", header.source);
+        }
+        // One router may be the server's, and not say so for another: it stays known.
+        self.managed = self.managed.max(managed);
+        for (server, lifetime) in options.name_servers().filter(|(server, _)| is_host(*server)) {
+            self.names.server(server, lifetime, now);
+        }
+        for (domain, lifetime) in options.domains() {
+            self.names.domain(domain, lifetime, now);
         }
         // What is told to all makes all ask at once, unless each waits its own time.
         let everybody = header.destination.is_multicast();
@@ -253,7 +261,8 @@ impl Ipv6 {
     /// When there is something to do.
     pub(crate) fn control_deadline(&self) -> Instant {
         let asked = self.addresses.deadline().min(self.neighbours.deadline());
-        asked.min(self.routers.deadline()).min(self.groups.deadline()).max(self.held_until)
+        let known = self.routers.deadline().min(self.names.deadline());
+        asked.min(known).min(self.groups.deadline()).max(self.held_until)
     }
 
     /// Does one thing that is due; whether there was one.
@@ -284,7 +293,7 @@ impl Ipv6 {
             self.neighbour_due(due, cx);
             return true;
         }
-        if self.routers.expire(now) {
+        if self.routers.expire(now) | self.names.expire(now) {
             self.refresh();
             return true;
         }
@@ -358,6 +367,9 @@ impl Ipv6 {
             prefixes: self.routers.prefixes().collect(),
             router: self.routers.len() > 0,
             mtu: link.min(self.router_mtu.unwrap_or(link)),
+            servers: self.names.servers().collect(),
+            search: self.names.search(),
+            managed: self.managed,
         };
         if network != self.network {
             self.network = network;

@@ -37,6 +37,7 @@ mod groups;
 mod identifier;
 mod input;
 mod message;
+mod names;
 mod neighbours;
 mod output;
 mod pmtu;
@@ -54,12 +55,13 @@ use alloc::boxed::Box;
 use core::net::{IpAddr, Ipv6Addr};
 use groups::Groups;
 use identifier::Maker;
+use names::Names;
 use neighbours::Neighbours;
 use output::{FLOWS, Flow};
 use pmtu::{MTU_MIN, PathMtus};
+use reassembly::Reassembly;
 use routers::Routers;
-use waitless::network::fragments::Fragments;
-use waitless::network::v6::{Ipv6Network, is_host};
+use waitless::network::v6::{Ipv6Network, Managed, is_host};
 use waitless::{
     BATCH, ClaimState, Component, Context, CounterSet, Duration, EtherType, InitError, Inspect,
     Instant, IpPort, Ipv4Configuration, LinkPort, Mac, Mailbox, NextHop, Offloads, Packet,
@@ -116,7 +118,7 @@ pub struct Ipv6 {
     /// Rejected packets, and whether somebody tells senders.
     rejects: Mailbox<(Packet, Reject), REJECTS>,
     rejects_wanted: bool,
-    reassembly: Fragments<reassembly::Link>,
+    reassembly: Reassembly,
     /// Whole packets on their way to the link.
     down: Mailbox<(Mac, Packet)>,
     /// The ways to destinations, by hash.
@@ -128,6 +130,7 @@ pub struct Ipv6 {
     addresses: Addresses,
     neighbours: Neighbours,
     routers: Routers,
+    names: Names,
     groups: Groups,
     paths: PathMtus,
     /// What of these is asked for every packet.
@@ -136,6 +139,8 @@ pub struct Ipv6 {
     /// The hop limit and the MTU that routers have advertised.
     router_hops: u8,
     router_mtu: Option<u16>,
+    /// What they say of DHCPv6.
+    managed: Managed,
     /// Whether the link was ever up.
     started: bool,
     /// Whether another core speaks for the host: this one hears what neighbours and routers say,
@@ -190,7 +195,7 @@ impl Ipv6 {
             icmp: Transport::default(),
             rejects: Mailbox::new(),
             rejects_wanted: false,
-            reassembly: Fragments::new(datagrams, config.reassembly_timeout, reassembly::FRONT),
+            reassembly: Reassembly::new(datagrams, config.reassembly_timeout),
             down: Mailbox::new(),
             flows: Box::new([Flow::NONE; FLOWS]),
             key: cx.random.u64() | 1,
@@ -198,12 +203,14 @@ impl Ipv6 {
             addresses: Addresses::new(maker, config.duplicate_probes),
             neighbours: Neighbours::new(limit, pending, &mut cx.random),
             routers: Routers::new(),
+            names: Names::new(),
             groups: Groups::new(),
             paths: PathMtus::default(),
             network: Ipv6Network::default(),
             generation: 0,
             router_hops: HOPS,
             router_mtu: None,
+            managed: Managed::No,
             started: false,
             quiet: false,
             held_until: Instant::ZERO,

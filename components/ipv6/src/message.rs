@@ -2,7 +2,10 @@
 //! section 5, RFC 2710 section 3).
 
 use core::net::Ipv6Addr;
+use heapless::String;
 use waitless::checksum::Checksum;
+use waitless::network::names::{NAME_MAX, read_name};
+use waitless::network::v6::Managed;
 use waitless::{Mac, Packet, Protocol};
 
 pub(crate) const ROUTER_SOLICITATION: u8 = 133;
@@ -20,6 +23,10 @@ const ROUTER: u8 = 0x80;
 const SOLICITED: u8 = 0x40;
 const OVERRIDE: u8 = 0x20;
 
+/// Flags of a router advertisement.
+const MANAGED: u8 = 0x80;
+const OTHER: u8 = 0x40;
+
 /// Flags of a prefix.
 const ON_LINK: u8 = 0x80;
 const AUTONOMOUS: u8 = 0x40;
@@ -29,6 +36,8 @@ const SOURCE_STATION: u8 = 1;
 const TARGET_STATION: u8 = 2;
 const PREFIX: u8 = 3;
 const MTU: u8 = 5;
+const NAME_SERVERS: u8 = 25;
+const SEARCH_LIST: u8 = 31;
 
 /// Where the checksum stands in a message.
 const CHECKSUM: usize = 2;
@@ -66,6 +75,8 @@ pub(crate) struct RouterAdvertisement {
     pub preference: i8,
     /// Seconds for which it is a router to everywhere else.
     pub lifetime: u16,
+    /// What it says of DHCPv6.
+    pub managed: Managed,
     /// Milliseconds, 0 where it does not say.
     pub reachable: u32,
     pub retransmit: u32,
@@ -158,9 +169,15 @@ impl RouterAdvertisement {
             3 => -1,
             _ => 0,
         };
+        let managed = match flags & (MANAGED | OTHER) {
+            0 => Managed::No,
+            OTHER => Managed::Other,
+            _ => Managed::Addresses,
+        };
         Self {
             hops,
             preference,
+            managed,
             lifetime: u16::from_be_bytes([l0, l1]),
             reachable: u32::from_be_bytes([a, b, c, d]),
             retransmit: u32::from_be_bytes([e, f, g, h]),
@@ -237,6 +254,29 @@ impl<'a> Options<'a> {
         found.find_map(|(_, bytes)| Some(u32::from_be_bytes(*bytes.get(2..)?.first_chunk::<4>()?)))
     }
 
+    /// Name servers, and for how many seconds each (RFC 8106 section 5.1).
+    pub fn name_servers(self) -> impl Iterator<Item = (Ipv6Addr, u32)> {
+        let options = self.each().filter(|(kind, _)| *kind == NAME_SERVERS);
+        options.filter_map(|(_, bytes)| lifetime(bytes)).flat_map(|(lifetime, bytes)| {
+            let addresses = bytes.as_chunks::<16>().0.iter();
+            addresses.map(move |octets| (Ipv6Addr::from(*octets), lifetime))
+        })
+    }
+
+    /// Domains to search, and for how many seconds each (RFC 8106 section 5.2).
+    pub fn domains(self) -> impl Iterator<Item = (String<NAME_MAX>, u32)> {
+        let options = self.each().filter(|(kind, _)| *kind == SEARCH_LIST);
+        options.filter_map(|(_, bytes)| lifetime(bytes)).flat_map(|(lifetime, mut bytes)| {
+            core::iter::from_fn(move || {
+                let (name, rest) = read_name(bytes)?;
+                bytes = rest;
+                Some((name, lifetime))
+            })
+            // Behind the last name there may be zeroes, each of which reads as the root.
+            .filter(|(name, _)| !name.is_empty())
+        })
+    }
+
     /// The networks that are announced.
     pub fn prefixes(self) -> impl Iterator<Item = Prefix> {
         self.each().filter(|(kind, _)| *kind == PREFIX).filter_map(|(_, bytes)| {
@@ -253,6 +293,13 @@ impl<'a> Options<'a> {
             })
         })
     }
+}
+
+/// The lifetime in the options of RFC 8106, and what stands behind it.
+fn lifetime(bytes: &[u8]) -> Option<(u32, &[u8])> {
+    let (head, rest) = bytes.split_first_chunk::<6>()?;
+    let [_, _, seconds @ ..] = *head;
+    Some((u32::from_be_bytes(seconds), rest))
 }
 
 fn address(bytes: &[u8]) -> Option<(Ipv6Addr, &[u8])> {

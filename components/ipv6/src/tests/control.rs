@@ -117,6 +117,50 @@ fn a_router_is_enough_to_have_an_address_and_a_way_out() {
 }
 
 #[test]
+fn routers_say_who_knows_names_and_whether_there_is_dhcp() {
+    let mut bench = Bench::start(AUTOMATIC);
+    bench.run_to(3);
+    // Flags M and O, and no router to everywhere.
+    let head = [134, 0, 0, 0, 64, 0xc0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    let server = |last: u8| [&NET.octets()[..15], &[last]].concat();
+    let servers = |lifetime: u8, servers: &[u8]| {
+        let addresses: Vec<u8> = servers.iter().flat_map(|last| server(*last)).collect();
+        let length = 1 + 2 * servers.len() as u8;
+        [&[25, length, 0, 0, 0, 0, 0, lifetime][..], &addresses].concat()
+    };
+    let domains =
+        [&[31, 4, 0, 0, 0, 0, 0, 120][..], b"\x01a\x07example\0\x03lan\0\0\0\0\0\0\0\0\0"];
+    let before = bench.ip.generation();
+    let all = [&head[..], &servers(60, &[1, 2]), &domains.concat()].concat();
+    bench.arrive(&message(ROUTER, ALL_NODES, &all));
+    let network = bench.ip.network().unwrap();
+    let named = |last: u8| Ipv6Addr::from_bits(NET.to_bits() | u128::from(last));
+    assert_eq!(network.servers, [named(1), named(2)]);
+    assert_eq!((network.search.as_str(), network.managed), ("a.example lan", Managed::Addresses));
+    assert_ne!(bench.ip.generation(), before);
+    // A lifetime of zero takes one back, and the other ends.
+    let all = [&head[..], &servers(0, &[1])].concat();
+    bench.arrive(&message(ROUTER, ALL_NODES, &all));
+    assert_eq!(bench.ip.network().unwrap().servers, [named(2)]);
+    bench.run_to(64);
+    let network = bench.ip.network().unwrap();
+    assert!(network.servers.is_empty() && !network.search.is_empty());
+    bench.run_to(124);
+    assert!(bench.ip.network().unwrap().search.is_empty());
+    // What makes no sense is skipped: half an address, a group, a name without an end.
+    let wrong = [
+        &head[..],
+        &[25, 2, 0, 0, 0, 0, 0, 60, 1, 2, 3, 4, 5, 6, 7, 8],
+        &[&[25, 3, 0, 0, 0, 0, 0, 60][..], &ALL_NODES.octets()].concat(),
+        &[31, 1, 0, 0, 0, 0, 0, 60],
+        b"\x1f\x02\0\0\0\0\0\x3c\x07abcdefg",
+    ];
+    bench.arrive(&message(ROUTER, ALL_NODES, &wrong.concat()));
+    let network = bench.ip.network().unwrap();
+    assert!(network.servers.is_empty() && network.search.is_empty());
+}
+
+#[test]
 fn an_advertisement_is_believed_only_from_the_link_and_when_it_is_right() {
     let good = advertisement(&GOOD);
     let with = |change: &dyn Fn(&mut Vec<u8>)| {
