@@ -7,6 +7,8 @@
 use crate::{Ipv4Configuration, Mac, NextHop};
 use core::net::{IpAddr, Ipv4Addr};
 
+pub mod answer;
+pub mod fragments;
 pub mod names;
 pub mod v6;
 

@@ -11,14 +11,13 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
-mod bucket;
 #[cfg(test)]
 mod tests;
 mod wire;
 
-use bucket::Bucket;
-use core::net::{IpAddr, Ipv4Addr};
+use core::net::IpAddr;
 use waitless::checksum::Checksum;
+use waitless::network::answer::{Budget, quote, turn_back};
 use waitless::packet::ChecksumState;
 use waitless::{
     BATCH, Component, Context, CounterSet, Inspect, Instant, IpPort, Mailbox, Packet, PathError,
@@ -44,7 +43,7 @@ pub struct Icmp {
     config: &'static Config,
     /// Whole messages on their way to IP.
     down: Mailbox,
-    errors: Bucket,
+    errors: Budget,
     counters: &'static Counters,
 }
 
@@ -86,13 +85,10 @@ const ERROR_CLASS: u8 = 0xc0;
 /// The class without its ECN bits, which an answer does not inherit.
 const DSCP: u8 = 0xfc;
 
-/// Headroom with which a packet can carry the headers of an answer: the link's, IP's and ours.
-const ROOM: usize = 96;
-
 impl Icmp {
     /// ICMP with a full bucket.
     pub fn new(config: &'static Config, cx: &mut Context) -> Self {
-        let errors = Bucket::new(config.errors_per_second, config.errors_burst, cx.now());
+        let errors = Budget::new(config.errors_per_second, config.errors_burst, cx.now());
         Self { config, down: Mailbox::new(), errors, counters: Counters::leak() }
     }
 
@@ -124,7 +120,7 @@ impl Icmp {
         }
         wire::reply(packet.bytes_mut());
         let class = packet.info().class & DSCP;
-        address(&mut packet, class);
+        turn_back(&mut packet, class);
         let _ = self.down.push_back(packet);
         self.counters.echoes.add(1);
     }
@@ -155,13 +151,13 @@ impl Icmp {
         if !self.errors.take(cx.now()) {
             return self.counters.errors_limited.add(1);
         }
-        match quoting(packet, cx).filter(|_| !self.down.is_full()) {
+        match quote(packet, ERROR_MAX - HEADER - 20, cx).filter(|_| !self.down.is_full()) {
             Some(mut packet) => {
                 let mut header = wire::error(why);
                 let sum = Checksum::new().add(&header).add(packet.bytes()).finish();
                 [header[2], header[3]] = sum.to_be_bytes();
                 if packet.prepend(header).is_ok() {
-                    address(&mut packet, ERROR_CLASS);
+                    turn_back(&mut packet, ERROR_CLASS);
                     let _ = self.down.push_back(packet);
                     return self.counters.errors_sent.add(1);
                 }
@@ -170,28 +166,6 @@ impl Icmp {
             None => self.counters.errors_dropped.add(1),
         }
     }
-}
-
-/// What an error quotes of `packet`: as much as fits, with headroom for what goes in front.
-fn quoting(mut packet: Packet, cx: &Context) -> Option<Packet> {
-    packet.truncate(ERROR_MAX - HEADER - 20);
-    if packet.headroom() >= ROOM {
-        return Some(packet);
-    }
-    let mut copy = cx.packet()?;
-    copy.append(packet.bytes()).ok()?;
-    *copy.info_mut() = *packet.info();
-    Some(copy)
-}
-
-/// Sends a packet that was received, or what was made of it, back to where it came from.
-fn address(packet: &mut Packet, class: u8) {
-    let info = packet.info_mut();
-    if info.broadcast {
-        info.local = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
-    }
-    (info.hops, info.class, info.ip_header, info.broadcast) = (0, class, 0, false);
-    info.checksum = ChecksumState::Unknown;
 }
 
 impl<I: IpPort> Component<I> for Icmp {

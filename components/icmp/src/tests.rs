@@ -3,10 +3,12 @@
 extern crate std;
 
 use super::*;
+use core::net::Ipv4Addr;
 use std::boxed::Box;
 use std::collections::VecDeque;
 use std::vec::Vec;
 use waitless::checksum::checksum;
+use waitless::network::answer::ANSWER_HEADROOM;
 use waitless::{ClaimState, Duration, Ipv4Configuration, Mac, Offloads, testing};
 
 const OURS: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1));
@@ -321,7 +323,7 @@ fn a_rejected_packet_without_headroom_is_copied() {
     bench.sweep();
     let packet = bench.ip.sent.pop_front().unwrap();
     assert_eq!(packet.bytes(), message(3, 3, [0; 4], &[7; 60]));
-    assert!(packet.headroom() > ROOM && packet.info().remote == PEER);
+    assert!(packet.headroom() > ANSWER_HEADROOM && packet.info().remote == PEER);
 }
 
 #[test]

@@ -11,14 +11,13 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
-mod bucket;
 #[cfg(test)]
 mod tests;
 mod wire;
 
-use bucket::Bucket;
-use core::net::{IpAddr, Ipv6Addr};
+use core::net::IpAddr;
 use waitless::checksum::Checksum;
+use waitless::network::answer::{Budget, quote, turn_back};
 use waitless::network::v6::is_host;
 use waitless::packet::ChecksumState;
 use waitless::{
@@ -45,7 +44,7 @@ pub struct Icmp6 {
     config: &'static Config,
     /// Whole messages on their way to IP, their checksums still to be made.
     down: Mailbox,
-    errors: Bucket,
+    errors: Budget,
     counters: &'static Counters,
 }
 
@@ -82,13 +81,10 @@ waitless::counters! {
 /// The class without its ECN bits, which an answer does not inherit.
 const DSCP: u8 = 0xfc;
 
-/// Headroom with which a packet can carry the headers of an answer: the link's, IP's and ours.
-const ROOM: usize = 96;
-
 impl Icmp6 {
     /// ICMP with a full bucket.
     pub fn new(config: &'static Config, cx: &mut Context) -> Self {
-        let errors = Bucket::new(config.errors_per_second, config.errors_burst, cx.now());
+        let errors = Budget::new(config.errors_per_second, config.errors_burst, cx.now());
         Self { config, down: Mailbox::new(), errors, counters: Counters::leak() }
     }
 
@@ -120,7 +116,7 @@ impl Icmp6 {
         }
         wire::reply(packet.bytes_mut());
         let class = packet.info().class & DSCP;
-        address(&mut packet, class);
+        turn_back(&mut packet, class);
         let _ = self.down.push_back(packet);
         self.counters.echoes.add(1);
     }
@@ -150,11 +146,13 @@ impl Icmp6 {
         if !self.errors.take(cx.now()) {
             return self.counters.errors_limited.add(1);
         }
-        let error = quoting(packet, cx).filter(|_| !self.down.is_full()).and_then(|mut packet| {
-            packet.prepend(wire::error(why)).ok()?;
-            address(&mut packet, 0);
-            self.down.push_back(packet).ok()
-        });
+        let error = quote(packet, ERROR_MAX - IP_HEADER - HEADER, cx)
+            .filter(|_| !self.down.is_full())
+            .and_then(|mut packet| {
+                packet.prepend(wire::error(why)).ok()?;
+                turn_back(&mut packet, 0);
+                self.down.push_back(packet).ok()
+            });
         match error {
             Some(()) => self.counters.errors_sent.add(1),
             None => self.counters.dropped.add(1),
@@ -183,28 +181,6 @@ fn sum(packet: &Packet, source: IpAddr, destination: IpAddr) -> Checksum {
     let length = packet.len() as u16;
     let pseudo = Checksum::new().pseudo(source, destination, Protocol::ICMPV6.0, length);
     pseudo.add(packet.bytes())
-}
-
-/// What an error quotes of `packet`: as much as fits, with headroom for what goes in front.
-fn quoting(mut packet: Packet, cx: &Context) -> Option<Packet> {
-    packet.truncate(ERROR_MAX - IP_HEADER - HEADER);
-    if packet.headroom() >= ROOM {
-        return Some(packet);
-    }
-    let mut copy = cx.packet()?;
-    copy.append(packet.bytes()).ok()?;
-    *copy.info_mut() = *packet.info();
-    Some(copy)
-}
-
-/// Sends a packet that was received, or what was made of it, back to where it came from.
-fn address(packet: &mut Packet, class: u8) {
-    let info = packet.info_mut();
-    if info.broadcast {
-        info.local = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
-    }
-    (info.hops, info.class, info.ip_header, info.broadcast) = (0, class, 0, false);
-    info.checksum = ChecksumState::Unknown;
 }
 
 impl<I: IpPort> Component<I> for Icmp6 {

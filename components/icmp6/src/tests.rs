@@ -3,6 +3,7 @@
 extern crate std;
 
 use super::*;
+use core::net::Ipv6Addr;
 use std::boxed::Box;
 use std::collections::VecDeque;
 use std::vec::Vec;

@@ -1,9 +1,10 @@
 //! From the link to the transports.
 
 use crate::Ipv4;
-use crate::reassembly::{Outcome, Reason};
+use crate::reassembly::{self, key, piece};
 use crate::wire::{HEADER, Header, Malformed, options_allowed};
 use core::net::{IpAddr, Ipv4Addr};
+use waitless::network::fragments::{Outcome, Reason};
 use waitless::network::{is_host, is_network_broadcast};
 use waitless::{Counter, Packet, Protocol, Reject};
 
@@ -63,28 +64,42 @@ impl Ipv4 {
     }
 
     fn accept_fragment(&mut self, header: &Header, packet: Packet) {
-        let (outcome, evicted) = self.reassembly.add(header, &packet, self.now);
+        let Some(piece) = piece(header, &packet) else {
+            self.counters.bad_fragments.add(1);
+            self.reassembly.forget(&key(header));
+            return self.counters.reassembling.set(self.reassembly.under_way() as u64);
+        };
+        let (outcome, evicted) = self.reassembly.add(&piece, &packet, self.now);
         self.counters.reassembly_evicted.add(evicted);
         match outcome {
             Outcome::Kept => self.counters.fragments.add(1),
-            Outcome::Complete(packet) => {
+            Outcome::Complete(assembled) => {
                 self.counters.fragments.add(1);
-                self.counters.reassembled.add(1);
-                let kept = match &mut self.handover {
-                    Some(handover) => handover.keep(header.protocol, packet),
-                    None => Ok(Some(packet)),
-                };
-                match kept {
-                    Ok(Some(packet)) => self.deliver(header.protocol, packet),
-                    Ok(None) => self.counters.handed_over.add(1),
-                    Err(()) => self.counters.mailbox_full.add(1),
+                match reassembly::whole(assembled) {
+                    Some(packet) => self.accept_whole(header, packet),
+                    None => self.counters.bad_fragments.add(1),
                 }
             }
             Outcome::Dropped(Reason::Bad) => self.counters.bad_fragments.add(1),
             Outcome::Dropped(Reason::TooLong) => self.counters.long_fragments.add(1),
             Outcome::Dropped(Reason::Full) => self.counters.fragments_full.add(1),
         }
-        self.counters.reassembling.set(self.reassembly.len() as u64);
+        self.counters.reassembling.set(self.reassembly.under_way() as u64);
+    }
+
+    /// A datagram that was in fragments, behind its IP header.
+    fn accept_whole(&mut self, header: &Header, mut packet: Packet) {
+        self.counters.reassembled.add(1);
+        packet.trim_front(usize::from(packet.info().ip_header));
+        let kept = match &mut self.handover {
+            Some(handover) => handover.keep(header.protocol, packet),
+            None => Ok(Some(packet)),
+        };
+        match kept {
+            Ok(Some(packet)) => self.deliver(header.protocol, packet),
+            Ok(None) => self.counters.handed_over.add(1),
+            Err(()) => self.counters.mailbox_full.add(1),
+        }
     }
 
     /// Gives up the datagrams whose fragments did not all arrive in time, and has their senders
@@ -92,12 +107,13 @@ impl Ipv4 {
     pub(crate) fn expire(&mut self) {
         while let Some(first) = self.reassembly.expire(self.now) {
             self.counters.reassembly_late.add(1);
-            if let Some((mut packet, protocol)) = first {
+            let Some((key, assembled)) = first else { continue };
+            if let Some(mut packet) = reassembly::whole(assembled) {
                 packet.trim_front(usize::from(packet.info().ip_header));
-                self.refuse(protocol, packet, Reject::Reassembly);
+                self.refuse(Protocol(key.protocol), packet, Reject::Reassembly);
             }
         }
-        self.counters.reassembling.set(self.reassembly.len() as u64);
+        self.counters.reassembling.set(self.reassembly.under_way() as u64);
     }
 
     /// Leaves a packet, whose IP header still stands in front of it, for ICMP to answer.

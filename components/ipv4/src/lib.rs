@@ -32,7 +32,7 @@ mod tests;
 use core::net::{IpAddr, Ipv4Addr};
 use cores::{Handover, Notice, Role, decode, encode};
 use output::{Flow, Identifications};
-use reassembly::Reassembly;
+use waitless::network::fragments::Fragments;
 use waitless::network::{self, is_host, is_network_broadcast};
 use waitless::{
     BATCH, ClaimState, Component, Context, CounterSet, Duration, EtherType, InitError, Inspect,
@@ -74,7 +74,7 @@ pub struct Ipv4 {
     /// Rejected packets, and whether somebody tells senders.
     rejects: Mailbox<(Packet, Reject), REJECTS>,
     rejects_wanted: bool,
-    reassembly: Reassembly,
+    reassembly: Fragments<()>,
     /// Whole packets on their way to the link.
     down: Mailbox<(NextHop, Packet)>,
     /// The destination that was sent to last. The fast path of sending.
@@ -214,7 +214,7 @@ impl Ipv4 {
             icmp: Transport::default(),
             rejects: Mailbox::new(),
             rejects_wanted: false,
-            reassembly: Reassembly::new(limit, config.reassembly_timeout),
+            reassembly: Fragments::new(limit, config.reassembly_timeout, reassembly::FRONT),
             down: Mailbox::new(),
             flow: None,
             // They are drawn once there is entropy.

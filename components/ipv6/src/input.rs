@@ -3,9 +3,10 @@
 use crate::Ipv6;
 use crate::extension::{self, CODE_FIELD, CODE_NEXT, Chain, Fault, Fragment};
 use crate::message;
-use crate::reassembly::{Outcome, Piece, Reason};
+use crate::reassembly::{self, Arrived, Nonsense};
 use crate::wire::{HEADER, Header, Malformed, NEXT};
 use core::net::{IpAddr, Ipv6Addr};
+use waitless::network::fragments::{Outcome, Reason};
 use waitless::network::v6::is_host;
 use waitless::{Context, Counter, Packet, Protocol, Reject};
 
@@ -100,32 +101,39 @@ impl Ipv6 {
         packet: Packet,
         cx: &mut Context,
     ) {
-        let piece = Piece {
-            header,
-            fragment,
-            bytes: packet.bytes(),
-            at: chain.end,
-            field: chain.field,
-            info: packet.info(),
+        let (at, field) = (chain.end, chain.field);
+        let arrived = Arrived { header, fragment, packet: &packet, at, field };
+        let piece = match arrived.piece() {
+            Ok(piece) => piece,
+            Err(nonsense) => {
+                self.counters.bad_fragments.add(1);
+                self.reassembly.forget(&arrived.key());
+                self.counters.reassembling.set(self.reassembly.under_way() as u64);
+                if let Nonsense::Field(at) = nonsense {
+                    self.refuse_whole(packet, Reject::Parameter(CODE_FIELD, at));
+                }
+                return;
+            }
         };
         let (outcome, evicted) = self.reassembly.add(&piece, &packet, self.now);
         self.counters.reassembly_evicted.add(evicted);
         match outcome {
             Outcome::Kept => self.counters.fragments.add(1),
-            Outcome::Complete(packet) => {
+            Outcome::Complete(assembled) => {
                 self.counters.fragments.add(1);
-                self.counters.reassembled.add(1);
-                self.accept_whole(packet, true, cx);
+                match reassembly::whole(assembled) {
+                    Some(packet) => {
+                        self.counters.reassembled.add(1);
+                        self.accept_whole(packet, true, cx);
+                    }
+                    None => self.counters.bad_fragments.add(1),
+                }
             }
             Outcome::Dropped(Reason::Bad) => self.counters.bad_fragments.add(1),
-            Outcome::Dropped(Reason::Field(at)) => {
-                self.counters.bad_fragments.add(1);
-                self.refuse_whole(packet, Reject::Parameter(CODE_FIELD, at));
-            }
             Outcome::Dropped(Reason::TooLong) => self.counters.long_fragments.add(1),
             Outcome::Dropped(Reason::Full) => self.counters.fragments_full.add(1),
         }
-        self.counters.reassembling.set(self.reassembly.len() as u64);
+        self.counters.reassembling.set(self.reassembly.under_way() as u64);
     }
 
     /// Gives up the packets whose fragments did not all arrive in time, and has their senders
@@ -133,11 +141,11 @@ impl Ipv6 {
     pub(crate) fn expire(&mut self) {
         while let Some(first) = self.reassembly.expire(self.now) {
             self.counters.reassembly_late.add(1);
-            if let Some(packet) = first {
+            if let Some(packet) = first.and_then(|(_, assembled)| assembled.into_packet()) {
                 self.refuse_whole(packet, Reject::Reassembly);
             }
         }
-        self.counters.reassembling.set(self.reassembly.len() as u64);
+        self.counters.reassembling.set(self.reassembly.under_way() as u64);
     }
 
     #[cold]

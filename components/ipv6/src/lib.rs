@@ -59,8 +59,8 @@ use names::Names;
 use neighbours::Neighbours;
 use output::{FLOWS, Flow};
 use pmtu::{MTU_MIN, PathMtus};
-use reassembly::Reassembly;
 use routers::Routers;
+use waitless::network::fragments::Fragments;
 use waitless::network::v6::{Ipv6Network, Managed, is_host};
 use waitless::{
     BATCH, ClaimState, Component, Context, CounterSet, Duration, EtherType, InitError, Inspect,
@@ -118,7 +118,7 @@ pub struct Ipv6 {
     /// Rejected packets, and whether somebody tells senders.
     rejects: Mailbox<(Packet, Reject), REJECTS>,
     rejects_wanted: bool,
-    reassembly: Reassembly,
+    reassembly: Fragments<reassembly::Link>,
     /// Whole packets on their way to the link.
     down: Mailbox<(Mac, Packet)>,
     /// The ways to destinations, by hash.
@@ -195,7 +195,7 @@ impl Ipv6 {
             icmp: Transport::default(),
             rejects: Mailbox::new(),
             rejects_wanted: false,
-            reassembly: Reassembly::new(datagrams, config.reassembly_timeout),
+            reassembly: Fragments::new(datagrams, config.reassembly_timeout, reassembly::FRONT),
             down: Mailbox::new(),
             flows: Box::new([Flow::NONE; FLOWS]),
             key: cx.random.u64() | 1,
