@@ -13,7 +13,7 @@
 //!
 //! Not here: forwarding, options of our own, group membership (only 224.0.0.1 is listened to), a
 //! table of routes (there is the network and the gateway), and fragmentation. Datagrams longer
-//! than one buffer holds ([`reassembly`]) are not put together.
+//! than one buffer holds are not put together.
 
 #![no_std]
 #![forbid(unsafe_code)]
