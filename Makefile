@@ -109,7 +109,9 @@ test: ready-to-test ## everything that CI runs
 	@$(stage) documentation $(docs)
 	@$(stage) 'unit and golden tests' cargo test --workspace --exclude waitless-tests
 	@$(stage) 'tidiness, stack, fuzz' cargo test --package waitless-tests --lib --test tidy \
-	  --test stack --test allocation --test crowd --test fuzz --test guide --test hvf
+	  --test stack --test scripts --test allocation --test crowd --test fuzz --test guide \
+	  --test hvf
+	@$(stage) "TCP and the kernel's" cargo test --package waitless-tests --test kernel
 	@$(stage) instructions cargo test --package waitless-tests --test instructions
 	@$(stage) 'whole images' cargo test --package waitless-tests --test image
 	@$(stage) 'audit, x86_64' $(waitless-build) audit --arch x86_64

@@ -3,6 +3,7 @@
 //! * [`tidy`]: the rules of style and structure, as functions from a source to its findings.
 //! * [`world`], [`graphs`], [`peer`]: hosts on a wire, in virtual time.
 //! * [`pair`]: two ends of a connection, and somebody between them.
+//! * [`script`]: what passes a connection, in packetdrill's syntax, against the component.
 //! * [`corpus`], [`mutate`]: packets that are well-formed, and what makes them otherwise.
 //! * [`lab`]: whole images in a network of their own, driven by real programs.
 
@@ -17,6 +18,7 @@ pub mod lab;
 pub mod mutate;
 pub mod pair;
 pub mod peer;
+pub mod script;
 mod site;
 pub mod tidy;
 pub mod wires;

@@ -221,6 +221,7 @@ impl Conn {
         self.flags.clear(flag::SYN_DUE | flag::ACK_NOW | flag::ACK_PENDING);
         self.recovery.timer = Timer::Resend;
         self.resend_at = env.now + self.rtt.timeout();
+        self.bound_timer(env);
         Ok(())
     }
 }

@@ -156,8 +156,8 @@ impl Conn {
     fn answer_unacceptable(&mut self, env: &mut Env, segment: &Segment) {
         let syn = segment.flags.any(Flags::SYN) && !segment.flags.any(Flags::ACK);
         if self.state == State::SynReceived && syn && segment.seq + 1 == self.expected {
-            // The SYN again: the SYN-ACK was lost.
-            self.flags.set(flag::SYN_DUE);
+            // The SYN again: the SYN-ACK was lost. Which of both is acknowledged will be unknown.
+            self.flags.set(flag::SYN_DUE | flag::SYN_LOST);
             env.effects |= effect::OUTPUT;
         } else if segment.len() > 0 {
             let end = segment.seq + segment.payload;

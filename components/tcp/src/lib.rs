@@ -153,6 +153,7 @@ impl Tcp {
             offload: false,
             burst: 0,
             effects: 0,
+            early_order: 0,
         };
         Self {
             conns: Vec::new(),

@@ -499,6 +499,7 @@ impl Conn {
     ) -> Result<(), Busy> {
         self.flags.clear(flag::PROBE_DUE);
         self.resend_at = env.now + self.rtt.timeout();
+        self.bound_timer(env);
         let id = self.send.head;
         if id == NIL || env.nodes.get(id).len == 0 {
             self.flags.clear(flag::PERSIST);

@@ -23,7 +23,8 @@ pub struct Node {
     pub data: Data,
     /// The sequence number of its first byte.
     pub seq: Seq,
-    /// When it was last sent, in microseconds modulo 2^32.
+    /// When it was last sent, in microseconds modulo 2^32. In the reassembly queue, how many had
+    /// come early before it.
     pub sent_at: u32,
     /// Bytes of it that count. A packet to send may be longer while a service writes into it.
     pub len: u16,

@@ -148,6 +148,7 @@ impl Conn {
     fn keep_early(&mut self, env: &mut Env, mut seq: Seq, mut packet: Packet, mut fin: bool) {
         env.counters.early.add(1);
         self.early_last = seq;
+        env.early_order = env.early_order.wrapping_add(1);
         let end = seq + packet.len() as u32;
         let before = self.early_before(env, seq);
         if before != NIL {
@@ -158,8 +159,10 @@ impl Conn {
             let known = node.end();
             if !end.after(known) {
                 // All of it is there, but perhaps the FIN.
+                let node = env.nodes.get_mut(before);
+                node.sent_at = env.early_order;
                 if fin && end == known {
-                    env.nodes.get_mut(before).marks |= mark::FIN;
+                    node.marks |= mark::FIN;
                 }
                 env.counters.duplicates.add(1);
                 return self.note_double(seq, packet.len());
@@ -196,7 +199,8 @@ impl Conn {
         let fins = if fin { mark::FIN } else { 0 };
         let adjacent = before != NIL && env.nodes.get(before).end() == seq;
         if adjacent && packet.len() <= COPY_MAX && append(env, before, packet.bytes()) {
-            env.nodes.get_mut(before).marks = fins;
+            let node = env.nodes.get_mut(before);
+            (node.marks, node.sent_at) = (fins, env.early_order);
             return;
         }
         let limit = EARLY_MIN + u64::from(self.buffer) / 1024;
@@ -206,45 +210,49 @@ impl Conn {
         let Ok(id) = env.nodes.add(Side::Receive, seq, packet) else {
             return env.counters.dropped_memory.add(1);
         };
-        env.nodes.get_mut(id).marks = fins;
+        let node = env.nodes.get_mut(id);
+        (node.marks, node.sent_at) = (fins, env.early_order);
         env.nodes.insert(&mut self.early, before, id);
         self.early_count += 1;
     }
 
-    /// What has arrived early, as ranges for the other side, and how many there are: the one
-    /// that changed last comes first.
+    /// What has arrived early, as ranges for the other side, and how many there are: that which
+    /// changed last comes first.
     //= RFC 2018 4: the first block has the segment that caused the acknowledgement
+    //= RFC 2018 4: the others are those reported most recently, so that each is told several times
     #[cold]
     pub fn early_ranges(&self, env: &Env) -> ([Range; RANGES_MAX], usize) {
         let mut ranges = [Range::default(); RANGES_MAX];
+        let mut ages = [u32::MAX; RANGES_MAX];
+        let (mut first, mut count) = (0, 0);
         if self.flags.has(flag::TWICE) {
             //= RFC 2883 4: what arrived twice comes before what is missing
             ranges[0] = self.twice;
+            (first, count) = (1, 1);
         }
-        // The first place is for the last one, or for what arrived twice.
-        let mut count = 1;
         let mut at = self.early.head;
         // Ends: the queue's length is limited.
         while at != NIL {
             let mut range = Range { from: env.nodes.get(at).seq, to: behind(env, at) };
+            let mut age = env.early_order.wrapping_sub(env.nodes.get(at).sent_at);
             at = env.nodes.next(at);
             while at != NIL && env.nodes.get(at).seq == range.to {
                 range.to = behind(env, at);
+                age = age.min(env.early_order.wrapping_sub(env.nodes.get(at).sent_at));
                 at = env.nodes.next(at);
             }
-            let last = !self.early_last.before(range.from)
-                && self.early_last.before(range.to)
-                && !self.flags.has(flag::TWICE);
-            let place = if last { 0 } else { count };
-            if let Some(room) = ranges.get_mut(place) {
-                *room = range;
-                count += usize::from(!last);
+            let is_last = !self.early_last.before(range.from) && self.early_last.before(range.to);
+            let age = if is_last { 0 } else { age.saturating_add(1) };
+            let newer = ages.get(first..count).unwrap_or_default();
+            let place = first + newer.iter().filter(|other| **other <= age).count();
+            if let (Some(ranges), Some(ages)) = (ranges.get_mut(place..), ages.get_mut(place..))
+                && !ranges.is_empty()
+            {
+                ranges.rotate_right(1);
+                ages.rotate_right(1);
+                (ranges[0], ages[0]) = (range, age);
+                count = (count + 1).min(RANGES_MAX);
             }
-        }
-        if ranges[0] == Range::default() {
-            // What arrived last was dropped again.
-            ranges.rotate_left(1);
-            count -= 1;
         }
         (ranges, count)
     }

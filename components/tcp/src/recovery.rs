@@ -395,6 +395,9 @@ impl Conn {
     pub fn set_timer(&mut self, env: &Env) {
         self.recovery.timer = Timer::Resend;
         self.resend_at = env.now + self.rtt.timeout();
+        if self.rtt.backoff() > 0 {
+            self.bound_timer(env);
+        }
         if self.flags.has(flag::SACK) && !self.flags.has(flag::TROUBLE) && self.is_synchronized() {
             self.set_probe_timer(env);
         }
@@ -450,6 +453,7 @@ impl Conn {
         self.flags.set(flag::TROUBLE);
         self.recovery.timer = Timer::Resend;
         self.resend_at = env.now + self.rtt.timeout();
+        self.bound_timer(env);
         if self.send.head == NIL || self.send.head == self.cursor {
             // Only the FIN is left.
             self.flags.set(flag::RESEND_FIN);

@@ -190,6 +190,8 @@ pub struct Env {
     pub burst: u32,
     /// What the current call did; see [`effect`].
     pub effects: u8,
+    /// Counts the early packets of all connections, to know which came last.
+    pub early_order: u32,
 }
 
 impl Env {

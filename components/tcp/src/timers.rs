@@ -58,12 +58,7 @@ impl Conn {
             _ => {}
         }
         //= RFC 9293 3.8.3 MUST-20, SHLD-11: R2 is at least 100 s, then the connection closes
-        // What nobody waits for any more is given up at that minimum.
-        let limit = match self.flags.has(flag::ORPHAN) {
-            true => self.user_timeout.min(ORPHAN_TIMEOUT.as_millis() as u32),
-            false => self.user_timeout,
-        };
-        if waited >= limit {
+        if waited >= self.patience(env) {
             env.counters.timed_out.add(1);
             return self.reset(env, Phase::TimedOut);
         }
@@ -90,12 +85,33 @@ impl Conn {
         self.time_out(env);
     }
 
+    /// How long what is sent may stay unacknowledged, in milliseconds.
+    fn patience(&self, env: &Env) -> u32 {
+        match self.state {
+            State::SynSent => env.config.connect_timeout.as_millis() as u32,
+            State::SynReceived => u32::MAX,
+            // What nobody waits for any more is given up at the minimum.
+            _ if self.flags.has(flag::ORPHAN) => {
+                self.user_timeout.min(ORPHAN_TIMEOUT.as_millis() as u32)
+            }
+            _ => self.user_timeout,
+        }
+    }
+
+    /// The timer, backed off, may reach far behind the time at which the connection is given up.
+    #[cold]
+    pub fn bound_timer(&mut self, env: &Env) {
+        let waited = env.millis.wrapping_sub(self.progress_at);
+        let left = self.patience(env).saturating_sub(waited);
+        self.resend_at = self.resend_at.min(env.now + Duration::from_millis(u64::from(left)));
+    }
+
     //= RFC 9293 3.8.3 MUST-22: SYNs are repeated and given up like anything else
     fn expire_syn(&mut self, env: &mut Env, waited: u32) {
         let over = match self.flags.has(flag::PASSIVE) {
             true => self.rtt.backoff() >= env.config.syn_retries,
             //= RFC 9293 3.8.3 MUST-23: R2 of a SYN is at least three minutes
-            false => u64::from(waited) >= env.config.connect_timeout.as_millis(),
+            false => waited >= self.patience(env),
         };
         if over {
             env.counters.timed_out.add(1);
