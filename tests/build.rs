@@ -7,7 +7,9 @@ use std::{env, fs, process};
 fn main() {
     let folder = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").unwrap_or_default());
     let out = PathBuf::from(env::var_os("OUT_DIR").unwrap_or_default());
-    for name in ["server", "raw", "client", "edges", "leased", "roaming", "bench", "hvf", "dual"] {
+    for name in
+        ["server", "raw", "client", "edges", "leased", "roaming", "bench", "hvf", "dual", "kernel"]
+    {
         if let Err(message) = generate(name, &folder, &out) {
             eprintln!("\n{}", message.trim_end());
             process::exit(1);

@@ -58,6 +58,12 @@ pub mod dual {
     include!(concat!(env!("OUT_DIR"), "/dual.rs"));
 }
 
+/// Transports on a TAP device.
+#[allow(missing_docs, reason = "generated")]
+pub mod kernel {
+    include!(concat!(env!("OUT_DIR"), "/kernel.rs"));
+}
+
 impl<Site: Handler> OnCard for dual::Graph<Site> {
     fn card(&mut self) -> &mut Card {
         &mut self.nic

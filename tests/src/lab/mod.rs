@@ -59,9 +59,18 @@ const TEST_MAX: Duration = Duration::from_secs(420);
 const INSIDE: &str = "WAITLESS_LAB";
 const REQUIRE: &str = "WAITLESS_TEST_REQUIRE";
 
-/// Runs the tests whose names contain one of the command line's words, or all. `--list` prints
-/// their names.
+/// Builds the images, then runs the tests whose names contain one of the command line's words, or
+/// all. `--list` prints their names.
 pub fn main(tests: &[Test]) -> ExitCode {
+    main_after(tests, Images::build)
+}
+
+/// The same for tests that need no image.
+pub fn main_without_images(tests: &[Test]) -> ExitCode {
+    main_after(tests, || Ok(()))
+}
+
+fn main_after(tests: &[Test], prepare: impl FnOnce() -> Result<(), String>) -> ExitCode {
     let words: Vec<String> = env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
     let wanted = |test: &&Test| words.is_empty() || words.iter().any(|w| test.name.contains(w));
     let chosen: Vec<&Test> = tests.iter().filter(wanted).collect();
@@ -74,14 +83,14 @@ pub fn main(tests: &[Test]) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     match env::var(INSIDE).as_deref() {
-        Err(_) => enter(),
+        Err(_) => enter(prepare),
         Ok(inside) => run_all(&chosen, inside == "isolated"),
     }
 }
 
-/// Builds what needs the world outside, then runs this binary again in namespaces of its own.
-fn enter() -> ExitCode {
-    if let Err(problem) = Images::build() {
+/// Does what needs the world outside, then runs this binary again in namespaces of its own.
+fn enter(prepare: impl FnOnce() -> Result<(), String>) -> ExitCode {
+    if let Err(problem) = prepare() {
         println!("{problem}");
         println!("\ntest result: FAILED. 0 passed; 1 failed; the images do not build");
         return ExitCode::FAILURE;

@@ -1,0 +1,278 @@
+//! A TAP device with the graph on one side and the kernel on the other.
+
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketFlags, SocketType};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
+use std::thread;
+use std::time::{Duration, Instant as Clock};
+use tcp::Tcp;
+use waitless::device::Platform;
+use waitless::{Context, CounterSet, Instant, Phase, Service, Stream, StreamPort, Sweep, testing};
+use waitless_tests::graphs::kernel::{self, Graph};
+use waitless_tests::lab::{Capture, Tap};
+
+/// Where the graph listens.
+pub const PORT: u16 = 9000;
+/// Buffers of the graph.
+const BUFFERS: usize = 8192;
+/// Longer than anything here takes on a busy machine.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+/// How long to rest when nothing is due: the TAP device wakes nobody here.
+const REST: Duration = Duration::from_micros(50);
+
+/// Which version of IP.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Family {
+    V4,
+    V6,
+}
+
+pub const FAMILIES: [Family; 2] = [Family::V4, Family::V6];
+
+/// Who opens the connection.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Opener {
+    Graph,
+    Kernel,
+}
+
+pub const OPENERS: [Opener; 2] = [Opener::Graph, Opener::Kernel];
+
+/// Both ends of the wire.
+pub struct Link {
+    pub graph: Graph,
+    pub service: Service,
+    pub tap: Tap,
+    cx: Context,
+    begun: Clock,
+    graph_address: Ipv4Addr,
+}
+
+/// A platform whose descriptors are looked at in each turn.
+struct Polled;
+
+impl Platform for Polled {
+    fn name(&self) -> &'static str {
+        "test"
+    }
+
+    fn wake_on(&self, _: i32) -> bool {
+        true
+    }
+}
+
+impl Link {
+    /// A wire that does to frames what `wire` says. The graph sends and takes packets of IPv4 of
+    /// at most `mtu` bytes.
+    #[track_caller]
+    pub fn new(wire: netem::Config, mtu: u16) -> Self {
+        let tap = Tap::new();
+        tap.turn_on_ipv6();
+        let graph_address = tap.host(2);
+        let mut cx = testing::context_on(&Polled, BUFFERS, 1);
+        let mut graph = kernel::graph(&mut cx);
+        graph.wire = netem::Netem::new(leak(wire), &mut cx);
+        let device = leak(tap.name.clone()).as_str();
+        graph.nic = tap::Tap::new(leak(tap::Config { device, mac: None, mtu: None }), &mut cx);
+        graph.ip4 = ipv4::Ipv4::new(leak(address(graph_address, mtu)), &mut cx);
+        let ready = graph.init(&mut cx);
+        assert!(ready.is_ok(), "{ready:?}");
+        let service = graph.tcp.attach().expect("room for a service");
+        graph.tcp.listen(service, PORT).expect("a free port");
+        let mut link = Self { graph, service, tap, cx, begun: Clock::now(), graph_address };
+        // Until the address is known to be nobody else's.
+        link.run_for(Duration::from_millis(200));
+        link
+    }
+
+    /// A wire that does nothing to frames.
+    #[track_caller]
+    pub fn clean() -> Self {
+        Self::new(netem::Config::CLEAN, 1500)
+    }
+
+    /// The graph's address and the port where it listens.
+    pub fn graph_end(&self, family: Family) -> SocketAddr {
+        match family {
+            Family::V4 => (self.graph_address, PORT).into(),
+            Family::V6 => (GRAPH_V6, PORT).into(),
+        }
+    }
+
+    /// The kernel's address.
+    pub fn kernel_address(&self, family: Family) -> IpAddr {
+        match family {
+            Family::V4 => self.tap.address.into(),
+            Family::V6 => KERNEL_V6.into(),
+        }
+    }
+
+    pub fn tcp(&mut self) -> &mut Tcp {
+        &mut self.graph.tcp
+    }
+
+    /// One sweep.
+    pub fn turn(&mut self) {
+        let now = Instant::from_nanos(self.begun.elapsed().as_nanos() as u64);
+        self.cx.set_now(now);
+        self.graph.poll(&mut self.cx);
+        if self.graph.deadline() > now {
+            thread::sleep(REST);
+        }
+    }
+
+    pub fn run_for(&mut self, time: Duration) {
+        let end = Clock::now() + time;
+        while Clock::now() < end {
+            self.turn();
+        }
+    }
+
+    /// Sweeps until `done` gives something.
+    #[track_caller]
+    pub fn until<T>(&mut self, what: &str, mut done: impl FnMut(&mut Self) -> Option<T>) -> T {
+        let end = Clock::now() + PATIENCE;
+        loop {
+            if let Some(value) = done(self) {
+                return value;
+            }
+            assert!(Clock::now() < end, "waited for {what}\n{}", self.counters());
+            self.turn();
+        }
+    }
+
+    /// The graph's counter `name` of TCP.
+    #[track_caller]
+    pub fn count(&self, name: &str) -> u64 {
+        let set = self.graph.tcp.counters();
+        let found = (0..set.count()).filter_map(|at| set.metric(at)).find(|it| it.name == name);
+        found.unwrap_or_else(|| panic!("no counter {name}")).value
+    }
+
+    /// Those that are not zero, one a line, for a test that fails.
+    fn counters(&self) -> String {
+        let set = self.graph.tcp.counters();
+        let metrics = (0..set.count()).filter_map(|at| set.metric(at));
+        let lines = metrics.filter(|it| it.value != 0);
+        lines.map(|it| format!("  {} = {} {}\n", it.name, it.value, it.unit)).collect()
+    }
+
+    /// A connection of which both ends are open.
+    #[track_caller]
+    pub fn open(&mut self, opener: Opener, family: Family) -> (Stream, TcpStream) {
+        match opener {
+            Opener::Kernel => {
+                let socket = self.connect_kernel(family);
+                let stream = self.accept_graph();
+                self.until("the kernel's end", |_| socket.peer_addr().ok());
+                (stream, socket)
+            }
+            Opener::Graph => {
+                let listener = TcpListener::bind((self.kernel_address(family), 0)).expect("a port");
+                listener.set_nonblocking(true).expect("a setting");
+                let remote = listener.local_addr().expect("it is bound");
+                let service = self.service;
+                let stream = self.tcp().connect(service, remote).expect("a route");
+                self.tcp().set_tag(stream, 1);
+                let socket = self.until("a client", |_| listener.accept().ok()).0;
+                socket.set_nonblocking(true).expect("a setting");
+                self.expect_phase(stream, Phase::Open);
+                (stream, socket)
+            }
+        }
+    }
+
+    /// A socket of the kernel's that has begun to connect to the graph.
+    #[track_caller]
+    pub fn connect_kernel(&self, family: Family) -> TcpStream {
+        let socket = kernel_socket(family);
+        begin_to_connect(&socket, self.graph_end(family));
+        socket.into()
+    }
+
+    /// The next connection that somebody opened to the graph.
+    #[track_caller]
+    pub fn accept_graph(&mut self) -> Stream {
+        let service = self.service;
+        let stream = self.until("a new connection", |link| {
+            let tcp = link.tcp();
+            let stream = tcp.news(service)?;
+            tcp.tag(stream).is_none().then_some(stream)
+        });
+        self.tcp().set_tag(stream, 1);
+        stream
+    }
+
+    #[track_caller]
+    pub fn expect_phase(&mut self, stream: Stream, phase: Phase) {
+        self.until(&format!("{phase:?}"), |link| {
+            (link.graph.tcp.status(stream).phase == phase).then_some(())
+        });
+    }
+}
+
+/// A socket without a name that does not wait.
+#[track_caller]
+pub fn kernel_socket(family: Family) -> OwnedFd {
+    let family = if family == Family::V4 { AddressFamily::INET } else { AddressFamily::INET6 };
+    rustix::net::socket_with(family, SocketType::STREAM, SocketFlags::NONBLOCK, None)
+        .expect("a socket")
+}
+
+#[track_caller]
+pub fn begin_to_connect(socket: &OwnedFd, remote: SocketAddr) {
+    let begun = rustix::net::connect(socket, &remote);
+    assert_eq!(begun, Err(Errno::INPROGRESS));
+}
+
+/// What must not be in a capture in which nothing was lost: of anybody, or of the graph alone.
+pub struct Referee {
+    capture: Capture,
+    ours: String,
+}
+
+impl Referee {
+    pub fn on(link: &Link) -> Self {
+        let ours = format!("(ip.src == {} || ipv6.src == {GRAPH_V6})", link.graph_address);
+        Self { capture: Capture::on(&link.tap), ours }
+    }
+
+    /// Judges at least `least` segments of the graph's.
+    #[track_caller]
+    pub fn judge(mut self, least: usize, wrong: &[&str]) {
+        let ours = &self.ours;
+        let seen = self.capture.frames(&format!("{ours} && tcp")).len();
+        assert!(seen >= least, "the capture has {seen} segments of the graph's");
+        let sums = "tcp.checksum.status == 0 || ip.checksum.status == 0 || \
+                    icmpv6.checksum.status == 0";
+        let again = "tcp.analysis.retransmission || tcp.analysis.fast_retransmission || \
+                     tcp.analysis.spurious_retransmission";
+        let all = ["_ws.malformed", sums, again].into_iter().chain(wrong.iter().copied());
+        for filter in all {
+            let frames = self.capture.frames(&format!("{ours} && ({filter})"));
+            let some = &frames[..frames.len().min(20)];
+            assert!(frames.is_empty(), "{filter}: {}\n{}", frames.len(), some.join("\n"));
+        }
+    }
+}
+
+const GRAPH_V6: Ipv6Addr = Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, 2);
+const KERNEL_V6: Ipv6Addr = Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, 1);
+
+fn address(address: Ipv4Addr, mtu: u16) -> ipv4::Config {
+    ipv4::Config {
+        address: Some((address, 24)),
+        gateway: None,
+        dns: &[],
+        ttl: 64,
+        mtu: Some(mtu),
+        reassembly: 16,
+        reassembly_timeout: waitless::Duration::from_secs(30),
+    }
+}
+
+/// Configurations live as long as the program.
+fn leak<T>(value: T) -> &'static T {
+    Box::leak(Box::new(value))
+}
