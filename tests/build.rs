@@ -36,6 +36,7 @@ fn generate(name: &str, folder: &Path, out: &Path) -> Result<(), String> {
     let put = |file: &str, text: String| {
         fs::write(out.join(file), text).map_err(|why| format!("cannot write {file}: {why}"))
     };
+    graph.put_blobs(out)?;
     put(&format!("{name}.rs"), code)?;
     put(&description, build::json::json(&graph, &project.sources))
 }

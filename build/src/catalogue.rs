@@ -372,7 +372,8 @@ impl Reader<'_> {
             });
             self.reports.push(report.help(
                 "u8 u16 u32 u64 bool string duration size ipv4 ipv6 ip cidr4 cidr6 mac, `[T]`,\n\
-                 `T | word`, or `a | b` with `rust = \"EnumAtTheRoot\"`",
+                 `T | word`, `a | b` with `rust = \"EnumAtTheRoot\"`, private-keys, or\n\
+                 certificates with `rust = \"StructAtTheRoot\"`",
             ));
             return None;
         };
@@ -403,6 +404,8 @@ impl Reader<'_> {
             self.reports.push(Report::new(node.at, message).help("remove `boot`"));
         }
         let default = field.default.as_ref();
+        let is_file = matches!(field.kind, Type::Certificates(_) | Type::PrivateKeys);
+        let default = default.filter(|_| !is_file);
         if let Some(Err(why)) = default.map(|default| field.expression(default, "x")) {
             let message = format!("the default of `{}` does not fit its type", key.name);
             let label = format!("expected {}", why.expected);

@@ -292,7 +292,7 @@ impl Emit<'_> {
     }
 
     fn image(&self) -> String {
-        let Graph { app, platform, instances, pins } = self.graph;
+        let Graph { app, platform, instances, pins, .. } = self.graph;
         let mut out = format!(
             "/// What the image says of itself.\n\
              pub static IMAGE: waitless::Image = waitless::Image {{\n    \

@@ -14,12 +14,16 @@ use std::{env, fs, process};
 /// Says what is wrong and exits when the graph is not sound.
 pub fn generate() {
     match try_generate() {
-        Ok(project) => {
+        Ok((project, graph)) => {
+            for warning in &graph.warnings {
+                println!("cargo::warning={warning}");
+            }
             // Printed at the end, because cargo shows all of it when a build script fails.
             let folders = [&project.workspace.home, &project.workspace.root];
             let more = folders.map(|root| root.join("platforms"));
             let files = project.sources.iter().map(|source| source.path.clone());
-            for path in files.chain(more.into_iter().filter(|path| path.is_dir())) {
+            let more = more.into_iter().filter(|path| path.is_dir());
+            for path in files.chain(more).chain(graph.read) {
                 println!("cargo::rerun-if-changed={}", path.display());
             }
             println!("cargo::rerun-if-changed=Cargo.toml");
@@ -32,7 +36,7 @@ pub fn generate() {
     }
 }
 
-fn try_generate() -> Result<Project, String> {
+fn try_generate() -> Result<(Project, Graph), String> {
     let variable = |name: &str| {
         env::var(name).map_err(|_| format!("{name} is not set: call this from a build.rs"))
     };
@@ -46,7 +50,7 @@ fn try_generate() -> Result<Project, String> {
     let graph = project.graph(&app, &platform.name)?;
     let out = PathBuf::from(variable("OUT_DIR")?);
     write(&out, &graph, &project)?;
-    Ok(project)
+    Ok((project, graph))
 }
 
 fn write(out: &Path, graph: &Graph, project: &Project) -> Result<(), String> {
@@ -55,7 +59,8 @@ fn write(out: &Path, graph: &Graph, project: &Project) -> Result<(), String> {
         fs::write(&path, text).map_err(|why| format!("cannot write {}: {why}", path.display()))
     };
     put("graph.rs", code(graph, &project.sources))?;
-    put("graph.json", json(graph, &project.sources))
+    put("graph.json", json(graph, &project.sources))?;
+    graph.put_blobs(out)
 }
 
 /// The platform for `target`: the one that is wanted if it fits, else the usual one, else any.

@@ -4,6 +4,8 @@ use crate::catalogue::{Code, Component};
 use crate::manifest::Layer;
 use crate::source::Span;
 use crate::types::Field;
+use std::fs;
+use std::path::{Path, PathBuf};
 
 /// Everything that one image runs.
 #[derive(Clone, Debug)]
@@ -16,6 +18,21 @@ pub struct Graph {
     pub instances: Vec<Instance>,
     /// The services to whose core their port's traffic is steered.
     pub pins: Vec<Pin>,
+    /// Files that the generated code includes.
+    pub blobs: Vec<Blob>,
+    /// Files that were read for it, beside the manifests.
+    pub read: Vec<PathBuf>,
+    /// What should be looked after, though it is sound: a sentence each.
+    pub warnings: Vec<String>,
+}
+
+/// A file that stands beside the generated code.
+#[derive(Clone, Debug)]
+pub struct Blob {
+    /// Its name.
+    pub name: String,
+    /// What is in it.
+    pub bytes: Vec<u8>,
 }
 
 /// `[app]`.
@@ -177,6 +194,19 @@ impl Graph {
     /// The cores on which only some instances run.
     pub fn is_placed(&self) -> bool {
         self.instances.iter().any(|instance| instance.core.is_some())
+    }
+
+    /// Writes the files that the generated code includes to the folder `out`.
+    ///
+    /// # Errors
+    /// One line that says which could not be written.
+    pub fn put_blobs(&self, out: &Path) -> Result<(), String> {
+        for blob in &self.blobs {
+            let path = out.join(&blob.name);
+            fs::write(&path, &blob.bytes)
+                .map_err(|why| format!("cannot write {}: {why}", path.display()))?;
+        }
+        Ok(())
     }
 
     /// The instance called `name`.

@@ -11,6 +11,7 @@
 #![forbid(unsafe_code)]
 
 pub mod catalogue;
+pub mod certificates;
 pub mod check;
 #[cfg(feature = "cli")]
 pub mod cli;

@@ -203,6 +203,7 @@ impl Project {
         let chosen = self.platform(platform)?;
         let around = Surroundings {
             workspace: &self.workspace,
+            sources: &self.sources,
             catalogue: &self.catalogue,
             app,
             platform,

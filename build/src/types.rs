@@ -8,6 +8,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 pub enum Type {
     /// `true` or `false`.
     Bool,
+    /// Files with certificates: a list of the struct with this name at the crate's root.
+    Certificates(String),
     /// One of some words: a variant of the enum with this name at the crate's root.
     Choice(Vec<String>, String),
     /// An IPv4 address with the length of its prefix.
@@ -28,6 +30,8 @@ pub enum Type {
     Mac,
     /// A value or, for none, a word.
     Or(Box<Type>, String),
+    /// Files with the private keys of the certificates.
+    PrivateKeys,
     /// Bytes.
     Size,
     /// Text.
@@ -81,6 +85,9 @@ impl Type {
         if let Some(simple) = Self::simple(text) {
             return Some(simple);
         }
+        if text == "certificates" {
+            return rust.map(|rust| Self::Certificates(rust.to_owned()));
+        }
         let words: Vec<_> = text.split('|').map(|word| word.trim().to_owned()).collect();
         if words.len() < 2 || !words[1..].iter().all(|word| is_word(word)) {
             return None;
@@ -105,6 +112,7 @@ impl Type {
             "ipv4" => Self::Ipv4,
             "ipv6" => Self::Ipv6,
             "mac" => Self::Mac,
+            "private-keys" => Self::PrivateKeys,
             "size" => Self::Size,
             "string" => Self::String,
             "u8" => Self::Unsigned(8),
@@ -155,6 +163,10 @@ impl Type {
                 let words: Vec<_> = words.iter().map(|word| format!("\"{word}\"")).collect();
                 (words.join(" or "), "")
             }
+            Self::Certificates(_) => (
+                "a PEM or DER file, or a list of them".into(),
+                "such as \"certs/server.pem\"; \"development\" makes a certificate for tests",
+            ),
             Self::Cidr4 => ("an IPv4 address with its prefix".into(), "such as \"10.0.0.2/24\""),
             Self::Cidr6 => ("an IPv6 address with its prefix".into(), "such as \"fd00::2/64\""),
             Self::Duration => {
@@ -169,6 +181,9 @@ impl Type {
                 let (expected, help) = inner.expected(range);
                 (format!("{expected}, or \"{word}\""), help)
             }
+            Self::PrivateKeys => {
+                ("a PEM or DER file for each certificate".into(), "such as \"certs/server.key\"")
+            }
             Self::Size => (format!("a size in bytes{within}"), "such as \"64K\", \"4M\" or 4096"),
             Self::String => match range {
                 Some(range) => (format!("text of {range} bytes"), ""),
@@ -182,6 +197,7 @@ impl Type {
     fn plural(&self) -> &'static str {
         match self {
             Self::Bool => "`true` and `false`",
+            Self::Certificates(_) | Self::PrivateKeys => "files",
             Self::Choice(..) | Self::Or(..) => "words",
             Self::Cidr4 => "IPv4 addresses with their prefixes",
             Self::Cidr6 => "IPv6 addresses with their prefixes",
@@ -199,6 +215,8 @@ impl Type {
     pub fn rust(&self, krate: &str) -> String {
         match self {
             Self::Bool => "bool".into(),
+            Self::Certificates(name) => format!("&'static [{krate}::{name}]"),
+            Self::PrivateKeys => "&'static [&'static [u8]]".into(),
             Self::Choice(_, name) => format!("{krate}::{name}"),
             Self::Cidr4 => "(core::net::Ipv4Addr, u8)".into(),
             Self::Cidr6 => "(core::net::Ipv6Addr, u8)".into(),
@@ -238,7 +256,11 @@ impl Field {
         let range = format!("{}, {}", grouped(least), limit(most));
         Some(match kind {
             Type::Bool | Type::Ip | Type::Ipv4 | Type::Ipv6 => "boot::parsed".to_owned(),
-            Type::Choice(..) | Type::Cidr6 | Type::List(_) => return None,
+            Type::Certificates(_)
+            | Type::Choice(..)
+            | Type::Cidr6
+            | Type::List(_)
+            | Type::PrivateKeys => return None,
             Type::Cidr4 => "boot::cidr4".to_owned(),
             Type::Duration => format!("boot::duration({range})"),
             Type::Mac => "boot::mac".to_owned(),

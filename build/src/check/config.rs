@@ -6,7 +6,7 @@ use crate::graph::{Origin, Setting};
 use crate::manifest::{Entry, RESERVED_KEYS};
 use crate::report::{Report, list, nearest};
 use crate::source::{Node, Span, Value, get};
-use crate::types::Field;
+use crate::types::{Field, Type};
 
 impl Check<'_> {
     /// Checks all keys of all instances, and settles their values.
@@ -66,8 +66,23 @@ impl Check<'_> {
     fn values(&mut self, entry: &Entry, component: &Component, required: bool) -> Vec<Setting> {
         let krate = self.krate(component);
         let mut settings = Vec::new();
+        let secrets = if required { self.secrets(entry, component) } else { None };
         for field in &component.config {
             let written = get(&entry.keys, &field.name);
+            let expression = match (&field.kind, &secrets) {
+                (Type::Certificates(_), Some(secrets)) => &secrets.certificates,
+                (Type::PrivateKeys, Some(secrets)) => &secrets.keys,
+                // What is wrong with them has been reported.
+                (Type::Certificates(_) | Type::PrivateKeys, None) => continue,
+                _ => "",
+            };
+            if !expression.is_empty() {
+                let node = written.or(field.default.as_ref());
+                let shown = node.map_or(String::new(), |node| node.value.to_string());
+                let origin = written.map_or(Origin::Default, |node| Origin::Written(node.at));
+                settings.push(setting(field, expression.to_owned(), shown, origin));
+                continue;
+            }
             let shared = (field.name == "hostname").then(|| get(&self.draft.app.keys, "hostname"));
             let written = written.or(shared.flatten());
             let Some(node) = written.or(field.default.as_ref()) else {
@@ -89,7 +104,7 @@ impl Check<'_> {
         settings
     }
 
-    fn missing_key(&mut self, entry: &Entry, field: &Field) {
+    pub(super) fn missing_key(&mut self, entry: &Entry, field: &Field) {
         let name = &entry.name.name;
         let message = format!("`{name}` needs `{}`", field.name);
         let range = field.range_text.as_ref().map_or(String::new(), |range| format!(" in {range}"));

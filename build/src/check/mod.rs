@@ -4,20 +4,24 @@ mod config;
 mod edges;
 mod heads;
 mod place;
+mod secrets;
 
 pub use heads::{APP_KEYS, PACKET, PLATFORM_KEYS};
 
 use crate::catalogue::{Catalogue, Code, Component};
-use crate::graph::{App, Edge, Graph, Instance, Pin, Platform, Setting};
+use crate::graph::{App, Blob, Edge, Graph, Instance, Pin, Platform, Setting};
 use crate::manifest::{Draft, Entry, Layer};
 use crate::report::{Report, list, nearest};
-use crate::source::{Node, Span, get};
+use crate::source::{Node, Sources, Span, get};
 use crate::workspace::Workspace;
+use std::path::PathBuf;
 
 /// What a draft is checked against.
 pub struct Surroundings<'a> {
     /// The packages.
     pub workspace: &'a Workspace,
+    /// The files that the draft was read from.
+    pub sources: &'a Sources,
     /// The components.
     pub catalogue: &'a Catalogue,
     /// The app's package.
@@ -45,6 +49,9 @@ pub fn check(draft: &Draft, around: &Surroundings<'_>, reports: &mut Vec<Report>
         platform: Platform::default(),
         slots: Vec::new(),
         pins: Vec::new(),
+        blobs: Vec::new(),
+        read: Vec::new(),
+        warnings: Vec::new(),
     };
     check.heads();
     check.resolve();
@@ -70,6 +77,11 @@ struct Check<'a> {
     platform: Platform,
     slots: Vec<Slot<'a>>,
     pins: Vec<Pin>,
+    /// Files to be put beside the generated code.
+    blobs: Vec<Blob>,
+    /// Files that were read, beside the manifests.
+    read: Vec<PathBuf>,
+    warnings: Vec<String>,
 }
 
 /// An instance on its way into the graph.
@@ -296,7 +308,15 @@ impl<'a> Check<'a> {
                 at: slot.entry.name.at,
             });
         }
-        Graph { app: self.app, platform: self.platform, instances, pins: self.pins }
+        Graph {
+            app: self.app,
+            platform: self.platform,
+            instances,
+            pins: self.pins,
+            blobs: self.blobs,
+            read: self.read,
+            warnings: self.warnings,
+        }
     }
 
     /// The path of the component's crate in the generated code.

@@ -192,20 +192,21 @@ impl Check<'_> {
             let at = written.map_or(slot.entry.name.at, |node| node.at);
             for link in slot.links.iter().filter(|link| LISTENED.contains(&link.port.as_str())) {
                 let port = setting.shown.as_str();
+                let lowest = self.lowest(link);
                 // Instances on two cores listen on two cores' ports.
                 let meets = |other: usize| match (self.slots[other].core, slot.core) {
                     (Some(a), Some(b)) => a == b,
                     _ => true,
                 };
-                let clash = seen.iter().find(|(to, taken, other, _)| {
-                    (*to, *taken) == (link.to, port) && meets(*other)
-                });
+                let clash = seen
+                    .iter()
+                    .find(|(to, taken, other, _)| (*to, *taken) == (lowest, port) && meets(*other));
                 let Some((_, _, other, first)) = clash else {
-                    seen.push((link.to, port, index, at));
+                    seen.push((lowest, port, index, at));
                     continue;
                 };
                 let [a, b] = [*other, index].map(|slot| &self.slots[slot].entry.name.name);
-                let below = &self.slots[link.to].entry.name.name;
+                let below = &self.slots[lowest].entry.name.name;
                 let message = format!("`{a}` and `{b}` both listen on port {port} of `{below}`");
                 let report = Report::new(at, message);
                 let report = match written {
@@ -217,6 +218,22 @@ impl Check<'_> {
             }
         }
         self.reports.extend(reports);
+    }
+
+    /// The instance whose ports those are that one listens to over `link`: what passes the port
+    /// on, as TLS does, has none of its own.
+    fn lowest(&self, link: &super::Link) -> usize {
+        let mut at = link.to;
+        // No path is longer; a ring would be.
+        for _ in 0..self.slots.len() {
+            let slot = &self.slots[at];
+            let passes = slot.component.is_some_and(|component| component.passes(&link.port));
+            match slot.links.first().filter(|_| passes) {
+                Some(next) => at = next.to,
+                None => break,
+            }
+        }
+        at
     }
 
     /// Reports components that need what the platform has not.

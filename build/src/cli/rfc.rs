@@ -231,8 +231,8 @@ impl Coverage {
             the citations\nin the code; `cargo run -p build -- rfc 9293` prints an RFC's clauses \
             with the lines that obey them.\n\n\
             The table of RFC 9293 has every clause that the RFC numbers. The other tables have the \
-            sections that TCP here\nimplements, and where it differs from them: an account of \
-            what was done, not a proof that nothing is missing.\n\n\
+            sections that are\nimplemented here, and where the code differs from them: an account \
+            of what was done, not a proof that nothing is\nmissing.\n\n\
             A citation is a comment `//= RFC 9293 3.5 MUST-10: …` at the line that obeys the \
             clause. A clause is named as\nthe RFC numbers it, otherwise by its section. A test \
             fails when a clause has neither a citation and a test nor a\nreason, when a test does \

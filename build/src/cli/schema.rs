@@ -177,6 +177,10 @@ fn key(field: &Field) -> Value {
 fn kind(kind_of: &Type, range: Option<(u64, u64)>) -> Value {
     match kind_of {
         Type::Bool => json!({ "type": "boolean" }),
+        Type::Certificates(_) | Type::PrivateKeys => json!({ "anyOf": [
+            { "type": "string" },
+            { "type": "array", "items": { "type": "string" } },
+        ] }),
         Type::Choice(words, _) => json!({ "enum": words }),
         Type::Cidr4 => text(r"^[0-9]+(\.[0-9]+){3}/[0-9]{1,2}$"),
         Type::Cidr6 => text("^[0-9a-fA-F:.]+/[0-9]{1,3}$"),

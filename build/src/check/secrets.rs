@@ -1,0 +1,184 @@
+//! Keys whose values are files with certificates and private keys: read, checked, embedded.
+
+use super::Check;
+use crate::catalogue::Component;
+use crate::certificates::{Chain, PrivateKey, development};
+use crate::graph::Blob;
+use crate::manifest::Entry;
+use crate::report::Report;
+use crate::source::{Node, Span, get};
+use crate::types::Type;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+/// How long a certificate must still be good for, for nobody to be warned.
+const SOON: Duration = Duration::from_secs(14 * 86_400);
+
+/// What `certificates` means when it is no file.
+const DEVELOPMENT: &str = "development";
+
+/// The constants that the files of one instance become.
+#[derive(Clone, Default, Debug)]
+pub(super) struct Secrets {
+    pub(super) certificates: String,
+    pub(super) keys: String,
+}
+
+impl Check<'_> {
+    /// The constants of an instance's certificates and private keys; `None` when the component
+    /// has no such keys, or something is wrong, which is reported.
+    pub(super) fn secrets(&mut self, entry: &Entry, component: &Component) -> Option<Secrets> {
+        let field = |wanted: fn(&Type) -> bool| component.config.iter().find(|f| wanted(&f.kind));
+        let certificates = field(|kind| matches!(kind, Type::Certificates(_)))?;
+        let Type::Certificates(structure) = &certificates.kind else { return None };
+        let keys = field(|kind| matches!(kind, Type::PrivateKeys))?;
+        let written = get(&entry.keys, &certificates.name);
+        let Some(node) = written.or(certificates.default.as_ref()) else {
+            self.missing_key(entry, certificates);
+            return None;
+        };
+        let krate = self.krate(component);
+        let key_node = get(&entry.keys, &keys.name);
+        let paths = match (node.str() == Some(DEVELOPMENT), key_node) {
+            (true, None) => {
+                let folder = self.around.workspace.root.join("certs");
+                match development(&folder, SystemTime::now()) {
+                    Ok((certificate, key)) => vec![(certificate, node.at, key, node.at)],
+                    Err(why) => {
+                        self.report(Report::new(node.at, why));
+                        return None;
+                    }
+                }
+            }
+            (true, Some(key)) => {
+                let message = "the certificate for development has a key of its own";
+                self.report(Report::new(key.at, message).help("remove the line"));
+                return None;
+            }
+            (false, None) => {
+                self.missing_key(entry, keys);
+                return None;
+            }
+            (false, Some(key)) => self.pairs(node, key)?,
+        };
+        let mut made = Secrets::default();
+        let mut sound = true;
+        for (number, (certificate, at, key, key_at)) in paths.into_iter().enumerate() {
+            let name = &entry.name.name;
+            let pair = self.pair(&certificate, at, &key, key_at);
+            let Some((chain, key)) = pair else {
+                sound = false;
+                continue;
+            };
+            let names: Vec<_> = chain.names.iter().map(|name| format!("{name:?}")).collect();
+            let parts = chain.certificates.into_iter().enumerate().map(|(place, bytes)| {
+                self.embed(format!("{name}.{number}.{place}.certificate"), bytes)
+            });
+            let parts = parts.collect::<Vec<_>>().join(", ");
+            made.certificates += &format!(
+                "{krate}::{structure} {{ certificates: &[{parts}], names: &[{}] }}, ",
+                names.join(", ")
+            );
+            made.keys += &self.embed(format!("{name}.{number}.key"), key.pkcs8);
+            made.keys += ", ";
+        }
+        let list = |items: &str| format!("&[{}]", items.trim_end_matches(", "));
+        sound.then(|| Secrets { certificates: list(&made.certificates), keys: list(&made.keys) })
+    }
+
+    /// The files that both keys name, in pairs.
+    fn pairs(
+        &mut self,
+        certificates: &Node,
+        keys: &Node,
+    ) -> Option<Vec<(PathBuf, Span, PathBuf, Span)>> {
+        let mut lists = Vec::new();
+        for node in [certificates, keys] {
+            let Some(names) = node.strings().filter(|names| !names.is_empty()) else {
+                let report = Report::new(node.at, "this is no file, nor a list of them");
+                self.report(report.help("such as \"certs/server.pem\""));
+                return None;
+            };
+            let path = |(name, at): (&str, Span)| (self.beside(at).join(name), at);
+            lists.push(names.into_iter().map(path).collect::<Vec<_>>());
+        }
+        let (keys_found, found) = (lists.pop()?, lists.pop()?);
+        if found.len() != keys_found.len() {
+            let (a, b) = (found.len(), keys_found.len());
+            let message = format!("there are {b} private keys for {a} certificates");
+            let report = Report::new(keys.at, message);
+            self.report(report.help("name a key for each certificate, in the same order"));
+            return None;
+        }
+        let both = found.into_iter().zip(keys_found);
+        Some(both.map(|((path, at), (key, key_at))| (path, at, key, key_at)).collect())
+    }
+
+    /// The folder of the manifest that `at` is in.
+    fn beside(&self, at: Span) -> PathBuf {
+        let file = &self.around.sources.get(at.file).path;
+        file.parent().unwrap_or(Path::new("")).to_owned()
+    }
+
+    fn pair(
+        &mut self,
+        certificate: &Path,
+        at: Span,
+        key: &Path,
+        key_at: Span,
+    ) -> Option<(Chain, PrivateKey)> {
+        let chain = self.file(certificate, at, |bytes| Chain::read(bytes, SystemTime::now()));
+        let private = self.file(key, key_at, PrivateKey::read);
+        let (chain, private) = (chain?, private?);
+        if !chain.belongs_to(&private) {
+            let message = format!("`{}` is not the key of the certificate", self.shown(key));
+            let report = Report::new(key_at, message).label("another key");
+            let of = format!("`{}` is this one", self.shown(certificate));
+            self.report(report.note(at, of).help("name the key that the certificate was made for"));
+            return None;
+        }
+        if chain.remaining < SOON {
+            let hours = chain.remaining.as_secs() / 3600;
+            let (days, shown) = (hours / 24, self.shown(certificate));
+            self.warnings.push(format!("`{shown}` expires in {days} days: renew it"));
+        }
+        Some((chain, private))
+    }
+
+    /// What `read` makes of a file.
+    fn file<T>(
+        &mut self,
+        path: &Path,
+        at: Span,
+        read: impl Fn(&[u8]) -> Result<T, String>,
+    ) -> Option<T> {
+        self.read.push(path.to_owned());
+        let shown = self.shown(path);
+        let result = match fs::read(path) {
+            Ok(bytes) => read(&bytes).map_err(|why| (format!("`{shown}` {why}"), "")),
+            Err(why) => Err((
+                format!("cannot read `{shown}`: {why}"),
+                "paths are relative to the manifest's folder",
+            )),
+        };
+        match result {
+            Ok(found) => Some(found),
+            Err((message, help)) => {
+                self.report(Report::new(at, message).help(help));
+                None
+            }
+        }
+    }
+
+    fn shown(&self, path: &Path) -> String {
+        self.around.workspace.shown(path)
+    }
+
+    /// Puts a file beside the generated code; gives the constant of its bytes.
+    fn embed(&mut self, name: String, bytes: Vec<u8>) -> String {
+        let expression = format!("include_bytes!(concat!(env!(\"OUT_DIR\"), \"/{name}\"))");
+        self.blobs.push(Blob { name, bytes });
+        expression
+    }
+}

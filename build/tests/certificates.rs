@@ -1,0 +1,154 @@
+//! Certificates in manifests: what is embedded, and everything that can be wrong with files.
+
+mod common;
+
+use build::certificates::{Chain, PrivateKey, make};
+use common::project;
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// A folder for certificates, and a certificate of `days` in it.
+fn files(folder: &Path, name: &str, from: SystemTime, days: u32) {
+    fs::create_dir_all(folder).unwrap();
+    let (pem, key) = make(&[name], from, DAY * days).unwrap();
+    fs::write(folder.join(format!("{name}.pem")), pem).unwrap();
+    fs::write(folder.join(format!("{name}.key")), key).unwrap();
+}
+
+/// What the generator says of a manifest whose instance `tls` has these lines.
+fn said(test: &str, keys: &str, prepare: impl Fn(&Path)) -> Result<build::graph::Graph, String> {
+    let manifest = format!(
+        "[app]\ncrate = \"web\"\nstacks = [\"tcp\"]\n\n\
+         [tls]\nis = \"secure\"\non = \"tcp\"\n{keys}\n\n\
+         [http]\nis = \"http1\"\non = \"tls\"\nport = 443\n\n[site]\non = [\"http\"]\n"
+    );
+    let mut project = project(&format!("certificates-{test}"), &manifest);
+    let app = project.workspace.package("web").unwrap().folder().to_owned();
+    prepare(&app.join("certs"));
+    project.graph("web", "qemu")
+}
+
+#[test]
+fn a_certificate_and_its_key_are_embedded() {
+    let keys = "certificate = \"certs/one.pem\"\nkey = \"certs/one.key\"";
+    let graph = said("good", keys, |folder| files(folder, "one", SystemTime::now(), 90)).unwrap();
+    let names: Vec<_> = graph.blobs.iter().map(|blob| blob.name.as_str()).collect();
+    assert_eq!(names, ["tls.0.0.certificate", "tls.0.key"]);
+    assert_eq!((graph.read.len(), graph.warnings.len()), (2, 0));
+    let chain = Chain::read(&graph.blobs[0].bytes, SystemTime::now()).unwrap();
+    assert_eq!(chain.names, ["one"]);
+    assert!(chain.belongs_to(&PrivateKey::read(&graph.blobs[1].bytes).unwrap()));
+    let tls = graph.find("tls").unwrap();
+    assert!(tls.config[0].expression.contains("names: &[\"one\"]"), "{}", tls.config[0].expression);
+}
+
+#[test]
+fn one_that_expires_soon_is_warned_of() {
+    let keys = "certificate = \"certs/one.pem\"\nkey = \"certs/one.key\"";
+    let graph = said("soon", keys, |folder| files(folder, "one", SystemTime::now(), 13)).unwrap();
+    assert_eq!(graph.warnings.len(), 1);
+    assert!(graph.warnings[0].contains("expires in 12 days"), "{}", graph.warnings[0]);
+}
+
+#[test]
+fn what_is_wrong_is_said() {
+    let one = "certificate = \"certs/one.pem\"\nkey = \"certs/one.key\"";
+    let two = "certificate = [\"certs/one.pem\"]\nkey = [\"certs/one.key\", \"certs/one.key\"]";
+    let long_ago = UNIX_EPOCH + DAY * 10_000;
+    let later = SystemTime::now() + DAY;
+    type Prepare<'a> = &'a dyn Fn(&Path);
+    let good: Prepare<'_> = &|folder| files(folder, "one", SystemTime::now(), 90);
+    let cases: [(&str, &str, Prepare<'_>, &str); 9] = [
+        ("absent", one, &|_| {}, "cannot read `apps/web/certs/one.pem`"),
+        ("expired", one, &|folder| files(folder, "one", long_ago, 90), "expired at"),
+        ("early", one, &|folder| files(folder, "one", later, 90), "is not good before"),
+        ("count", two, good, "there are 2 private keys for 1 certificates"),
+        ("no-key", "certificate = \"certs/one.pem\"", good, "`tls` needs `key`"),
+        ("number", "certificate = 1\nkey = \"x\"", good, "this is no file, nor a list of them"),
+        ("development", "key = \"certs/one.key\"", good, "has a key of its own"),
+        (
+            "another",
+            one,
+            &|folder| {
+                files(folder, "two", SystemTime::now(), 90);
+                files(folder, "one", SystemTime::now(), 90);
+                fs::copy(folder.join("two.key"), folder.join("one.key")).unwrap();
+            },
+            "is not the key of the certificate",
+        ),
+        (
+            "order",
+            one,
+            &|folder| {
+                files(folder, "two", SystemTime::now(), 90);
+                files(folder, "one", SystemTime::now(), 90);
+                let both = ["one.pem", "two.pem"].map(|n| fs::read(folder.join(n)).unwrap());
+                fs::write(folder.join("one.pem"), both.concat()).unwrap();
+            },
+            "certificate 2 did not issue certificate 1",
+        ),
+    ];
+    for (test, keys, prepare, expected) in cases {
+        match said(test, keys, prepare) {
+            Ok(_) => panic!("{test}: nothing was said"),
+            Err(text) => assert!(text.contains(expected), "{test}: {text}"),
+        }
+    }
+}
+
+#[test]
+fn the_certificate_for_development_is_made_once() {
+    let graph = said("once", "", |_| {}).unwrap();
+    let again = said("once-again", "", |_| {}).unwrap();
+    assert_ne!(graph.blobs[0].bytes, again.blobs[0].bytes, "two folders have the same");
+    let root = Path::new(env!("CARGO_TARGET_TMPDIR")).join("certificates-once/certs");
+    let before = fs::read(root.join("development.pem")).unwrap();
+    assert!(before.starts_with(b"-----BEGIN CERTIFICATE-----"));
+    let made = build::certificates::development(&root, SystemTime::now()).unwrap();
+    assert_eq!(fs::read(&made.0).unwrap(), before);
+    // Another one when the time of the first is half over.
+    let later = SystemTime::now() + build::certificates::DEVELOPMENT;
+    build::certificates::development(&root, later).unwrap();
+    assert_ne!(fs::read(&made.0).unwrap(), before);
+}
+
+#[test]
+fn all_who_want_the_certificate_for_development_get_the_same() {
+    let root = Path::new(env!("CARGO_TARGET_TMPDIR")).join("certificates-at-once");
+    let _ = fs::remove_dir_all(&root);
+    let get = || {
+        let (certificate, key) =
+            build::certificates::development(&root, SystemTime::now()).unwrap();
+        let chain = Chain::read(&fs::read(certificate).unwrap(), SystemTime::now()).unwrap();
+        assert!(chain.belongs_to(&PrivateKey::read(&fs::read(key).unwrap()).unwrap()));
+        chain.certificates
+    };
+    let all: Vec<_> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..16).map(|_| scope.spawn(get)).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    assert!(all.windows(2).all(|pair| pair[0] == pair[1]));
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let mode = fs::metadata(root.join("development.key")).unwrap().permissions().mode();
+        assert_eq!(mode & 0o77, 0, "others may read the key");
+    }
+}
+
+#[test]
+fn keys_are_read_in_all_their_forms() {
+    let (_, pem) = make(&["x"], SystemTime::now(), DAY).unwrap();
+    let pkcs8 = PrivateKey::read(pem.as_bytes()).unwrap().pkcs8;
+    // PKCS#8 holds SEC1 behind 26 bytes that name the curve, and that form names none.
+    assert!(PrivateKey::read(&pkcs8).unwrap().pkcs8 == pkcs8);
+    for wrong in ["", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "x"] {
+        assert!(PrivateKey::read(wrong.as_bytes()).is_err());
+    }
+    let encrypted = pem.replace("PRIVATE KEY", "ENCRYPTED PRIVATE KEY");
+    let why = PrivateKey::read(encrypted.as_bytes()).err().unwrap();
+    assert!(why.contains("openssl pkey"), "{why}");
+}

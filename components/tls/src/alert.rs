@@ -1,0 +1,149 @@
+//! Alerts, and the faults that lead to them (RFC 8446 section 6).
+
+use core::fmt;
+
+/// What an alert says. All but the first and [`USER_CANCELED`](Self::USER_CANCELED) end the
+/// connection at once.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Alert(pub u8);
+
+#[allow(missing_docs, reason = "the names are the RFC's")]
+impl Alert {
+    pub const CLOSE_NOTIFY: Self = Self(0);
+    pub const UNEXPECTED_MESSAGE: Self = Self(10);
+    pub const BAD_RECORD_MAC: Self = Self(20);
+    pub const RECORD_OVERFLOW: Self = Self(22);
+    pub const HANDSHAKE_FAILURE: Self = Self(40);
+    pub const ILLEGAL_PARAMETER: Self = Self(47);
+    pub const DECODE_ERROR: Self = Self(50);
+    pub const DECRYPT_ERROR: Self = Self(51);
+    pub const PROTOCOL_VERSION: Self = Self(70);
+    pub const INTERNAL_ERROR: Self = Self(80);
+    pub const USER_CANCELED: Self = Self(90);
+    pub const MISSING_EXTENSION: Self = Self(109);
+    pub const UNSUPPORTED_EXTENSION: Self = Self(110);
+    pub const NO_APPLICATION_PROTOCOL: Self = Self(120);
+}
+
+/// Declares the faults: each with a sentence for a person, its alert, and where the rule stands.
+macro_rules! faults {
+    ($($(#[doc = $text:literal])+ $name:ident => $alert:ident,)*) => {
+        /// What a client did that ends its connection.
+        #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+        pub enum Fault {
+            $($(#[doc = $text])+ $name,)*
+        }
+
+        impl Fault {
+            /// The alert that tells the client.
+            pub const fn alert(self) -> Alert {
+                match self {
+                    $(Self::$name => Alert::$alert,)*
+                }
+            }
+
+            const fn text(self) -> &'static str {
+                match self {
+                    $(Self::$name => concat!($($text),+).trim_ascii(),)*
+                }
+            }
+        }
+    };
+}
+
+faults! {
+    /// A message ends before its last field does.
+    Truncated => DECODE_ERROR,
+    /// Bytes follow the last field of a message.
+    TrailingBytes => DECODE_ERROR,
+    /// A vector is shorter or longer than it may be.
+    VectorLength => DECODE_ERROR,
+    /// A handshake message is longer than the limit.
+    HandshakeTooLong => DECODE_ERROR,
+    /// An alert is not two bytes long.
+    MalformedAlert => DECODE_ERROR,
+    /// A record is longer than 2^14 bytes, or 2^14 + 256 when protected.
+    RecordTooLong => RECORD_OVERFLOW,
+    /// A record is longer than the limit that the client was told.
+    RecordOverLimit => RECORD_OVERFLOW,
+    /// A record does not authenticate.
+    BadRecord => BAD_RECORD_MAC,
+    /// The first record is none of TLS.
+    NotTls => UNEXPECTED_MESSAGE,
+    /// A record of a type that is not expected here.
+    UnexpectedRecord => UNEXPECTED_MESSAGE,
+    /// A protected record has no content type, just padding.
+    NoContentType => UNEXPECTED_MESSAGE,
+    /// A handshake message or alert of no bytes.
+    EmptyFragment => UNEXPECTED_MESSAGE,
+    /// A change_cipher_spec that is not the one of middlebox compatibility, or one too many.
+    BadChangeCipherSpec => UNEXPECTED_MESSAGE,
+    /// A handshake message that is not expected here.
+    UnexpectedMessage => UNEXPECTED_MESSAGE,
+    /// A record of another type between the parts of a handshake message.
+    Interleaved => UNEXPECTED_MESSAGE,
+    /// Bytes follow a message after which the keys change.
+    DataAcrossKeyChange => UNEXPECTED_MESSAGE,
+    /// More early data than is skipped.
+    TooMuchEarlyData => UNEXPECTED_MESSAGE,
+    /// Key updates without anything between them.
+    TooManyKeyUpdates => UNEXPECTED_MESSAGE,
+    /// Empty records without anything between them.
+    TooManyEmptyRecords => UNEXPECTED_MESSAGE,
+    /// A key update asks for what is not defined.
+    BadKeyUpdate => ILLEGAL_PARAMETER,
+    /// The client does not speak TLS 1.3.
+    NoCommonVersion => PROTOCOL_VERSION,
+    /// The client accepts none of our cipher suites.
+    NoCommonSuite => HANDSHAKE_FAILURE,
+    /// The client accepts none of our groups.
+    NoCommonGroup => HANDSHAKE_FAILURE,
+    /// The client accepts no signature that our certificates can give.
+    NoCommonSignature => HANDSHAKE_FAILURE,
+    /// The client speaks none of our application protocols.
+    NoCommonProtocol => NO_APPLICATION_PROTOCOL,
+    /// The compression methods are not just the null method.
+    BadCompression => ILLEGAL_PARAMETER,
+    /// An extension stands twice in a message.
+    DuplicateExtension => ILLEGAL_PARAMETER,
+    /// QUIC's transport parameters came over a byte stream.
+    QuicParameters => UNSUPPORTED_EXTENSION,
+    /// More than one host name.
+    SeveralNames => ILLEGAL_PARAMETER,
+    /// A key share of a group that is not among the supported ones, or a second one of a group.
+    BadKeyShare => ILLEGAL_PARAMETER,
+    /// A public key that is none of its group.
+    BadPublicKey => ILLEGAL_PARAMETER,
+    /// A record size limit below 64.
+    BadRecordSizeLimit => ILLEGAL_PARAMETER,
+    /// Neither signature algorithms nor groups, nor a key to resume with.
+    MissingExtension => MISSING_EXTENSION,
+    /// Pre-shared keys without the modes to use them in.
+    MissingKeyModes => MISSING_EXTENSION,
+    /// The pre-shared keys are not the last extension.
+    KeysNotLast => ILLEGAL_PARAMETER,
+    /// Not as many binders as identities.
+    BinderCount => ILLEGAL_PARAMETER,
+    /// A binder that the pre-shared key did not make.
+    BadBinder => DECRYPT_ERROR,
+    /// The second hello lacks the cookie, or has none of ours.
+    BadCookie => ILLEGAL_PARAMETER,
+    /// The second hello differs from the first in what may not differ.
+    ChangedHello => ILLEGAL_PARAMETER,
+    /// The second hello has no key share of the group that was asked for, or others.
+    IgnoredRetry => ILLEGAL_PARAMETER,
+    /// Early data in a second hello.
+    EarlyDataAfterRetry => ILLEGAL_PARAMETER,
+    /// The client's Finished does not verify.
+    BadFinished => DECRYPT_ERROR,
+    /// A key was used as often as it may be.
+    KeyExhausted => INTERNAL_ERROR,
+    /// Something failed here, not there.
+    Internal => INTERNAL_ERROR,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.text())
+    }
+}

@@ -1,0 +1,130 @@
+//! Signatures with the server's keys.
+
+use super::Entropy;
+use crate::alert::Fault;
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use p256::ecdsa::signature::RandomizedSigner;
+use p256::pkcs8::DecodePrivateKey;
+use sha2::{Sha256, Sha384, Sha512};
+use waitless::Random;
+
+/// A signature scheme (RFC 8446 section 4.2.3).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Scheme {
+    /// `ecdsa_secp256r1_sha256`.
+    EcdsaP256Sha256,
+    /// `ecdsa_secp384r1_sha384`.
+    EcdsaP384Sha384,
+    /// `ed25519`.
+    Ed25519,
+    /// `rsa_pss_rsae_sha256`.
+    RsaPssSha256,
+    /// `rsa_pss_rsae_sha384`.
+    RsaPssSha384,
+    /// `rsa_pss_rsae_sha512`.
+    RsaPssSha512,
+}
+
+impl Scheme {
+    /// Its code point.
+    pub const fn code(self) -> u16 {
+        match self {
+            Self::EcdsaP256Sha256 => 0x0403,
+            Self::EcdsaP384Sha384 => 0x0503,
+            Self::Ed25519 => 0x0807,
+            Self::RsaPssSha256 => 0x0804,
+            Self::RsaPssSha384 => 0x0805,
+            Self::RsaPssSha512 => 0x0806,
+        }
+    }
+}
+
+/// A private key. Its memory is wiped when it is dropped.
+pub enum SigningKey {
+    /// ECDSA with P-256.
+    P256(p256::ecdsa::SigningKey),
+    /// ECDSA with P-384.
+    P384(p384::ecdsa::SigningKey),
+    /// Ed25519.
+    Ed25519(ed25519_dalek::SigningKey),
+    /// RSA.
+    Rsa(Box<rsa::PrivateKey>),
+}
+
+/// A private key that cannot be read, or is of an algorithm that is not supported.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct KeyError;
+
+impl SigningKey {
+    /// The key in `der`, of the form of PKCS#8 (RFC 5208).
+    pub fn from_pkcs8(der: &[u8]) -> Result<Self, KeyError> {
+        // Each reader looks at the algorithm first, so at most one of them takes the key.
+        if let Ok(key) = p256::SecretKey::from_pkcs8_der(der) {
+            return Ok(Self::P256(key.into()));
+        }
+        if let Ok(key) = p384::SecretKey::from_pkcs8_der(der) {
+            return Ok(Self::P384(key.into()));
+        }
+        if let Ok(key) = ed25519_dalek::SigningKey::from_pkcs8_der(der) {
+            return Ok(Self::Ed25519(key));
+        }
+        let key = rsa::PrivateKey::from_pkcs8_der(der).map_err(|_| KeyError)?;
+        Ok(Self::Rsa(Box::new(key)))
+    }
+
+    /// What it can sign by, the best first.
+    pub const fn schemes(&self) -> &'static [Scheme] {
+        match self {
+            Self::P256(_) => &[Scheme::EcdsaP256Sha256],
+            Self::P384(_) => &[Scheme::EcdsaP384Sha384],
+            Self::Ed25519(_) => &[Scheme::Ed25519],
+            Self::Rsa(_) => &[Scheme::RsaPssSha256, Scheme::RsaPssSha384, Scheme::RsaPssSha512],
+        }
+    }
+
+    /// Signs `message` by `scheme`, one of [`schemes`](Self::schemes).
+    pub fn sign(
+        &self,
+        scheme: Scheme,
+        message: &[u8],
+        random: &mut Random,
+    ) -> Result<Vec<u8>, Fault> {
+        let random = &mut Entropy(random);
+        match self {
+            // Nonces are made of the key, the message and random bytes, so that a weak source of
+            // the last betrays nothing.
+            Self::P256(key) => {
+                let signature: p256::ecdsa::Signature = key.sign_with_rng(random, message);
+                Ok(signature.to_der().as_bytes().to_vec())
+            }
+            Self::P384(key) => {
+                let signature: p384::ecdsa::Signature = key.sign_with_rng(random, message);
+                Ok(signature.to_der().as_bytes().to_vec())
+            }
+            Self::Ed25519(key) => {
+                use ed25519_dalek::Signer;
+                Ok(key.sign(message).to_bytes().to_vec())
+            }
+            Self::Rsa(key) => sign_rsa(key, scheme, message, random),
+        }
+    }
+}
+
+//= RFC 8446 4.2.3: the salt is as long as the hash
+fn sign_rsa(
+    key: &rsa::PrivateKey,
+    scheme: Scheme,
+    message: &[u8],
+    random: &mut Entropy<'_>,
+) -> Result<Vec<u8>, Fault> {
+    use rsa::pss::SigningKey as Pss;
+    use rsa::signature::SignatureEncoding;
+    let key = key.clone();
+    let signature = match scheme {
+        Scheme::RsaPssSha384 => Pss::<Sha384>::new(key).try_sign_with_rng(random, message),
+        Scheme::RsaPssSha512 => Pss::<Sha512>::new(key).try_sign_with_rng(random, message),
+        _ => Pss::<Sha256>::new(key).try_sign_with_rng(random, message),
+    };
+    signature.map(|signature| signature.to_vec()).map_err(|_| Fault::Internal)
+}

@@ -1,0 +1,207 @@
+//! From a hello to the server's Finished, or to a request for another hello.
+
+use super::negotiate::{self, Choice, Resumed};
+use super::{ExpectFinished, Flight, Level, Server, State, Step, Surroundings, messages};
+use crate::alert::Fault;
+use crate::crypto::{Group, Hash, Shared, Suite, Transcript, exchange};
+use crate::key_schedule::{Schedule, finished};
+use crate::wire::codes::message::MESSAGE_HASH;
+use crate::wire::hello::ClientHello;
+use alloc::boxed::Box;
+
+/// Answers the first hello.
+pub(super) fn hello(
+    message: &[u8],
+    server: &mut Server,
+    around: &mut Surroundings<'_>,
+    flight: &mut Flight,
+) -> Result<State, Fault> {
+    let hello = negotiate::parse(message)?;
+    let choice = negotiate::choose(&hello, server)?;
+    let Some((group, share)) = negotiate::share(&hello)? else {
+        let group = negotiate::group(&hello)?;
+        return retry(message, &hello, choice.suite, group, server, around, flight);
+    };
+    let shared = exchange(group, share, around.random)?;
+    let transcript = Transcript::new(choice.suite.hash());
+    Answer { message, hello, choice, group, shared, transcript, compatibility: true }
+        .give(server, around, flight)
+}
+
+/// Asks for a hello with a key share of `group`. Nothing is kept: all that must be known later
+/// goes to the client and back in a cookie.
+fn retry(
+    message: &[u8],
+    hello: &ClientHello<'_>,
+    suite: Suite,
+    group: Group,
+    server: &mut Server,
+    around: &mut Surroundings<'_>,
+    flight: &mut Flight,
+) -> Result<State, Fault> {
+    let digest = suite.hash().of(&[message]);
+    let cookie = server.cookies.make(hello, suite, group, &digest, around.now);
+    messages::retry_request(&mut flight.bytes, hello.session_id, suite, group, &cookie);
+    flight.send(Level::Initial)?;
+    if !hello.session_id.is_empty() {
+        flight.step(Step::ChangeCipherSpec)?;
+    }
+    if hello.early_data {
+        flight.step(Step::SkipEarlyData)?;
+    }
+    Ok(State::SecondHello)
+}
+
+/// Answers the hello that [`retry`] asked for.
+pub(super) fn second_hello(
+    message: &[u8],
+    server: &mut Server,
+    around: &mut Surroundings<'_>,
+    flight: &mut Flight,
+) -> Result<State, Fault> {
+    let hello = negotiate::parse(message)?;
+    let cookie = hello.cookie.ok_or(Fault::BadCookie)?;
+    let first = server.cookies.open(cookie, &hello, around.now)?;
+    if hello.early_data {
+        return Err(Fault::EarlyDataAfterRetry);
+    }
+    let choice = negotiate::choose(&hello, server)?;
+    if choice.suite != first.suite {
+        return Err(Fault::ChangedHello);
+    }
+    let share = negotiate::only_share(&hello, first.group)?;
+    let shared = exchange(first.group, share, around.random)?;
+    //= RFC 8446 4.4.1: the first hello counts as its hash
+    let hash = first.suite.hash();
+    let mut transcript = Transcript::new(hash);
+    transcript.add(&[MESSAGE_HASH, 0, 0, hash.length() as u8]);
+    transcript.add(first.digest);
+    let start = flight.bytes.len();
+    messages::retry_request(&mut flight.bytes, hello.session_id, first.suite, first.group, cookie);
+    transcript.add(flight.bytes.get(start..).unwrap_or_default());
+    flight.bytes.truncate(start);
+    let group = first.group;
+    Answer { message, hello, choice, group, shared, transcript, compatibility: false }
+        .give(server, around, flight)
+}
+
+/// All that the server's answer depends on.
+struct Answer<'a> {
+    message: &'a [u8],
+    hello: ClientHello<'a>,
+    choice: Choice<'a>,
+    group: Group,
+    shared: Shared,
+    /// Up to the hello, which is not in it.
+    transcript: Transcript,
+    /// Whether a change_cipher_spec may be due.
+    compatibility: bool,
+}
+
+impl Answer<'_> {
+    fn give(
+        mut self,
+        server: &mut Server,
+        around: &mut Surroundings<'_>,
+        flight: &mut Flight,
+    ) -> Result<State, Fault> {
+        let (suite, hash) = (self.choice.suite, self.choice.suite.hash());
+        let resumed = self.resume(server, around)?;
+        self.transcript.add(self.message);
+        let schedule = Schedule::new(hash, resumed.as_ref().map(|resumed| &resumed.key));
+        let start = flight.bytes.len();
+        messages::server_hello(
+            &mut flight.bytes,
+            &around.random.bytes(),
+            &messages::ServerHello {
+                session_id: self.hello.session_id,
+                suite,
+                group: self.group,
+                share: &self.shared.share,
+                key: resumed.as_ref().map(|resumed| resumed.index),
+            },
+        );
+        self.say(flight, start);
+        flight.send(Level::Initial)?;
+        if self.compatibility && !self.hello.session_id.is_empty() {
+            flight.step(Step::ChangeCipherSpec)?;
+        }
+        let schedule = schedule.into_handshake(&self.shared.secret);
+        let traffic = schedule.handshake_traffic(&self.transcript.digest());
+        flight.step(Step::WriteKeys(Level::Handshake, suite, traffic.server.clone()))?;
+        flight.step(Step::ReadKeys(Level::Handshake, suite, traffic.client.clone()))?;
+        //= RFC 8446 4.2.10: what comes early is not accepted, so it is skipped
+        if self.hello.early_data {
+            flight.step(Step::SkipEarlyData)?;
+        }
+        if let Some(limit) = self.choice.record_size_limit {
+            flight.step(Step::RecordLimit(limit))?;
+        }
+        self.protected(resumed.is_some(), server, around, flight)?;
+        let verify = finished(hash, &traffic.server, &self.transcript.digest());
+        let start = flight.bytes.len();
+        messages::finished(&mut flight.bytes, verify.bytes());
+        self.say(flight, start);
+        flight.send(Level::Handshake)?;
+        let schedule = schedule.into_master();
+        let application = schedule.application_traffic(&self.transcript.digest());
+        flight.step(Step::WriteKeys(Level::Application, suite, application.server))?;
+        Ok(State::Finished(Box::new(ExpectFinished {
+            suite,
+            transcript: self.transcript,
+            schedule,
+            client_handshake: traffic.client,
+            client_application: application.client,
+            certificate: self.choice.certificate,
+            resumes: resumed.is_some(),
+        })))
+    }
+
+    /// The key of an earlier connection that the client offers and this server still takes.
+    fn resume(&self, server: &Server, around: &Surroundings<'_>) -> Result<Option<Resumed>, Fault> {
+        let Some(keys) = self.hello.keys else { return Ok(None) };
+        let covered = self.message.len().saturating_sub(keys.binders_length());
+        let mut transcript = self.transcript.clone();
+        transcript.add(self.message.get(..covered).unwrap_or_default());
+        negotiate::resume(&self.hello, &self.choice, &transcript.digest(), server, around.now)
+    }
+
+    /// What comes between the server's hello and its Finished.
+    fn protected(
+        &mut self,
+        resumes: bool,
+        server: &Server,
+        around: &mut Surroundings<'_>,
+        flight: &mut Flight,
+    ) -> Result<(), Fault> {
+        let start = flight.bytes.len();
+        messages::encrypted_extensions(
+            &mut flight.bytes,
+            self.choice.is_named && !resumes,
+            self.choice.protocol,
+            self.choice.record_size_limit.is_some(),
+        );
+        if resumes {
+            self.say(flight, start);
+            return Ok(());
+        }
+        let entry = server.certificates.get(self.choice.certificate).ok_or(Fault::Internal)?;
+        flight.bytes.extend_from_slice(&entry.message);
+        self.say(flight, start);
+        let content = messages::to_be_signed(&self.transcript.digest());
+        let scheme = self.choice.scheme.ok_or(Fault::NoCommonSignature)?;
+        let signature = entry.key.sign(scheme, &content, around.random)?;
+        let start = flight.bytes.len();
+        messages::certificate_verify(&mut flight.bytes, scheme, &signature);
+        self.say(flight, start);
+        Ok(())
+    }
+
+    /// Adds what was written to the flight since `start` to the transcript.
+    fn say(&mut self, flight: &Flight, start: usize) {
+        self.transcript.add(flight.bytes.get(start..).unwrap_or_default());
+    }
+}
+
+/// The longest digest fits where lengths of one byte are written.
+const _: () = assert!(Hash::Sha384.length() < 256);

@@ -1,0 +1,149 @@
+//! Certificates with their keys, and which of them a client gets.
+
+use crate::crypto::{Scheme, SigningKey};
+use crate::wire::codes::message::CERTIFICATE;
+use crate::wire::{List, Writer};
+use alloc::vec::Vec;
+
+/// A certificate with those that vouch for it.
+#[derive(Clone, Copy, Debug)]
+pub struct Chain {
+    /// In DER, the server's own first, each vouched for by the next.
+    pub certificates: &'static [&'static [u8]],
+    /// The host names that it is for, in lower case; the first label may be `*`.
+    pub names: &'static [&'static str],
+}
+
+/// All certificates of a server: at least one.
+pub struct Certificates(Vec<Entry>);
+
+/// A certificate that is ready to be used.
+pub struct Entry {
+    names: &'static [&'static str],
+    /// The whole message.
+    pub(super) message: Vec<u8>,
+    pub(super) key: SigningKey,
+}
+
+/// Why certificates cannot be used.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum CertificateError {
+    /// There is none.
+    None,
+    /// There are not as many keys as certificates, or more than 255.
+    Count,
+    /// A key cannot be read.
+    Key,
+}
+
+/// What a client gets.
+#[derive(Clone, Copy)]
+pub(super) struct Chosen {
+    pub(super) index: u8,
+    /// Whether the client has asked for its name.
+    pub(super) is_named: bool,
+    /// What to sign with; `None` when the client takes no signature that there is.
+    pub(super) scheme: Option<Scheme>,
+}
+
+impl Certificates {
+    /// Certificates and the keys that belong to them, in the same order.
+    pub fn new(
+        chains: &'static [Chain],
+        keys: &'static [&'static [u8]],
+    ) -> Result<Self, CertificateError> {
+        if chains.is_empty() {
+            return Err(CertificateError::None);
+        }
+        if chains.len() != keys.len() || chains.len() > 255 {
+            return Err(CertificateError::Count);
+        }
+        let entry = |(chain, key): (&Chain, &&[u8])| {
+            let key = SigningKey::from_pkcs8(key).map_err(|_| CertificateError::Key)?;
+            Ok(Entry { names: chain.names, message: message(chain.certificates), key })
+        };
+        chains.iter().zip(keys).map(entry).collect::<Result<_, _>>().map(Self)
+    }
+
+    pub(super) fn get(&self, index: u8) -> Option<&Entry> {
+        self.0.get(usize::from(index))
+    }
+
+    /// Bytes of the longest message.
+    pub fn longest(&self) -> usize {
+        self.0.iter().map(|entry| entry.message.len()).max().unwrap_or(0)
+    }
+
+    /// The first certificate that is for `name` and that the client can check; where none is
+    /// for it, the first that the client can check.
+    pub(super) fn choose(&self, name: Option<&[u8]>, signatures: Option<List<'_>>) -> Chosen {
+        let name = name.map(|name| name.strip_suffix(b".").unwrap_or(name));
+        let is_named = name.is_some_and(|name| self.0.iter().any(|entry| entry.is_for(name)));
+        let fits = |entry: &Entry| !is_named || name.is_some_and(|name| entry.is_for(name));
+        let mut fitting = (0..).zip(&self.0).filter(|(_, entry)| fits(entry));
+        let first = fitting.clone().next().map_or(0, |(index, _)| index);
+        let signs = |(index, entry): (u8, &Entry)| {
+            let offered = signatures?;
+            let schemes = entry.key.schemes().iter();
+            let mut common = schemes.filter(|scheme| offered.contains(scheme.code()));
+            common.next().map(|scheme| (index, *scheme))
+        };
+        match fitting.find_map(signs) {
+            Some((index, scheme)) => Chosen { index, is_named, scheme: Some(scheme) },
+            None => Chosen { index: first, is_named, scheme: None },
+        }
+    }
+}
+
+impl Entry {
+    fn is_for(&self, name: &[u8]) -> bool {
+        self.names.iter().any(|pattern| matches(pattern.as_bytes(), name))
+    }
+}
+
+//= RFC 6125 6.4.3: a star stands for the whole first label, and for nothing else
+fn matches(pattern: &[u8], name: &[u8]) -> bool {
+    let Some(parent) = pattern.strip_prefix(b"*.") else {
+        return pattern.eq_ignore_ascii_case(name);
+    };
+    let Some(dot) = name.iter().position(|byte| *byte == b'.').filter(|dot| *dot > 0) else {
+        return false;
+    };
+    name.get(dot + 1..).is_some_and(|rest| rest.eq_ignore_ascii_case(parent))
+}
+
+/// RFC 8446 section 4.4.2.
+fn message(certificates: &[&[u8]]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    Writer(&mut bytes).message(CERTIFICATE, |body| {
+        body.u8(0); // no context: nobody asked
+        body.vector::<3>(|list| {
+            for certificate in certificates {
+                list.vector::<3>(|entry| entry.bytes(certificate));
+                list.u16(0); // no extensions
+            }
+        });
+    });
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::matches;
+
+    #[test]
+    fn a_star_stands_for_one_label() {
+        for (pattern, name, expected) in [
+            ("example.org", "example.org", true),
+            ("example.org", "EXAMPLE.org", true),
+            ("example.org", "www.example.org", false),
+            ("*.example.org", "www.example.org", true),
+            ("*.example.org", "www.EXAMPLE.org", true),
+            ("*.example.org", "example.org", false),
+            ("*.example.org", ".example.org", false),
+            ("*.example.org", "a.www.example.org", false),
+        ] {
+            assert_eq!(matches(pattern.as_bytes(), name.as_bytes()), expected, "{pattern} {name}");
+        }
+    }
+}

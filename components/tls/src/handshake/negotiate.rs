@@ -1,0 +1,152 @@
+//! What both ends can do, and which of it is done.
+
+use super::Server;
+use crate::alert::Fault;
+use crate::crypto::{Digest, Group, Scheme, Secret, Suite, equal};
+use crate::key_schedule::{Schedule, finished};
+use crate::wire::codes::{PSK_DHE_KE, TLS13};
+use crate::wire::hello::ClientHello;
+use waitless::Instant;
+
+/// What was chosen from a hello.
+pub(super) struct Choice<'a> {
+    pub(super) suite: Suite,
+    pub(super) certificate: u8,
+    /// Whether the client named it.
+    pub(super) is_named: bool,
+    /// `None` where the client must resume, because it takes no signature.
+    pub(super) scheme: Option<Scheme>,
+    pub(super) protocol: Option<&'a [u8]>,
+    pub(super) record_size_limit: Option<u16>,
+}
+
+/// An earlier connection that goes on.
+pub(super) struct Resumed {
+    /// The place of its key among those that were offered.
+    pub(super) index: u16,
+    pub(super) key: Secret,
+}
+
+/// Keys of earlier connections that are looked at.
+const KEYS_MAX: usize = 8;
+
+/// The hello in `message`, when it is one of TLS 1.3.
+pub(super) fn parse(message: &[u8]) -> Result<ClientHello<'_>, Fault> {
+    let body = message.get(4..).ok_or(Fault::Truncated)?;
+    let hello = ClientHello::parse(body)?;
+    //= RFC 8446 4.2.1: the list of versions alone says which there are
+    if !hello.versions.is_some_and(|versions| versions.contains(TLS13)) {
+        return Err(Fault::NoCommonVersion);
+    }
+    if hello.compression != [0] {
+        return Err(Fault::BadCompression);
+    }
+    //= RFC 8446 9.2: what a hello cannot do without
+    let with_key = hello.keys.is_some();
+    if !with_key && (hello.signatures.is_none() || hello.groups.is_none())
+        || hello.groups.is_some() != hello.key_shares.is_some()
+    {
+        return Err(Fault::MissingExtension);
+    }
+    if with_key && hello.key_modes.is_none() {
+        return Err(Fault::MissingKeyModes);
+    }
+    if hello.record_size_limit.is_some_and(|limit| limit < 64) {
+        return Err(Fault::BadRecordSizeLimit);
+    }
+    Ok(hello)
+}
+
+/// Everything but the group.
+pub(super) fn choose<'a>(hello: &ClientHello<'a>, server: &Server) -> Result<Choice<'a>, Fault> {
+    let suite = suite(hello)?;
+    let chosen = server.certificates.choose(hello.server_name, hello.signatures);
+    let protocol = match hello.protocols {
+        Some(offered) if !server.protocols.is_empty() => {
+            let ours = server.protocols.iter().map(|name| name.as_bytes());
+            let found = ours.into_iter().find(|name| offered.contains(name));
+            Some(found.ok_or(Fault::NoCommonProtocol)?)
+        }
+        _ => None,
+    };
+    if chosen.scheme.is_none() && hello.keys.is_none() {
+        return Err(Fault::NoCommonSignature);
+    }
+    Ok(Choice {
+        suite,
+        certificate: chosen.index,
+        is_named: chosen.is_named,
+        scheme: chosen.scheme,
+        protocol,
+        record_size_limit: hello.record_size_limit,
+    })
+}
+
+/// Ours first, unless the client would rather not do AES, having no instructions for it.
+fn suite(hello: &ClientHello<'_>) -> Result<Suite, Fault> {
+    let first = hello.suites.iter().find_map(Suite::from_code).ok_or(Fault::NoCommonSuite)?;
+    if first == Suite::ChaCha20Poly1305Sha256 {
+        return Ok(first);
+    }
+    let offered = |suite: &Suite| hello.suites.contains(suite.code());
+    Suite::ALL.into_iter().find(offered).ok_or(Fault::NoCommonSuite)
+}
+
+/// The best of the groups that the client sent a key of; `None` when it sent none that we know.
+pub(super) fn share<'a>(hello: &ClientHello<'a>) -> Result<Option<(Group, &'a [u8])>, Fault> {
+    let shares = hello.key_shares.ok_or(Fault::NoCommonGroup)?;
+    let of = |group: Group| Some((group, shares.of(group.code())?));
+    Ok(Group::ALL.into_iter().find_map(of))
+}
+
+/// The best of the groups that the client can do.
+pub(super) fn group(hello: &ClientHello<'_>) -> Result<Group, Fault> {
+    let groups = hello.groups.ok_or(Fault::NoCommonGroup)?;
+    let offered = |group: &Group| groups.contains(group.code());
+    Group::ALL.into_iter().find(offered).ok_or(Fault::NoCommonGroup)
+}
+
+//= RFC 8446 4.1.2: the second hello has one share, of the group that was asked for
+pub(super) fn only_share<'a>(hello: &ClientHello<'a>, group: Group) -> Result<&'a [u8], Fault> {
+    let mut shares = hello.key_shares.ok_or(Fault::IgnoredRetry)?.iter();
+    match (shares.next(), shares.next()) {
+        (Some((code, share)), None) if code == group.code() => Ok(share),
+        _ => Err(Fault::IgnoredRetry),
+    }
+}
+
+/// The first of the offered keys that is good, if any is. `digest` is the transcript's up to
+/// the binders.
+pub(super) fn resume(
+    hello: &ClientHello<'_>,
+    choice: &Choice<'_>,
+    digest: &Digest,
+    server: &Server,
+    now: Instant,
+) -> Result<Option<Resumed>, Fault> {
+    let modes = hello.key_modes.unwrap_or_default();
+    let Some(keys) = hello.keys.filter(|_| modes.contains(&PSK_DHE_KE)) else {
+        return may_sign(choice);
+    };
+    for (index, (identity, binder)) in keys.iter().enumerate().take(KEYS_MAX) {
+        let Some(contents) = server.tickets.open(identity, now) else { continue };
+        //= RFC 8446 4.2.11: the key's hash is that of the suite; and a name keeps its certificate
+        let fits = contents.suite.hash() == choice.suite.hash()
+            && contents.certificate == choice.certificate;
+        if !fits {
+            continue;
+        }
+        let hash = choice.suite.hash();
+        let key = Schedule::new(hash, Some(&contents.key)).binder_key();
+        if !equal(binder, finished(hash, &key, digest).bytes()) {
+            return Err(Fault::BadBinder);
+        }
+        return Ok(Some(Resumed { index: index as u16, key: contents.key }));
+    }
+    may_sign(choice)
+}
+
+/// Who does not resume needs a signature.
+fn may_sign(choice: &Choice<'_>) -> Result<Option<Resumed>, Fault> {
+    choice.scheme.map(|_| None).ok_or(Fault::NoCommonSignature)
+}

@@ -1,0 +1,311 @@
+//! Streams in a test's hands, and a server that stands on them.
+
+use crate::{Config, Tls};
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+use waitless::{
+    Component, ConnectError, Context, Duration, Instant, ListenError, Packet, Phase, Pool, Service,
+    Status, Stream, StreamPort, testing,
+};
+
+/// All streams.
+pub struct Line {
+    pool: Pool,
+    pub wires: Vec<Wire>,
+    pub listening: Vec<u16>,
+    news: VecDeque<u32>,
+}
+
+/// One stream.
+#[derive(Default)]
+pub struct Wire {
+    arrived: VecDeque<Packet>,
+    /// What the server sent.
+    pub sent: Vec<u8>,
+    /// Bytes that the server may still send.
+    pub room: usize,
+    pub client_finished: bool,
+    pub closed: bool,
+    pub aborted: bool,
+    pub released: bool,
+    tag: Option<u32>,
+    in_news: bool,
+}
+
+impl Line {
+    fn wire(&self, stream: Stream) -> Option<&Wire> {
+        self.wires.get(stream.index as usize).filter(|wire| !wire.released)
+    }
+
+    fn wire_mut(&mut self, stream: Stream) -> Option<&mut Wire> {
+        self.wires.get_mut(stream.index as usize).filter(|wire| !wire.released)
+    }
+
+    /// A packet arrives.
+    pub fn arrive(&mut self, wire: usize, packet: Packet) {
+        self.wires[wire].arrived.push_back(packet);
+        self.report(wire);
+    }
+
+    fn report(&mut self, index: usize) {
+        if !core::mem::replace(&mut self.wires[index].in_news, true) {
+            self.news.push_back(index as u32);
+        }
+    }
+}
+
+impl StreamPort for Line {
+    fn attach(&mut self) -> Option<Service> {
+        Some(Service(0))
+    }
+
+    fn listen(&mut self, _: Service, port: u16) -> Result<(), ListenError> {
+        self.listening.push(port);
+        Ok(())
+    }
+
+    fn connect(&mut self, _: Service, _: SocketAddr) -> Result<Stream, ConnectError> {
+        Err(ConnectError::NoRoute)
+    }
+
+    fn news(&mut self, _: Service) -> Option<Stream> {
+        let index = self.news.pop_front()?;
+        self.wires[index as usize].in_news = false;
+        Some(Stream { index, generation: 0 })
+    }
+
+    fn status(&self, stream: Stream) -> Status {
+        let Some(wire) = self.wire(stream) else { return Status::default() };
+        let both = wire.client_finished && wire.closed;
+        Status {
+            phase: if both || wire.aborted { Phase::Closed } else { Phase::Open },
+            readable: wire.arrived.iter().map(Packet::len).sum(),
+            writable: wire.room,
+            unacknowledged: 0,
+            finished: wire.client_finished,
+            segment: 1448,
+        }
+    }
+
+    fn tag(&self, stream: Stream) -> Option<u32> {
+        self.wire(stream)?.tag
+    }
+
+    fn set_tag(&mut self, stream: Stream, tag: u32) {
+        if let Some(wire) = self.wire_mut(stream) {
+            wire.tag = Some(tag);
+        }
+    }
+
+    fn peer(&self, _: Stream) -> Option<SocketAddr> {
+        Some(([10, 0, 0, 2], 50_000).into())
+    }
+
+    fn local(&self, _: Stream) -> Option<SocketAddr> {
+        Some(([10, 0, 0, 1], 443).into())
+    }
+
+    fn readable(&self, _: Stream) -> &[u8] {
+        &[]
+    }
+
+    fn consume(&mut self, _: Stream, _: usize) {}
+
+    fn recv(&mut self, stream: Stream) -> Option<Packet> {
+        self.wire_mut(stream)?.arrived.pop_front()
+    }
+
+    fn writable(&mut self, _: Stream) -> &mut [u8] {
+        &mut []
+    }
+
+    fn commit(&mut self, _: Stream, _: usize) {}
+
+    fn send(&mut self, stream: Stream, packet: Packet) -> Result<(), Packet> {
+        let Some(wire) = self.wire_mut(stream) else { return Err(packet) };
+        assert!(!wire.closed, "data behind the end");
+        if wire.room < packet.len() {
+            return Err(packet);
+        }
+        assert!(packet.headroom() >= 100, "no room for the headers below");
+        wire.room -= packet.len();
+        wire.sent.extend_from_slice(packet.bytes());
+        Ok(())
+    }
+
+    fn close(&mut self, stream: Stream) {
+        if let Some(wire) = self.wire_mut(stream) {
+            wire.closed = true;
+        }
+    }
+
+    fn abort(&mut self, stream: Stream) {
+        if let Some(wire) = self.wire_mut(stream) {
+            wire.aborted = true;
+            wire.arrived.clear();
+        }
+    }
+
+    fn release(&mut self, stream: Stream) {
+        if let Some(wire) = self.wire_mut(stream) {
+            wire.aborted |= !wire.arrived.is_empty();
+            wire.closed = true;
+            wire.released = true;
+            wire.arrived.clear();
+        }
+    }
+}
+
+/// A server on streams in the test's hands, for one service.
+pub struct World {
+    pub cx: Context,
+    pub line: Line,
+    pub tls: Tls,
+    pub service: Service,
+}
+
+impl World {
+    pub fn new(config: Config) -> Self {
+        Self::with(config, 256)
+    }
+
+    pub fn with(config: Config, packets: usize) -> Self {
+        let mut cx = testing::context(packets, 1);
+        let mut tls = Tls::new(Box::leak(Box::new(config)), &mut cx);
+        let mut line = Line {
+            pool: cx.pool(),
+            wires: Vec::new(),
+            listening: Vec::new(),
+            news: VecDeque::new(),
+        };
+        tls.init(&mut line, &mut cx).unwrap();
+        let service = tls.attach().unwrap();
+        tls.listen(service, 443).unwrap();
+        let mut world = Self { cx, line, tls, service };
+        world.sweep();
+        assert_eq!(world.line.listening, [443]);
+        world
+    }
+
+    /// A client connects.
+    pub fn connect(&mut self) -> usize {
+        self.line.wires.push(Wire { room: usize::MAX, ..Wire::default() });
+        let index = self.line.wires.len() - 1;
+        self.line.report(index);
+        self.settle();
+        index
+    }
+
+    /// A client says `bytes`, in packets of `piece` bytes.
+    pub fn say_in(&mut self, wire: usize, bytes: &[u8], piece: usize) {
+        for part in bytes.chunks(piece) {
+            let mut packet = self.line.pool.packet().unwrap();
+            packet.append(part).unwrap();
+            self.line.wires[wire].arrived.push_back(packet);
+        }
+        self.line.report(wire);
+        self.settle();
+    }
+
+    pub fn say(&mut self, wire: usize, bytes: &[u8]) {
+        self.say_in(wire, bytes, 1400);
+    }
+
+    /// A client sends nothing more.
+    pub fn finish(&mut self, wire: usize) {
+        self.line.wires[wire].client_finished = true;
+        self.line.report(wire);
+        self.settle();
+    }
+
+    /// The stream has room for so many bytes more.
+    pub fn make_room(&mut self, wire: usize, bytes: usize) {
+        self.line.wires[wire].room = bytes;
+        self.line.report(wire);
+        self.settle();
+    }
+
+    /// What the server sent since it was asked last.
+    pub fn heard(&mut self, wire: usize) -> Vec<u8> {
+        core::mem::take(&mut self.line.wires[wire].sent)
+    }
+
+    pub fn sweep(&mut self) {
+        self.tls.receive(&mut self.line, &mut self.cx);
+        self.tls.transmit(&mut self.line, &mut self.cx);
+    }
+
+    /// Sweeps until nothing is left to do now.
+    pub fn settle(&mut self) {
+        self.sweep();
+        for _ in 0..1000 {
+            let quiet = self.line.news.is_empty()
+                && <Tls as Component<Line>>::deadline(&self.tls) > self.cx.now();
+            if quiet {
+                return;
+            }
+            self.sweep();
+            if !self.tls.services[0].news.is_empty() && self.line.news.is_empty() {
+                // It waits for the service, which is the test.
+                self.sweep();
+                self.sweep();
+                return;
+            }
+        }
+        panic!("it is busy with nothing");
+    }
+
+    pub fn pass(&mut self, time: Duration) {
+        let now: Instant = self.cx.now() + time;
+        self.cx.set_now(now);
+        self.settle();
+    }
+
+    /// The service's next connection with news.
+    pub fn news(&mut self) -> Option<Stream> {
+        self.tls.news(self.service)
+    }
+
+    /// The service's next connection that is new.
+    #[track_caller]
+    pub fn accept(&mut self) -> Stream {
+        while let Some(stream) = self.news() {
+            if self.tls.tag(stream).is_none() {
+                return stream;
+            }
+        }
+        panic!("no handshake was completed");
+    }
+
+    /// Everything that the service can read of a connection.
+    pub fn read(&mut self, stream: Stream) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for _ in 0..1000 {
+            while let Some(packet) = self.tls.recv(stream) {
+                bytes.extend_from_slice(packet.bytes());
+            }
+            self.settle();
+            if self.tls.status(stream).readable == 0 {
+                return bytes;
+            }
+        }
+        panic!("there is no end to it");
+    }
+
+    /// The service sends `bytes`.
+    pub fn write(&mut self, stream: Stream, bytes: &[u8]) {
+        for part in bytes.chunks(1440) {
+            let mut packet = self.cx.packet().unwrap();
+            packet.append(part).unwrap();
+            assert!(self.tls.send(stream, packet).is_ok(), "no room");
+        }
+        self.settle();
+    }
+
+    /// Buffers that are in use.
+    pub fn buffers_out(&self) -> usize {
+        self.cx.pool().count() - self.cx.pool().available()
+    }
+}
