@@ -96,7 +96,7 @@ fn datagrams_and_pings() {
     let mut ping = corpus::ethernet(peer::HOST_STATION, peer::STATION, 0x800, &packet);
     corpus::repair_frame(&mut ping);
     let allocations = steady(&mut peer, |peer| {
-        peer.send(&peer::datagram(1000, 7, b"there and back"));
+        peer.send(&peer::datagram(5000, 7, b"there and back"));
         peer.send(&peer::datagram(1000, 9, b"nobody"));
         peer.send(&ping);
     });

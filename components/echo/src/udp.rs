@@ -4,9 +4,17 @@
 //! service, would keep each other busy for ever with one forged datagram. Nor is one from the
 //! port that this one has itself, where another like it would be, whatever the port; nor one that
 //! was sent to everybody, which would multiply (RFC 2644 has the story).
+//!
+//! Two services on other ports cannot be told from clients. A loop of theirs ends all the same:
+//! what a source sends without a second's pause is answered `streak` times, and then once not. A
+//! loop needs every answer; a client of UDP has to bear it that one is missing. So a forged
+//! datagram costs so many answers and no more, however fast or slow the way between the two is.
 
+mod streak;
 #[cfg(test)]
 mod tests;
+
+use self::streak::Streaks;
 
 use waitless::{
     BATCH, BindError, Component, Context, CounterSet, InitError, Inspect, Instant, Packet, Socket,
@@ -18,12 +26,15 @@ use waitless::{
 pub struct Config {
     /// The port to listen on.
     pub port: u16,
+    /// How many answers a source gets in a row before one is left out; none: no limit.
+    pub streak: Option<u32>,
 }
 
 /// The service. Stands on a [`UdpPort`].
 pub struct Echo {
     config: &'static Config,
     socket: Option<Socket>,
+    streaks: Streaks,
     /// The one for which there was no room.
     waiting: Option<Packet>,
     counters: &'static Counters,
@@ -40,6 +51,8 @@ waitless::counters! {
         counter from_services: datagrams,
         /// Datagrams that were sent to everybody.
         counter to_everybody: datagrams,
+        /// Datagrams that were not answered because their source had many answers in a row.
+        counter streaks_ended: datagrams,
     }
 }
 
@@ -49,18 +62,21 @@ const FIRST_USER_PORT: u16 = 1024;
 impl Echo {
     /// A service that does not listen yet.
     pub fn new(config: &'static Config, _: &mut Context) -> Self {
-        Self { config, socket: None, waiting: None, counters: Counters::leak() }
+        let (streaks, counters) = (Streaks::new(config.streak), Counters::leak());
+        Self { config, socket: None, streaks, waiting: None, counters }
     }
 
     /// Takes a datagram; gives it back when it is to be answered.
     #[inline]
-    fn accept(&self, datagram: Packet) -> Option<Packet> {
+    fn accept(&mut self, datagram: Packet, now: Instant) -> Option<Packet> {
         self.counters.received.add(1);
         let info = datagram.info();
         if info.remote_port < FIRST_USER_PORT || info.remote_port == self.config.port {
             self.counters.from_services.add(1);
         } else if info.broadcast {
             self.counters.to_everybody.add(1);
+        } else if !self.streaks.goes_on(info.remote, info.remote_port, now) {
+            self.counters.streaks_ended.add(1);
         } else {
             return Some(datagram);
         }
@@ -79,14 +95,14 @@ impl<U: UdpPort> Component<U> for Echo {
         Ok(())
     }
 
-    fn receive(&mut self, udp: &mut U, _: &mut Context) {
+    fn receive(&mut self, udp: &mut U, cx: &mut Context) {
         let Some(socket) = self.socket else { return };
         for _ in 0..BATCH {
             let next = match self.waiting.take() {
                 Some(datagram) => Some(datagram),
                 None => {
                     let Some(datagram) = udp.recv(socket) else { return };
-                    self.accept(datagram)
+                    self.accept(datagram, cx.now())
                 }
             };
             let Some(datagram) = next else { continue };

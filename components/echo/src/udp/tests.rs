@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::vec::Vec;
 use waitless::testing;
 
-static CONFIG: Config = Config { port: 7 };
+static CONFIG: Config = Config { port: 7, streak: Some(1000) };
 
 #[derive(Default)]
 struct Udp {
@@ -99,7 +99,7 @@ fn services_and_broadcasts_are_not_answered() {
 /// One forged datagram would otherwise go to and fro between two of them for ever.
 #[test]
 fn another_of_its_kind_on_a_high_port_is_not_answered() {
-    static HIGH: Config = Config { port: 7007 };
+    static HIGH: Config = Config { port: 7007, streak: None };
     let mut bench = Bench::new();
     bench.echo = Echo::new(&HIGH, &mut bench.cx);
     bench.echo.socket = Some(Socket(1));
@@ -108,6 +108,54 @@ fn another_of_its_kind_on_a_high_port_is_not_answered() {
     bench.sweep();
     assert_eq!(bench.udp.sent.len(), 1);
     assert_eq!(bench.echo.counters.from_services.get(), 1);
+}
+
+/// A network with one service on each of two ports that none would take for a service's.
+#[test]
+fn a_loop_of_two_services_on_high_ports_ends() {
+    static CONFIGS: [Config; 2] =
+        [Config { port: 7007, streak: Some(100) }, Config { port: 9009, streak: Some(100) }];
+    let mut benches = [Bench::new(), Bench::new()];
+    for (bench, config) in benches.iter_mut().zip(&CONFIGS) {
+        bench.echo = Echo::new(config, &mut bench.cx);
+        bench.echo.socket = Some(Socket(1));
+        bench.udp.room = usize::MAX;
+    }
+    benches[0].arrive(b"forged", CONFIGS[1].port, false);
+    let mut answers = 0;
+    for turn in 0..1000 {
+        let from = turn % 2;
+        // A way of 50 ms: no budget of answers a second would end what goes to and fro on it.
+        let now = Instant::ZERO + waitless::Duration::from_millis(50 * turn as u64);
+        benches[from].cx.set_now(now);
+        benches[from].sweep();
+        let Some(answer) = benches[from].udp.sent.pop() else { break };
+        answers += 1;
+        benches[1 - from].arrive(answer.bytes(), CONFIGS[from].port, false);
+    }
+    assert_eq!(answers, 200, "each answered its share, and then one did not");
+    let ended = benches.iter().map(|bench| bench.echo.counters.streaks_ended.get());
+    assert_eq!(ended.sum::<u64>(), 1);
+}
+
+#[test]
+fn a_source_that_pauses_or_goes_on_is_answered() {
+    static SHORT: Config = Config { port: 7, streak: Some(3) };
+    let mut bench = Bench::new();
+    bench.echo = Echo::new(&SHORT, &mut bench.cx);
+    bench.echo.socket = Some(Socket(1));
+    let mut ask = |seconds: u64, port: u16| {
+        bench.cx.set_now(Instant::ZERO + waitless::Duration::from_secs(seconds));
+        bench.arrive(b"hello", port, false);
+        bench.sweep();
+        bench.udp.sent.pop().is_some()
+    };
+    // One that asks every second is never refused.
+    assert!((1..10).all(|second| ask(second, 5000)));
+    // Of one that does not pause, each fourth is left out, and no other source notices.
+    let asked: Vec<_> = (0..8).map(|_| ask(20, 6000)).collect();
+    assert_eq!(asked, [true, true, true, false, true, true, true, false]);
+    assert!(ask(20, 6001));
 }
 
 #[test]
