@@ -21,7 +21,15 @@ impl Http1 {
             return;
         }
         if deadline > self.now {
-            return self.set_deadline(place, deadline);
+            let taken = self.must_be_taken(place, deadline, below);
+            if taken <= self.now {
+                return self.end_idle(place, below);
+            }
+            self.set_deadline(place, deadline.min(taken));
+            if let Some(connection) = self.connections.get_mut(place as usize) {
+                connection.deadline = deadline;
+            }
+            return;
         }
         match phase {
             Phase::Free => {}
@@ -44,6 +52,19 @@ impl Http1 {
         }
     }
 
+    /// By when a client that is idle until `deadline` must have taken the end of its last
+    /// response, which is kept in packets as long as it does not; never, where it has.
+    fn must_be_taken<S: StreamPort>(&self, place: u32, deadline: Instant, below: &S) -> Instant {
+        let idle = self.connections.get(place as usize);
+        let idle = idle.filter(|it| it.phase == Phase::Head && it.input.is_empty());
+        match idle {
+            Some(idle) if below.status(idle.stream).unacknowledged > 0 => {
+                deadline - self.config.idle_timeout + self.config.send_timeout
+            }
+            _ => Instant::NEVER,
+        }
+    }
+
     fn has_no_input(&self, place: u32) -> bool {
         self.connections.get(place as usize).is_some_and(|connection| connection.input.is_empty())
     }
@@ -53,7 +74,7 @@ impl Http1 {
         let Some(connection) = self.connections.get(place as usize) else { return };
         let stream = connection.stream;
         if below.status(stream).unacknowledged > 0 {
-            // In all this time it did not even take the end of its response.
+            // In all the time that it had, it did not even take the end of its response.
             self.counters.stalled.add(1);
             below.abort(stream);
         } else {

@@ -224,6 +224,17 @@ impl Http1 {
         }
     }
 
+    /// Expects the next request of a connection, and before that, that the client takes the end of
+    /// its last response.
+    #[inline]
+    fn expect_request(&mut self, place: u32) {
+        let (idle, send) = (self.config.idle_timeout, self.config.send_timeout);
+        self.set_deadline(place, self.now + idle.min(send));
+        if let Some(connection) = self.connections.get_mut(place as usize) {
+            connection.deadline = self.now + idle;
+        }
+    }
+
     /// Gives the client of the connection in `place` the time that its exchange leaves it.
     #[inline]
     fn watch(&mut self, place: u32) {

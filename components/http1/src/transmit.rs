@@ -128,8 +128,10 @@ impl Http1 {
         connection.unread |= has_input;
         let look = connection.unread;
         self.end_exchange(index);
-        let timeout = if has_input { self.config.head_timeout } else { self.config.idle_timeout };
-        self.set_deadline(place, self.now + timeout);
+        match has_input {
+            true => self.set_deadline(place, self.now + self.config.head_timeout),
+            false => self.expect_request(place),
+        }
         if look {
             self.queue_receive(place);
         }

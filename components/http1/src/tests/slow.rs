@@ -239,6 +239,32 @@ fn an_idle_client_that_did_not_take_its_last_response_is_reset() {
     assert_eq!((bench.count("idled_out"), bench.count("stalled")), (1, 1));
 }
 
+/// What it does not take stays in packets, which others need.
+#[test]
+fn the_last_response_must_be_taken_as_soon_as_any() {
+    let mut bench = Bench::new(site());
+    let (kept, late) = (bench.connect(), bench.connect());
+    for line in [kept, late] {
+        // In the middle of a conversation, when timers are set already.
+        bench.ask(line, GET);
+        bench.pass(Duration::from_secs(10));
+        bench.wire.lines[line].unacknowledged = 100;
+        bench.ask(line, GET);
+    }
+    bench.pass(Duration::from_secs(5));
+    bench.wire.lines[late].unacknowledged = 0;
+    assert!(!bench.wire.lines[kept].aborted);
+    bench.pass(CONFIG.send_timeout);
+    assert!(bench.wire.lines[kept].aborted && bench.wire.lines[kept].released);
+    assert_eq!((bench.count("idled_out"), bench.count("stalled")), (0, 1));
+    // One that took it has all of its time for the next request.
+    bench.pass(Duration::from_secs(49));
+    assert!(!bench.wire.lines[late].closed);
+    bench.pass(Duration::from_secs(2));
+    assert!(bench.wire.lines[late].closed && !bench.wire.lines[late].aborted);
+    assert_eq!((bench.count("idled_out"), bench.count("stalled")), (1, 1));
+}
+
 #[test]
 fn memory_limits_the_tasks() {
     static MANY: ServerConfig = ServerConfig { tasks: 65_536, patience: Duration::from_secs(1) };
