@@ -1,6 +1,7 @@
 //! The tree that this package is part of: its apps, its documents, and what is known of `core`.
 
 use build::Project;
+use serde_json::Value;
 use std::fs;
 use std::path::Path;
 
@@ -56,4 +57,29 @@ fn the_readme_shows_the_app_that_is_made() {
 #[test]
 fn a_packet_takes_what_checks_count_for_it() {
     assert_eq!(waitless::Pool::BUFFER_SIZE as u64, build::check::PACKET);
+}
+
+#[test]
+fn the_picture_in_the_readme_is_of_this_graph() {
+    let (root, mut project) = tree();
+    let graph = project.graph("webserver", "qemu").unwrap_or_else(|why| panic!("{why}"));
+    let shown = fs::read_to_string(root.join("docs/images/webserver.svg")).unwrap();
+    assert!(
+        shown == build::picture::svg(&graph),
+        "refresh it: cargo run -p build -- graph --svg docs/images/webserver.svg"
+    );
+}
+
+#[test]
+fn the_schema_knows_the_keys_of_instances_in_stacks_and_of_those_called_otherwise() {
+    let (_, project) = tree();
+    let schema: Value = build::cli::schema(&project).parse().unwrap();
+    let of = |table: &Value, name: &str| table["properties"][name]["then"]["$ref"].clone();
+    for table in [&schema, &schema["properties"]["stack"]["additionalProperties"]] {
+        assert_eq!(of(table, "tcp"), "#/definitions/tcp");
+        // An instance of the stacks that is not called like its component.
+        assert_eq!(of(table, "ip4"), "#/definitions/ipv4");
+    }
+    let keys = &schema["definitions"]["ipv4"]["properties"];
+    assert_eq!(keys["ttl"]["type"], "integer");
 }

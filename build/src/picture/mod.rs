@@ -2,6 +2,7 @@
 
 mod dot;
 mod html;
+mod labels;
 mod layout;
 mod svg;
 mod tree;

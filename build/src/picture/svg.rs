@@ -1,5 +1,6 @@
 //! The graph as a picture: boxes with instance, component and settings, edges with their ports.
 
+use super::labels;
 use super::layout::{Item, Layout, layout};
 use super::{place, settings};
 use crate::graph::{Graph, Instance};
@@ -34,7 +35,7 @@ pub fn svg(graph: &Graph) -> String {
     for (index, instance) in graph.instances.iter().enumerate() {
         shape(&mut out, graph, instance, &items[index], placed.boxes[index]);
     }
-    labels(&mut out, graph, &placed);
+    ports(&mut out, graph, &items, &placed);
     out += "</g>\n";
     legend(&mut out, graph, height - MARGIN);
     out + "</svg>\n"
@@ -161,38 +162,24 @@ fn lines(out: &mut String, placed: &Layout) {
     }
 }
 
-/// The port of each edge, once for edges that end in the same box with the same port and lie
-/// close to each other.
-fn labels(out: &mut String, graph: &Graph, placed: &Layout) {
-    for (instance, edges) in graph.instances.iter().zip(&placed.edges) {
-        for (edge, points) in instance.below.iter().zip(edges) {
-            // Near the lower end: there the edges of a port come together.
-            let (x0, y0) = points[points.len() - 2];
-            let (x1, y1) = points[points.len() - 1];
-            let share = 0.5;
-            let (x, y) = on_curve((x0, y0), (x1, y1), share);
-            let text = escape(&edge.text());
-            let width = text.len() as f64 * 6.7 + 8.0;
-            let _ = writeln!(
-                out,
-                "<g class=\"port\">\
-                 <rect x=\"{:.1}\" y=\"{:.1}\" width=\"{width:.1}\" height=\"16\" rx=\"4\"/>\
-                 <text x=\"{x:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{text}</text></g>",
-                x - width / 2.0,
-                y - 8.0,
-                y + 4.0
-            );
-        }
+/// The port of each edge, on its line.
+fn ports(out: &mut String, graph: &Graph, items: &[Item], placed: &Layout) {
+    let texts = graph.instances.iter().flat_map(|instance| &instance.below);
+    let texts: Vec<String> = texts.map(|edge| edge.text()).collect();
+    let widths: Vec<f64> = texts.iter().map(|text| text.len() as f64 * 6.7 + 8.0).collect();
+    for (text, area) in texts.iter().zip(labels::place(items, placed, &widths)) {
+        let ((left, top), (width, height)) = (area.corner, area.size);
+        let (x, y) = area.middle();
+        let _ = writeln!(
+            out,
+            "<g class=\"port\">\
+             <rect x=\"{left:.1}\" y=\"{top:.1}\" width=\"{width:.1}\" height=\"{height:.0}\" \
+             rx=\"4\"/>\
+             <text x=\"{x:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{}</text></g>",
+            y + 4.0,
+            escape(text)
+        );
     }
-}
-
-/// The point at `share` of the curve that `lines` draws between two points.
-fn on_curve((x0, y0): (f64, f64), (x1, y1): (f64, f64), share: f64) -> (f64, f64) {
-    let bend = (y1 - y0) / 2.0;
-    let rest = 1.0 - share;
-    let [a, b, c, d] =
-        [rest.powi(3), 3.0 * rest.powi(2) * share, 3.0 * rest * share.powi(2), share.powi(3)];
-    (a * x0 + b * x0 + c * x1 + d * x1, a * y0 + b * (y0 + bend) + c * (y1 - bend) + d * y1)
 }
 
 /// Text that XML takes as text.
