@@ -68,6 +68,9 @@ pub struct Layers<'a> {
 /// Keys that every instance has, whatever its component.
 pub const RESERVED_KEYS: [&str; 6] = ["is", "on", "core", "via", "under", "when"];
 
+/// The most instances of a graph: far more than fit into a machine, and few enough to check.
+pub const INSTANCES_MAX: usize = 1000;
+
 /// Names of tables that are no instances.
 const TABLES: [&str; 3] = ["app", "platform", "stack"];
 
@@ -86,7 +89,13 @@ pub fn merge(layers: &Layers<'_>, reports: &mut Vec<Report>) -> Draft {
     merge.instances(layers.platform, &Layer::Platform);
     merge.stacks(&app);
     merge.instances(layers.app, &Layer::App);
-    let Merge { entries, hidden, .. } = merge;
+    let Merge { mut entries, hidden, .. } = merge;
+    if let Some(entry) = entries.get(INSTANCES_MAX) {
+        let message = format!("there are {} instances", entries.len());
+        let report = Report::new(entry.name.at, message);
+        reports.push(report.help(format!("a graph has {INSTANCES_MAX} at most: remove some")));
+        entries.truncate(INSTANCES_MAX);
+    }
     Draft { app, platform, entries, hidden }
 }
 
@@ -130,6 +139,15 @@ impl Merge<'_> {
 
     fn instance(&mut self, key: &Key, node: &Node, layer: &Layer) {
         let Some(keys) = node.table() else {
+            if let Value::Array(items) = &node.value
+                && items.first().is_some_and(|item| item.table().is_some())
+            {
+                let name = &key.name;
+                let message = format!("`{name}` is a list of tables");
+                let help = format!("an instance is one table: write `[{name}]`");
+                self.reports.push(Report::new(key.at, message).help(help));
+                return;
+            }
             let message = format!("`{}` stands outside of all tables", key.name);
             let help = "a key belongs below the `[name]` of an instance, or below `[app]`";
             self.reports.push(Report::new(key.at, message).help(help));

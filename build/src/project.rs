@@ -5,7 +5,7 @@ use crate::check::{Surroundings, check};
 use crate::graph::Graph;
 use crate::manifest::{Draft, Layers, merge};
 use crate::report::{Report, list, nearest, render};
-use crate::source::{Key, Node, Sources, Span, Table, get, parse};
+use crate::source::{Key, Node, Sources, Span, Syntax, Table, get, parse};
 use crate::workspace::{Package, Workspace};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -74,10 +74,7 @@ impl Project {
     pub fn default_app(&self) -> Result<String, String> {
         let mut folder = Some(self.folder.as_path());
         while let Some(at) = folder {
-            let manifest = at.join("waitless.toml");
-            if manifest.is_file()
-                && let Some(name) = crate_of(&manifest)
-            {
+            if let Some(name) = self.app_of(&at.join("waitless.toml"))? {
                 return Ok(name);
             }
             folder = at.parent().filter(|_| at != self.workspace.root);
@@ -87,6 +84,79 @@ impl Project {
             [] => Err("there is no app here; make one by `new NAME`".to_owned()),
             several => Err(format!("there are several apps: choose {} by --app", list(several))),
         }
+    }
+
+    /// The app that the manifest at `path` is for; none where nothing is, or a manifest with
+    /// stacks alone or of a platform.
+    fn app_of(&self, path: &Path) -> Result<Option<String>, String> {
+        if !is_there(path) {
+            return Ok(None);
+        }
+        let mut sources = Sources::new(&self.workspace.root);
+        let file = sources.read(path)?;
+        let (table, syntax) = parse(&sources, file);
+        let found = table.iter().find(|(key, _)| key.name == "app");
+        let named = found.and_then(|(_, app)| app.get("crate"));
+        let report = match (named, found) {
+            (Some(node), _) => match node.str() {
+                Some(name) if self.workspace.package(name).is_some() => {
+                    return Ok(Some(name.to_owned()));
+                }
+                Some(name) => {
+                    let members = self.workspace.packages.iter().filter(|package| package.member);
+                    let near = nearest(name, members.map(|package| package.name.as_str()));
+                    let near = near.map_or(String::new(), |near| format!("did you mean `{near}`?"));
+                    let report = Report::new(node.at, format!("there is no package `{name}`"));
+                    report.label(near).help("name the package of the app")
+                }
+                None => {
+                    let report = Report::new(node.at, "bad value for `crate`");
+                    report.label("expected text in quotes")
+                }
+            },
+            (None, Some((key, app))) => {
+                let report = Report::new(key.at, "`[app]` needs `crate`");
+                let keys = app.table().into_iter().flatten();
+                let close = |(key, _): &&(Key, Node)| {
+                    nearest(&key.name, std::iter::once("crate")).is_some()
+                };
+                let report = match keys.into_iter().find(close) {
+                    Some((key, _)) => report.note(key.at, "did you mean `crate`?"),
+                    None => report,
+                };
+                report.help("add a line `crate = \"…\"`: the package that the image is made from")
+            }
+            (None, None) if table.iter().any(|(key, _)| OTHERS.contains(&key.name.as_str())) => {
+                return Ok(None);
+            }
+            (None, None) => {
+                Report::new(Span { file, start: 0, end: 0 }, "there is no table `[app]`").help(
+                    "add `[app]` with `crate = \"…\"`, the package that the image is made from",
+                )
+            }
+        };
+        // What could not be read may be what is missing.
+        let syntax = syntax_reports(syntax, &sources);
+        let reports = if syntax.is_empty() { vec![report] } else { syntax };
+        Err(render(&reports, &sources))
+    }
+
+    /// The instances of the tree's own stacks: the name of each, and its component's.
+    pub fn stacked(&self) -> Vec<(String, String)> {
+        let Some(table) = table_at(&self.workspace.home.join("waitless.toml")) else {
+            return Vec::new();
+        };
+        let stacks = get(&table, "stack").and_then(Node::table).into_iter().flatten();
+        let instances = stacks.filter_map(|(_, stack)| stack.table()).flatten();
+        let mut found: Vec<_> = instances
+            .map(|(key, node)| {
+                let is = node.get("is").and_then(Node::str).unwrap_or(&key.name);
+                (key.name.clone(), is.to_owned())
+            })
+            .collect();
+        found.sort();
+        found.dedup();
+        found
     }
 
     /// All packages of the workspace that are apps.
@@ -101,7 +171,7 @@ impl Project {
     /// The manifest of an app: its own, or the workspace's if that names it.
     pub fn manifest_of(&self, package: &Package) -> Option<PathBuf> {
         let own = package.folder().join("waitless.toml");
-        if own.is_file() {
+        if is_there(&own) {
             return Some(own);
         }
         [&self.workspace.root, &self.workspace.home]
@@ -239,6 +309,8 @@ impl Project {
             return Err(format!("there is no app `{app}`; {near}"));
         };
         let Some(manifest) = self.manifest_of(&package) else {
+            // What is wrong with the workspace's own may be why.
+            self.app_of(&self.workspace.root.join("waitless.toml"))?;
             let at = self.workspace.shown(&package.folder().join("waitless.toml"));
             return Err(format!("`{app}` has no manifest; its place is {at}"));
         };
@@ -247,7 +319,7 @@ impl Project {
         let mut reports = self.faults.clone();
         let (app_table, start) = self.read(&manifest, &mut reports)?;
         let (platform_table, platform_start) = self.read(&chosen.path, &mut reports)?;
-        let home_table = match home.is_file() && home != manifest {
+        let home_table = match is_there(&home) && home != manifest {
             true => self.read(&home, &mut reports)?.0,
             false => app_table.clone(),
         };
@@ -267,18 +339,17 @@ impl Project {
     fn read(&mut self, path: &Path, reports: &mut Vec<Report>) -> Result<(Table, Span), String> {
         let file = self.sources.read(path)?;
         let (table, syntax) = parse(&self.sources, file);
-        let mut lines = Vec::new();
-        for error in syntax {
-            // What follows the first mistake of a line is seldom another.
-            let line = self.sources.line(error.at);
-            if lines.contains(&line) {
-                continue;
-            }
-            lines.push(line);
-            reports.push(syntax_report(error.at, &error.message, &self.sources));
-        }
+        reports.extend(syntax_reports(syntax, &self.sources));
         Ok((table, Span { file, start: 0, end: 0 }))
     }
+}
+
+/// Tables of manifests that are no app's.
+const OTHERS: [&str; 2] = ["platform", "stack"];
+
+/// Whether anything is at `path`, if only a link to nothing.
+fn is_there(path: &Path) -> bool {
+    path.symlink_metadata().is_ok()
 }
 
 /// The tables in `[platform]`: one for each architecture.
@@ -311,6 +382,20 @@ fn stacks_of(tables: &[&Table]) -> Vec<(String, Vec<String>)> {
             (key.name.clone(), instances.map(|(key, _)| key.name.clone()).collect())
         })
         .collect()
+}
+
+/// What cannot be read as TOML: what follows the first mistake of a line is seldom another.
+fn syntax_reports(errors: Vec<Syntax>, sources: &Sources) -> Vec<Report> {
+    let mut lines = Vec::new();
+    let mut reports = Vec::new();
+    for error in errors {
+        let line = sources.line(error.at);
+        if !lines.contains(&line) {
+            lines.push(line);
+            reports.push(syntax_report(error.at, &error.message, sources));
+        }
+    }
+    reports
 }
 
 /// What the parser says, in our words where it is about names.

@@ -111,16 +111,23 @@ fn one(out: &mut String, report: &Report, sources: &Sources) {
     }
 }
 
+/// Half of the most that is shown of a line, in characters.
+const EXCERPT: usize = 160;
+
 /// The line of `at` with the text marked, below where it is.
 fn excerpt(out: &mut String, sources: &Sources, at: Span, arrow: &str, label: &str, width: usize) {
     let source = sources.get(at.file);
     let (line, column) = source.line_and_column(at.start);
-    let text = source.text_of(line);
+    // Of a line that no terminal shows, what is around the place.
+    let skip = if column > EXCERPT { column - EXCERPT / 2 } else { 0 };
+    let text: String = source.text_of(line).chars().skip(skip).take(2 * EXCERPT).collect();
     let _ = writeln!(out, "{:width$}{arrow} {}:{line}:{column}", "", source.shown);
     let _ = writeln!(out, "{:width$} |", "");
-    let _ = writeln!(out, "{line:width$} | {}", text.replace('\t', "    ").trim_end());
-    let before: String = text.chars().take(column - 1).collect();
+    let excerpt = format!("{line:width$} | {}", text.replace('\t', "    "));
+    let _ = writeln!(out, "{}", excerpt.trim_end());
+    let before: String = text.chars().take(column - skip - 1).collect();
     let marked = source.text.get(at.start..at.end).unwrap_or_default();
+    let marked: String = marked.chars().take(EXCERPT).collect();
     let marked = marked.lines().next().unwrap_or_default().replace('\t', "    ");
     let indent = before.replace('\t', "    ").chars().count();
     let carets = "^".repeat(marked.trim_end().chars().count().max(1));

@@ -15,6 +15,9 @@ pub struct Span {
     pub end: usize,
 }
 
+/// The longest file that is read: a manifest of a thousand instances takes a tenth of it.
+const LENGTH_MAX: u64 = 1 << 20;
+
 /// All files that were read, in the order in which their errors are shown.
 #[derive(Default, Debug)]
 pub struct Sources {
@@ -47,9 +50,9 @@ impl Sources {
         if let Some(known) = self.files.iter().position(|file| file.path == path) {
             return Ok(known);
         }
-        match fs::read_to_string(path) {
+        match text_at(path) {
             Ok(text) => Ok(self.add(path, text)),
-            Err(why) => Err(format!("cannot read {}: {why}", self.shown(path))),
+            Err(why) => Err(format!("cannot read {}{why}", self.shown(path))),
         }
     }
 
@@ -80,6 +83,28 @@ impl Sources {
         let path = path.strip_prefix(&self.base).unwrap_or(path);
         path.display().to_string().replace('\\', "/")
     }
+}
+
+/// The text of the file at `path`, or what follows its name in a message.
+fn text_at(path: &Path) -> Result<String, String> {
+    let about = fs::metadata(path).map_err(|why| format!(": {why}"))?;
+    if !about.is_file() {
+        let kind = if about.is_dir() { "a folder" } else { "no ordinary file" };
+        return Err(format!(": it is {kind}; put a file of text in its place"));
+    }
+    let length = about.len();
+    if length > LENGTH_MAX {
+        return Err(format!(": it has {length} bytes; shorten it to {LENGTH_MAX} at most"));
+    }
+    let bytes = fs::read(path).map_err(|why| format!(": {why}"))?;
+    String::from_utf8(bytes).map_err(|why| {
+        let at = why.utf8_error().valid_up_to();
+        let byte = why.as_bytes()[at];
+        let before = String::from_utf8_lossy(&why.as_bytes()[..at]).into_owned();
+        let before = Source { path: PathBuf::new(), shown: String::new(), text: before };
+        let (line, column) = before.line_and_column(at);
+        format!(":{line}:{column}: the byte {byte:02X}h is no UTF-8; save the file as UTF-8")
+    })
 }
 
 impl Source {

@@ -201,13 +201,18 @@ impl<'a> Check<'a> {
             return None;
         };
         let Some(slot) = self.slots.iter().find(|slot| slot.entry.name.name == instance) else {
-            self.report(Report::new(when.at, format!("nothing is called `{instance}`")));
+            let names = self.slots.iter().map(|slot| slot.entry.name.name.as_str());
+            let near = nearest(instance, names);
+            let report = Report::new(when.at, format!("nothing is called `{instance}`"));
+            self.report(meant(report, near).help("compare a key of an instance of this graph"));
             return None;
         };
         let component = slot.component?;
         let Some(field) = component.config.iter().find(|field| field.name == key) else {
             let message = format!("`{}` has no key `{key}`", component.name);
-            self.report(Report::new(when.at, message));
+            let near = nearest(key, component.config.iter().map(|field| field.name.as_str()));
+            let help = format!("list its keys by `cargo run -p build -- explain {instance}`");
+            self.report(meant(Report::new(when.at, message), near).help(help));
             return None;
         };
         let is = get(&slot.entry.keys, key).or(field.default.as_ref());
@@ -331,5 +336,13 @@ impl<'a> Check<'a> {
             (_, Some(dependency)) => dependency.ident.clone(),
             (_, None) => component.package.replace('-', "_"),
         }
+    }
+}
+
+/// With a question beside the marked text, where a known name is close to what was written.
+fn meant(report: Report, near: Option<&str>) -> Report {
+    match near {
+        Some(near) => report.label(format!("did you mean `{near}`?")),
+        None => report,
     }
 }

@@ -68,6 +68,9 @@ impl Check<'_> {
                 (None, Some((link, crossing))) => self.undeclared(index, *link, *crossing),
                 // With one core nothing crosses, and the manifest is good for more.
                 (Some(_), None) if self.app.cores == 1 => {}
+                // Its core was bad, which is reported.
+                (Some(_), None)
+                    if slot.core.is_none() && get(&slot.entry.keys, "core").is_some() => {}
                 (Some(via), None) => {
                     let name = &slot.entry.name.name;
                     let message = format!("no edge below `{name}` crosses cores");
