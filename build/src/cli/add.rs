@@ -64,20 +64,40 @@ impl Add {
             cli::print(&after);
             return Ok(());
         }
-        put(&manifest, &after)?;
+        let dependencies = read(&package.manifest)?;
+        if let Err(why) = self.write(&project, &app, &package.manifest, (&manifest, &after)) {
+            put(&manifest, &before)?;
+            put(&package.manifest, &dependencies)?;
+            return Err(why.replace("nothing was generated", "nothing was added"));
+        }
         println!("added [{name}] to {}", project.workspace.shown(&manifest));
         if let Some(served) = served {
             println!("put `{served}` on it as well");
         }
+        Ok(())
+    }
+
+    /// Writes the manifest, and what the app's package needs besides to its `Cargo.toml`.
+    fn write(
+        &self,
+        project: &Project,
+        app: &str,
+        cargo_toml: &Path,
+        (manifest, text): (&Path, &str),
+    ) -> Result<(), String> {
+        put(manifest, text)?;
         let platforms: Vec<_> = project.platforms().into_iter().map(|found| found.name).collect();
         for platform in platforms {
             let mut project = cli::open()?;
-            let (_, reports) = project.try_graph(&app, &platform)?;
+            let (_, reports) = project.try_graph(app, &platform)?;
             let missing: Vec<_> = reports.into_iter().flat_map(|report| report.missing).collect();
-            depend(&package.manifest, &missing, &project.workspace, None)?;
+            let added = depend(cargo_toml, &missing, &project.workspace, None)?;
+            for package in added {
+                println!("added `{package}` to {}", shown(cargo_toml));
+            }
         }
         let mut project = cli::open()?;
-        let (graph, reports) = project.try_graph(&app, &self.which.platform)?;
+        let (graph, reports) = project.try_graph(app, &self.which.platform)?;
         match graph {
             Some(_) => Ok(()),
             None => Err(render(&reports, &project.sources)),
@@ -236,17 +256,21 @@ fn stand_on_it(
 }
 
 /// Adds the dependencies to the `Cargo.toml` at `path`, in the tables that they belong to. `git`
-/// is where the Waitless tree comes from, if not from this machine.
+/// is where the Waitless tree comes from, if not from this machine and not from where the
+/// package has `waitless` from. Gives their names.
 pub(super) fn depend(
     path: &Path,
     missing: &[Missing],
     workspace: &Workspace,
     git: Option<&str>,
-) -> Result<(), String> {
+) -> Result<Vec<String>, String> {
     if missing.is_empty() {
-        return Ok(());
+        return Ok(Vec::new());
     }
     let mut document = parse(path, &read(path)?)?;
+    // With its branch, tag or revision, where it says one.
+    let like = document.get("dependencies").and_then(|table| table.get("waitless"));
+    let like = like.filter(|entry| entry.get("git").is_some()).cloned();
     for package in missing {
         let root = document.as_table_mut();
         let table = match &package.condition {
@@ -259,7 +283,10 @@ pub(super) fn depend(
             table.ok_or_else(|| format!("{} has no tables of dependencies", path.display()))?;
         let folder = path.parent().unwrap_or(Path::new("."));
         let mut entry = InlineTable::new();
-        if let Some(git) = git.filter(|_| package.manifest.starts_with(&workspace.home)) {
+        let of_tree = package.manifest.starts_with(&workspace.home);
+        if let Some(like) = like.as_ref().filter(|_| of_tree) {
+            table.insert(&package.package, like.clone());
+        } else if let Some(git) = git.filter(|_| of_tree) {
             entry.insert("git", git.into());
             table.insert(&package.package, toml_edit::value(entry));
         } else if workspace.inherits(&package.package) && folder.starts_with(&workspace.root) {
@@ -272,9 +299,9 @@ pub(super) fn depend(
             entry.insert("path", relative(at, folder).into());
             table.insert(&package.package, toml_edit::value(entry));
         }
-        println!("added `{}` to {}", package.package, shown(path));
     }
-    put(path, &document.to_string())
+    put(path, &document.to_string())?;
+    Ok(missing.iter().map(|package| package.package.clone()).collect())
 }
 
 /// The table at `path`, made where it is not there.

@@ -10,7 +10,8 @@ use std::{env, fs};
 /// What to make.
 #[derive(clap::Args, Debug)]
 pub struct New {
-    /// The name of the app and of its package; with a folder before it, as by --path
+    /// The name of the app and of its package: lower-case letters, digits and hyphens. With a
+    /// folder before it, `../clock`, that is where it goes, as by --path
     name: String,
     /// A folder outside of this workspace: the app becomes a repository of its own
     #[arg(long, value_name = "DIR")]
@@ -25,6 +26,12 @@ pub struct New {
 
 /// The platforms that a new app is made for.
 const PLATFORMS: [&str; 3] = ["qemu", "native", "native-tap"];
+
+/// Names that a package cannot have, or that its crate could not be called by.
+const TAKEN: &str = "abstract alloc as async await become box break build const continue core \
+    crate deps do dyn else enum examples extern false final fn for gen if impl in incremental let \
+    loop macro main match mod move mut override priv proc-macro pub ref return self static std \
+    struct super test trait true try type typeof union unsafe unsized use virtual where while yield";
 
 const MANIFEST: &str = r#"# The graph of `NAME`: a table for each instance. See docs/manifest.md in
 # Waitless, or `HELP components` and `HELP explain http`.
@@ -96,14 +103,6 @@ impl New {
                 goes by --path"
                 .to_owned());
         }
-        let good = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-        if !self.name.starts_with(|c: char| c.is_ascii_lowercase()) || !self.name.chars().all(good)
-        {
-            return Err(format!(
-                "`{}` is no name for an app: use lower-case letters, digits and hyphens",
-                self.name
-            ));
-        }
         let own = self.path.is_some();
         let home = match (&self.waitless, own) {
             (Some(tree), _) => canonical(tree)?,
@@ -123,12 +122,16 @@ impl New {
                 home.display()
             ));
         }
-        self.files(&folder, &home)?;
-        let folder = canonical(&folder)?;
-        if own {
-            self.repository(&folder, &home)?;
+        self.name_is_good(&Workspace::load(&home)?)?;
+        let fresh = !folder.exists();
+        if let Err(why) = self.make(&folder, &home) {
+            // Half an app would spoil the workspace for every other command.
+            if fresh {
+                let _ = fs::remove_dir_all(&folder);
+            }
+            return Err(why);
         }
-        self.dependencies(&folder, &home)?;
+        let folder = canonical(&folder)?;
         let at = relative(&folder, &env::current_dir().unwrap_or_default());
         println!("made {at}; next:");
         match own {
@@ -140,6 +143,39 @@ impl New {
             ),
         }
         Ok(())
+    }
+
+    /// Refuses what cargo or rustc would, and what would be another package's.
+    fn name_is_good(&self, workspace: &Workspace) -> Result<(), String> {
+        let name = &self.name;
+        let good = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+        if !name.starts_with(|c: char| c.is_ascii_lowercase()) || !name.chars().all(good) {
+            return Err(format!(
+                "`{name}` is no name for an app: use lower-case letters, digits and hyphens, a \
+                 letter first"
+            ));
+        }
+        if TAKEN.split_whitespace().any(|taken| taken == name) {
+            return Err(format!(
+                "`{name}` is no name for an app: it is a word of Rust or of cargo; try `my-{name}`"
+            ));
+        }
+        match workspace.package(name) {
+            None => Ok(()),
+            Some(package) => Err(format!(
+                "there is a package `{name}` already, {}; try `my-{name}`",
+                workspace.shown(&package.manifest)
+            )),
+        }
+    }
+
+    fn make(&self, folder: &Path, home: &Path) -> Result<(), String> {
+        self.files(folder, home)?;
+        let folder = canonical(folder)?;
+        if self.path.is_some() {
+            self.repository(&folder, home)?;
+        }
+        self.dependencies(&folder, home)
     }
 
     fn files(&self, folder: &Path, home: &Path) -> Result<(), String> {
