@@ -1,10 +1,10 @@
 //! What an instance is, and where each of its values comes from.
 
 use crate::catalogue::{Component, PerCore, Requires};
-use crate::cli::unknown;
 use crate::graph::{Graph, Instance, Origin};
 use crate::picture::place;
 use crate::project::Project;
+use crate::report::{list, nearest};
 use std::fmt::Write;
 
 /// Everything about the instance or the component called `name`.
@@ -22,9 +22,16 @@ pub fn explain(project: &Project, graph: &Graph, name: &str) -> Result<String, S
         keys(&mut out, project, found, None);
         return Ok(out);
     }
-    let names = graph.instances.iter().map(|instance| instance.name.as_str());
+    let names: Vec<_> = graph.instances.iter().map(|instance| instance.name.as_str()).collect();
     let components = project.catalogue.components.iter().map(|c| c.name.as_str());
-    Err(unknown("instance", name, &names.chain(components).collect::<Vec<_>>()))
+    Err(match nearest(name, names.iter().copied().chain(components)) {
+        Some(near) => format!("there is no instance `{name}`; did you mean `{near}`?"),
+        None => format!(
+            "there is no instance `{name}`; there are {}, and the components that \
+             `components` lists",
+            list(&names)
+        ),
+    })
 }
 
 fn instance(project: &Project, graph: &Graph, index: usize) -> String {

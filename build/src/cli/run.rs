@@ -31,13 +31,13 @@ pub struct Run {
     #[arg(long, value_name = "ADDRESS", default_value = "10.0.2.2")]
     tap_address: Ipv4Addr,
     /// The host's port that leads to the image's port 80
-    #[arg(long, value_name = "PORT", default_value_t = 8080)]
+    #[arg(long, value_name = "PORT", default_value_t = 8080, value_parser = port())]
     http_port: u16,
     /// The host's port that leads to the image's port 443
-    #[arg(long, value_name = "PORT", default_value_t = 8443)]
+    #[arg(long, value_name = "PORT", default_value_t = 8443, value_parser = port())]
     https_port: u16,
     /// The host's port that leads to the image's UDP port 7
-    #[arg(long, value_name = "PORT", default_value_t = 7007)]
+    #[arg(long, value_name = "PORT", default_value_t = 7007, value_parser = port())]
     udp_port: u16,
     /// The virtual machine's memory [default: what the manifests say, else 128M]
     #[arg(long, value_name = "SIZE")]
@@ -93,6 +93,16 @@ enum News {
     Error(String),
 }
 
+/// After how long an image that has said nothing is said to.
+const SILENCE: Duration = Duration::from_secs(10);
+const SILENT: &str = "the image has said nothing for 10 s; it may have too little memory to print \
+    (--memory), or be on a machine that it does not know (--machine)";
+
+/// A port that can be named; 0 would be any.
+fn port() -> clap::builder::RangedI64ValueParser<u16> {
+    clap::value_parser!(u16).range(1..)
+}
+
 /// How often ports are asked whether they answer.
 const PROBE: Duration = Duration::from_millis(50);
 
@@ -111,7 +121,11 @@ impl Run {
             free(&services)?;
         }
         let program = match &self.image {
-            Some(path) => path.clone(),
+            Some(path) if path.is_file() => path.clone(),
+            Some(path) => {
+                let path = path.display();
+                return Err(format!("there is no image {path}; without --image, one is built"));
+            }
             None => image::build(&project, &graph.app.package, &platform)?,
         };
         let mut command = match native {
@@ -207,9 +221,11 @@ impl Run {
             graph.instances.iter().any(|i| i.component.provides.iter().any(|p| p == "IpPort"));
         let mut symbols = Symbols::new(program);
         let (mut ready, mut told, mut address) = (false, false, None);
+        let mut silent = true;
         loop {
             match news.recv_timeout(PROBE) {
                 Ok(News::Line(line)) => {
+                    silent = false;
                     say(&symbols.explain(&line));
                     address = address.or_else(|| address_in(&line));
                 }
@@ -227,6 +243,10 @@ impl Run {
                     .then(|| address.clone())
                     .flatten();
                 tell(services, guest.as_deref(), start.elapsed());
+            }
+            if silent && start.elapsed() >= SILENCE {
+                silent = false;
+                complain(SILENT);
             }
             let late = limit.is_some_and(|limit| Instant::now() >= limit);
             if late || interrupted.load(Ordering::Relaxed) {
@@ -247,7 +267,8 @@ impl Run {
         match status.code() {
             Some(0) => ExitCode::SUCCESS,
             Some(1) if !native => {
-                eprintln!("error: QEMU failed; what it said is above");
+                let next = if self.kvm { "; see whether it runs without --kvm" } else { "" };
+                eprintln!("error: QEMU failed; what it said is above{next}");
                 ExitCode::FAILURE
             }
             // What the machine's exit device makes of the two ways in which an image fails.
@@ -264,7 +285,9 @@ impl Run {
                 ExitCode::from(u8::try_from(code).unwrap_or(1))
             }
             None => {
-                eprintln!("error: the image was ended by a signal");
+                let what = if native { "the image" } else { "QEMU" };
+                let next = if self.kvm { "; see whether it runs without --kvm" } else { "" };
+                eprintln!("error: {what} was ended by {status}{next}");
                 ExitCode::FAILURE
             }
         }

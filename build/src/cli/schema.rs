@@ -35,6 +35,26 @@ pub fn schema(project: &Project) -> String {
     // A table for each architecture, where a platform has several.
     platform["additionalProperties"] = head(&PLATFORM_KEYS, "For one architecture.", &[]);
     properties.insert("platform".into(), platform);
+    // A table without `is` is of the component that it is called like, or of that of the stack's
+    // instance whose keys it changes.
+    let mut named = Map::new();
+    let own = components.iter().map(|component| (&component.name, &component.name));
+    let stacked = project.stacked();
+    for (name, component) in stacked.iter().map(|(name, is)| (name, is)).chain(own) {
+        let schema = json!({
+            "if": { "not": { "required": ["is"] } },
+            "then": { "$ref": format!("#/definitions/{component}") },
+            "else": { "$ref": "#/definitions/instance" },
+        });
+        if definitions.contains_key(component) {
+            named.insert(name.clone(), schema);
+        }
+    }
+    let mut in_stack = named.clone();
+    in_stack.insert(
+        "replace".into(),
+        json!({ "type": "boolean", "description": "A platform's own instances instead." }),
+    );
     properties.insert(
         "stack".into(),
         json!({
@@ -42,24 +62,12 @@ pub fn schema(project: &Project) -> String {
             "description": "Named stacks: instances that several apps share.",
             "additionalProperties": {
                 "type": "object",
-                "properties": {
-                    "replace": {
-                        "type": "boolean",
-                        "description": "A platform's own instances instead.",
-                    },
-                },
+                "properties": in_stack,
                 "additionalProperties": { "$ref": "#/definitions/instance" },
             },
         }),
     );
-    for component in components {
-        let own = json!({
-            "if": { "not": { "required": ["is"] } },
-            "then": { "$ref": format!("#/definitions/{}", component.name) },
-            "else": { "$ref": "#/definitions/instance" },
-        });
-        properties.insert(component.name.clone(), own);
-    }
+    properties.extend(named);
     let schema = json!({
         "$schema": "http://json-schema.org/draft-07/schema#",
         "title": "waitless.toml",
@@ -81,10 +89,10 @@ fn head(keys: &[(&str, &str, &str)], doc: &str, required: &[&str]) -> Value {
             "size" => size_schema(),
             "string" => json!({ "type": "string" }),
             "0..=1000000" => json!({ "type": "integer", "minimum": 0, "maximum": 1_000_000 }),
-            "1..=256" => json!({ "type": "integer", "minimum": 1, "maximum": 256 }),
+            "1..=64" => json!({ "type": "integer", "minimum": 1, "maximum": 64 }),
             _ => json!({ "anyOf": [
                 { "const": "all" },
-                { "type": "integer", "minimum": 1, "maximum": 256 },
+                { "type": "integer", "minimum": 1, "maximum": 64 },
             ] }),
         };
         schema["description"] = json!(doc);
@@ -122,10 +130,9 @@ fn reserved(components: &[&str]) -> Map<String, Value> {
         }),
     );
     keys.insert("under".into(), text("Puts this instance into the edge below the one named."));
-    keys.insert(
-        "when".into(),
-        text("The instance exists only when this holds: `ip4.address == dhcp`."),
-    );
+    let mut when = text("The instance exists only when this holds: `ip4.address == dhcp`.");
+    when["pattern"] = json!(r"^\s*[a-z0-9-]+\.[a-z0-9-]+\s*[=!]=");
+    keys.insert("when".into(), when);
     keys.insert(
         "core".into(),
         json!({
@@ -182,11 +189,11 @@ fn kind(kind_of: &Type, range: Option<(u64, u64)>) -> Value {
             { "type": "array", "items": { "type": "string" } },
         ] }),
         Type::Choice(words, _) => json!({ "enum": words }),
-        Type::Cidr4 => text(r"^[0-9]+(\.[0-9]+){3}/[0-9]{1,2}$"),
-        Type::Cidr6 => text("^[0-9a-fA-F:.]+/[0-9]{1,3}$"),
+        Type::Cidr4 => text(&format!(r"^{OCTET}(\.{OCTET}){{3}}/(3[0-2]|[12]?[0-9])$")),
+        Type::Cidr6 => text("^[0-9a-fA-F:.]+/(12[0-8]|1[01][0-9]|[1-9]?[0-9])$"),
         Type::Duration => text(r"^[0-9_]+(ns|us|ms|s|m|h|d)$"),
         Type::Ip => json!({ "type": "string" }),
-        Type::Ipv4 => text(r"^[0-9]+(\.[0-9]+){3}$"),
+        Type::Ipv4 => text(&format!(r"^{OCTET}(\.{OCTET}){{3}}$")),
         Type::Ipv6 => text("^[0-9a-fA-F:.]+$"),
         Type::List(inner) => json!({ "type": "array", "items": kind(inner, range) }),
         Type::Mac => text("^[0-9a-fA-F]{2}(:[0-9a-fA-F]{2}){5}$"),
@@ -199,6 +206,9 @@ fn kind(kind_of: &Type, range: Option<(u64, u64)>) -> Value {
         }
     }
 }
+
+/// A number in 0..=255, as addresses are written.
+const OCTET: &str = "(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])";
 
 fn text(pattern: &str) -> Value {
     json!({ "type": "string", "pattern": pattern })
