@@ -17,9 +17,10 @@ fn the_component_that_the_page_shows_works() {
     let files = files(&blocks);
     assert!(files.len() > 2, "the page shows a crate: {:?}", files.keys());
     let manifest = &blocks.iter().find(|block| block.info == "toml manifest").expect("a table");
+    let manifest = format!("{}\n[clock]\non = \"tcp\"\n", manifest.text);
     let copy = target().join(COPY);
     copy_checkout(&copy, |file, bytes| match file {
-        "waitless.toml" => [&bytes[..], b"\n", manifest.text.as_bytes()].concat(),
+        "waitless.toml" => [&bytes[..], b"\n", manifest.as_bytes()].concat(),
         "apps/webserver/Cargo.toml" => with_dependency(&bytes),
         _ => bytes,
     });
@@ -30,7 +31,9 @@ fn the_component_that_the_page_shows_works() {
     for platform in ["native", "qemu"] {
         let mut project = build::Project::open(&copy).expect("the copy");
         let graph = project.graph("webserver", platform).unwrap_or_else(|why| panic!("{why}"));
-        assert!(graph.find("qotd").is_some(), "it is in the graph on {platform}");
+        for name in ["qotd", "clock"] {
+            assert!(graph.find(name).is_some(), "{name} is in the graph on {platform}");
+        }
     }
     run(&copy, &["check", "--package", "webserver"]);
 }
@@ -80,9 +83,10 @@ fn files<'a>(blocks: &[Block<'a>]) -> BTreeMap<&'a str, String> {
 
 fn with_dependency(manifest: &[u8]) -> Vec<u8> {
     let text = String::from_utf8_lossy(manifest);
-    let line = "[dependencies]\nqotd = { path = \"../../components/qotd\" }\n";
+    let lines = "[dependencies]\nclock = { path = \"../../components/clock\" }\n\
+                 qotd = { path = \"../../components/qotd\" }\n";
     assert!(text.contains("[dependencies]\n"), "the app depends on components");
-    text.replacen("[dependencies]\n", line, 1).into_bytes()
+    text.replacen("[dependencies]\n", lines, 1).into_bytes()
 }
 
 /// Runs cargo in `folder`, without a network, with what is built here already.
