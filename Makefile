@@ -110,7 +110,7 @@ test: ready-to-test ## everything that CI runs
 	@$(stage) 'unit and golden tests' cargo test --workspace --exclude waitless-tests
 	@$(stage) 'tidiness, stack, fuzz' cargo test --package waitless-tests --lib --test tidy \
 	  --test stack --test scripts --test allocation --test crowd --test fuzz --test guide \
-	  --test hvf
+	  --test tools --test hvf
 	@$(stage) "TCP and the kernel's" cargo test --package waitless-tests --test kernel
 	@$(stage) instructions cargo test --package waitless-tests --test instructions
 	@$(stage) 'whole images' cargo test --package waitless-tests --test image

@@ -31,7 +31,8 @@ const PLATFORMS: [&str; 3] = ["qemu", "native", "native-tap"];
 const TAKEN: &str = "abstract alloc as async await become box break build const continue core \
     crate deps do dyn else enum examples extern false final fn for gen if impl in incremental let \
     loop macro main match mod move mut override priv proc-macro pub ref return self static std \
-    struct super test trait true try type typeof union unsafe unsized use virtual where while yield";
+    struct super test trait true try type typeof union unsafe unsized use virtual where while \
+    yield";
 
 const MANIFEST: &str = r#"# The graph of `NAME`: a table for each instance. See docs/manifest.md in
 # Waitless, or `HELP components` and `HELP explain http`.

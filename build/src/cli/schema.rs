@@ -35,21 +35,7 @@ pub fn schema(project: &Project) -> String {
     // A table for each architecture, where a platform has several.
     platform["additionalProperties"] = head(&PLATFORM_KEYS, "For one architecture.", &[]);
     properties.insert("platform".into(), platform);
-    // A table without `is` is of the component that it is called like, or of that of the stack's
-    // instance whose keys it changes.
-    let mut named = Map::new();
-    let own = components.iter().map(|component| (&component.name, &component.name));
-    let stacked = project.stacked();
-    for (name, component) in stacked.iter().map(|(name, is)| (name, is)).chain(own) {
-        let schema = json!({
-            "if": { "not": { "required": ["is"] } },
-            "then": { "$ref": format!("#/definitions/{component}") },
-            "else": { "$ref": "#/definitions/instance" },
-        });
-        if definitions.contains_key(component) {
-            named.insert(name.clone(), schema);
-        }
-    }
+    let named = named(project, &definitions);
     let mut in_stack = named.clone();
     in_stack.insert(
         "replace".into(),
@@ -79,6 +65,24 @@ pub fn schema(project: &Project) -> String {
         "x-taplo-info": { "patterns": ["waitless\\.toml$"] },
     });
     serde_json::to_string_pretty(&schema).unwrap_or_default() + "\n"
+}
+
+/// Tables without `is`: each is of the component that it is called like, or of that of the
+/// stack's instance whose keys it changes.
+fn named(project: &Project, definitions: &Map<String, Value>) -> Map<String, Value> {
+    let own = project.catalogue.components.iter().map(|it| (it.name.clone(), it.name.clone()));
+    let mut named = Map::new();
+    for (name, component) in project.stacked().into_iter().chain(own) {
+        let schema = json!({
+            "if": { "not": { "required": ["is"] } },
+            "then": { "$ref": format!("#/definitions/{component}") },
+            "else": { "$ref": "#/definitions/instance" },
+        });
+        if definitions.contains_key(&component) {
+            named.insert(name, schema);
+        }
+    }
+    named
 }
 
 fn head(keys: &[(&str, &str, &str)], doc: &str, required: &[&str]) -> Value {

@@ -340,7 +340,7 @@ impl<S: StreamPort> Component<S> for Http1 {
                 waitless::ListenError::Taken => "the port is taken: choose another `port`",
                 waitless::ListenError::Full => "too many listeners: raise the limit below",
                 waitless::ListenError::Refused => {
-                    "the host refuses the port: choose one above 1023, or get the right to it"
+                    "the host refuses the port: it is in use, or below 1024 and root's"
                 }
             })
         })
