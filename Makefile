@@ -13,12 +13,18 @@ cache = $(or $(XDG_CACHE_HOME),$(HOME)/.cache)
 export PATH := $(or $(WAITLESS_TOOLCHAIN),$(cache)/waitless/toolchain)/bin:$(PATH)
 endif
 
+# The variant that somebody chose: then that one alone is tested.
+chosen = $(if $(filter undefined,$(origin $(1))),,$($(1)))
+one-arch := $(call chosen,ARCH)
+one-platform := $(call chosen,PLATFORM)
+
 APP       ?=
 PLATFORM  ?= qemu
+RUNNER    ?=
 NET       ?= user
-HTTP_PORT ?= 8080
-HTTPS_PORT ?= 8443
-UDP_PORT  ?= 7007
+HTTP_PORT ?=
+HTTPS_PORT ?=
+UDP_PORT  ?=
 MEMORY    ?=
 CORES     ?=
 MACHINE   ?=
@@ -28,6 +34,7 @@ FIRMWARE  ?=
 ARCH      ?= x86_64
 TARGET    ?= $(ARCH)-waitless
 FUZZ_SECONDS ?= 60
+MINUTES   ?= 10
 FUZZ_TARGET ?=
 
 # Says what it compiles the first time, when that takes a while.
@@ -50,30 +57,41 @@ help: ## this list
 	@printf '  %-26s %s\n' \
 	  'APP=hello' 'an app of apps/; the root waitless.toml otherwise' \
 	  'PLATFORM=qemu|iso|native' 'a virtual machine, one with a CD, or a process' \
+	  'PLATFORM=hvf' 'macOS on Apple silicon, by a runner of our own' \
+	  'RUNNER=qemu' 'on hvf, QEMU instead of that runner' \
 	  'FIRMWARE=bios|uefi' 'what boots the CD' \
 	  'NET=user|tap' "QEMU's user network (no root needed), or a tap" \
-	  'HTTP_PORT=8080' "the host's port that leads to the guest's 80" \
-	  'HTTPS_PORT=8443' "the host's port that leads to the guest's 443" \
-	  'UDP_PORT=7007' "the host's port that leads to the guest's UDP port 7" \
+	  'HTTP_PORT=8080' "the host's port that leads to the guest's HTTP" \
+	  'HTTPS_PORT=8443' "the host's port that leads to the guest's HTTPS" \
+	  'UDP_PORT=7007' "the host's port that leads to the guest's UDP echo" \
 	  'MEMORY=64M' "the guest's memory" \
 	  'SET="http.port=81"' 'keys that are set at boot, see docs/manifest.md' \
 	  'CORES=4' "the guest's processors" \
 	  'ARCH=x86_64|aarch64' 'what the image is built for, and QEMU emulates' \
 	  'MACHINE=q35|pc|microvm' 'the machine, of x86_64' \
 	  'NIC=virtio-pci|virtio-mmio' 'where the network card is; by the machine otherwise'
-	@printf '\nOf `make fuzz`: FUZZ_SECONDS=60 for each target, FUZZ_TARGET=http for one.\n'
+	@printf '\nOf `make test`: ARCH=aarch64, PLATFORM=iso, or both, for the images of that variant.\n'
+	@printf 'Of `make fuzz`: FUZZ_SECONDS=60 for each target, FUZZ_TARGET=http for one.\n'
+
+.PHONY: doctor
+doctor: ## says what this machine can run, and what is missing for the rest
+	@command -v cargo >/dev/null || \
+	  { echo 'error: there is no cargo; next: https://rustup.rs' >&2; exit 1; }
+	@$(waitless-build) doctor
 
 .PHONY: setup
 setup: ## installs and composes what is missing to build and run images
 	@build/setup/setup.sh
 
 .PHONY: run
-run: platform-exists ## builds and boots an image, prints its URLs; ends with Ctrl-C
-	@build/setup/setup.sh $(if $(filter native,$(PLATFORM)),build,) $(quietly)
+run: platform-is-here ## builds and boots an image, prints its URLs; ends with Ctrl-C
+	@build/setup/setup.sh $(if $(filter native hvf,$(PLATFORM)),build,) $(quietly)
 	@$(if $(filter iso,$(PLATFORM)),build/setup/setup.sh iso $(quietly),true)
 	@$(waitless-build) run $(if $(APP),--app $(APP)) --platform $(PLATFORM) --net $(NET) \
 	  $(if $(filter qemu,$(PLATFORM)),--arch $(ARCH)) \
-	  --http-port $(HTTP_PORT) --https-port $(HTTPS_PORT) --udp-port $(UDP_PORT) \
+	  $(if $(filter hvf,$(PLATFORM)),$(addprefix --arch ,$(one-arch))) \
+	  $(if $(HTTP_PORT),--http-port $(HTTP_PORT)) $(if $(UDP_PORT),--udp-port $(UDP_PORT)) \
+	  $(if $(HTTPS_PORT),--https-port $(HTTPS_PORT)) $(if $(RUNNER),--runner $(RUNNER)) \
 	  $(if $(MEMORY),--memory $(MEMORY)) $(if $(CORES),--cores $(CORES)) \
 	  $(if $(MACHINE),--machine $(MACHINE)) $(if $(NIC),--nic $(NIC)) \
 	  $(if $(FIRMWARE),--firmware $(FIRMWARE)) $(addprefix --set ,$(SET))
@@ -100,23 +118,21 @@ check: ready-to-build ## the fast part of the tests: formatting, lints, tidiness
 	@$(stage) tidiness cargo test --quiet --package waitless-tests --lib --test tidy
 
 .PHONY: test
-test: ready-to-test ## everything that CI runs
-	@rm -f $(summary)
-	@$(stage) formatting cargo fmt --all --check
-	@$(stage) lints $(lints)
-	@$(stage) 'lints of images' $(image-lints)
-	@$(stage) 'lints of hvf' $(hvf-lints)
-	@$(stage) documentation $(docs)
-	@$(stage) 'unit and golden tests' cargo test --workspace --exclude waitless-tests
-	@$(stage) 'tidiness, stack, fuzz' cargo test --package waitless-tests --lib --test tidy \
-	  --test stack --test scripts --test allocation --test crowd --test fuzz --test guide \
-	  --test tools --test hvf
-	@$(stage) "TCP and the kernel's" cargo test --package waitless-tests --test kernel
-	@$(stage) instructions cargo test --package waitless-tests --test instructions
-	@$(stage) 'whole images' cargo test --package waitless-tests --test image
-	@$(stage) 'audit, x86_64' $(waitless-build) audit --arch x86_64
-	@$(stage) 'audit, aarch64' $(waitless-build) audit --arch aarch64
-	@printf '\n'; cat $(summary)
+test: ready-to-test platform-exists ## everything that CI runs; with ARCH=, PLATFORM=: one variant
+	@rm -f $(summary) $(skipped)
+	@$(MAKE) $(if $(one-arch)$(one-platform),test-variant,test-everything) || failed=$$?; \
+	  $(summed-up); exit $${failed:-0}
+
+.PHONY: test-all
+test-all: ready-to-test ## the same, and every machine, firmware, transport, number of cores
+	@rm -f $(summary) $(skipped)
+	@{ $(MAKE) test-everything && $(stage) 'matrix of machines' $(image-tests) -- matrix; } || \
+	  failed=$$?; $(summed-up); exit $${failed:-0}
+
+.PHONY: soak
+soak: ready-to-test ## an image under load and faults for MINUTES=10, with ARCH, CORES and NIC
+	@WAITLESS_SOAK_MINUTES=$(MINUTES) WAITLESS_SOAK_ARCH=$(ARCH) WAITLESS_SOAK_CORES=$(CORES) \
+	  WAITLESS_SOAK_NIC=$(NIC) cargo test --package waitless-tests --test soak
 
 .PHONY: fmt
 fmt: ready-to-build ## formats all Rust code
@@ -160,8 +176,38 @@ docs = env RUSTDOCFLAGS='-D warnings -A rustdoc::private-intra-doc-links' \
   cargo doc --quiet --workspace --no-deps --document-private-items
 summary = target/stages
 stage = tests/stage $(summary)
+# Tests that this machine could not run.
+skipped = target/skipped
+summed-up = printf '\n'; cat $(summary); ! test -s $(skipped) || cat $(skipped)
+skipping = env WAITLESS_TEST_SKIPPED=$(abspath $(skipped))
+image-tests = $(skipping) WAITLESS_TEST_ARCH=$(one-arch) \
+  WAITLESS_TEST_PLATFORM=$(one-platform) cargo test --package waitless-tests --test image
 
-.PHONY: ready-to-build ready-to-test platform-exists
+.PHONY: test-everything test-variant
+test-everything:
+	@$(stage) formatting cargo fmt --all --check
+	@$(stage) lints $(lints)
+	@$(stage) 'lints of images' $(image-lints)
+	@$(stage) 'lints of hvf' $(hvf-lints)
+	@$(stage) documentation $(docs)
+	@$(stage) 'unit and golden tests' cargo test --workspace --exclude waitless-tests
+	@$(stage) 'tidiness, stack, fuzz' cargo test --package waitless-tests --lib --test tidy \
+	  --test stack --test scripts --test allocation --test crowd --test fuzz --test guide \
+	  --test tools --test hvf
+	@$(stage) "TCP and the kernel's" $(skipping) cargo test --package waitless-tests --test kernel
+	@$(stage) instructions cargo test --package waitless-tests --test instructions
+	@$(stage) 'whole images' $(image-tests)
+	@$(stage) 'audit, x86_64' $(waitless-build) audit --arch x86_64
+	@$(stage) 'audit, aarch64' $(waitless-build) audit --arch aarch64
+
+# One variant: its whole images, and for Apple silicon what else can be tested here.
+test-variant:
+	@$(if $(filter hvf,$(one-platform)),$(stage) 'lints of hvf' $(hvf-lints),true)
+	@$(if $(filter hvf,$(one-platform)),$(stage) 'runner of hvf' \
+	  cargo test --package hvf-runner --package waitless-tests --test hvf --lib,true)
+	@$(stage) 'whole images' $(image-tests) $(if $(filter hvf,$(one-platform)),-- matrix)
+
+.PHONY: ready-to-build ready-to-test platform-exists platform-is-here
 ready-to-build:
 	@build/setup/setup.sh build $(quietly)
 
@@ -173,3 +219,10 @@ platform-exists:
 	  echo "unknown PLATFORM=$(PLATFORM); one of:" \
 	    $(sort $(patsubst platforms/%/waitless.toml,%,$(wildcard platforms/*/waitless.toml))) >&2; \
 	  exit 2; }
+
+# Said before anything is installed or built; the runner says the same.
+platform-is-here: platform-exists
+	@test $(PLATFORM) != hvf || test "$$(uname -s) $$(uname -m)" = 'Darwin arm64' || { \
+	  echo "error: the platform \`hvf\` takes macOS on Apple silicon, and this is" \
+	    "$$(uname -s) on $$(uname -m); next: \`make run ARCH=aarch64\` boots the same app in" \
+	    "QEMU's emulation" >&2; exit 2; }

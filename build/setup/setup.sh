@@ -76,6 +76,12 @@ want() {
 }
 
 for_run() {
+    if [ "$(uname -s)" = Darwin ]; then
+        have qemu-system-x86_64 && have qemu-system-aarch64 ||
+            die "missing; install with: brew install qemu"
+        say "ready to run images: qemu"
+        return 0
+    fi
     want <<'LIST'
 qemu-system-x86_64 qemu-system-x86
 qemu-system-aarch64 qemu-system-arm

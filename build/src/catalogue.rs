@@ -37,6 +37,8 @@ pub struct Component {
     pub per_core: PerCore,
     /// What the platform must have.
     pub needs: Vec<String>,
+    /// What it brings instead of the platform, of what every image needs.
+    pub brings: Vec<String>,
     /// The component of the same package of which this is the form for another port.
     pub variant_of: Option<String>,
     /// Whether one instance alone may stand on it; by its port's kind when absent.
@@ -235,6 +237,7 @@ fn inherit(components: &mut [Component], reports: &mut Vec<Report>) {
         };
         variant.per_core = base.per_core;
         variant.needs.clone_from(&base.needs);
+        variant.brings.clone_from(&base.brings);
         variant.config.clone_from(&base.config);
     }
 }
@@ -247,7 +250,8 @@ struct Reader<'a> {
     reports: &'a mut Vec<Report>,
 }
 
-const KEYS: [&str; 11] = [
+const KEYS: [&str; 12] = [
+    "brings",
     "component",
     "config",
     "config-type",
@@ -305,6 +309,7 @@ impl Reader<'_> {
             requires: self.requires(table),
             per_core: self.per_core(table),
             needs: self.strings(table, "needs"),
+            brings: self.strings(table, "brings"),
             variant_of: text("variant-of").map(str::to_owned),
             exclusive: get(table, "exclusive").map(|node| node.value == Value::Bool(true)),
             config,

@@ -5,7 +5,7 @@ use crate::check::{Surroundings, check};
 use crate::graph::Graph;
 use crate::manifest::{Draft, Layers, merge};
 use crate::report::{Report, list, nearest, render};
-use crate::source::{Key, Node, Sources, Span, Syntax, Table, get, parse};
+use crate::source::{Key, Node, Sources, Span, Syntax, Table, Value, get, parse};
 use crate::workspace::{Package, Workspace};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -25,6 +25,16 @@ pub struct Project {
     folder: PathBuf,
     /// The architecture that is wanted, of platforms that have several.
     arch: Option<String>,
+    given: Given,
+}
+
+/// What a machine is given, whatever the manifests say: words of a command line.
+#[derive(Clone, Debug, Default)]
+pub struct Given {
+    /// Its memory: a text, in which a number alone is one of MiB.
+    pub memory: Option<Node>,
+    /// Its processors: a number.
+    pub cores: Option<Node>,
 }
 
 /// A platform as its manifest's head declares it, for one of its architectures.
@@ -59,7 +69,28 @@ impl Project {
         let mut sources = Sources::new(&workspace.root);
         let mut faults = Vec::new();
         let catalogue = Catalogue::load(&workspace, &mut sources, &mut faults);
-        Self { workspace, sources, catalogue, faults, folder: folder.to_owned(), arch: None }
+        let (folder, given) = (folder.to_owned(), Given::default());
+        Self { workspace, sources, catalogue, faults, folder, arch: None, given }
+    }
+
+    /// Checks graphs for a machine with so much memory and so many processors.
+    pub fn give(&mut self, memory: Option<&str>, cores: Option<u64>) {
+        let memory = memory.map(|memory| ("--memory ", Value::String(memory.to_owned())));
+        let cores = cores
+            .map(|cores| ("--cores ", Value::Integer(i64::try_from(cores).unwrap_or(i64::MAX))));
+        let words = [memory.as_ref(), cores.as_ref()];
+        let said = |(option, value): &(&str, Value)| match value {
+            Value::String(text) => format!("{option}{text}"),
+            value => format!("{option}{value}"),
+        };
+        let text = words.iter().flatten().map(|word| said(word)).collect::<Vec<_>>().join(" ");
+        let file = self.sources.add(Path::new("the command line"), text.clone());
+        let node = |(option, value): (&str, Value)| {
+            let start = text.find(option).unwrap_or(0) + option.len();
+            let length = text[start..].find(' ').unwrap_or(text.len() - start);
+            Node { value, at: Span { file, start, end: start + length } }
+        };
+        self.given = Given { memory: memory.map(node), cores: cores.map(node) };
     }
 
     /// Chooses the architecture of platforms that have several; without one, it is their first.
@@ -280,6 +311,7 @@ impl Project {
             arch: chosen.arch.as_deref(),
             stacks: &stacks,
             others: &others,
+            given: &self.given,
         };
         let graph = check(&draft, &around, &mut reports);
         if broken {

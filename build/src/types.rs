@@ -416,6 +416,14 @@ pub fn size(text: &str) -> Option<u64> {
     digits.replace('_', "").parse::<u64>().ok()?.checked_mul(unit)
 }
 
+/// Bytes of the memory of a virtual machine, as QEMU takes it: a number alone is one of MiB.
+pub fn memory_size(text: &str) -> Option<u64> {
+    match text.chars().all(|c| c.is_ascii_digit()) {
+        true => size(&format!("{text}M")),
+        false => size(&text.to_uppercase().replace("IB", "iB")),
+    }
+}
+
 /// Bytes as a person writes them: `64 KiB`.
 pub fn bytes(count: u64) -> String {
     for (unit, shift) in [("GiB", 30), ("MiB", 20), ("KiB", 10)] {

@@ -4,7 +4,7 @@ use super::Check;
 use crate::graph::{App, Platform};
 use crate::manifest::{Head, Layer};
 use crate::report::{Missing, Report, list, nearest};
-use crate::source::{Node, Value, get};
+use crate::source::{Node, Span, Value, get};
 use crate::types::size;
 
 /// The keys of `[app]`: name, what it may be, what it is for.
@@ -18,17 +18,16 @@ pub const APP_KEYS: [(&str, &str, &str); 6] = [
 ];
 
 /// The keys of `[platform]`, and of the tables in it for its architectures.
-pub const PLATFORM_KEYS: [(&str, &str, &str); 6] = [
+pub const PLATFORM_KEYS: [(&str, &str, &str); 8] = [
     ("crate", "string", "The package that boots the image."),
     ("cores", "1..=64", "How many cores it can run, at most."),
     ("doc", "string", "One line about it."),
     ("has", "[string]", "What components may need of it."),
+    ("image", "size", "The memory that an image takes before it has packets, and what it leaves."),
     ("memory", "size", "The memory that an image gets where [app] does not say."),
+    ("stacks", "size", "The memory that each core beside the first takes for its stacks."),
     ("target", "string", "What rustc builds for: a target, or \"host\"."),
 ];
-
-/// Bytes of one packet buffer: `waitless::Pool::BUFFER_SIZE`, which a test compares.
-pub const PACKET: u64 = 2048 + 128;
 
 impl Check<'_> {
     pub(super) fn heads(&mut self) {
@@ -47,6 +46,7 @@ impl Check<'_> {
             self.report(report.label(near).help("name the package of the app"));
         }
         let memory = self.size(platform, "memory");
+        self.given_cores(most);
         self.app = App {
             version: found.map_or(String::new(), |found| found.version.clone()),
             package,
@@ -71,6 +71,22 @@ impl Check<'_> {
         };
     }
 
+    /// Reports more cores on the command line than the platform runs.
+    fn given_cores(&mut self, most: u64) {
+        let Some(node) = &self.around.given.cores else { return };
+        if let Value::Integer(count) = node.value
+            && count.unsigned_abs() > most
+        {
+            self.too_many(node.at, count, most, "give it fewer");
+        }
+    }
+
+    fn too_many(&mut self, at: Span, count: i64, most: u64, help: &str) {
+        let (name, plural) = (self.around.platform, if most == 1 { "" } else { "s" });
+        let message = format!("{count} cores do not fit: `{name}` runs {most} core{plural}");
+        self.report(Report::new(at, message).help(help));
+    }
+
     fn core_count(&mut self, most: u64) -> u64 {
         let app = &self.draft.app;
         let Some(node) = get(&app.keys, "cores") else { return 1 };
@@ -80,12 +96,8 @@ impl Check<'_> {
         match node.value {
             Value::Integer(count @ 1..=64) if count.unsigned_abs() <= most => count.unsigned_abs(),
             Value::Integer(count @ 1..=64) => {
-                let name = self.around.platform;
-                let plural = if most == 1 { "" } else { "s" };
-                let message =
-                    format!("{count} cores do not fit: `{name}` runs {most} core{plural}");
-                let report = Report::new(node.at, message);
-                self.report(report.help("use cores = \"all\" for as many as there are"));
+                let help = "use cores = \"all\" for as many as there are";
+                self.too_many(node.at, count, most, help);
                 1
             }
             _ => {
@@ -152,7 +164,7 @@ impl Check<'_> {
         None
     }
 
-    fn size(&mut self, head: &Head, key: &str) -> Option<u64> {
+    pub(super) fn size(&mut self, head: &Head, key: &str) -> Option<u64> {
         let node = get(&head.keys, key)?;
         let bytes = match &node.value {
             Value::Integer(bytes) => u64::try_from(*bytes).ok(),
@@ -226,39 +238,5 @@ impl Check<'_> {
         }
         let report = Report::new(at, message).label("this package").help(help);
         self.report(Report { missing: wanted, ..report });
-    }
-
-    /// What is declared to be set aside must fit into the memory that the image is given.
-    pub(super) fn memory(&mut self) {
-        let Some(memory) = self.app.memory else { return };
-        let packets = self.app.packets.saturating_mul(PACKET);
-        let place = |key| get(&self.draft.app.keys, key).map(|node| node.at);
-        let mut parts = vec![("packets".to_owned(), packets, place("packets"))];
-        for slot in self.slots.iter().filter(|slot| slot.alive) {
-            for setting in &slot.settings {
-                let Some(each) = setting.field.memory else { continue };
-                let written = get(&slot.entry.keys, &setting.field.name);
-                let node = written.or(setting.field.default.as_ref());
-                let count = node.and_then(|node| setting.field.number(node)).unwrap_or(0);
-                let name = format!("{}.{}", slot.entry.name.name, setting.field.name);
-                parts.push((name, count.saturating_mul(each), written.map(|node| node.at)));
-            }
-        }
-        let sum = parts.iter().fold(0u64, |sum, (_, bytes, _)| sum.saturating_add(*bytes));
-        // Of all the cores that a machine may have, one must fit.
-        let cores = if self.app.all_cores { 1 } else { self.app.cores };
-        let sum = sum.saturating_mul(cores);
-        if sum <= memory {
-            return;
-        }
-        parts.retain(|(_, bytes, _)| *bytes > 0);
-        parts.sort_by_key(|(_, bytes, _)| std::cmp::Reverse(*bytes));
-        let at = parts.iter().find_map(|(_, _, at)| *at).unwrap_or(self.draft.app.key.at);
-        let bytes = crate::types::bytes;
-        let each = parts.iter().map(|(name, size, _)| format!("{name} takes {}", bytes(*size)));
-        let each = each.collect::<Vec<_>>().join(", ");
-        let message = format!("{} do not fit into the {} of memory", bytes(sum), bytes(memory));
-        let report = Report::new(at, message).label(format!("on each core, {each}"));
-        self.report(report.help("lower it, or give the image more: `memory` in [app]"));
     }
 }

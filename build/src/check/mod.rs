@@ -3,14 +3,17 @@
 mod config;
 mod edges;
 mod heads;
+mod memory;
 mod place;
 mod secrets;
 
-pub use heads::{APP_KEYS, PACKET, PLATFORM_KEYS};
+pub use heads::{APP_KEYS, PLATFORM_KEYS};
+pub use memory::PACKET;
 
 use crate::catalogue::{Catalogue, Code, Component};
 use crate::graph::{App, Blob, Edge, Graph, Instance, Pin, Platform, Setting};
 use crate::manifest::{Draft, Entry, Layer};
+use crate::project::Given;
 use crate::report::{Report, list, nearest};
 use crate::source::{Node, Sources, Span, get};
 use crate::workspace::Workspace;
@@ -34,6 +37,8 @@ pub struct Surroundings<'a> {
     pub stacks: &'a [(String, Vec<String>)],
     /// The names of the instances that each other platform brings.
     pub others: &'a [(String, Vec<String>)],
+    /// What the machine is given, whatever the manifests say.
+    pub given: &'a Given,
 }
 
 /// The graph that the draft declares.
@@ -64,6 +69,7 @@ pub fn check(draft: &Draft, around: &Surroundings<'_>, reports: &mut Vec<Report>
     check.cores();
     check.listening();
     check.needs();
+    check.everybody_needs();
     check.dependencies();
     check.memory();
     if check.reports.is_empty() { Some(check.finish()) } else { None }

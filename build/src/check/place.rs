@@ -1,13 +1,17 @@
 //! Cores and platforms: where instances run, and whether they can.
 
 use super::{Check, Link, Slot};
-use crate::catalogue::PerCore;
+use crate::catalogue::{Component, PerCore};
 use crate::graph::Pin;
-use crate::report::Report;
+use crate::report::{Report, list};
 use crate::source::{Span, Value, get};
 
 /// The ports of the graph in which one listens on a port of the network.
 const LISTENED: [&str; 2] = ["StreamPort", "UdpPort"];
+
+/// What every image needs of its platform, and what for.
+const EVERYBODY: [(&str, &str); 2] =
+    [("clock", "for its deadlines"), ("entropy", "for numbers that nobody guesses")];
 
 /// How an edge crosses cores.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -245,7 +249,7 @@ impl Check<'_> {
         for slot in self.slots.iter().filter(|slot| slot.alive) {
             let Some(component) = slot.component else { continue };
             for need in &component.needs {
-                if self.platform.has.contains(need) {
+                if self.is_brought(need) {
                     continue;
                 }
                 let is = get(&slot.entry.keys, "is").map_or(slot.entry.name.at, |node| node.at);
@@ -262,5 +266,43 @@ impl Check<'_> {
             }
         }
         self.reports.extend(reports);
+    }
+
+    /// Reports what every image needs and neither the platform nor a component brings.
+    pub(super) fn everybody_needs(&mut self) {
+        let platform = &self.draft.platform;
+        for (what, why) in EVERYBODY {
+            let reported = self.components().any(|c| c.needs.iter().any(|it| it == what));
+            // A head that cannot be read has been reported.
+            if self.is_brought(what) || reported || platform.keys.is_empty() {
+                continue;
+            }
+            let at = get(&platform.keys, "has").map_or(platform.key.at, |node| node.at);
+            let catalogue = &self.around.catalogue.components;
+            let bringing = catalogue.iter().filter(|c| c.brings.iter().any(|it| it == what));
+            let bringing: Vec<_> = bringing.map(|component| component.name.as_str()).collect();
+            let name = &self.platform.name;
+            let report = Report::new(at, format!("`{name}` has no {what}, and nothing brings one"));
+            let report = report.label(format!("every image needs it {why}"));
+            self.report(if bringing.is_empty() {
+                report.help("choose another platform by --platform")
+            } else {
+                report.help(format!(
+                    "add an instance of {} to the graph, or choose another platform by --platform",
+                    list(&bringing)
+                ))
+            });
+        }
+    }
+
+    /// Whether the platform has it or a component brings it.
+    fn is_brought(&self, what: &str) -> bool {
+        self.platform.has.iter().any(|has| has == what)
+            || self.components().any(|component| component.brings.iter().any(|it| it == what))
+    }
+
+    /// The components of all instances that are in the image.
+    fn components(&self) -> impl Iterator<Item = &Component> {
+        self.slots.iter().filter(|slot| slot.alive).filter_map(|slot| slot.component)
     }
 }

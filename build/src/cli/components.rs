@@ -80,6 +80,9 @@ fn section(out: &mut String, component: &Component) {
     if !component.needs.is_empty() {
         facts.push(format!("the platform must have {}", component.needs.join(", ")));
     }
+    if !component.brings.is_empty() {
+        facts.push(format!("brings {}", component.brings.join(", ")));
+    }
     let _ = writeln!(out, "{}.", facts.join("; "));
     if component.config.is_empty() {
         return;

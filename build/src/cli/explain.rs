@@ -82,6 +82,9 @@ fn about(out: &mut String, project: &Project, component: &Component) {
     if !component.needs.is_empty() {
         lines.push(("needs", component.needs.join(", ")));
     }
+    if !component.brings.is_empty() {
+        lines.push(("brings", component.brings.join(", ")));
+    }
     for (what, text) in lines {
         let _ = writeln!(out, "  {what:10} {text}");
     }

@@ -1,8 +1,12 @@
 //! Builds images with plain cargo, as a person would.
 
 use crate::project::{PlatformFile, Project};
+use object::elf::{ET_DYN, FileHeader64, PT_LOAD, ProgramHeader64};
+use object::endian::LittleEndian;
+use object::read::elf::{FileHeader, ProgramHeader};
 use serde_json::Value;
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// Builds `app` for `platform` and gives the path of what was linked.
@@ -10,7 +14,7 @@ use std::process::{Command, Stdio};
 /// # Errors
 /// One line; cargo has said the rest.
 pub fn build(project: &Project, app: &str, platform: &PlatformFile) -> Result<PathBuf, String> {
-    let mut command = cargo(platform);
+    let mut command = cargo(&platform.target);
     command.current_dir(&project.workspace.root);
     command.args(["build", "--release", "--package", app]);
     command.arg("--message-format=json-render-diagnostics");
@@ -18,28 +22,73 @@ pub fn build(project: &Project, app: &str, platform: &PlatformFile) -> Result<Pa
         command.args(["--target", &platform.target]);
     }
     command.env("WAITLESS_PLATFORM", &platform.name);
+    let what = || format!("`{app}` was not built for {}; see above", platform.name);
+    built(command, app, what)
+}
+
+/// Builds a program of the Waitless tree that runs on this machine, and gives its path.
+///
+/// # Errors
+/// One line; cargo has said the rest.
+pub fn tool(project: &Project, package: &str) -> Result<PathBuf, String> {
+    let mut command = tool_command(project, package);
+    command.arg("--message-format=json-render-diagnostics");
+    built(command, package, || format!("`{package}` was not built; see above"))
+}
+
+/// The command that builds such a program. Its place is the app's `target`, since the tree may be
+/// somebody else's.
+pub fn tool_command(project: &Project, package: &str) -> Command {
+    let workspace = &project.workspace;
+    let mut command = cargo("host");
+    command.current_dir(&workspace.home).args(["build", "--release", "--package", package]);
+    command.arg("--target-dir").arg(&workspace.target);
+    command
+}
+
+/// How many bytes of memory a machine needs for `program` alone: up to where its last part ends.
+/// `None` for what is no linked image.
+pub fn end(program: &Path) -> Option<u64> {
+    let bytes = fs::read(program).ok()?;
+    let header = FileHeader64::<LittleEndian>::parse(&*bytes).ok()?;
+    let endian = header.endian().ok()?;
+    // Where images that may lie anywhere are put, behind the start of memory.
+    let start = if header.e_type(endian) == ET_DYN { 2 << 20 } else { 0 };
+    let segments = header.program_headers(endian, &*bytes).ok()?.iter();
+    let loaded = segments.filter(|segment| segment.p_type(endian) == PT_LOAD);
+    let end = |s: &ProgramHeader64<_>| s.p_paddr(endian).checked_add(s.p_memsz(endian));
+    loaded.filter_map(end).max()?.checked_add(start)
+}
+
+/// Runs a cargo that builds `program`, and gives the path of that.
+fn built(
+    mut command: Command,
+    program: &str,
+    what: impl Fn() -> String,
+) -> Result<PathBuf, String> {
     let child = command.stdin(Stdio::null()).stderr(Stdio::inherit()).output();
     let output =
         child.map_err(|why| format!("cannot start cargo: {why}; install Rust by rustup"))?;
     if !output.status.success() {
-        return Err(format!("`{app}` was not built for {}; see above", platform.name));
+        return Err(what());
     }
     let text = String::from_utf8_lossy(&output.stdout);
     let messages = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     let mut found = None;
     for message in messages {
-        let is_app = message["reason"] == "compiler-artifact" && message["target"]["name"] == app;
-        if let (true, Some(path)) = (is_app, message["executable"].as_str()) {
+        let is_it =
+            message["reason"] == "compiler-artifact" && message["target"]["name"] == program;
+        if let (true, Some(path)) = (is_it, message["executable"].as_str()) {
             found = Some(PathBuf::from(path));
         }
     }
-    found.ok_or_else(|| format!("cargo built no program called `{app}`"))
+    found.ok_or_else(|| format!("cargo built no program called `{program}`"))
 }
 
 /// `cargo` from the path; for images, of the toolchain that is composed for them.
-fn cargo(platform: &PlatformFile) -> Command {
+fn cargo(target: &str) -> Command {
     let mut command = Command::new("cargo");
-    if platform.target != "host" && has_toolchain() {
+    if target != "host" && has_toolchain() {
         command.env("RUSTUP_TOOLCHAIN", "waitless");
     }
     // What the cargo that started this program says of itself is not for the one started here.

@@ -37,15 +37,15 @@ pub enum Loader {
 }
 
 /// What Limine's folder must hold.
-const LIMINE: [&str; 4] =
+pub(crate) const LIMINE: [&str; 4] =
     ["limine-bios.sys", "limine-bios-cd.bin", "limine-uefi-cd.bin", "BOOTX64.EFI"];
 
 /// Where distributions keep it.
-const LIMINE_FOLDERS: [&str; 3] =
+pub(crate) const LIMINE_FOLDERS: [&str; 3] =
     ["/usr/share/limine", "/usr/local/share/limine", "/opt/homebrew/share/limine"];
 
 /// Where GRUB's modules are, for BIOS and for UEFI, and the packages that have them.
-const GRUB_MODULES: [(&str, &str); 2] =
+pub(crate) const GRUB_MODULES: [(&str, &str); 2] =
     [("/usr/lib/grub/i386-pc", "grub-pc-bin"), ("/usr/lib/grub/x86_64-efi", "grub-efi-amd64-bin")];
 
 impl Iso {

@@ -4,6 +4,7 @@ mod add;
 mod audit;
 mod code;
 mod components;
+mod doctor;
 mod explain;
 mod flat;
 mod image;
@@ -29,6 +30,7 @@ use std::{env, fs};
 
 pub use audit::{Allow, Finding, Outcome, What, allow_list, audit_image, is_clean};
 pub use components::markdown;
+pub use doctor::{Surroundings, report as doctor};
 pub use explain::explain;
 pub use flat::flat;
 pub use new::MAIN;
@@ -66,15 +68,27 @@ pub(crate) struct Which {
     pub arch: Option<String>,
 }
 
+/// What the machine is given, whatever the manifests say.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct Given {
+    /// The virtual machine's memory [default: what the manifests say, else 128M]
+    #[arg(long, value_name = "SIZE")]
+    pub memory: Option<String>,
+    /// The virtual machine's processors [default: what the manifest says, 1 for "all"]
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u64).range(1..))]
+    pub cores: Option<u64>,
+}
+
 #[derive(Subcommand, Debug)]
 enum Command {
     /// Says everything that is wrong with a manifest
-    #[command(
-        after_help = "Examples:\n  check\n  check --app hello --platform native\n  check --all"
-    )]
+    #[command(after_help = "Examples:\n  check\n  check --app hello --platform native\n  \
+        check --memory 8M --cores 4\n  check --all")]
     Check {
         #[command(flatten)]
         which: Which,
+        #[command(flatten)]
+        given: Given,
         /// Every app on every platform
         #[arg(long)]
         all: bool,
@@ -144,6 +158,8 @@ enum Command {
     #[command(after_help = "Examples:\n  rfc 9293\n  rfc | grep ' no:'\n  \
         rfc --markdown > docs/conformance.md")]
     Rfc(rfc::Rfc),
+    /// Says what this machine can run, and what is missing for the rest
+    Doctor,
     /// Builds an image and boots it
     #[command(after_help = "Examples:\n  run\n  run --app hello --platform native\n  \
         run --http-port 8000 --memory 64M --timeout 30\n  run --net tap --qemu-arg=-s\n  \
@@ -181,7 +197,7 @@ pub fn main() -> ExitCode {
 
 fn dispatch(command: Command) -> Result<ExitCode, String> {
     match command {
-        Command::Check { which, all } => check(&which, all)?,
+        Command::Check { which, given, all } => check(&which, &given, all)?,
         Command::Graph { which, dot, json, svg, html } => draw(&which, dot, json, svg, html)?,
         Command::Show { which } => {
             let (project, graph) = load(&which)?;
@@ -191,6 +207,7 @@ fn dispatch(command: Command) -> Result<ExitCode, String> {
             let (project, graph) = load(&which)?;
             print(&explain(&project, &graph, &instance)?);
         }
+        Command::Doctor => print(&doctor::report(&doctor::Here, &open()?.platforms())),
         Command::Components { markdown } => {
             let project = open()?;
             let catalogue = &project.catalogue;
@@ -220,8 +237,9 @@ fn dispatch(command: Command) -> Result<ExitCode, String> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn check(which: &Which, all: bool) -> Result<(), String> {
+fn check(which: &Which, given: &Given, all: bool) -> Result<(), String> {
     let mut project = open()?;
+    project.give(given.memory.as_deref(), given.cores);
     let variants: Vec<(String, String, Option<String>)> = if all {
         let platforms = project.platforms();
         let each = |app: String| {
@@ -301,7 +319,13 @@ pub(crate) fn app(project: &Project, which: &Which) -> Result<String, String> {
 
 /// The project and the graph that is meant.
 pub(crate) fn load(which: &Which) -> Result<(Project, Graph), String> {
+    load_for(which, &Given::default())
+}
+
+/// The same, for a machine that is given something else than the manifests say.
+pub(crate) fn load_for(which: &Which, given: &Given) -> Result<(Project, Graph), String> {
     let mut project = open()?;
+    project.give(given.memory.as_deref(), given.cores);
     project.set_arch(which.arch.clone());
     let app = app(&project, which)?;
     let graph = project.graph(&app, &which.platform)?;

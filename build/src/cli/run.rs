@@ -1,14 +1,19 @@
 //! The runner: builds an image, boots it, and ends as it ends.
 
+mod hvf;
 mod qemu;
+mod services;
 
-use crate::catalogue::Component;
 use crate::cli::symbols::Symbols;
 use crate::cli::tap::Tap;
-use crate::cli::{self, Which, image};
+use crate::cli::{self, Given, Which, flat, image};
 use crate::graph::{Graph, Instance};
+use crate::project::Project;
+use crate::types::{bytes, memory_size};
+pub(crate) use qemu::OVMF;
+use services::{Ports, Service};
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket};
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -30,24 +35,16 @@ pub struct Run {
     /// This machine's address there, where the device has to be made (root only)
     #[arg(long, value_name = "ADDRESS", default_value = "10.0.2.2")]
     tap_address: Ipv4Addr,
-    /// The host's port that leads to the image's port 80
-    #[arg(long, value_name = "PORT", default_value_t = 8080, value_parser = port())]
-    http_port: u16,
-    /// The host's port that leads to the image's port 443
-    #[arg(long, value_name = "PORT", default_value_t = 8443, value_parser = port())]
-    https_port: u16,
-    /// The host's port that leads to the image's UDP port 7
-    #[arg(long, value_name = "PORT", default_value_t = 7007, value_parser = port())]
-    udp_port: u16,
-    /// The virtual machine's memory [default: what the manifests say, else 128M]
-    #[arg(long, value_name = "SIZE")]
-    memory: Option<String>,
-    /// The virtual machine's processors [default: what the manifest says, 1 for "all"]
-    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u64).range(1..=64))]
-    cores: Option<u64>,
+    #[command(flatten)]
+    ports: Ports,
+    #[command(flatten)]
+    given: Given,
+    /// What runs an image of the platform hvf [default: hvf-runner]
+    #[arg(long, value_name = "NAME", value_parser = ["hvf-runner", "qemu"])]
+    runner: Option<String>,
     #[command(flatten)]
     machine: qemu::Options,
-    /// The processor that QEMU emulates [default: max; host with --kvm]
+    /// The processor that QEMU emulates [default: max; host with --kvm and on the platform hvf]
     #[arg(long, value_name = "MODEL")]
     cpu: Option<String>,
     /// Uses the processor's own virtualization
@@ -70,20 +67,14 @@ pub struct Run {
     dry_run: bool,
 }
 
-/// Something that listens in the image: what, its port there, and the host's port.
-#[derive(Clone, PartialEq, Eq, Debug)]
-struct Service {
-    kind: Kind,
-    inside: u16,
-    outside: u16,
-}
-
+/// What runs an image.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Kind {
-    Http,
-    Https,
-    Tcp,
-    Udp,
+enum Runner {
+    /// This project's own, on Apple's framework.
+    Hvf,
+    /// Nothing: it is a process.
+    Nothing,
+    Qemu,
 }
 
 /// What is heard from an image while it runs.
@@ -98,11 +89,6 @@ const SILENCE: Duration = Duration::from_secs(10);
 const SILENT: &str = "the image has said nothing for 10 s; it may have too little memory to print \
     (--memory), or be on a machine that it does not know (--machine)";
 
-/// A port that can be named; 0 would be any.
-fn port() -> clap::builder::RangedI64ValueParser<u16> {
-    clap::value_parser!(u16).range(1..)
-}
-
 /// How often ports are asked whether they answer.
 const PROBE: Duration = Duration::from_millis(50);
 
@@ -112,13 +98,16 @@ impl Run {
     /// # Errors
     /// One line with the next step, when it cannot be started.
     pub fn run(&self) -> Result<ExitCode, String> {
-        let (project, graph) = cli::load(&self.meant()?)?;
+        let (project, graph) = cli::load_for(&self.meant()?, &self.given)?;
         let platform = project.platform(&graph.platform.name)?;
-        let native = platform.target == "host";
-        let services = self.services(&graph);
-        let tap = self.tap(&graph, native);
+        let runner = self.runner(&graph)?;
+        if graph.platform.name == "hvf" && !self.dry_run {
+            hvf::is_on(hvf::HERE)?;
+        }
+        let services = services::services(&graph, &self.ports, &self.set)?;
+        let tap = self.tap(&graph, runner);
         if tap.is_none() && !self.dry_run {
-            free(&services)?;
+            services::free(&services)?;
         }
         let program = match &self.image {
             Some(path) if path.is_file() => path.clone(),
@@ -128,20 +117,90 @@ impl Run {
             }
             None => image::build(&project, &graph.app.package, &platform)?,
         };
-        let mut command = match native {
-            true => self.native(&program, &services),
-            false => qemu::command(self, &program, &graph, &services)?,
-        };
+        self.fits_into_memory(&program, &graph)?;
+        if runner == Runner::Hvf && !self.dry_run {
+            hvf::prepare(&project)?;
+        }
+        let commands = self.commands(&project, &program, &graph, &services)?;
         if self.dry_run {
-            say(&line(&command));
+            commands.iter().for_each(|command| say(&line(command)));
             return Ok(ExitCode::SUCCESS);
         }
+        let mut command = commands.into_iter().next_back().ok_or("there is nothing to run")?;
         let _tap = tap.as_deref().map(|name| Tap::ready(name, self.tap_address)).transpose()?;
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().map_err(|why| start_error(&command, &why))?;
         let outcome = self.watch(&mut child, &graph, &services, &program);
         let status = child.wait().map_err(|why| format!("cannot wait for the image: {why}"))?;
-        Ok(self.verdict(status, native, outcome))
+        Ok(self.verdict(status, runner, outcome))
+    }
+
+    /// The commands that run `program`: the last one does, and what comes before it has been
+    /// done by then.
+    fn commands(
+        &self,
+        project: &Project,
+        program: &Path,
+        graph: &Graph,
+        services: &[Service],
+    ) -> Result<Vec<Command>, String> {
+        match self.runner(graph)? {
+            Runner::Nothing => Ok(vec![self.native(program, services)]),
+            Runner::Qemu => Ok(vec![qemu::command(self, program, graph, services)?]),
+            Runner::Hvf => {
+                let runner = hvf::program(project);
+                let (image, size) = (flat::beside(program)?, self.size(graph));
+                Ok(vec![
+                    image::tool_command(project, hvf::RUNNER),
+                    hvf::sign(&project.workspace.home, &runner),
+                    hvf::command(self, &runner, &image, (size.0, &size.1), services),
+                ])
+            }
+        }
+    }
+
+    /// What runs the graph's image.
+    fn runner(&self, graph: &Graph) -> Result<Runner, String> {
+        let (native, is_hvf) = (graph.platform.target == "host", graph.platform.name == "hvf");
+        if let (Some(runner), false) = (&self.runner, is_hvf) {
+            return Err(format!("--runner {runner} is for the platform hvf; add --platform hvf"));
+        }
+        let runner = match self.runner.as_deref() {
+            _ if native => Runner::Nothing,
+            Some("qemu") => Runner::Qemu,
+            _ if is_hvf => Runner::Hvf,
+            _ => Runner::Qemu,
+        };
+        if is_hvf {
+            hvf::fits(self, runner == Runner::Qemu)?;
+        }
+        Ok(runner)
+    }
+
+    /// Whether the image, as it was linked, ends where there still is memory.
+    fn fits_into_memory(&self, program: &Path, graph: &Graph) -> Result<(), String> {
+        let (_, memory) = self.size(graph);
+        let Some((end, memory)) = image::end(program).zip(memory_size(&memory)) else {
+            return Ok(());
+        };
+        if graph.platform.target == "host" || end <= memory {
+            return Ok(());
+        }
+        Err(format!(
+            "the image alone takes the first {} of memory, and there are {}; give it more by \
+             --memory, or by `memory` in [app]",
+            bytes(end),
+            bytes(memory)
+        ))
+    }
+
+    /// How many cores and how much memory a virtual machine gets.
+    fn size(&self, graph: &Graph) -> (u64, String) {
+        let bytes = graph.app.memory.unwrap_or(128 << 20);
+        let memory =
+            self.given.memory.clone().unwrap_or_else(|| format!("{}M", bytes.div_ceil(1 << 20)));
+        let meant = if graph.app.all_cores { 1 } else { graph.app.cores };
+        (self.given.cores.unwrap_or(meant), memory)
     }
 
     /// The platform that is meant: a process on a TAP device is one of its own.
@@ -155,43 +214,18 @@ impl Run {
     }
 
     /// The TAP device that the image uses, if any: the virtual machine's, or a component's.
-    fn tap(&self, graph: &Graph, native: bool) -> Option<String> {
+    fn tap(&self, graph: &Graph, runner: Runner) -> Option<String> {
         let needs = |instance: &&Instance| instance.component.needs.iter().any(|n| n == "tap");
         let mut keys = graph.instances.iter().filter(needs).flat_map(|instance| &instance.config);
         let own = keys.find(|setting| setting.field.name == "device");
         own.map(|setting| setting.shown.trim_matches('"').to_owned())
-            .or_else(|| (self.net == "tap" && !native).then(|| self.tap.clone()))
-    }
-
-    /// What listens in the image. Ports without an option of their own are the same outside,
-    /// or 8000 higher where they belong to root.
-    fn services(&self, graph: &Graph) -> Vec<Service> {
-        let mut services: Vec<Service> = Vec::new();
-        for (index, instance) in graph.instances.iter().enumerate() {
-            let port = instance.config.iter().find(|setting| setting.field.name == "port");
-            let Some(inside) = port.and_then(|s| s.shown.parse::<u16>().ok()) else { continue };
-            let Some(kind) = kind(graph, index, &instance.component) else { continue };
-            let outside = match (kind, inside) {
-                (Kind::Udp, 7) => self.udp_port,
-                (Kind::Udp, _) if inside < 1024 => inside + 8000,
-                (Kind::Http, 80) => self.http_port,
-                (Kind::Https, 443) => self.https_port,
-                _ if inside < 1024 => inside + 8000,
-                _ => inside,
-            };
-            let service = Service { kind, inside, outside };
-            if !services.contains(&service) {
-                services.push(service);
-            }
-        }
-        services
+            .or_else(|| (self.net == "tap" && runner == Runner::Qemu).then(|| self.tap.clone()))
     }
 
     fn native(&self, program: &Path, services: &[Service]) -> Command {
         let mut command = Command::new(program);
         let ports = services.iter().map(|service| {
-            let protocol = if service.kind == Kind::Udp { "udp" } else { "tcp" };
-            format!("{}/{protocol}={}", service.inside, service.outside)
+            format!("{}/{}={}", service.inside, service.protocol(), service.outside)
         });
         let ports = ports.collect::<Vec<_>>().join(",");
         command.args(self.set.iter().flat_map(|word| ["--set", word.as_str()]));
@@ -236,7 +270,7 @@ impl Run {
                 Err(mpsc::RecvTimeoutError::Disconnected) => return (ready, false),
                 Err(mpsc::RecvTimeoutError::Timeout) => {}
             }
-            ready = ready || if own_stack { address.is_some() } else { answers(services) };
+            ready = ready || if own_stack { address.is_some() } else { services::answer(services) };
             if ready && !told {
                 told = true;
                 let guest = (self.net == "tap" || graph.platform.name == "native-tap")
@@ -256,7 +290,12 @@ impl Run {
         }
     }
 
-    fn verdict(&self, status: ExitStatus, native: bool, (ready, ended): (bool, bool)) -> ExitCode {
+    fn verdict(
+        &self,
+        status: ExitStatus,
+        runner: Runner,
+        (ready, ended): (bool, bool),
+    ) -> ExitCode {
         if ended {
             if !ready && self.timeout.is_some() {
                 eprintln!("error: the image was not ready in time");
@@ -264,73 +303,39 @@ impl Run {
             }
             return ExitCode::SUCCESS;
         }
-        match status.code() {
-            Some(0) => ExitCode::SUCCESS,
-            Some(1) if !native => {
-                let next = if self.kvm { "; see whether it runs without --kvm" } else { "" };
-                eprintln!("error: QEMU failed; what it said is above{next}");
-                ExitCode::FAILURE
+        let (code, why) = meaning(status.code(), runner);
+        if let Some(mut why) = why {
+            if status.code().is_none() {
+                let what = if runner == Runner::Qemu { "QEMU" } else { "the image" };
+                why = format!("{what} was ended by {status}");
             }
-            // What the machine's exit device makes of the two ways in which an image fails.
-            Some(3) if !native => {
-                eprintln!("error: the image panicked or met an exception; see above");
-                ExitCode::from(3)
-            }
-            Some(5) if !native => {
-                eprintln!("error: the image could not start; see above");
-                ExitCode::from(5)
-            }
-            Some(code) => {
-                eprintln!("error: the image ended with status {code}");
-                ExitCode::from(u8::try_from(code).unwrap_or(1))
-            }
-            None => {
-                let what = if native { "the image" } else { "QEMU" };
-                let next = if self.kvm { "; see whether it runs without --kvm" } else { "" };
-                eprintln!("error: {what} was ended by {status}{next}");
-                ExitCode::FAILURE
-            }
+            let of_qemu = self.kvm && matches!(status.code(), None | Some(1));
+            let next = if of_qemu { "; see whether it runs without --kvm" } else { "" };
+            eprintln!("error: {why}{next}");
         }
+        ExitCode::from(code)
     }
 }
 
-/// What a component with a port serves, by what it provides and stands on.
-fn kind(graph: &Graph, index: usize, component: &Component) -> Option<Kind> {
-    let on = |port: &str| graph.instances[index].below.iter().any(|edge| edge.port == port);
-    let http = component.provides.iter().any(|port| port == "HttpPort");
-    let mut below = graph.instances[index].below.iter().map(|edge| &graph.instances[edge.to]);
-    // A stream that itself stands on streams is encrypted.
-    let secret = below.any(|lower| lower.below.iter().any(|edge| edge.port == "StreamPort"));
-    match (on("StreamPort"), on("UdpPort"), http) {
-        (true, _, true) if secret => Some(Kind::Https),
-        (true, _, true) => Some(Kind::Http),
-        (true, ..) => Some(Kind::Tcp),
-        (_, true, _) => Some(Kind::Udp),
-        _ => None,
-    }
-}
-
-/// Whether all of the host's ports are free.
-fn free(services: &[Service]) -> Result<(), String> {
-    for service in services {
-        let at = ("127.0.0.1", service.outside);
-        let taken = match service.kind {
-            Kind::Udp => UdpSocket::bind(at).is_err(),
-            _ => TcpListener::bind(at).is_err(),
-        };
-        if taken {
-            let option = match (service.kind, service.inside) {
-                (Kind::Http, 80) => "choose another by --http-port (HTTP_PORT=… with make)",
-                (Kind::Https, 443) => "choose another by --https-port (HTTPS_PORT=… with make)",
-                (Kind::Udp, 7) => "choose another by --udp-port (UDP_PORT=… with make)",
-                _ => "choose another `port` in the manifest",
-            };
-            let protocol = if service.kind == Kind::Udp { "UDP" } else { "TCP" };
-            let port = service.outside;
-            return Err(format!("{protocol} port {port} of this machine is in use; {option}"));
+/// The status to pass on for one with which an image ended, and what it means; nothing for an end
+/// that is as it should be.
+fn meaning(code: Option<i32>, runner: Runner) -> (u8, Option<String>) {
+    let virtual_machine = runner != Runner::Nothing;
+    let why = match code {
+        Some(0) => return (0, None),
+        Some(1) if runner == Runner::Qemu => "QEMU failed; what it said is above",
+        Some(1) if runner == Runner::Hvf => "the image was stopped; see above",
+        Some(2) if runner == Runner::Hvf => "the machine could not be started; see above",
+        // What the machine's exit device makes of the two ways in which an image fails.
+        Some(3) if virtual_machine => "the image panicked or met an exception; see above",
+        Some(5) if virtual_machine => "the image could not start; see above",
+        Some(code) => {
+            let status = u8::try_from(code).unwrap_or(1);
+            return (status, Some(format!("the image ended with status {code}")));
         }
-    }
-    Ok(())
+        None => "the image was ended by a signal",
+    };
+    (code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1), Some(why.to_owned()))
 }
 
 /// Hears what the image says; the channel closes when it has ended.
@@ -358,12 +363,6 @@ fn each_line(from: impl Read, take: impl Fn(String) -> bool) {
     }
 }
 
-/// Whether all TCP services take connections.
-fn answers(services: &[Service]) -> bool {
-    let streams = services.iter().filter(|service| service.kind != Kind::Udp);
-    streams.into_iter().all(|service| TcpStream::connect(("127.0.0.1", service.outside)).is_ok())
-}
-
 /// The address in a line such as `… address 10.0.2.15/24 …`.
 fn address_in(line: &str) -> Option<String> {
     let (_, rest) = line.split_once("address ")?;
@@ -378,15 +377,7 @@ fn tell(services: &[Service], guest: Option<&str>, after: Duration) {
             Some(guest) => (guest, service.inside),
             None => ("localhost", service.outside),
         };
-        let place = match service.kind {
-            Kind::Http if port == 80 => format!("http://{host}/"),
-            Kind::Http => format!("http://{host}:{port}/"),
-            Kind::Https if port == 443 => format!("https://{host}/"),
-            Kind::Https => format!("https://{host}:{port}/"),
-            Kind::Tcp => format!("tcp {host}:{port}"),
-            Kind::Udp => format!("udp {host}:{port}"),
-        };
-        say(&format!("  {place}"));
+        say(&format!("  {}", service.url(host, port)));
     }
     say("Ctrl-C ends it\n");
 }
@@ -426,7 +417,8 @@ fn end(child: &mut Child, news: &mpsc::Receiver<News>) {
 fn start_error(command: &Command, why: &std::io::Error) -> String {
     let program = command.get_program().to_string_lossy();
     if why.kind() == std::io::ErrorKind::NotFound && program.starts_with("qemu") {
-        return format!("{program} is not installed; `make setup` installs it");
+        let next = if cfg!(target_os = "macos") { "brew install qemu" } else { "make setup" };
+        return format!("{program} is not installed; `{next}` installs it");
     }
     format!("cannot start {program}: {why}")
 }
@@ -441,3 +433,6 @@ fn line(command: &Command) -> String {
     });
     quoted.collect::<Vec<_>>().join(" ")
 }
+
+#[cfg(test)]
+mod tests;

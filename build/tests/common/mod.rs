@@ -44,7 +44,9 @@ pub fn project(name: &str, manifest: &str) -> Project {
     let target = root.join("target");
     let workspace = Workspace { home: root.clone(), root: root.clone(), target, packages };
     let mut project = Project::with(workspace, &root);
-    project.set_arch(arch(manifest).map(str::to_owned));
+    project.set_arch(named(manifest, "arch").map(str::to_owned));
+    let cores = named(manifest, "cores").map(|cores| cores.parse().unwrap());
+    project.give(named(manifest, "memory"), cores);
     project
 }
 
@@ -64,9 +66,10 @@ pub fn platform(manifest: &str) -> &str {
     line.strip_prefix("# platform: ").unwrap_or("qemu")
 }
 
-/// What a line of the manifest names: `# arch: aarch64`; else the platform's first.
-fn arch(manifest: &str) -> Option<&str> {
-    manifest.lines().find_map(|line| line.strip_prefix("# arch: "))
+/// What a line of the manifest says of `what`: `# arch: aarch64`, `# memory: 4M`.
+fn named<'a>(manifest: &'a str, what: &str) -> Option<&'a str> {
+    let line = |line: &'a str| line.strip_prefix("# ")?.strip_prefix(what)?.strip_prefix(": ");
+    manifest.lines().find_map(line)
 }
 
 /// The files in `tests/<folder>` that end in `.<extension>`: name and text, sorted.

@@ -1,6 +1,6 @@
 //! QEMU's command line: which machine, with which card, around an image.
 
-use super::{Kind, Run, Service};
+use super::{Run, Service};
 use crate::cli::flat;
 use crate::cli::iso::{self, Loader};
 use crate::graph::Graph;
@@ -29,10 +29,10 @@ pub(super) struct Options {
     /// The machine: for x86-64 the usual one, an older one, or one without PCI and ACPI; for
     /// AArch64 there is one [default: q35 or virt]
     #[arg(long, value_name = "NAME", value_parser = MACHINES.map(|(name, _)| name))]
-    machine: Option<String>,
+    pub(super) machine: Option<String>,
     /// Where the network card is [default: what the machine has]
     #[arg(long, value_name = "TRANSPORT", value_parser = ["virtio-pci", "virtio-mmio"])]
-    nic: Option<String>,
+    pub(super) nic: Option<String>,
     /// The firmware that boots an ISO
     #[arg(long, value_name = "KIND", default_value = "bios", value_parser = ["bios", "uefi"])]
     firmware: String,
@@ -70,7 +70,9 @@ pub(super) fn command(
         Arch::Aarch64 => "qemu-system-aarch64",
         Arch::X86_64 => "qemu-system-x86_64",
     });
+    let hvf = graph.platform.name == "hvf";
     let (accelerator, usual) = match (run.kvm, arch) {
+        _ if hvf => ("hvf", "host"),
         (true, _) => ("kvm", "host"),
         // Signing pointers as the architecture says takes most of the time, for nothing.
         (false, Arch::Aarch64) => ("tcg", "max,pauth-impdef=on"),
@@ -78,18 +80,16 @@ pub(super) fn command(
     };
     let iso = iso(run, name, program, graph)?;
     let cpu = run.cpu.as_deref().unwrap_or(usual);
-    let bytes = graph.app.memory.unwrap_or(128 << 20);
-    let memory = run.memory.clone().unwrap_or_else(|| format!("{}M", bytes.div_ceil(1 << 20)));
+    let (cores, memory) = run.size(graph);
     let machine = match name {
-        // Without ACPI, the devices are listed on the command line.
-        "microvm" => "microvm,acpi=off",
+        // Without ACPI, the devices are listed on the command line. With it, the cores are.
+        "microvm" if cores == 1 => "microvm,acpi=off",
+        "microvm" => "microvm,acpi=on",
         // The controller that knows more than eight cores, and that current machines have.
         "virt" => "virt,gic-version=3",
         name => name,
     };
     command.args(["-machine", machine, "-accel", accelerator, "-cpu", cpu, "-m", &memory]);
-    let meant = if graph.app.all_cores { 1 } else { graph.app.cores };
-    let cores = run.cores.unwrap_or(meant);
     if cores > 1 {
         command.args(["-smp", &cores.to_string()]);
     }
@@ -103,12 +103,19 @@ pub(super) fn command(
     }
     // By which an image ends with a status.
     match arch {
+        // Apple's framework does not stop for what asks a debugger.
+        Arch::Aarch64 if hvf => &mut command,
         Arch::Aarch64 => command.arg("-semihosting"),
         Arch::X86_64 => command.args(["-device", "isa-debug-exit,iobase=0xf4,iosize=0x04"]),
     };
     command.args(["-nodefaults", "-display", "none", "-serial", "stdio", "-no-reboot"]);
     command.args(["-netdev", &netdev(run, services)]);
-    command.args(card(name, run.machine.nic.as_deref())?);
+    let bus = graph.platform.has.iter().any(|has| has == "pci");
+    command.args(card(name, bus, run.machine.nic.as_deref())?);
+    if hvf {
+        // What the runner has too. Apple's processors have no instruction for it.
+        command.args(["-device", "virtio-rng-device"]);
+    }
     let usual = matches!(name, "pc" | "q35");
     if iso.is_some() {
         command.args(firmware(&run.machine)?);
@@ -163,14 +170,15 @@ fn netdev(run: &Run, services: &[Service]) -> String {
         return format!("tap,id=n0,ifname={},script=no,downscript=no", run.tap);
     }
     let forward = |service: &Service| {
-        let protocol = if service.kind == Kind::Udp { "udp" } else { "tcp" };
-        format!(",hostfwd={protocol}:127.0.0.1:{}-:{}", service.outside, service.inside)
+        let Service { inside, outside, .. } = service;
+        format!(",hostfwd={}:127.0.0.1:{outside}-:{inside}", service.protocol())
     };
     format!("user,id=n0{}", services.iter().map(forward).collect::<String>())
 }
 
-fn card(machine: &str, wanted: Option<&str>) -> Result<Vec<&'static str>, String> {
-    let (bus, fixed) = (machine != "microvm", matches!(machine, "microvm" | "virt"));
+/// The card's arguments, on a machine for an image that finds devices on a `bus` or not.
+fn card(machine: &str, bus: bool, wanted: Option<&str>) -> Result<Vec<&'static str>, String> {
+    let (bus, fixed) = (bus && machine != "microvm", matches!(machine, "microvm" | "virt"));
     let usual = if bus { "virtio-pci" } else { "virtio-mmio" };
     match wanted.unwrap_or(usual) {
         // Nothing boots from the card, so it needs no code of its own.
@@ -180,7 +188,7 @@ fn card(machine: &str, wanted: Option<&str>) -> Result<Vec<&'static str>, String
             Ok([&modern[..], &["-device", "virtio-net-device,netdev=n0"]].concat())
         }
         nic => Err(format!(
-            "the machine `{machine}` has no {nic}; use --nic {usual} or another machine"
+            "the machine `{machine}` has no {nic} here; use --nic {usual} or another machine"
         )),
     }
 }
@@ -200,10 +208,12 @@ mod tests {
 
     #[test]
     fn a_card_is_where_the_machine_has_room_for_it() {
-        assert!(card("virt", None).is_ok_and(|all| all[1].starts_with("virtio-net-pci")));
-        assert!(card("virt", Some("virtio-mmio")).is_ok());
-        assert!(card("microvm", None).is_ok_and(|all| all.contains(&"-global")));
-        assert!(card("microvm", Some("virtio-pci")).is_err());
-        assert!(card("q35", Some("virtio-mmio")).is_err());
+        assert!(card("virt", true, None).is_ok_and(|all| all[1].starts_with("virtio-net-pci")));
+        assert!(card("virt", true, Some("virtio-mmio")).is_ok());
+        assert!(card("microvm", true, None).is_ok_and(|all| all.contains(&"-global")));
+        assert!(card("microvm", true, Some("virtio-pci")).is_err());
+        assert!(card("q35", true, Some("virtio-mmio")).is_err());
+        assert!(card("virt", false, None).is_ok_and(|all| all.contains(&"-global")));
+        assert!(card("virt", false, Some("virtio-pci")).is_err());
     }
 }

@@ -1,0 +1,177 @@
+//! The command lines of runners, and what their ends mean.
+
+use super::*;
+use crate::project::Project;
+use clap::Parser;
+use hvf::Host;
+use std::fs;
+
+#[derive(Parser, Debug)]
+struct Only {
+    #[command(flatten)]
+    run: Run,
+}
+
+fn parse(arguments: &str) -> Run {
+    Only::parse_from(std::iter::once("run").chain(arguments.split_whitespace())).run
+}
+
+/// The commands of `run ARGUMENTS`, for an image that is there, with the tree's own folder and
+/// what differs between machines left out.
+fn commands(arguments: &str) -> Result<Vec<String>, String> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let mut project = Project::open(root).unwrap();
+    project.workspace.target = PathBuf::from("target");
+    project.workspace.home = PathBuf::from("home");
+    let folder = std::env::temp_dir().join(format!("waitless-run-{}", std::process::id()));
+    fs::create_dir_all(&folder).unwrap();
+    let image = folder.join("webserver.img");
+    // As much of an image as is looked at.
+    fs::write(&image, [&[0; 56][..], b"ARM\x64"].concat()).unwrap();
+    let run = parse(arguments);
+    project.set_arch(run.which.arch.clone());
+    let mut whole = Project::open(root).unwrap();
+    whole.set_arch(run.which.arch.clone());
+    let graph = whole.graph("webserver", &run.which.platform).unwrap();
+    let services = services::services(&graph, &run.ports, &run.set)?;
+    let commands = run.commands(&project, &image, &graph, &services)?;
+    let image = image.display().to_string();
+    let text = |command: &Command| line(command).replace(&image, "IMAGE");
+    Ok(commands.iter().map(|command| text(command).replace(" -bios qboot.rom", "")).collect())
+}
+
+#[test]
+fn the_runner_for_apple_silicon_is_built_signed_and_started() {
+    let expected = [
+        "cargo build --release --package hvf-runner --target-dir target",
+        "codesign --sign - --force --entitlements home/platforms/hvf/entitlements.plist \
+         target/release/hvf-runner",
+        "target/release/hvf-runner --cores 4 --memory 64M --tcp 8080:80 --udp 7007:7 IMAGE",
+    ];
+    assert_eq!(commands("--platform hvf --cores 4 --memory 64M").unwrap(), expected);
+    let last = |arguments| commands(arguments).unwrap().pop().unwrap();
+    assert_eq!(
+        last("--platform hvf --arch aarch64 --udp-port 7 --set http.port=81 --set tcp.ttl=3"),
+        "target/release/hvf-runner --cores 1 --memory 128M --tcp 8081:81 --udp 7:7 \
+         --append 'http.port=81 tcp.ttl=3' IMAGE"
+    );
+}
+
+#[test]
+fn qemu_uses_apple_s_framework_where_that_is_wanted() {
+    assert_eq!(
+        commands("--platform hvf --runner qemu --cores 2").unwrap(),
+        ["qemu-system-aarch64 -machine virt,gic-version=3 -accel hvf -cpu host -m 128M -smp 2 \
+          -kernel IMAGE -nodefaults -display none -serial stdio -no-reboot \
+          -netdev user,id=n0,hostfwd=tcp:127.0.0.1:8080-:80,hostfwd=udp:127.0.0.1:7007-:7 \
+          -global virtio-mmio.force-legacy=false -device virtio-net-device,netdev=n0 \
+          -device virtio-rng-device"]
+    );
+}
+
+#[test]
+fn qemu_emulates_what_the_image_is_for() {
+    assert_eq!(
+        commands("--platform qemu --http-port 80 --set http.port=8000").unwrap(),
+        ["qemu-system-x86_64 -machine q35 -accel tcg -cpu max -m 128M -kernel IMAGE \
+          -append http.port=8000 -device isa-debug-exit,iobase=0xf4,iosize=0x04 -nodefaults \
+          -display none -serial stdio -no-reboot \
+          -netdev user,id=n0,hostfwd=tcp:127.0.0.1:80-:8000,hostfwd=udp:127.0.0.1:7007-:7 \
+          -device virtio-net-pci,netdev=n0,romfile="]
+    );
+    assert_eq!(
+        commands("--arch aarch64 --nic virtio-mmio --net tap").unwrap(),
+        ["qemu-system-aarch64 -machine virt,gic-version=3 -accel tcg \
+          -cpu max,pauth-impdef=on -m 128M -kernel IMAGE -semihosting -nodefaults \
+          -display none -serial stdio -no-reboot \
+          -netdev tap,id=n0,ifname=waitless0,script=no,downscript=no \
+          -global virtio-mmio.force-legacy=false -device virtio-net-device,netdev=n0"]
+    );
+}
+
+#[test]
+fn a_microvm_with_several_cores_has_the_tables_that_list_them() {
+    for (arguments, machine) in [
+        ("--machine microvm", "-machine microvm,acpi=off "),
+        ("--machine microvm --cores 2", "-machine microvm,acpi=on "),
+    ] {
+        let line = commands(arguments).unwrap().pop().unwrap();
+        assert!(line.contains(machine), "{line}");
+    }
+}
+
+#[test]
+fn what_does_not_go_together_is_said_before_anything_is_built() {
+    for (arguments, part) in [
+        ("--platform hvf --net tap", "leave out --net tap"),
+        ("--platform hvf --kvm", "without --kvm"),
+        ("--platform hvf --cpu max", "--cpu is for QEMU: add --runner qemu"),
+        ("--platform hvf --nic virtio-mmio", "--nic is for QEMU"),
+        ("--platform hvf --qemu-arg=-s", "--qemu-arg is for QEMU"),
+        ("--platform hvf --runner qemu --nic virtio-pci", "has no virtio-pci here"),
+        ("--platform hvf --runner qemu --machine q35", "it is for `virt`"),
+        ("--runner qemu", "add --platform hvf"),
+        ("--platform native --runner hvf-runner", "add --platform hvf"),
+        ("--http-port 7777 --set http.port=81 --udp-port 7777", ""),
+    ] {
+        match commands(arguments) {
+            Ok(_) => assert_eq!(part, "", "{arguments}"),
+            Err(why) => assert!(!part.is_empty() && why.contains(part), "{arguments}: {why}"),
+        }
+    }
+}
+
+#[test]
+fn only_macos_on_apple_silicon_has_the_framework() {
+    assert_eq!(hvf::is_on(Host { system: "macos", arch: "aarch64" }), Ok(()));
+    for (system, arch) in [("linux", "x86_64"), ("linux", "aarch64"), ("macos", "x86_64")] {
+        let why = hvf::is_on(Host { system, arch }).unwrap_err();
+        assert!(why.contains(&format!("this is {system} on {arch}; next: `make run")), "{why}");
+    }
+}
+
+#[test]
+fn ports_follow_what_is_set_at_boot() {
+    let forwards = |arguments: &str| {
+        let line = commands(arguments).unwrap().pop().unwrap();
+        let words = line.split(' ').map(str::to_owned);
+        words.filter(|word| word.contains(':')).collect::<Vec<_>>().join(" ")
+    };
+    for (words, expected) in [
+        ("", "8080:80 7007:7"),
+        ("--set http.port=81", "8081:81 7007:7"),
+        ("--set http.port=8081", "8081:8081 7007:7"),
+        ("--http-port 9000 --set http.port=8081", "9000:8081 7007:7"),
+        ("--set http.port=81 --set http.port=82", "8082:82 7007:7"),
+        // What the image does not take, it says, and stays where it was.
+        ("--set http.port=82 --set http.port=0", "8080:80 7007:7"),
+        ("--set http.port=65536", "8080:80 7007:7"),
+        ("--set echo.port=9", "8080:80 7007:7"),
+        ("--set site.port=9", "8080:80 7007:7"),
+    ] {
+        assert_eq!(forwards(&format!("--platform hvf {words}")), expected, "{words}");
+    }
+    let native = commands("--platform native --set http.port=81").unwrap();
+    assert_eq!(native, ["IMAGE --set http.port=81 --ports 81/tcp=8081,7/udp=7007"]);
+}
+
+#[test]
+fn the_status_of_an_image_is_passed_on() {
+    use Runner::{Hvf, Nothing, Qemu};
+    for (code, runner, status, part) in [
+        (Some(0), Hvf, 0, ""),
+        (Some(1), Hvf, 1, "was stopped"),
+        (Some(2), Hvf, 2, "could not be started"),
+        (Some(3), Hvf, 3, "panicked"),
+        (Some(5), Hvf, 5, "could not start"),
+        (Some(1), Qemu, 1, "QEMU failed"),
+        (Some(3), Qemu, 3, "panicked"),
+        (Some(3), Nothing, 3, "ended with status 3"),
+        (Some(-1), Nothing, 1, "ended with status -1"),
+        (None, Hvf, 1, "by a signal"),
+    ] {
+        let (passed, why) = meaning(code, runner);
+        assert_eq!(passed, status, "{code:?} {runner:?}");
+        assert!(why.unwrap_or_default().contains(part), "{code:?} {runner:?}");
+    }
+}
