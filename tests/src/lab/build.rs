@@ -1,5 +1,6 @@
 //! Images, built once and kept, and copies of the checkout to build variants in.
 
+use super::Variant;
 use super::process::tool;
 use std::env;
 use std::fs;
@@ -23,6 +24,14 @@ pub enum Arch {
 }
 
 impl Arch {
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Aarch64 => "aarch64",
+            Self::X86_64 => "x86_64",
+        }
+    }
+
     /// The target of its images.
     pub fn target(self) -> &'static str {
         match self {
@@ -44,9 +53,17 @@ const APPS: [(&str, Option<Arch>); 4] = [
 pub type Edit<'a> = (&'a str, &'a dyn Fn(&str) -> String);
 
 impl Images {
-    /// Builds all of `APPS` with cargo, as the README says.
-    pub fn build() -> Result<(), String> {
+    /// Builds those of `APPS` with cargo, as the README says, that tests of `variants` boot.
+    pub fn build(variants: &[Variant]) -> Result<(), String> {
+        let boots = |variant: &Variant, arch| match arch {
+            None => variant.platform == "native",
+            Some(_) if variant.platform.starts_with("native") => false,
+            Some(_) => variant.arch.is_none() || variant.arch == arch,
+        };
         for (name, arch) in APPS {
+            if !variants.iter().any(|variant| boots(variant, arch)) {
+                continue;
+            }
             let target = arch.map_or(Vec::new(), |arch| vec!["--target", arch.target()]);
             let arguments = [&["build", "--release", "--package", name][..], &target].concat();
             println!("building: cargo {}", arguments.join(" "));

@@ -19,8 +19,9 @@ pub use network::{Capture, Dhcp, Frames, Tap, UdpProbe, ping};
 pub use process::{Finished, Running, run, run_in, tool};
 pub use vm::{Machine, Native, Vm};
 
-use std::collections::BTreeSet;
 use std::env;
+use std::fs::OpenOptions;
+use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::{Command, ExitCode};
 use std::sync::Arc;
@@ -31,16 +32,32 @@ use std::time::{Duration, Instant};
 /// One test of a whole image.
 pub struct Test {
     /// Its name, as a sentence.
-    pub name: &'static str,
+    pub name: String,
+    /// What the images are built for that it boots, but for those that it builds itself.
+    pub of: Option<Variant>,
     /// What the machine must have.
     pub needs: &'static [Need],
+    /// Whether it runs only when a word of the command line is in its name.
+    pub on_demand: bool,
     /// It fails by panicking.
-    pub run: fn(&Lab),
+    pub run: Box<dyn Fn(&Lab)>,
+}
+
+/// What an image is built for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Variant {
+    /// The platform: a folder of `platforms/`.
+    pub platform: &'static str,
+    /// The architecture; `None` for a test of several, and for processes.
+    pub arch: Option<Arch>,
 }
 
 /// What a machine may lack.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Need {
+    /// The files of Limine, a boot loader, in `LIMINE_DIR`. No package registry has them, so that
+    /// a machine may do without, whatever is required.
+    Limine,
     /// Network namespaces and `/dev/net/tun`: root, or user namespaces.
     Tap,
     /// A program, found in `PATH`.
@@ -59,20 +76,22 @@ const TEST_MAX: Duration = Duration::from_secs(420);
 const INSIDE: &str = "WAITLESS_LAB";
 const REQUIRE: &str = "WAITLESS_TEST_REQUIRE";
 
-/// Builds the images, then runs the tests whose names contain one of the command line's words, or
-/// all. `--list` prints their names.
+/// Chooses the tests of one platform, and of one architecture.
+const PLATFORM: &str = "WAITLESS_TEST_PLATFORM";
+const ARCH: &str = "WAITLESS_TEST_ARCH";
+/// Names the file that tells which tests were skipped.
+const SKIPPED: &str = "WAITLESS_TEST_SKIPPED";
+
+/// Builds the images that they boot, then runs the tests whose names contain one of the command
+/// line's words, or all but those on demand. `--list` prints their names.
 pub fn main(tests: &[Test]) -> ExitCode {
-    main_after(tests, Images::build)
-}
-
-/// The same for tests that need no image.
-pub fn main_without_images(tests: &[Test]) -> ExitCode {
-    main_after(tests, || Ok(()))
-}
-
-fn main_after(tests: &[Test], prepare: impl FnOnce() -> Result<(), String>) -> ExitCode {
     let words: Vec<String> = env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
-    let wanted = |test: &&Test| words.is_empty() || words.iter().any(|w| test.name.contains(w));
+    let (platform, arch) = (chosen(PLATFORM), chosen(ARCH));
+    let wanted = |test: &&Test| {
+        let named = words.iter().any(|word| test.name.contains(word));
+        let fits = test.of.is_none_or(|of| of.is(platform.as_deref(), arch.as_deref()));
+        fits && (named || (words.is_empty() && !test.on_demand))
+    };
     let chosen: Vec<&Test> = tests.iter().filter(wanted).collect();
     if env::args().any(|word| word == "--list") {
         chosen.iter().for_each(|test| println!("{}: test", test.name));
@@ -83,14 +102,29 @@ fn main_after(tests: &[Test], prepare: impl FnOnce() -> Result<(), String>) -> E
         return ExitCode::SUCCESS;
     }
     match env::var(INSIDE).as_deref() {
-        Err(_) => enter(prepare),
+        Err(_) => enter(&chosen),
         Ok(inside) => run_all(&chosen, inside == "isolated"),
     }
 }
 
-/// Does what needs the world outside, then runs this binary again in namespaces of its own.
-fn enter(prepare: impl FnOnce() -> Result<(), String>) -> ExitCode {
-    if let Err(problem) = prepare() {
+/// What a variable chooses, if it does.
+fn chosen(variable: &str) -> Option<String> {
+    env::var(variable).ok().filter(|value| !value.is_empty())
+}
+
+impl Variant {
+    /// Whether a test of it is one of `platform` and `arch`, where those are chosen.
+    fn is(&self, platform: Option<&str>, arch: Option<&str>) -> bool {
+        let own = self.arch.map(Arch::name);
+        platform.is_none_or(|platform| platform == self.platform)
+            && arch.is_none_or(|arch| own.is_none_or(|own| own == arch))
+    }
+}
+
+/// Builds what needs the world outside, then runs this binary again in namespaces of its own.
+fn enter(tests: &[&Test]) -> ExitCode {
+    let variants: Vec<Variant> = tests.iter().filter_map(|test| test.of).collect();
+    if let Err(problem) = Images::build(&variants) {
         println!("{problem}");
         println!("\ntest result: FAILED. 0 passed; 1 failed; the images do not build");
         return ExitCode::FAILURE;
@@ -133,24 +167,37 @@ fn run_all(tests: &[&Test], isolated: bool) -> ExitCode {
         run("ip", &["link", "set", "lo", "up"]);
     }
     let lab = Lab { images: Images::built() };
-    let (mut passed, mut failed, mut skipped) = (Vec::new(), Vec::new(), Vec::new());
+    let mut results = Vec::new();
     let turn = Arc::new(AtomicU64::new(0));
     watch(&turn);
     for test in tests {
-        if let Some(missing) = missing(test.needs, isolated) {
-            println!("test {} ... skipped: needs {missing}", test.name);
-            skipped.push((test.name, missing));
+        let name = &test.name;
+        if let Some((need, missing)) = missing(test.needs, isolated) {
+            println!("test {name} ... skipped: {missing}");
+            results.push((*test, Outcome::Skipped { need, missing }));
             continue;
         }
-        println!("test {} ...", test.name);
+        println!("test {name} ...");
         turn.fetch_add(1, Ordering::Relaxed);
         let start = Instant::now();
         let fine = catch_unwind(AssertUnwindSafe(|| (test.run)(&lab))).is_ok();
-        let word = if fine { "ok" } else { "FAILED" };
-        println!("test {} ... {word} ({:.1} s)", test.name, start.elapsed().as_secs_f32());
-        if fine { passed.push(test.name) } else { failed.push(test.name) }
+        let (word, seconds) = (if fine { "ok" } else { "FAILED" }, start.elapsed().as_secs_f32());
+        println!("test {name} ... {word} ({seconds:.1} s)");
+        let outcome = if fine { Outcome::Passed(seconds) } else { Outcome::Failed(seconds) };
+        results.push((*test, outcome));
     }
-    summarize(&passed, &failed, &skipped)
+    let (text, fine) = summary(&results, env::var(REQUIRE).is_ok_and(|value| value == "all"));
+    println!("\n{text}");
+    keep_skipped(&results);
+    if fine { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// How a test went; seconds.
+#[derive(Clone, PartialEq, Debug)]
+enum Outcome {
+    Passed(f32),
+    Failed(f32),
+    Skipped { need: Need, missing: String },
 }
 
 /// Ends everything when one test takes far too long. The process namespace ends what it started.
@@ -173,37 +220,60 @@ fn watch(turn: &Arc<AtomicU64>) {
     });
 }
 
-fn summarize(passed: &[&str], failed: &[&str], skipped: &[(&str, String)]) -> ExitCode {
-    if !failed.is_empty() {
-        println!("\nfailures:");
-        failed.iter().for_each(|name| println!("    {name}"));
+/// A table of what was run and what was not, and whether that is good enough where `all` tests
+/// are required.
+fn summary(results: &[(&Test, Outcome)], all: bool) -> (String, bool) {
+    let mut text = String::new();
+    let (mut passed, mut failed, mut skipped, mut due) = (0, 0, 0, 0);
+    for (test, outcome) in results {
+        let (word, more) = match outcome {
+            Outcome::Passed(seconds) => ("passed", format!("{seconds:7.1} s")),
+            Outcome::Failed(seconds) => ("FAILED", format!("{seconds:7.1} s")),
+            Outcome::Skipped { missing, .. } => ("skipped", missing.clone()),
+        };
+        match outcome {
+            Outcome::Passed(_) => passed += 1,
+            Outcome::Failed(_) => failed += 1,
+            Outcome::Skipped { need, .. } => {
+                skipped += 1;
+                due += usize::from(*need != Need::Limine);
+            }
+        }
+        text += &format!("{word:<8} {:<50} {more}\n", test.name);
     }
-    let missing: BTreeSet<&String> = skipped.iter().map(|(_, missing)| missing).collect();
-    for missing in missing {
-        let count = skipped.iter().filter(|(_, what)| what == missing).count();
-        println!("\n*** {count} tests skipped: needs {missing} ***");
+    if all && due > 0 {
+        text += &format!("\n{REQUIRE}=all: a skipped test is a failure here\n");
     }
-    let required = env::var(REQUIRE).is_ok_and(|value| value == "all") && !skipped.is_empty();
-    if required {
-        println!("\n{REQUIRE}=all: a skipped test is a failure here");
+    let fine = failed == 0 && !(all && due > 0);
+    let word = if fine { "ok" } else { "FAILED" };
+    text += &format!("\ntest result: {word}. {passed} passed; {failed} failed; {skipped} ignored");
+    (text, fine)
+}
+
+/// Leaves word of what was skipped in the file that a variable names, for whoever sums up all
+/// tests.
+fn keep_skipped(results: &[(&Test, Outcome)]) {
+    let Some(file) = chosen(SKIPPED) else { return };
+    let mut file = OpenOptions::new().create(true).append(true).open(file).expect("a file");
+    for (test, outcome) in results {
+        if let Outcome::Skipped { missing, .. } = outcome {
+            writeln!(file, "skipped: {}: {missing}", test.name).expect("room in a file");
+        }
     }
-    let fine = failed.is_empty() && !required;
-    println!(
-        "\ntest result: {}. {} passed; {} failed; {} ignored",
-        if fine { "ok" } else { "FAILED" },
-        passed.len(),
-        failed.len(),
-        skipped.len()
-    );
-    if fine { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// What the first need is that this machine does not meet.
-fn missing(needs: &[Need], isolated: bool) -> Option<String> {
-    needs.iter().find_map(|need| match need {
-        Need::Tap if !isolated => Some("root or user namespaces, and /dev/net/tun".to_owned()),
-        Need::Program(name) if tool(name).is_none() => Some(format!("the program `{name}`")),
-        _ => None,
+fn missing(needs: &[Need], isolated: bool) -> Option<(Need, String)> {
+    needs.iter().find_map(|need| {
+        let missing = match need {
+            Need::Limine if chosen("LIMINE_DIR").is_none() => {
+                "needs Limine: LIMINE_DIR is not set".to_owned()
+            }
+            Need::Tap if !isolated => "needs root or user namespaces, and /dev/net/tun".to_owned(),
+            Need::Program(name) if tool(name).is_none() => format!("needs the program `{name}`"),
+            _ => return None,
+        };
+        Some((*need, missing))
     })
 }
 
@@ -223,3 +293,6 @@ pub fn wait_for<T>(what: &str, patience: Duration, mut ready: impl FnMut() -> Op
 
 /// Long enough for anything that should happen at once, on a machine that is busy.
 pub const PATIENCE: Duration = Duration::from_secs(30);
+
+#[cfg(test)]
+mod tests;

@@ -58,6 +58,11 @@ impl Machine {
         self.arguments(&["-global", "virtio-mmio.force-legacy=false"])
     }
 
+    /// The same with ACPI, whose tables list its devices and its cores.
+    pub fn microvm_with_acpi(self) -> Self {
+        Self { machine: "microvm,acpi=on", ..self.microvm() }
+    }
+
     /// The machine of 64-bit Arm, with an interrupt controller of version 3 and a card on PCI;
     /// before anything else is chosen.
     pub fn virt(mut self) -> Self {
@@ -66,12 +71,17 @@ impl Machine {
         self
     }
 
-    /// The same with an interrupt controller of version 2 and a card whose registers are at a
-    /// fixed address.
-    pub fn older_virt(self) -> Self {
-        let mut older = self.virt().microvm();
-        older.machine = "virt,gic-version=2";
-        older
+    /// The same with an interrupt controller of version 2.
+    pub fn older_virt(mut self) -> Self {
+        self = self.virt();
+        self.machine = "virt,gic-version=2";
+        self
+    }
+
+    /// With a card whose registers are at a fixed address, of a machine that has a bus as well.
+    pub fn without_bus(self) -> Self {
+        let machine = self.machine;
+        Self { machine, ..self.microvm() }
     }
 
     /// What images it runs.

@@ -92,10 +92,10 @@ fn everything(served: &mut Served, cores: usize) -> Crossed {
 }
 
 /// The connection that asks for the numbers has packets itself, and rings lag behind.
-const SLACK: u64 = 8;
+pub const SLACK: u64 = 8;
 
 /// Packets that are free or wait for frames, of all cores.
-fn at_rest(served: &Served) -> u64 {
+pub fn at_rest(served: &Served) -> u64 {
     let text = metrics(served);
     value(&text, "waitless_pool_available_buffers{")
         + value(&text, "waitless_virtio_net_posted_packets{")

@@ -13,7 +13,7 @@ pub fn without_event_index(lab: &Lab) {
 
 /// On Arm, with the older interrupt controller and a card on no bus.
 pub fn on_arm(lab: &Lab) {
-    load(Served::boot(lab, "webserver", Machine::new().older_virt()));
+    load(Served::boot(lab, "webserver", Machine::new().older_virt().without_bus()));
 }
 
 fn load(mut served: Served) {

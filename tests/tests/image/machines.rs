@@ -46,24 +46,33 @@ pub fn iso_by_bios(lab: &Lab) {
 }
 
 pub fn iso_by_uefi(lab: &Lab) {
-    iso(lab, "grub", &["-bios", "/usr/share/ovmf/OVMF.fd"]);
+    iso(lab, "grub", UEFI);
 }
 
-/// Where Limine's release is at hand.
 pub fn iso_by_limine(lab: &Lab) {
-    if std::env::var_os("LIMINE_DIR").is_none() {
-        println!("LIMINE_DIR is not set: nothing to try");
-        return;
-    }
     iso(lab, "limine", &[]);
-    iso(lab, "limine", &["-bios", "/usr/share/ovmf/OVMF.fd"]);
+    iso(lab, "limine", UEFI);
 }
+
+/// QEMU's arguments for UEFI.
+pub const UEFI: &[&str] = &["-bios", "/usr/share/ovmf/OVMF.fd"];
 
 /// The image that other tests boot, on a CD; the command line is in the CD's menu.
 fn iso(lab: &Lab, loader: &str, firmware: &[&str]) {
     let folder = Folder::new("iso");
     let file = folder.path().join("webserver.iso");
-    let (image, file) = (lab.images.image("webserver"), file.to_str().expect("a text path"));
+    let file = file.to_str().expect("a text path");
+    make_iso(lab, loader, file);
+    let machine = Machine::new().memory("128M").arguments(firmware).cdrom(file);
+    let mut served = Served::boot(lab, "webserver", machine);
+    served.vm.expect("debug virtio-pci: devices found: 1");
+    serves(&mut served);
+}
+
+/// Puts the image that other tests boot on a CD.
+#[track_caller]
+pub fn make_iso(lab: &Lab, loader: &str, file: &str) {
+    let image = lab.images.image("webserver");
     let image = image.to_str().expect("a text path");
     let words = ["run", "--quiet", "--package", "build", "--", "iso", "--platform", "iso"];
     let choice = ["--loader", loader, "--image", image, "--output", file];
@@ -71,13 +80,9 @@ fn iso(lab: &Lab, loader: &str, firmware: &[&str]) {
     let made = cargo(&checkout(), &[&words[..], &choice, &line].concat()).output();
     let made = made.expect("cargo runs");
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-    let machine = Machine::new().memory("128M").arguments(firmware).cdrom(file);
-    let mut served = Served::boot(lab, "webserver", machine);
-    served.vm.expect("debug virtio-pci: devices found: 1");
-    serves(&mut served);
 }
 
-fn serves(served: &mut Served) {
+pub fn serves(served: &mut Served) {
     ping(served.address, 3, 1400);
     let url = format!("http://{}/download?bytes=1000000", served.address);
     assert_eq!(curl(&["--fail", "-o", "/dev/null", "-w", "%{size_download}", &url]), "1000000");

@@ -7,13 +7,26 @@ mod failures;
 mod hostile;
 mod load;
 mod machines;
+mod matrix;
 mod native;
 mod runner;
 mod serve;
 mod variants;
 
 use std::process::ExitCode;
-use waitless_tests::lab::{self, Need, Test};
+use waitless_tests::lab::{self, Arch, Need, Test, Variant};
+
+/// QEMU's machines, of each architecture and of both.
+const PC: Variant = Variant { platform: "qemu", arch: Some(Arch::X86_64) };
+const VIRT: Variant = Variant { platform: "qemu", arch: Some(Arch::Aarch64) };
+const BOTH: Variant = Variant { platform: "qemu", arch: None };
+/// A CD.
+const CD: Variant = Variant { platform: "iso", arch: Some(Arch::X86_64) };
+/// What Apple's machines boot.
+const HVF: Variant = Variant { platform: "hvf", arch: Some(Arch::Aarch64) };
+/// Processes.
+const NATIVE: Variant = Variant { platform: "native", arch: None };
+const NATIVE_TAP: Variant = Variant { platform: "native-tap", arch: None };
 
 /// A machine on a tap, with an address server.
 const NET: &[Need] = &[
@@ -49,6 +62,15 @@ const ISO: &[Need] = &[
     Need::Program("grub-mkrescue"),
     Need::Program("xorriso"),
 ];
+/// The same by Limine.
+const LIMINE: &[Need] = &[
+    Need::Program("qemu-system-x86_64"),
+    Need::Tap,
+    Need::Program("dnsmasq"),
+    Need::Program("curl"),
+    Need::Program("xorriso"),
+    Need::Limine,
+];
 /// On Arm, with all that a test needs on a network.
 const ARM: &[Need] = &[
     Need::Program("qemu-system-aarch64"),
@@ -80,48 +102,50 @@ const PROCESS_ON_TAP: &[Need] =
     &[Need::Tap, Need::Program("dnsmasq"), Need::Program("curl"), Need::Program("wrk")];
 
 fn main() -> ExitCode {
-    lab::main(&[
-        test("serve: every route answers", CAPTURE, serve::every_route),
-        test("serve: tshark finds nothing wrong", CAPTURE, serve::referee),
-        test("serve: every route answers on Arm", ARM, serve::every_route_on_arm),
-        test("serve: tshark finds nothing wrong on Arm", ARM, serve::referee_on_arm),
-        test("serve: keep-alive and pipelining", NET, serve::keep_alive_and_pipelining),
-        test("serve: hello", NET, serve::hello),
-        test("load: with the event index", LOAD, load::with_event_index),
-        test("load: without the event index", LOAD, load::without_event_index),
-        test("cores: four on one queue", LOAD, cores::one_queue),
-        test("cores: four on two queues", LOAD, cores::fewer_queues),
-        test("cores: two on four queues", LOAD, cores::more_queues),
-        test("cores: flows spread by the device", LOAD, cores::receive_side_scaling),
-        test("cores: a panic on another core", NET, cores::panic_on_another),
-        test("cores: two on Arm", ARM, cores::on_arm),
-        test("cores: a panic on another core on Arm", ARM, cores::panic_on_another_on_arm),
-        test("load: on Arm", ARM, load::on_arm),
-        test("hostile: malformed requests", NET, hostile::requests),
-        test("hostile: malformed frames", NET, hostile::frames),
-        test("hostile: slow clients", NET, hostile::slow_clients),
-        test("failures: no network card", VM, failures::no_card),
-        test("failures: no address server", NET, failures::no_address_server),
-        test("failures: little memory", NET, failures::little_memory),
-        test("failures: no entropy", VM, machines::no_entropy),
-        test("failures: a panic ends the machine", VM, failures::panic),
-        test("failures: a panic ends the machine on Arm", ARM_VM, failures::panic_on_arm),
-        test("variants: a static address", NET, variants::static_address),
-        test("variants: tables added to the manifest", CAPTURE, variants::added_tables),
-        test("machines: pc", NET, machines::pc),
-        test("machines: microvm", LOAD, machines::microvm),
-        test("machines: an ISO by BIOS", ISO, machines::iso_by_bios),
-        test("machines: an ISO by UEFI", ISO, machines::iso_by_uefi),
-        test("machines: an ISO by Limine", ISO, machines::iso_by_limine),
-        test("machines: entropy of the hypervisor", NET, machines::entropy_of_the_hypervisor),
-        test("native: host sockets", PROCESS, native::host_sockets),
-        test("native: on a tap", PROCESS_ON_TAP, native::on_a_tap),
-        test("native: over IPv6", PROCESS_ON_TAP_CAPTURED, native::over_ipv6),
-        test("runner: user network without root", VM, runner::user_network),
-        test("runner: a new app builds and boots", VM, runner::new_app),
-    ])
+    let mut tests = vec![
+        test("serve: every route answers", PC, CAPTURE, serve::every_route),
+        test("serve: tshark finds nothing wrong", PC, CAPTURE, serve::referee),
+        test("serve: every route answers on Arm", VIRT, ARM, serve::every_route_on_arm),
+        test("serve: tshark finds nothing wrong on Arm", VIRT, ARM, serve::referee_on_arm),
+        test("serve: keep-alive and pipelining", PC, NET, serve::keep_alive_and_pipelining),
+        test("serve: hello", PC, NET, serve::hello),
+        test("load: with the event index", PC, LOAD, load::with_event_index),
+        test("load: without the event index", PC, LOAD, load::without_event_index),
+        test("cores: four on one queue", PC, LOAD, cores::one_queue),
+        test("cores: four on two queues", PC, LOAD, cores::fewer_queues),
+        test("cores: two on four queues", PC, LOAD, cores::more_queues),
+        test("cores: flows spread by the device", PC, LOAD, cores::receive_side_scaling),
+        test("cores: a panic on another core", PC, NET, cores::panic_on_another),
+        test("cores: two on Arm", VIRT, ARM, cores::on_arm),
+        test("cores: a panic on another core on Arm", VIRT, ARM, cores::panic_on_another_on_arm),
+        test("load: on Arm", VIRT, ARM, load::on_arm),
+        test("hostile: malformed requests", PC, NET, hostile::requests),
+        test("hostile: malformed frames", PC, NET, hostile::frames),
+        test("hostile: slow clients", PC, NET, hostile::slow_clients),
+        test("failures: no network card", BOTH, VM, failures::no_card),
+        test("failures: no address server", PC, NET, failures::no_address_server),
+        test("failures: little memory", BOTH, NET, failures::little_memory),
+        test("failures: no entropy", PC, VM, machines::no_entropy),
+        test("failures: a panic ends the machine", PC, VM, failures::panic),
+        test("failures: a panic ends the machine on Arm", VIRT, ARM_VM, failures::panic_on_arm),
+        test("variants: a static address", PC, NET, variants::static_address),
+        test("variants: tables added to the manifest", PC, CAPTURE, variants::added_tables),
+        test("machines: pc", PC, NET, machines::pc),
+        test("machines: microvm", PC, LOAD, machines::microvm),
+        test("machines: an ISO by BIOS", CD, ISO, machines::iso_by_bios),
+        test("machines: an ISO by UEFI", CD, ISO, machines::iso_by_uefi),
+        test("machines: an ISO by Limine", CD, LIMINE, machines::iso_by_limine),
+        test("machines: entropy of the hypervisor", PC, NET, machines::entropy_of_the_hypervisor),
+        test("native: host sockets", NATIVE, PROCESS, native::host_sockets),
+        test("native: on a tap", NATIVE_TAP, PROCESS_ON_TAP, native::on_a_tap),
+        test("native: over IPv6", NATIVE_TAP, PROCESS_ON_TAP_CAPTURED, native::over_ipv6),
+        test("runner: user network without root", PC, VM, runner::user_network),
+        test("runner: a new app builds and boots", PC, VM, runner::new_app),
+    ];
+    tests.extend(matrix::tests());
+    lab::main(&tests)
 }
 
-fn test(name: &'static str, needs: &'static [Need], run: fn(&lab::Lab)) -> Test {
-    Test { name, needs, run }
+fn test(name: &str, of: Variant, needs: &'static [Need], run: fn(&lab::Lab)) -> Test {
+    Test { name: name.to_owned(), of: Some(of), needs, on_demand: false, run: Box::new(run) }
 }

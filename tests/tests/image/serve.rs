@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::Ipv4Addr;
+use std::path::Path;
 use waitless_tests::lab::{
     Capture, Connection, Dhcp, Folder, Lab, Machine, Tap, UdpProbe, Vm, curl, ping,
 };
@@ -31,10 +32,22 @@ impl Served {
         Self::boot_on(lab, name, machine.queues(queues), tap, dhcp)
     }
 
+    /// Boots the image in the file `image`.
+    #[track_caller]
+    pub fn boot_image(image: &Path, machine: Machine) -> Self {
+        let tap = Tap::new();
+        let dhcp = Dhcp::on(&tap, &[]);
+        Self::start(image, machine, tap, dhcp)
+    }
+
     #[track_caller]
     fn boot_on(lab: &Lab, name: &str, machine: Machine, tap: Tap, dhcp: Dhcp) -> Self {
-        let image = lab.images.image_for(name, machine.arch());
-        let mut vm = machine.on(&tap).boot(&image);
+        Self::start(&lab.images.image_for(name, machine.arch()), machine, tap, dhcp)
+    }
+
+    #[track_caller]
+    fn start(image: &Path, machine: Machine, tap: Tap, dhcp: Dhcp) -> Self {
+        let mut vm = machine.on(&tap).boot(image);
         let address = vm.expect_address(&tap);
         vm.expect_http(address, 80);
         Self { vm, address, dhcp, tap }

@@ -19,7 +19,7 @@ const TAP: &[Need] = &[Need::Tap];
 const CAPTURE: &[Need] = &[Need::Tap, Need::Program("tshark"), Need::Program("dumpcap")];
 
 fn main() -> ExitCode {
-    lab::main_without_images(&[
+    lab::main(&[
         test("kernel: bulk both ways, judged by tshark", CAPTURE, transfers::bulk),
         test("kernel: thousands of short connections", CAPTURE, transfers::short_connections),
         test("kernel: a wire that loses, doubles and reorders", TAP, transfers::bad_wires),
@@ -33,5 +33,6 @@ fn main() -> ExitCode {
 }
 
 fn test(name: &'static str, needs: &'static [Need], run: fn(&lab::Lab)) -> Test {
-    Test { name, needs, run }
+    let (name, run) = (name.to_owned(), Box::new(run));
+    Test { name, of: None, needs, on_demand: false, run }
 }
