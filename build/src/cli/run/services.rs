@@ -8,15 +8,20 @@ use std::net::{TcpListener, TcpStream, UdpSocket};
 #[derive(clap::Args, Clone, Debug, Default)]
 pub(super) struct Ports {
     /// The host's port that leads to the service that the manifest has on port 80 [default: 8080]
-    #[arg(long, value_name = "PORT")]
+    #[arg(long, value_name = "PORT", value_parser = port())]
     http_port: Option<u16>,
     /// The host's port that leads to the service that the manifest has on port 443 [default: 8443]
-    #[arg(long, value_name = "PORT")]
+    #[arg(long, value_name = "PORT", value_parser = port())]
     https_port: Option<u16>,
     /// The host's port that leads to the service that the manifest has on UDP port 7
     /// [default: 7007]
-    #[arg(long, value_name = "PORT")]
+    #[arg(long, value_name = "PORT", value_parser = port())]
     udp_port: Option<u16>,
+}
+
+/// A port that can be named; 0 would be any.
+fn port() -> clap::builder::RangedI64ValueParser<u16> {
+    clap::value_parser!(u16).range(1..)
 }
 
 /// Something that listens in the image: what, its port there, and the host's port.

@@ -122,6 +122,14 @@ fn what_does_not_go_together_is_said_before_anything_is_built() {
 }
 
 #[test]
+fn a_port_of_this_machine_has_a_number() {
+    for option in ["--http-port", "--https-port", "--udp-port"] {
+        assert!(Only::try_parse_from(["run", option, "0"]).is_err(), "{option}");
+        assert!(Only::try_parse_from(["run", option, "1"]).is_ok(), "{option}");
+    }
+}
+
+#[test]
 fn only_macos_on_apple_silicon_has_the_framework() {
     assert_eq!(hvf::is_on(Host { system: "macos", arch: "aarch64" }), Ok(()));
     for (system, arch) in [("linux", "x86_64"), ("linux", "aarch64"), ("macos", "x86_64")] {
