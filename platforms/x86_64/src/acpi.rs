@@ -29,6 +29,8 @@ pub struct Acpi {
     pub power: Option<Power>,
     /// How to reset the machine.
     pub reset: Option<(Register, u8)>,
+    /// In which register the battery-backed clock has its century.
+    pub century: Option<u8>,
     /// A clock of 3.579545 MHz, and whether it has 32 bits instead of 24.
     pub timer: Option<(Register, bool)>,
 }
@@ -90,6 +92,7 @@ mod field {
     pub const FADT_DSDT: usize = 40;
     pub const FADT_CONTROL: usize = 64;
     pub const FADT_TIMER: usize = 76;
+    pub const FADT_CENTURY: usize = 108;
     pub const FADT_FLAGS: usize = 112;
     pub const FADT_RESET: usize = 116;
     pub const FADT_RESET_VALUE: usize = 128;
@@ -232,6 +235,7 @@ fn parse_fadt(acpi: &mut Acpi, memory: &impl Physical, table: &[u8]) {
         let value = table.get(field::FADT_RESET_VALUE).copied();
         acpi.reset = register(table, field::FADT_RESET).zip(value);
     }
+    acpi.century = table.get(field::FADT_CENTURY).copied().filter(|register| *register != 0);
     if flags & flag::HARDWARE_REDUCED == 0 {
         let timer = fixed(table, field::FADT_X_TIMER, field::FADT_TIMER);
         acpi.timer = timer.map(|timer| (timer, flags & flag::TIMER_32_BITS != 0));

@@ -2,6 +2,7 @@
 
 use crate::cpu::Features;
 use crate::interrupts::{SPURIOUS, TIMER};
+use crate::lapic::{self, Command};
 use platform_machine::clock::Clock;
 use waitless::device::Registers;
 use x86_64::instructions::port::Port;
@@ -43,7 +44,6 @@ const BASE_MSR: u32 = 0x1b;
 const BASE_ENABLE: u64 = 1 << 11;
 const BASE_X2APIC: u64 = 1 << 10;
 const DEADLINE_MSR: u32 = 0x6e0;
-const X2APIC_MSR: u32 = 0x800;
 
 const MASKED: u32 = 1 << 16;
 const MODE_DEADLINE: u32 = 2 << 17;
@@ -55,31 +55,6 @@ const DIVIDE_BY_1: u32 = 0xb;
 const PENDING: u32 = 1 << 12;
 /// How often that is looked at. It takes microseconds.
 const PENDING_LOOKS: u32 = 100_000;
-
-/// What is sent to other cores.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Command {
-    /// An interrupt of this vector.
-    Interrupt(u8),
-    /// Waits for a start.
-    Init,
-    /// Starts in real mode at this page, below 1 MiB.
-    Start(u8),
-    /// An interrupt that nothing masks.
-    NonMaskable,
-}
-
-impl Command {
-    const fn bits(self) -> u32 {
-        const ASSERT: u32 = 1 << 14;
-        match self {
-            Self::Interrupt(vector) => ASSERT | vector as u32,
-            Self::NonMaskable => ASSERT | 4 << 8,
-            Self::Init => ASSERT | 5 << 8,
-            Self::Start(page) => ASSERT | 6 << 8 | page as u32,
-        }
-    }
-}
 
 impl LocalApic {
     /// Turns it on, in its newer form where there is one. `map` makes its registers reachable.
@@ -100,7 +75,7 @@ impl LocalApic {
             }
             (old, !newer)
         };
-        let address = old & 0x000f_ffff_ffff_f000;
+        let address = lapic::address(old);
         let registers = if registers { Some(map(address)?) } else { None };
         let timer = if features.deadline_timer { Timer::Deadline } else { Timer::OneShot(0) };
         let apic = Self { registers, address, timer };
@@ -125,8 +100,12 @@ impl LocalApic {
 
     /// The core's interrupt id.
     pub(crate) fn id(&self) -> u32 {
-        let id = self.read(register::ID);
-        if self.registers.is_some() { id >> 24 } else { id }
+        lapic::id(self.read(register::ID), self.is_newer())
+    }
+
+    /// Whether it is in its newer form.
+    pub(crate) fn is_newer(&self) -> bool {
+        self.registers.is_none()
     }
 
     /// Sends a command to the core with the interrupt id `id`.
@@ -136,7 +115,7 @@ impl LocalApic {
 
     /// Sends a command to all cores but this one.
     pub(crate) fn send_to_others(&self, command: Command) {
-        self.command(0, command.bits() | 3 << 18);
+        self.command(0, command.bits_for_others());
     }
 
     fn command(&self, id: u32, bits: u32) {
@@ -144,14 +123,14 @@ impl LocalApic {
             // SAFETY: the mode is on, and no command here does more than wake, start or stop a
             // core of this image's.
             unsafe {
-                Msr::new(X2APIC_MSR + register::COMMAND / 16)
-                    .write(u64::from(id) << 32 | u64::from(bits));
+                Msr::new(lapic::model_specific(register::COMMAND)).write(lapic::command(id, bits));
             }
             return;
         }
         let accepted = || self.read(register::COMMAND) & PENDING == 0;
         let _ = (0..PENDING_LOOKS).find(|_| accepted());
-        self.write(register::COMMAND_TO, id << 24);
+        let (to, bits) = lapic::command_halves(id, bits);
+        self.write(register::COMMAND_TO, to);
         self.write(register::COMMAND, bits);
     }
 
@@ -211,7 +190,7 @@ impl LocalApic {
         match &self.registers {
             Some(registers) => registers.read32(offset as usize),
             // SAFETY: the mode was turned on, and the offsets above all exist in it.
-            None => unsafe { Msr::new(X2APIC_MSR + offset / 16).read() as u32 },
+            None => unsafe { Msr::new(lapic::model_specific(offset)).read() as u32 },
         }
     }
 
@@ -219,7 +198,7 @@ impl LocalApic {
         match &self.registers {
             Some(registers) => registers.write32(offset as usize, value),
             // SAFETY: as for reading; no write above turns on more than a wake-up.
-            None => unsafe { Msr::new(X2APIC_MSR + offset / 16).write(value.into()) },
+            None => unsafe { Msr::new(lapic::model_specific(offset)).write(value.into()) },
         }
     }
 }

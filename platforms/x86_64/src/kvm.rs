@@ -2,6 +2,7 @@
 
 use crate::cpu::{cpuid, ticks};
 use crate::image::physical_address;
+use crate::paravirtual;
 use core::cell::UnsafeCell;
 use x86_64::registers::model_specific::Msr;
 
@@ -19,14 +20,20 @@ static WALL: Clock = Clock(UnsafeCell::new([0; 8]));
 const SIGNATURE: [u32; 3] =
     [u32::from_le_bytes(*b"KVMK"), u32::from_le_bytes(*b"VMKV"), u32::from_le_bytes(*b"M\0\0\0")];
 const CLOCK_FEATURE: u32 = 1 << 3;
+const WIDE_IDS: u32 = 1 << 15;
 const WALL_MSR: u32 = 0x4b56_4d00;
 const CLOCK_MSR: u32 = 0x4b56_4d01;
 
-/// Whether there is such a clock.
-fn has_clock() -> bool {
+/// What KVM offers; nothing where there is none.
+fn features() -> u32 {
     let base = cpuid(0x4000_0000).map(|leaf| [leaf.ebx, leaf.ecx, leaf.edx]);
     let features = cpuid(0x4000_0001).map_or(0, |leaf| leaf.eax);
-    base == Some(SIGNATURE) && features & CLOCK_FEATURE != 0
+    if base == Some(SIGNATURE) { features } else { 0 }
+}
+
+/// Whether the messages of devices can name cores by 15 bits.
+pub(crate) fn takes_wide_ids() -> bool {
+    features() & WIDE_IDS != 0
 }
 
 /// The words of the clock page, taken when the hypervisor was not writing them.
@@ -47,12 +54,12 @@ fn read(clock: &Clock) -> Option<[u32; 8]> {
 
 /// What makes nanoseconds of ticks: a factor over 2^32 and a shift before.
 pub(crate) fn clock_scale() -> Option<(u32, i8)> {
-    let words = clock()?;
-    Some((words[6], words[7] as i8))
+    let clock = paravirtual::Clock::read(clock()?);
+    Some((clock.scale, clock.shift))
 }
 
 fn clock() -> Option<[u32; 8]> {
-    if !has_clock() {
+    if features() & CLOCK_FEATURE == 0 {
         return None;
     }
     // SAFETY: the register takes the physical address of a static page, aligned as it must be;
@@ -67,11 +74,5 @@ pub(crate) fn wall_clock() -> Option<u64> {
     // SAFETY: as for the clock; this one is written once, at this moment.
     unsafe { Msr::new(WALL_MSR).write(physical_address(WALL.0.get())) };
     let wall = read(&WALL)?;
-    let pair = |low: u32, high: u32| u64::from(low) | u64::from(high) << 32;
-    let since = ticks().saturating_sub(pair(clock[2], clock[3]));
-    let shift = u32::from((clock[7] as i8).unsigned_abs());
-    let ticks = if (clock[7] as i8) < 0 { since >> shift } else { since << shift };
-    let nanos = ((u128::from(ticks) * u128::from(clock[6])) >> 32) as u64;
-    let nanos = nanos + pair(clock[4], clock[5]) + u64::from(wall[2]);
-    Some(u64::from(wall[1]) + nanos / 1_000_000_000)
+    paravirtual::Clock::read(clock).wall_clock(wall, ticks())
 }

@@ -8,9 +8,10 @@
 //! the core that asks for it. A core that does not come is not waited for, and neither are those
 //! behind it, since what waits for the one must not be taken by another.
 
-use crate::apic::{Command, LocalApic};
+use crate::apic::LocalApic;
 use crate::cpu::{Features, ticks_in_order};
 use crate::interrupts::{self, Descriptors};
+use crate::lapic::{self, Command};
 use crate::machine::{self, Local, Machine, X86};
 use crate::stacks::{self, Stacks};
 use alloc::alloc::{Layout, alloc};
@@ -52,7 +53,8 @@ static CAME_AT: AtomicU64 = AtomicU64::new(0);
 pub(crate) fn start(machine: &'static Machine, most: usize) -> Vec<u32> {
     let apic = X86::core().local.apic();
     let own = apic.id();
-    let others = machine.arch.acpi.processors.iter().copied().filter(|id| *id != own);
+    let reached = |id: &u32| *id != own && lapic::reaches(*id, apic.is_newer());
+    let others = machine.arch.acpi.processors.iter().copied().filter(reached);
     let others: Vec<u32> = others.take(most.saturating_sub(1)).collect();
     let mut ids = Vec::from([own]);
     let Some(page) = machine.arch.low_page.filter(|_| !others.is_empty()) else { return ids };

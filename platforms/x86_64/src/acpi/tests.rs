@@ -63,6 +63,7 @@ fn fadt(more: &[(usize, &[u8])]) -> Vec<u8> {
         (40, &[0, 0x50, 0, 0]),
         (64, &[0x04, 0x06, 0, 0]),
         (76, &[0x08, 0x06, 0, 0]),
+        (108, &[0x32]),
         (112, &[0, 0x05, 0, 0]),
         (116, &reset),
         (128, &[6]),
@@ -92,6 +93,9 @@ fn the_tables_of_a_machine_are_found_from_the_bios_memory() {
     assert_eq!(acpi.power, Some(Power::Control(Register::Port(0x604), 0x2000)));
     assert_eq!(acpi.reset, Some((Register::Port(0xcf9), 6)));
     assert_eq!(acpi.timer, Some((Register::Port(0x608), true)));
+    assert_eq!(acpi.century, Some(0x32));
+    memory.0.insert(0x4000, fadt(&[(108, &[0])]));
+    assert_eq!(parse(&memory, root).century, None, "register 0 holds the seconds");
 }
 
 #[test]
