@@ -2,21 +2,57 @@
 //!
 //! A component's metadata marks the keys for which that is allowed; the generated code asks for
 //! each of them here, before it makes the instance. A platform gives what it was told as words
-//! `instance.key=value`: on the command line, in files of QEMU's, in the environment. What does
-//! not fit changes nothing and is said on the console.
+//! `instance.key=value`: in the device tree, on the command line, in a file of QEMU's, as options
+//! of a process. Where several say the same key, the platform's last one counts, and of its words
+//! the last. What does not fit changes nothing and is said on the console.
 //!
 //! Values are written as in the manifest, without quotes.
 
+use crate::device::Platform;
+use crate::log::Level;
 use crate::{Context, Duration, Mac, error, info};
 use alloc::boxed::Box;
 use core::net::Ipv4Addr;
 use core::str::FromStr;
 
-/// The words `name=value` of `text` whose name has a dot, in their order, but for those that
-/// platforms themselves understand.
-pub fn words(text: &str) -> impl Iterator<Item = (&str, &str)> {
-    let pairs = text.split_ascii_whitespace().filter_map(|word| word.split_once('='));
-    pairs.filter(|(name, _)| name.contains('.') && !name.starts_with("virtio_mmio."))
+/// What somebody said at boot.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Said<'a> {
+    /// Who, in words: `the command line`.
+    pub by: &'static str,
+    /// The words, parted by white space.
+    pub words: &'a str,
+    /// Whether others are told things there, too: words without a dot may be theirs.
+    pub shared: bool,
+    /// Whether there was more than the words that are here.
+    pub cut: bool,
+}
+
+/// The word that sets the level of messages. It is no key of an instance, but every platform's.
+const LOG: &str = "log";
+
+/// All that was said at boot, what counts most last.
+fn all(platform: &dyn Platform) -> impl Iterator<Item = Said<'_>> {
+    (0..).map_while(|index| platform.said_at_boot(index))
+}
+
+impl<'a> Said<'a> {
+    /// The words `name=value`, in their order. Those without `=` have no value.
+    fn pairs(self) -> impl Iterator<Item = (&'a str, Option<&'a str>)> {
+        self.words.split_ascii_whitespace().map(|word| match word.split_once('=') {
+            Some((name, value)) => (name, Some(value)),
+            None => (word, None),
+        })
+    }
+}
+
+/// What was last said for the key `key`, and by whom.
+fn last<'a>(platform: &'a dyn Platform, key: &str) -> Option<(&'a str, &'static str)> {
+    let values = all(platform).flat_map(|said| {
+        let values = said.pairs().filter(move |(name, _)| *name == key);
+        values.filter_map(move |(_, value)| Some((value?, said.by)))
+    });
+    values.last()
 }
 
 /// Replaces `value` by what was last said for `key`, if it was and `parse` understands it.
@@ -28,18 +64,17 @@ pub fn set<T>(
     expected: &str,
     parse: impl Fn(&str) -> Option<T>,
 ) {
-    let said = words(cx.platform().boot_options()).filter(|(name, _)| *name == key).last();
-    let Some((_, text)) = said else { return };
+    let Some((text, by)) = last(cx.platform(), key) else { return };
     let first = cx.core() == 0;
     match parse(text) {
         Some(fits) => {
             *value = fits;
             if first {
-                info!(cx, "{key} is {text}, as was said at boot");
+                info!(cx, "{key} is {text}, by {by}");
             }
         }
         None if first => {
-            error!(cx, "{key}={text} was said at boot; expected {expected}: the manifest's stays");
+            error!(cx, "{by} says {key}={text}; expected {expected}: the manifest's stays");
         }
         None => {}
     }
@@ -50,11 +85,45 @@ pub fn check(cx: &Context, keys: &[&str]) {
     if cx.core() != 0 {
         return;
     }
-    for (name, _) in words(cx.platform().boot_options()) {
-        if !keys.contains(&name) {
-            error!(cx, "{name} was said at boot, and is no key that can be set then: {keys:?} are");
+    for said in all(cx.platform()) {
+        said.pairs().for_each(|(name, value)| check_word(cx, said, keys, name, value));
+        if said.cut {
+            let by = said.by;
+            error!(cx, "{by} says more than fits, or no text: what is behind does not count");
         }
     }
+}
+
+fn check_word(cx: &Context, said: Said<'_>, keys: &[&str], name: &str, value: Option<&str>) {
+    let Said { by, shared, .. } = said;
+    // What platforms themselves understand.
+    let other = name == LOG || name.starts_with("virtio_mmio.");
+    if keys.contains(&name) || (other && !shared) {
+        if value.is_none() {
+            error!(cx, "{by} says {name} without a value: it stays as it is");
+        }
+    } else if !other && (!shared || (name.contains('.') && value.is_some())) {
+        error!(
+            cx,
+            "{by} says {name}, which is no key that can be set at boot; these are: {keys:?}"
+        );
+    }
+}
+
+/// The level of messages that was last said, by the word `log=`; `Err` with the word's value and
+/// who said it when there is no such level.
+///
+/// # Errors
+/// When what was said is no level.
+pub fn level(platform: &dyn Platform) -> Result<Option<Level>, (&str, &'static str)> {
+    let Some((text, by)) = last(platform, LOG) else { return Ok(None) };
+    text.parse().map(Some).map_err(|()| (text, by))
+}
+
+/// Says that what [`level`] gave is no level. `usual` is the one that stays.
+pub fn refuse_level(cx: &Context, (text, by): (&str, &str), usual: Level) {
+    let expected = "error, warn, info, debug or trace";
+    error!(cx, "{by} says {LOG}={text}; expected {expected}: it stays {usual}");
 }
 
 /// What a component's configuration must be: there for as long as the image runs.

@@ -5,6 +5,7 @@
 
 #![allow(unsafe_code, reason = "registers and DMA memory are shared with devices")]
 
+use crate::boot::Said;
 use crate::{Instant, Protocol};
 use core::cell::Cell;
 use core::ptr::NonNull;
@@ -16,9 +17,11 @@ pub trait Platform: Sync {
     /// Its name: `qemu`, `native`, …
     fn name(&self) -> &'static str;
 
-    /// What was said at boot, in words: a command line. [`boot`](crate::boot) understands it.
-    fn boot_options(&self) -> &str {
-        ""
+    /// What number `index`, from 0 without gaps, of those who can say something at boot said, who
+    /// counts most last; `None` behind the last. [`boot`](crate::boot) understands it.
+    fn said_at_boot(&self, index: usize) -> Option<Said<'_>> {
+        let _ = index;
+        None
     }
 
     /// Seconds since 1970-01-01 00:00 UTC at the instant `now`, where it has a wall clock.

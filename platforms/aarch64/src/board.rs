@@ -20,6 +20,8 @@ pub const REGIONS: usize = 4;
 pub struct Board {
     /// The command line.
     pub command_line: CommandLine,
+    /// What the tree itself says of keys: the texts of `/chosen/waitless,set`.
+    pub set: CommandLine,
     /// The memory map: RAM, and what of it must stay.
     pub memory: Vec<Entry, ENTRIES>,
     /// What is only to be read: an initial file system.
@@ -32,6 +34,8 @@ pub struct Board {
     pub conduit: Option<Conduit>,
     /// A register that ends a virtual machine with a status.
     pub finisher: Option<u64>,
+    /// Where QEMU's firmware configuration device is.
+    pub fw_cfg: Option<u64>,
     /// The id of the virtual timer's interrupt.
     pub timer: Option<u32>,
     /// The interrupt controller.
@@ -103,6 +107,9 @@ pub struct Pci {
     /// Addresses below 4 GiB that mean the same on the bus.
     pub window: Option<Range>,
 }
+
+/// The property of `/chosen` that sets keys of the manifest.
+const SET: &str = "waitless,set";
 
 /// The range of `reg` at `index`, if it has a length.
 fn place(node: &Node, index: usize) -> Option<Range> {
@@ -178,6 +185,7 @@ impl Board {
         let address = console.and_then(|node| node.places().next()).map(|(address, _)| address);
         self.console = address.or(self.console);
         self.command_line = CommandLine::new(node.property("bootargs").unwrap_or_default());
+        self.set = CommandLine::list(node.property(SET).unwrap_or_default());
         for name in ["rng-seed", "kaslr-seed"] {
             let bytes = node.property(name).unwrap_or_default();
             let room = self.seed.capacity() - self.seed.len();
@@ -206,6 +214,7 @@ impl Board {
             () if node.is("arm,pl011") => self.console = self.console.or_else(address),
             () if node.is("arm,pl031") => self.clock = self.clock.or_else(address),
             () if node.is("sifive,test0") => self.finisher = address(),
+            () if node.is("qemu,fw-cfg-mmio") => self.fw_cfg = self.fw_cfg.or_else(address),
             () if node.is("arm,armv8-timer") => self.timer = interrupt(node, 2),
             () if ["arm,psci", "arm,psci-0.2", "arm,psci-1.0"].iter().any(|it| node.is(it)) => {
                 self.conduit = match node.text("method") {

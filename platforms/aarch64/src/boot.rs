@@ -8,13 +8,14 @@ use crate::machine::{self, Aarch64, Local, Machine, Messages};
 use crate::panic::refuse;
 use crate::stacks::{self, Stacks};
 use crate::tree::{self, Tree, TreeError};
-use crate::{console, cpu, entropy, exceptions, gic, its, power};
+use crate::{console, cpu, entropy, exceptions, fw_cfg, gic, its, power};
 use alloc::alloc::{Layout, alloc_zeroed};
 use alloc::boxed::Box;
+use alloc::vec::Vec;
 use core::ptr::NonNull;
-use heapless::Vec;
 use platform_machine::clock::Clock;
 use platform_machine::ecam::{Ecam, has_addresses};
+use platform_machine::machine::Words;
 use platform_machine::memory::{self, PAGE, Range, Ranges};
 use platform_machine::paging::{Access, AddressSpace, LIMIT, PagingError};
 use platform_machine::percore::Core;
@@ -86,7 +87,10 @@ pub(crate) extern "C" fn start(tree: u64) -> ! {
     let (devices, cores, timer) = (board.devices, board.cores, core.local.timer);
     let affinities = Once::new();
     let arch = Aarch64 { pci, messages, devices, distributor, gic, timer, cores, affinities };
-    let mut machine = Machine::new(arch, board.command_line, clock, seed);
+    let set = Words { by: "the device tree", text: board.set, shared: false };
+    let mut words = Vec::from([set, Words::of_command_line(board.command_line)]);
+    words.extend(board.fw_cfg.and_then(fw_cfg::words).map(Words::of_fw_cfg));
+    let mut machine = Machine::new(arch, words, clock, seed);
     machine.window = window;
     machine.started = time.map(|now| now.saturating_sub(uptime));
     machine::set_machine(Box::leak(Box::new(machine)));
@@ -142,7 +146,7 @@ fn take_memory(board: &Board) -> Result<(), PagingError> {
     let stacks = stacks.min(tables.left().length() / 4 / Stacks::LENGTH);
     let stacks = Range::new(first.end() - stacks * Stacks::LENGTH, first.end());
     let places = (stacks.start()..stacks.end()).step_by(Stacks::LENGTH as usize);
-    let others: Vec<Stacks, CORES_MAX> = places.map(Stacks::at).collect();
+    let others: heapless::Vec<Stacks, CORES_MAX> = places.map(Stacks::at).collect();
     for guard in others.iter().flat_map(Stacks::guards) {
         pages.unmap(&mut tables, guard)?;
     }

@@ -5,17 +5,42 @@ use crate::clock::Clock;
 use crate::memory::Range;
 use crate::options::CommandLine;
 use alloc::alloc::{Layout, alloc_zeroed};
+use alloc::vec::Vec;
 use core::ptr::NonNull;
 use spinning_top::Spinlock;
+use waitless::boot::Said;
 use waitless::device::{Dma, MessageInterrupt, MmioDevice, PciAddress, Platform, Registers};
 use waitless::{Instant, Random};
+
+/// What somebody said at boot.
+#[derive(Clone, Debug)]
+pub struct Words {
+    /// Who, in words.
+    pub by: &'static str,
+    /// What.
+    pub text: CommandLine,
+    /// Whether others are told things there, too.
+    pub shared: bool,
+}
+
+impl Words {
+    /// What the loader's command line says, which may be meant for anybody.
+    pub fn of_command_line(text: CommandLine) -> Self {
+        Self { by: "the command line", text, shared: true }
+    }
+
+    /// What QEMU's file says.
+    pub fn of_fw_cfg(text: CommandLine) -> Self {
+        Self { by: "fw_cfg", text, shared: false }
+    }
+}
 
 /// What was found while booting. One for all cores.
 pub struct Machine<A> {
     /// What the architecture knows of it.
     pub arch: A,
-    /// The loader's command line.
-    pub command_line: CommandLine,
+    /// What was said at boot, what counts most last.
+    pub words: Vec<Words>,
     /// Makes time of [`Arch::ticks`].
     pub clock: Clock,
     /// Where devices can be put, where firmware did not put them.
@@ -35,7 +60,7 @@ impl<A: Arch> Machine<A> {
     /// A machine without wall clock and without room for devices.
     pub fn new(
         arch: A,
-        command_line: CommandLine,
+        words: Vec<Words>,
         clock: Clock,
         seed: Option<([u8; 32], &'static str)>,
     ) -> Self {
@@ -45,7 +70,7 @@ impl<A: Arch> Machine<A> {
         };
         Self {
             arch,
-            command_line,
+            words,
             clock,
             window: None,
             random: Spinlock::new(Some(random)),
@@ -67,8 +92,9 @@ impl<A: Arch> Platform for Machine<A> {
         *self.name.lock()
     }
 
-    fn boot_options(&self) -> &str {
-        self.command_line.as_str()
+    fn said_at_boot(&self, index: usize) -> Option<Said<'_>> {
+        let Words { by, text, shared } = self.words.get(index)?;
+        Some(Said { by, words: text.as_str(), shared: *shared, cut: text.is_cut() })
     }
 
     fn wall_clock(&self, now: Instant) -> Option<u64> {

@@ -3,6 +3,7 @@
 use crate::ports::Ports;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
+use waitless::boot::Said;
 use waitless::device::Platform;
 use waitless::{Instant, Protocol};
 
@@ -61,8 +62,9 @@ impl Platform for Host {
         "native"
     }
 
-    fn boot_options(&self) -> &str {
-        &self.keys
+    fn said_at_boot(&self, index: usize) -> Option<Said<'_>> {
+        let said = Said { by: "--set", words: &self.keys, shared: false, cut: false };
+        (index == 0).then_some(said)
     }
 
     fn wall_clock(&self, now: Instant) -> Option<u64> {

@@ -15,8 +15,8 @@ pub enum Command {
 /// How to run the graph.
 #[derive(Debug)]
 pub struct Options {
-    /// The level up to which messages are written.
-    pub log: Level,
+    /// The level up to which messages are written; `None` leaves it to the keys.
+    pub log: Option<Level>,
     /// Where the image's ports are on the host.
     pub ports: Ports,
     /// Packet buffers; `None` leaves it to the manifest.
@@ -68,7 +68,7 @@ impl Options {
             }
         }
         Ok(Command::Run(Self {
-            log: log.map_or(Ok(Level::Info), |level| parse_level(&level))?,
+            log: log.map(|level| parse_level(&level)).transpose()?,
             ports: Ports::parse(ports.as_deref().unwrap_or_default())?,
             keys,
             packets: packets.map(|count| parse_packets(&count)).transpose()?,

@@ -194,18 +194,18 @@ fn the_command_line_goes_before_the_environment() {
     let parsed = options(&["--log", "debug", "--ports=80=81", "--packets", "100"]).unwrap();
     assert_eq!(
         (parsed.log, parsed.ports.host(Protocol::TCP, 80), parsed.packets),
-        (Level::Debug, 81, Some(100))
+        (Some(Level::Debug), 81, Some(100))
     );
     let environment = |name: &str| (name == "WAITLESS_LOG").then(|| "trace".to_string());
     let Ok(Command::Run(parsed)) = Options::parse(std::iter::empty(), environment) else {
         panic!("refused")
     };
-    assert_eq!((parsed.log, parsed.packets), (Level::Trace, None));
+    assert_eq!((parsed.log, parsed.packets), (Some(Level::Trace), None));
     let arguments = ["--log=warn".to_string()].into_iter();
     let Ok(Command::Run(parsed)) = Options::parse(arguments, environment) else {
         panic!("refused")
     };
-    assert_eq!(parsed.log, Level::Warn);
+    assert_eq!(parsed.log, Some(Level::Warn));
 }
 
 #[test]

@@ -9,10 +9,12 @@ use crate::loader::{BootInfo, LoaderError, Physical};
 use crate::machine::{self, Firmware, Local, Machine, X86};
 use crate::panic::{refuse, report};
 use crate::pci::Configuration;
-use crate::{calibrate, cmos, console, entropy, image, interrupts, kvm, mmio};
+use crate::{calibrate, cmos, console, entropy, fw_cfg, image, interrupts, kvm, mmio};
 use crate::{multiboot2, power, pvh, requests, stacks};
 use alloc::boxed::Box;
+use alloc::vec::Vec;
 use platform_machine::clock::Clock;
+use platform_machine::machine::Words;
 use platform_machine::memory::{self, PAGE, Range, Ranges};
 use platform_machine::paging::{Access, AddressSpace, LIMIT, PagingError};
 use platform_machine::percore::Core;
@@ -101,7 +103,8 @@ fn boot((first_tick, features): Begun, loaded: Result<Loaded, LoaderError>) -> !
     };
     let seed = entropy::seed(&features);
     let uptime = clock.nanos(ticks()) / 1_000_000_000;
-    let started = kvm::wall_clock().or_else(cmos::wall_clock).map(|now| now - uptime);
+    let started = kvm::wall_clock().or_else(|| cmos::wall_clock(acpi.century));
+    let started = started.map(|now| now.saturating_sub(uptime));
     let started = started.or(info.date);
     start_core(apic);
     let pci = Configuration::find(acpi.ecam, machine::try_map);
@@ -115,7 +118,9 @@ fn boot((first_tick, features): Begun, loaded: Result<Loaded, LoaderError>) -> !
     }
     let (low_page, ids) = (low_page(&info), Once::new());
     let x86 = X86 { pci, io_apics, devices, acpi, low_page, ids };
-    let mut machine = Machine::new(x86, info.command_line, clock, seed);
+    let mut words = Vec::from([Words::of_command_line(info.command_line)]);
+    words.extend(fw_cfg::words(&features).map(Words::of_fw_cfg));
+    let mut machine = Machine::new(x86, words, clock, seed);
     machine.window = window;
     machine.started = started;
     machine::set_machine(Box::leak(Box::new(machine)));

@@ -101,8 +101,9 @@ impl BootInfo {
         if address == 0 {
             return;
         }
-        let mut line = Vec::<u8, COMMAND_LINE>::new();
-        for offset in 0..COMMAND_LINE as u64 {
+        // One byte more than is kept shows that there is more.
+        let mut line = Vec::<u8, { COMMAND_LINE + 1 }>::new();
+        for offset in 0..=COMMAND_LINE as u64 {
             match memory.bytes(address.saturating_add(offset), 1) {
                 // As long as the loop, so it cannot be full.
                 Some(&[byte]) if byte != 0 => _ = line.push(byte),

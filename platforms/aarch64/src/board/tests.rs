@@ -24,7 +24,10 @@ fn virt(writer: &mut Writer) {
     writer.begin("memory@40000000").text("device_type", "memory");
     writer.words("reg", &[0, 0x4000_0000, 0, 0x800_0000]).end();
     writer.begin("chosen").text("bootargs", "log=debug").bytes("rng-seed", &[7; 32]);
-    writer.bytes("kaslr-seed", &[8; 8]).text("stdout-path", "/pl011@9000000").end();
+    writer.bytes("kaslr-seed", &[8; 8]).text("stdout-path", "/pl011@9000000");
+    writer.text("waitless,set", "http.port=81\0ip4.ttl=3").end();
+    node(writer, "fw-cfg@9020000", "qemu,fw-cfg-mmio", &[0, 0x902_0000, 0, 0x18]);
+    writer.end();
     writer.begin("cpus").words("#address-cells", &[1]).words("#size-cells", &[0]);
     for core in [0, 1] {
         writer.begin(if core == 0 { "cpu@0" } else { "cpu@1" });
@@ -81,6 +84,8 @@ fn virt(writer: &mut Writer) {
 fn a_virtual_machine_of_qemu_is_understood() {
     let board = board(virt);
     assert_eq!(board.command_line.as_str(), "log=debug");
+    assert_eq!(board.set.as_str(), "http.port=81 ip4.ttl=3");
+    assert_eq!(board.fw_cfg, Some(0x902_0000));
     let ram = Entry { range: Range::sized(0x4000_0000, 128 << 20), kind: Kind::Ram };
     assert_eq!(board.memory.as_slice(), &[ram]);
     assert_eq!((board.console, board.clock), (Some(0x900_0000), Some(0x901_0000)));

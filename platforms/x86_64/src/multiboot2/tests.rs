@@ -53,7 +53,7 @@ fn tags_of_any_length_are_walked() {
     let memory =
         info(&[(1, b"log=debug\0"), (2, b"GRUB\0"), (3, &module), (6, &map), (14, &rsdp())]);
     let info = parse(&memory, 16).unwrap();
-    assert_eq!(info.command_line.option("log"), Some("debug"));
+    assert_eq!(info.command_line.as_str(), "log=debug");
     assert_eq!(info.memory.len(), 3);
     assert_eq!(info.memory[2].kind, Kind::Reserved);
     assert_eq!(info.taken.as_slice(), &[Range::new(0x40_0000, 0x40_1000)]);
