@@ -134,6 +134,11 @@ soak: ready-to-test ## an image under load and faults for MINUTES=10, with ARCH,
 	@WAITLESS_SOAK_MINUTES=$(MINUTES) WAITLESS_SOAK_ARCH=$(ARCH) WAITLESS_SOAK_CORES=$(CORES) \
 	  WAITLESS_SOAK_NIC=$(NIC) cargo test --package waitless-tests --test soak
 
+.PHONY: soak
+soak: ready-to-test ## an image under load and faults for MINUTES=10, with ARCH, CORES and NIC
+	@WAITLESS_SOAK_MINUTES=$(MINUTES) WAITLESS_SOAK_ARCH=$(ARCH) WAITLESS_SOAK_CORES=$(CORES) \
+	  WAITLESS_SOAK_NIC=$(NIC) cargo test --package waitless-tests --test soak
+
 .PHONY: fmt
 fmt: ready-to-build ## formats all Rust code
 	@cargo fmt --all

@@ -551,6 +551,11 @@ impl Pool {
         self.0.counters.taken.get()
     }
 
+    /// Buffers that are not free.
+    pub fn missing(&self) -> usize {
+        self.0.count.saturating_sub(self.available())
+    }
+
     /// Buffers that there are when none is on another core.
     pub fn count(&self) -> usize {
         self.0.count

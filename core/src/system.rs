@@ -79,6 +79,12 @@ impl System {
         self.cores
     }
 
+    /// Ends the image: the answers that are under way leave, what is in memory is given back and
+    /// counted, and the machine is switched off or the process ends. A handler may call it.
+    pub fn shut_down(&self) {
+        self.cores.end();
+    }
+
     /// The number of this core.
     pub fn core(&self) -> usize {
         self.core

@@ -39,7 +39,7 @@ use alloc::vec::Vec;
 use core::any::Any;
 use core::fmt;
 use core::net::SocketAddr;
-use core::sync::atomic::{AtomicU8, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 use flow::FLOWS;
 
 /// The most cores of an image: as many as a set of them in one word holds.
@@ -51,6 +51,10 @@ pub struct Cores {
     /// The core of each flow.
     homes: [u8; FLOWS],
     shared: Shared,
+    /// Whether all are to end.
+    ending: AtomicBool,
+    /// How many have.
+    ended: AtomicUsize,
 }
 
 /// What other cores see of one.
@@ -78,7 +82,30 @@ impl Cores {
             states: (0..count).map(|_| State::default()).collect(),
             homes: core::array::from_fn(|flow| (flow % count) as u8),
             shared: Shared::default(),
+            ending: AtomicBool::new(false),
+            ended: AtomicUsize::new(0),
         }
+    }
+
+    /// Asks all cores to end. Who asks wakes those that sleep.
+    pub fn end(&self) {
+        self.ending.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether all cores are to end: nothing new is begun any more.
+    #[inline]
+    pub fn is_ending(&self) -> bool {
+        self.ending.load(Ordering::Relaxed)
+    }
+
+    /// A core has ended. Called by the platform, once on each.
+    pub fn ended(&self) {
+        self.ended.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Whether all cores have ended.
+    pub fn all_ended(&self) -> bool {
+        self.ended.load(Ordering::Acquire) >= self.count()
     }
 
     /// How many there are.

@@ -23,11 +23,21 @@ unsafe impl Send for Distributor {}
 
 /// A core's own part of the controller.
 pub(crate) enum Interface {
-    /// Registers in memory: the core's interface, and the distributor, which shows each core its
-    /// own first interrupts and passes them on to others.
-    Two(Registers, Registers),
+    /// Registers in memory.
+    Two {
+        /// The core's own.
+        own: Registers,
+        /// The distributor's, which show each core its own first interrupts and pass them on to
+        /// others.
+        shared: Registers,
+        /// Whether another core can stop this one whatever it does.
+        stops: bool,
+    },
     /// System registers.
-    Three,
+    Three {
+        /// Whether another core can stop this one whatever it does.
+        stops: bool,
+    },
 }
 
 /// A core's redistributor.
@@ -49,9 +59,12 @@ impl Distributor {
         let count = gic::count(registers.read32(distributor::TYPE));
         let this = Self { registers, three, count };
         this.write(distributor::CONTROL, 0);
+        // Version 2 may have no groups, or keep them from whoever is not secure.
+        this.registers.write32(distributor::GROUP, u32::MAX);
+        let grouped = three || this.registers.read32(distributor::GROUP) == u32::MAX;
         for id in (32..count).step_by(32) {
             this.write(distributor::DISABLE + gic::place(id, 1).0, u32::MAX);
-            if three {
+            if grouped {
                 this.write(distributor::GROUP + gic::place(id, 1).0, u32::MAX);
             }
         }
@@ -59,8 +72,15 @@ impl Distributor {
             let priorities = u32::from_ne_bytes([gic::PRIORITY; 4]);
             this.write(distributor::PRIORITY + gic::place(id, 8).0, priorities);
         }
-        // Group 0 or 1, whichever is seen as the only one; by affinity in version 3.
-        this.write(distributor::CONTROL, if three { 0x13 } else { 1 });
+        // Both groups, or whichever is seen as the only one; by affinity in version 3.
+        this.write(
+            distributor::CONTROL,
+            match (three, grouped) {
+                (true, _) => 0x13,
+                (false, true) => 3,
+                (false, false) => 1,
+            },
+        );
         Some(this)
     }
 
@@ -111,20 +131,29 @@ impl Interface {
         match gic {
             Gic::Two { distributor, interface } => {
                 let (shared, own) = (map(*distributor)?, map(*interface)?);
-                enable_private(&shared, timer, false);
+                let stops = enable_private(&shared, timer, false);
                 own.write32(interface::MASK, 0xff);
-                own.write32(interface::CONTROL, 1);
-                Some(Self::Two(own, shared))
+                own.write32(interface::CONTROL, if stops { interface::BOTH } else { 1 });
+                if stops {
+                    cpu::unmask_fast();
+                }
+                Some(Self::Two { own, shared, stops })
             }
-            Gic::Three { redistributors, .. } => {
+            Gic::Three { distributor, redistributors } => {
                 let wanted = gic::packed(cpu::affinity());
                 let mut regions = redistributors.iter();
                 let own = regions.find_map(|region| redistributor_of(*region, wanted))?;
                 wake(&own.registers)?;
                 let private = own.registers.part(redistributor::PRIVATE, 0x1_0000)?;
-                enable_private(&private, timer, true);
+                let control = map(*distributor)?.read32(distributor::CONTROL);
+                let grouped =
+                    enable_private(&private, timer, true) && control & gic::ONE_STATE != 0;
                 turn_on();
-                Some(Self::Three)
+                let stops = grouped && has_both_groups();
+                if stops {
+                    turn_on_stop();
+                }
+                Some(Self::Three { stops })
             }
         }
     }
@@ -134,10 +163,29 @@ impl Interface {
         // What it is woken for must be there first.
         cpu::barrier();
         match self {
-            Self::Two(_, distributor) => {
-                distributor.write32(distributor::SEND, 1 << (16 + (affinity & 7)));
+            Self::Two { shared, .. } => send(shared, affinity, gic::WAKE),
+            Self::Three { .. } => cpu::send_interrupt(gic::sent_to(affinity, gic::WAKE)),
+        }
+    }
+
+    /// Stops the core with this affinity, whatever it does, where that can be.
+    pub(crate) fn stop(&self, affinity: u64) {
+        cpu::barrier();
+        match self {
+            Self::Two { shared, stops: true, .. } => send(shared, affinity, gic::STOP),
+            Self::Three { stops: true } => {
+                cpu::send_fast_interrupt(gic::sent_to(affinity, gic::STOP));
             }
-            Self::Three => cpu::send_interrupt(gic::sent_to(affinity)),
+            _ => {}
+        }
+    }
+
+    /// Takes the interrupt that stops this core, so that it can halt.
+    pub(crate) fn accept_stop(&self) {
+        match self {
+            Self::Two { own, stops: true, .. } => _ = own.read32(interface::ACKNOWLEDGE),
+            Self::Three { stops: true } => _ = cpu::read!("s3_0_c12_c8_0"), // ICC_IAR0_EL1
+            _ => {}
         }
     }
 
@@ -145,7 +193,7 @@ impl Interface {
     #[inline]
     pub(crate) fn take(&self, mut taken: impl FnMut(u32)) {
         match self {
-            Self::Two(registers, _) => {
+            Self::Two { own: registers, .. } => {
                 for _ in 0..PATIENCE {
                     let id = registers.read32(interface::ACKNOWLEDGE);
                     if id & 0x3ff >= gic::NONE {
@@ -155,7 +203,7 @@ impl Interface {
                     registers.write32(interface::END, id);
                 }
             }
-            Self::Three => {
+            Self::Three { .. } => {
                 for _ in 0..PATIENCE {
                     let id = cpu::read!("s3_0_c12_c12_0") as u32;
                     if (gic::NONE..gic::FIRST_MESSAGE).contains(&id) {
@@ -194,18 +242,66 @@ fn turn_on() {
     }
 }
 
-/// Keeps all private interrupts out but `timer`, and 0, which cores send each other. `registers`
-/// are laid out as a distributor.
-fn enable_private(registers: &Registers, timer: u32, three: bool) {
-    registers.write32(distributor::DISABLE, u32::MAX);
-    if three {
-        registers.write32(distributor::GROUP, u32::MAX);
+/// Sends the interrupt `id` to the core with this affinity (version 2).
+fn send(distributor: &Registers, affinity: u64, id: u32) {
+    distributor.write32(distributor::SEND, 1 << (16 + (affinity & 7)) | id);
+}
+
+/// Whether group 0 is this image's: with a monitor that keeps it, the lowest bit of a priority
+/// that is not secure gets lost.
+fn has_both_groups() -> bool {
+    let bits = (cpu::read!("s3_0_c12_c12_4") >> 8 & 7) + 1; // ICC_CTLR_EL1
+    let lowest = 1u64 << (8 - bits);
+    let kept: u64;
+    // SAFETY: changes which priorities interrupt (ICC_PMR_EL1), and back.
+    unsafe {
+        asm!(
+            "msr s3_0_c4_c6_0, {1}",
+            "isb",
+            "mrs {0}, s3_0_c4_c6_0",
+            "msr s3_0_c4_c6_0, {2}",
+            "isb",
+            out(reg) kept,
+            in(reg) lowest,
+            in(reg) 0xffu64,
+            options(nomem, nostack, preserves_flags)
+        );
     }
+    kept != 0
+}
+
+/// Lets the interrupt in that stops this core.
+fn turn_on_stop() {
+    // SAFETY: the group is this image's, and has one interrupt, which a core that dies sends
+    // (ICC_IGRPEN0_EL1).
+    unsafe {
+        asm!("msr s3_0_c12_c12_6, {}", "isb", in(reg) 1u64,
+            options(nomem, nostack, preserves_flags));
+    }
+    cpu::unmask_fast();
+}
+
+/// Keeps all private interrupts out but `timer` and those that cores send each other. `registers`
+/// are laid out as a distributor. Whether the one that stops a core has a group of its own.
+fn enable_private(registers: &Registers, timer: u32, three: bool) -> bool {
+    registers.write32(distributor::DISABLE, u32::MAX);
+    registers.write32(distributor::GROUP, gic::GROUPS);
+    let grouped = registers.read32(distributor::GROUP) == gic::GROUPS;
     for id in (0..32).step_by(4) {
         let priorities = u32::from_ne_bytes([gic::PRIORITY; 4]);
         registers.write32(distributor::PRIORITY + gic::place(id, 8).0, priorities);
     }
-    registers.write32(distributor::ENABLE, 1 | 1u32.checked_shl(timer).unwrap_or(0));
+    let mut enabled = 1 << gic::WAKE | 1u32.checked_shl(timer).unwrap_or(0);
+    if grouped {
+        let (at, shift) = gic::place(gic::STOP, 8);
+        let old = registers.read32(distributor::PRIORITY + at);
+        registers.write32(distributor::PRIORITY + at, old & !(0xff << shift));
+        enabled |= 1 << gic::STOP;
+    } else {
+        registers.write32(distributor::GROUP, if three { u32::MAX } else { 0 });
+    }
+    registers.write32(distributor::ENABLE, enabled);
+    grouped
 }
 
 /// The redistributor of the core with the affinity `wanted`.

@@ -34,6 +34,8 @@ pub mod interface {
     pub const ACKNOWLEDGE: usize = 0x0c;
     /// Writing what was taken ends it.
     pub const END: usize = 0x10;
+    /// Both groups are on and taken by the same register, and group 0 is not masked as group 1 is.
+    pub const BOTH: u32 = 0xf;
 }
 
 /// Registers of a core's redistributor (version 3), as byte offsets.
@@ -62,6 +64,16 @@ pub mod frame {
 
 /// The priority of every interrupt: the middle.
 pub const PRIORITY: u8 = 0x80;
+/// The interrupt by which a core wakes another.
+pub const WAKE: u32 = 0;
+/// The interrupt by which a core stops another one that does not look: of group 0, which is not
+/// masked, and of the highest priority.
+pub const STOP: u32 = 15;
+/// All private interrupts but [`STOP`] are of group 1.
+pub const GROUPS: u32 = !(1 << STOP);
+/// The distributor's control register says that there is one security state, which has all groups
+/// (version 3).
+pub const ONE_STATE: u32 = 1 << 6;
 /// Ids from here on say that no interrupt is pending.
 pub const NONE: u32 = 1020;
 /// The first id of a message that a service translates.
@@ -112,13 +124,13 @@ pub const fn packed(affinity: u64) -> u32 {
     (affinity & 0xff_ffff | affinity >> 8 & 0xff00_0000) as u32
 }
 
-/// What sends interrupt 0 to the core with this affinity (version 3).
-pub const fn sent_to(affinity: u64) -> u64 {
+/// What sends the interrupt `id`, below 16, to the core with this affinity (version 3).
+pub const fn sent_to(affinity: u64, id: u32) -> u64 {
     let (highest, higher, high) =
         (affinity >> 32 & 0xff, affinity >> 16 & 0xff, affinity >> 8 & 0xff);
     // Cores of a cluster are told sixteen at a time.
     let (row, bit) = (affinity >> 4 & 15, affinity & 15);
-    highest << 48 | row << 44 | higher << 32 | high << 16 | 1 << bit
+    highest << 48 | row << 44 | higher << 32 | (id as u64 & 15) << 24 | high << 16 | 1 << bit
 }
 
 /// The register of 32 bits that holds the field of `bits` bits of interrupt `id`, behind a
@@ -156,9 +168,10 @@ mod tests {
 
     #[test]
     fn an_interrupt_is_sent_to_one_core() {
-        assert_eq!(sent_to(0), 1);
-        assert_eq!(sent_to(0x103), 1 << 16 | 8);
-        assert_eq!(sent_to(0x12_0034_5627), 0x12 << 48 | 2 << 44 | 0x34 << 32 | 0x56 << 16 | 0x80);
+        assert_eq!(sent_to(0, WAKE), 1);
+        assert_eq!(sent_to(0x103, STOP), 15 << 24 | 1 << 16 | 8);
+        let far = 0x12 << 48 | 2 << 44 | 0x34 << 32 | 0x56 << 16 | 0x80;
+        assert_eq!(sent_to(0x12_0034_5627, 0), far);
     }
 
     #[test]

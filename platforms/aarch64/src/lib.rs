@@ -41,6 +41,8 @@ mod entry;
 #[cfg(target_os = "none")]
 mod exceptions;
 #[cfg(target_os = "none")]
+mod fw_cfg;
+#[cfg(target_os = "none")]
 mod its;
 #[cfg(target_os = "none")]
 mod machine;

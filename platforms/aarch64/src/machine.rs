@@ -118,11 +118,19 @@ impl Arch for Aarch64 {
 
     /// Interrupts are taken where a core sleeps, so what it is told here is to wake up. Then, or
     /// before its next sweep, it finds that another one reports.
-    fn stop_others() {
-        let Some(arch) = MACHINE.get().map(|machine| &machine.arch) else { return };
+    fn stop_others() -> u64 {
+        let Some(arch) = MACHINE.get().map(|machine| &machine.arch) else { return 0 };
         let count = arch.affinities.get().map_or(0, alloc::vec::Vec::len);
         let own = Self::number();
-        (0..count).filter(|number| *number != own).for_each(|number| arch.wake(number));
+        let others = (0..count).filter(|number| *number != own);
+        others.inspect(|number| arch.wake(*number)).fold(0, |all, number| all | 1 << number)
+    }
+
+    /// By an interrupt that is not masked, where the controller has a group for it.
+    fn stop_busy(number: usize) {
+        if let Some(affinity) = Self::machine().arch.affinity(number) {
+            Self::core().local.interface.stop(affinity);
+        }
     }
 
     #[inline]
@@ -132,6 +140,9 @@ impl Arch for Aarch64 {
 
     fn stop() -> ! {
         cpu::mask_all();
+        if !cpu::this_core().is_null() {
+            Self::core().local.interface.accept_stop();
+        }
         loop {
             cpu::wait();
         }

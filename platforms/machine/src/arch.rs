@@ -52,8 +52,15 @@ mod bare {
             let _ = number;
         }
 
-        /// Stops all other cores for good, whatever they do.
-        fn stop_others() {}
+        /// Tells all other cores to stop for good. Those it told, a bit for each.
+        fn stop_others() -> u64 {
+            0
+        }
+
+        /// Stops core `number`, which was told and goes on, whatever it does.
+        fn stop_busy(number: usize) {
+            let _ = number;
+        }
 
         /// Called once a sweep on each of several cores: where another core cannot interrupt one
         /// that is busy, it stops here.

@@ -20,6 +20,7 @@ pub mod arch;
 pub mod clock;
 pub mod console;
 pub mod ecam;
+pub mod fw_cfg;
 pub mod idle;
 pub mod memory;
 pub mod options;

@@ -2,12 +2,14 @@
 
 use crate::idle::Idle;
 use crate::machine::Machine;
-use crate::{Arch, crew, heap, panic};
+use crate::{Arch, SUCCESS, crew, heap, panic};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use waitless::cores::{self, CORES_MAX, Cores};
+use waitless::device::Platform;
 use waitless::log::{Level, Log};
-use waitless::{Context, Image, Pool, Random, Sweep, System, debug, info};
+use waitless::{Context, Duration, Image, Pool, Random, Sweep, System};
+use waitless::{boot, debug, error, info};
 
 /// Runs `image`'s graph, which `make` builds, for ever, on as many cores as it is for and there
 /// are, each with its own.
@@ -39,10 +41,43 @@ pub fn run<A: Arch, G: Sweep>(
             let Some(seed) = seeds.get(A::number() - 1).and_then(cores::Slot::take) else { return };
             let mut cx = context::<A>(image, cores, Random::new(seed));
             let mut graph = build::<A, G>(&mut cx, &make);
-            sweep::<A>(&mut *graph, &mut cx)
+            sweep::<A>(&mut *graph, &mut cx);
+            end::<A, G>(graph, &mut cx);
+            A::stop()
         });
     }
-    sweep::<A>(&mut *graph, &mut cx)
+    sweep::<A>(&mut *graph, &mut cx);
+    end::<A, G>(graph, &mut cx);
+    let start = machine.now();
+    while !cores.all_ended() && machine.now().since(start) < PATIENCE {
+        core::hint::spin_loop();
+    }
+    A::exit(SUCCESS)
+}
+
+/// How long what is under way may take to leave when the image ends.
+const LINGER: Duration = Duration::from_millis(100);
+/// How long the first core waits for the others to end.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Ends this core: lets leave what is under way, gives everything back, and says whether all
+/// packets are there.
+fn end<A: Arch, G: Sweep>(mut graph: Box<G>, cx: &mut Context) {
+    let (machine, cores, pool) = (A::machine(), cx.cores(), cx.pool());
+    // Whoever asked has just finished a sweep; the others may be asleep.
+    (0..cores.count()).filter(|core| *core != cx.core()).for_each(|core| machine.wake(core));
+    let start = machine.now();
+    while machine.now().since(start) < LINGER {
+        cx.set_now(machine.now());
+        graph.poll(cx);
+    }
+    drop(graph);
+    let (core, count, missing) = (cx.core(), pool.count(), pool.missing());
+    match missing {
+        0 => info!(cx, "core {core} ended; all {count} packets are back"),
+        _ => error!(cx, "core {core} ended; {missing} of {count} packets are missing"),
+    }
+    cores.ended();
 }
 
 /// A slot with `thing` in it.
@@ -65,8 +100,8 @@ fn build<A: Arch, G: Sweep>(cx: &mut Context, make: &impl Fn(&mut Context) -> G)
     graph
 }
 
-/// Sweeps for ever.
-fn sweep<A: Arch>(graph: &mut impl Sweep, cx: &mut Context) -> ! {
+/// Sweeps until the image ends.
+fn sweep<A: Arch>(graph: &mut impl Sweep, cx: &mut Context) {
     let (machine, core) = (A::machine(), A::core());
     let (pool, cores) = (cx.pool(), cx.cores());
     let (mut idle, mut taken) = (Idle::default(), pool.taken());
@@ -77,6 +112,9 @@ fn sweep<A: Arch>(graph: &mut impl Sweep, cx: &mut Context) -> ! {
         }
         cx.set_now(machine.now());
         graph.poll(cx);
+        if cores.is_ending() {
+            return;
+        }
         // Nothing comes of nothing: a sweep that was handed no packet did little, if anything.
         if pool.taken() != taken {
             taken = pool.taken();
@@ -119,13 +157,8 @@ fn announce<A: Arch>(machine: &Machine<A>, cx: &Context) {
 /// What this core lends to its components.
 fn context<A: Arch>(image: &'static Image, cores: &'static Cores, random: Random) -> Context {
     let (machine, core) = (A::machine(), A::core());
-    let level = match machine.command_line.option("log").map(str::parse) {
-        None => Level::Info,
-        Some(Ok(level)) => level,
-        Some(Err(())) => {
-            panic::refuse::<A>(format_args!("log= is none of error, warn, info, debug, trace"))
-        }
-    };
+    let said = boot::level(machine);
+    let level = said.ok().flatten().unwrap_or(Level::Info);
     let Some(pool) = Pool::new(packets(image, cores.count()), 0) else {
         panic::refuse::<A>(format_args!("not enough memory for packets"))
     };
@@ -136,6 +169,9 @@ fn context<A: Arch>(image: &'static Image, cores: &'static Cores, random: Random
     let log = Log::new(level, A::console());
     let mut cx = Context::new(core.number, pool, random, log, machine, system);
     cx.set_now(machine.now());
+    if let (Err(said), 0) = (said, core.number) {
+        boot::refuse_level(&cx, said, level);
+    }
     cx
 }
 

@@ -26,8 +26,8 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use waitless::log::{Log, Sink};
-use waitless::{Context, Image, Instant, Pool, Random, Sweep, System};
+use waitless::log::{Level, Log, Sink};
+use waitless::{Context, Image, Instant, Pool, Random, Sweep, System, boot};
 
 /// Runs the graph that `make` builds, until a signal ends the process or the graph cannot start.
 ///
@@ -82,8 +82,13 @@ impl Surroundings {
         let host: &'static Host = Box::leak(Box::new(Host::new(options.ports, options.keys)));
         let system: &'static System = Box::leak(Box::new(System::new(image)));
         system.register("pool", pool.counters());
-        let log = Log::new(options.log, &Stderr);
+        let said = boot::level(host);
+        let level = options.log.or(said.ok().flatten()).unwrap_or(Level::Info);
+        let log = Log::new(level, &Stderr);
         let cx = Context::new(0, pool, Random::new(seed), log, host, system);
+        if let Err(said) = said {
+            boot::refuse_level(&cx, said, level);
+        }
         Ok(Self { image, host, system, cx, sleep, ended })
     }
 
@@ -98,7 +103,7 @@ impl Surroundings {
             return fail(format_args!("{error}"));
         }
         self.announce(&files);
-        while !self.ended.load(Ordering::Relaxed) {
+        while !self.ended.load(Ordering::Relaxed) && !self.system.cores().is_ending() {
             self.cx.set_now(self.host.now());
             graph.poll(&mut self.cx);
             files.take(&self.cx);
@@ -110,7 +115,14 @@ impl Surroundings {
         }
         files.take(&self.cx);
         files.flush(&self.cx);
-        waitless::info!(self.cx, "ended by a signal");
+        drop(graph);
+        let (pool, by) = (self.cx.pool(), self.ended.load(Ordering::Relaxed));
+        let by = if by { "ended by a signal" } else { "ended" };
+        let (count, missing) = (pool.count(), pool.missing());
+        match missing {
+            0 => waitless::info!(self.cx, "{by}; all {count} packets are back"),
+            _ => waitless::error!(self.cx, "{by}; {missing} of {count} packets are missing"),
+        }
         ExitCode::SUCCESS
     }
 

@@ -20,11 +20,13 @@ extern crate alloc;
 
 pub mod acpi;
 pub mod frequency;
+pub mod lapic;
 pub mod limine;
 pub mod loader;
 pub mod mmio;
 pub mod multiboot2;
 pub mod paging;
+pub mod paravirtual;
 pub mod pvh;
 pub mod rtc;
 
@@ -44,6 +46,8 @@ mod cpu;
 mod entropy;
 #[cfg(target_os = "none")]
 mod entry;
+#[cfg(target_os = "none")]
+mod fw_cfg;
 #[cfg(target_os = "none")]
 mod image;
 #[cfg(target_os = "none")]

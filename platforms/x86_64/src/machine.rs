@@ -1,14 +1,15 @@
 //! The architecture as the shared code drives it.
 
 use crate::acpi::Acpi;
-use crate::apic::{Command, LocalApic};
+use crate::apic::LocalApic;
 use crate::console::Uart;
 use crate::interrupts::DEVICE;
 use crate::io_apic::IoApics;
+use crate::lapic::{self, Command};
 use crate::loader::Physical;
 use crate::paging::Long;
 use crate::pci::Configuration;
-use crate::{cpu, image, mmio, power, secondaries, stacks};
+use crate::{cpu, image, kvm, mmio, power, secondaries, stacks};
 use alloc::vec::Vec;
 use platform_machine::console::Console;
 use platform_machine::memory::Range;
@@ -42,7 +43,7 @@ pub struct X86 {
 unsafe impl Sync for X86 {}
 
 impl X86 {
-    /// How a device names `core`. Without more machinery that works for the first 256 only.
+    /// How an interrupt line names `core`: by 8 bits.
     fn interrupt_id(&self, core: usize) -> Option<u8> {
         u8::try_from(self.id(core)?).ok()
     }
@@ -119,11 +120,15 @@ impl Arch for X86 {
         }
     }
 
-    fn stop_others() {
-        let several = MACHINE.get().and_then(|machine| machine.arch.ids.get());
-        if several.is_some_and(|ids| ids.len() > 1) {
-            Self::core().local.apic.send_to_others(Command::NonMaskable);
+    fn stop_others() -> u64 {
+        let ids = MACHINE.get().and_then(|machine| machine.arch.ids.get());
+        let count = ids.map_or(0, Vec::len);
+        if count < 2 {
+            return 0;
         }
+        Self::core().local.apic.send_to_others(Command::NonMaskable);
+        let own = Self::number();
+        (0..count).filter(|number| *number != own).fold(0, |all, number| all | 1 << number)
     }
 
     fn stop() -> ! {
@@ -194,7 +199,7 @@ impl Arch for X86 {
     }
 
     fn message_interrupt(&self, core: usize) -> Option<MessageInterrupt> {
-        let address = 0xfee0_0000 | u64::from(self.interrupt_id(core)?) << 12;
+        let address = lapic::message_address(self.id(core)?, kvm::takes_wide_ids())?;
         Some(MessageInterrupt { address, data: DEVICE.into() })
     }
 

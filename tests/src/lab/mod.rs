@@ -11,12 +11,14 @@ mod build;
 mod http;
 mod network;
 mod process;
+mod routes;
 mod vm;
 
 pub use build::{Arch, Edit, Folder, Images, cargo, checkout, copy_checkout, put_changed, target};
 pub use http::{Answer, Connection, curl};
 pub use network::{Capture, Dhcp, Frames, Tap, UdpProbe, ping};
 pub use process::{Finished, Running, run, run_in, tool};
+pub use routes::{free_packets, value, with_ends};
 pub use vm::{Machine, Native, Vm};
 
 use std::env;
@@ -85,6 +87,22 @@ const SKIPPED: &str = "WAITLESS_TEST_SKIPPED";
 /// Builds the images that they boot, then runs the tests whose names contain one of the command
 /// line's words, or all but those on demand. `--list` prints their names.
 pub fn main(tests: &[Test]) -> ExitCode {
+    main_with(tests, TEST_MAX, |chosen| {
+        let variants: Vec<Variant> = chosen.iter().filter_map(|test| test.of).collect();
+        Images::build(&variants)
+    })
+}
+
+/// The same for tests that take up to `most`, and boot nothing but variants that they build.
+pub fn main_of_variants(tests: &[Test], most: Duration) -> ExitCode {
+    main_with(tests, most, |_| Ok(()))
+}
+
+fn main_with(
+    tests: &[Test],
+    most: Duration,
+    build: impl FnOnce(&[&Test]) -> Result<(), String>,
+) -> ExitCode {
     let words: Vec<String> = env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
     let (platform, arch) = (chosen(PLATFORM), chosen(ARCH));
     let wanted = |test: &&Test| {
@@ -102,8 +120,8 @@ pub fn main(tests: &[Test]) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     match env::var(INSIDE).as_deref() {
-        Err(_) => enter(&chosen),
-        Ok(inside) => run_all(&chosen, inside == "isolated"),
+        Err(_) => enter(&chosen, build),
+        Ok(inside) => run_all(&chosen, inside == "isolated", most),
     }
 }
 
@@ -122,9 +140,8 @@ impl Variant {
 }
 
 /// Builds what needs the world outside, then runs this binary again in namespaces of its own.
-fn enter(tests: &[&Test]) -> ExitCode {
-    let variants: Vec<Variant> = tests.iter().filter_map(|test| test.of).collect();
-    if let Err(problem) = Images::build(&variants) {
+fn enter(tests: &[&Test], build: impl FnOnce(&[&Test]) -> Result<(), String>) -> ExitCode {
+    if let Err(problem) = build(tests) {
         println!("{problem}");
         println!("\ntest result: FAILED. 0 passed; 1 failed; the images do not build");
         return ExitCode::FAILURE;
@@ -162,14 +179,14 @@ fn status_of(mut command: Command) -> ExitCode {
     }
 }
 
-fn run_all(tests: &[&Test], isolated: bool) -> ExitCode {
+fn run_all(tests: &[&Test], isolated: bool, most: Duration) -> ExitCode {
     if isolated {
         run("ip", &["link", "set", "lo", "up"]);
     }
     let lab = Lab { images: Images::built() };
     let mut results = Vec::new();
     let turn = Arc::new(AtomicU64::new(0));
-    watch(&turn);
+    watch(&turn, most);
     for test in tests {
         let name = &test.name;
         if let Some((need, missing)) = missing(test.needs, isolated) {
@@ -201,7 +218,7 @@ enum Outcome {
 }
 
 /// Ends everything when one test takes far too long. The process namespace ends what it started.
-fn watch(turn: &Arc<AtomicU64>) {
+fn watch(turn: &Arc<AtomicU64>, most: Duration) {
     let turn = Arc::clone(turn);
     thread::spawn(move || {
         let mut seen = (turn.load(Ordering::Relaxed), Instant::now());
@@ -210,8 +227,8 @@ fn watch(turn: &Arc<AtomicU64>) {
             let now = turn.load(Ordering::Relaxed);
             if now != seen.0 {
                 seen = (now, Instant::now());
-            } else if seen.1.elapsed() > TEST_MAX {
-                println!("\nthe last test hangs for {} s: ended", TEST_MAX.as_secs());
+            } else if seen.1.elapsed() > most {
+                println!("\nthe last test hangs for {} s: ended", most.as_secs());
                 println!("\ntest result: FAILED. 0 passed; 1 failed; a test hung");
                 process::end_all();
                 std::process::exit(1);

@@ -15,7 +15,7 @@ use std::time::Duration;
 const BOOT_PATIENCE: Duration = Duration::from_secs(60);
 
 /// An emulated machine, as it will be started.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Machine {
     arch: Arch,
     machine: &'static str,

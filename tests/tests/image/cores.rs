@@ -4,7 +4,10 @@ use crate::serve::Served;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant};
 use waitless::cores::{Cores, flow};
-use waitless_tests::lab::{Connection, Lab, Machine, UdpProbe, curl, ping, run, wait_for};
+use waitless_tests::lab::{
+    Connection, Dhcp, Lab, Machine, Tap, UdpProbe, Vm, curl, free_packets, ping, run, value,
+    wait_for,
+};
 
 /// A wake-up that was lost is made good by the next deadline of somebody, which is further off.
 const WAKE_UP_MAX: Duration = Duration::from_secs(2);
@@ -96,21 +99,11 @@ pub const SLACK: u64 = 8;
 
 /// Packets that are free or wait for frames, of all cores.
 pub fn at_rest(served: &Served) -> u64 {
-    let text = metrics(served);
-    value(&text, "waitless_pool_available_buffers{")
-        + value(&text, "waitless_virtio_net_posted_packets{")
+    free_packets(&metrics(served))
 }
 
 fn metrics(served: &Served) -> String {
     curl(&["--fail", &format!("http://{}/metrics", served.address)])
-}
-
-/// The value of the sample that starts with `name`.
-#[track_caller]
-fn value(text: &str, name: &str) -> u64 {
-    let line = text.lines().find(|line| line.starts_with(name));
-    let line = line.unwrap_or_else(|| panic!("no {name} in\n{text}"));
-    line.rsplit(' ').next().and_then(|value| value.parse().ok()).expect("a number")
 }
 
 fn load(served: &mut Served, cores: usize) {
@@ -187,30 +180,75 @@ fn idle(served: &Served) {
     assert!(share < 0.05, "not idle: {share}");
 }
 
-/// A handler that panics on the second core ends the machine, and says which core it was.
+/// A handler that panics on the second core ends the machine, and says which core it was; a core
+/// that is in an endless loop is stopped, too.
 pub fn panic_on_another(lab: &Lab) {
-    panics_on_another(lab, Machine::new());
+    panics_on_another(lab, &[Machine::new()]);
+}
+
+/// The same on Arm, with either interrupt controller.
+pub fn panic_on_another_on_arm(lab: &Lab) {
+    panics_on_another(lab, &[Machine::new().virt(), Machine::new().older_virt()]);
+}
+
+fn panics_on_another(lab: &Lab, machines: &[Machine]) {
+    for machine in machines {
+        let (mut vm, address, tap) = boot_ending(lab, machine.clone().cores(4));
+        let cores = Cores::new(4);
+        let mut hung = connection_to(address, tap.address, 2, &cores);
+        let mut connection = connection_to(address, tap.address, 1, &cores);
+        hung.send(b"GET /hang HTTP/1.1\r\nHost: x\r\n\r\n");
+        std::thread::sleep(Duration::from_millis(500));
+        connection.send(b"GET /panic HTTP/1.1\r\nHost: x\r\n\r\n");
+        let status = vm.expect_end();
+        let console = vm.console();
+        assert_eq!(status.code(), Some(3), "QEMU's status for an image that panicked:\n{console}");
+        assert!(console.contains("panic: on request"), "{console}");
+        assert!(console.contains("on core 1 of 4; all are stopped"), "{console}");
+        let addresses = console.lines().filter(|line| line.trim().starts_with("at 0x")).count();
+        assert!(addresses >= 2, "no backtrace:\n{console}");
+    }
+}
+
+/// An image that is asked to end does, on all its cores, with every packet back.
+pub fn end_on_request(lab: &Lab) {
+    ends_on_request(lab, Machine::new(), 4);
 }
 
 /// The same on Arm.
-pub fn panic_on_another_on_arm(lab: &Lab) {
-    panics_on_another(lab, Machine::new().virt());
+pub fn end_on_request_on_arm(lab: &Lab) {
+    ends_on_request(lab, Machine::new().virt(), 2);
 }
 
-fn panics_on_another(lab: &Lab, machine: Machine) {
-    let image = crate::variants::panicking(lab, machine.arch());
-    let tap = waitless_tests::lab::Tap::new();
-    let _dhcp = waitless_tests::lab::Dhcp::on(&tap, &[]);
-    let mut vm = machine.cores(4).on(&tap).boot(&image);
-    let address = vm.expect_address(&tap);
-    vm.expect_http(address, 80);
-    let mut connection = connection_to(address, tap.address, 1, &Cores::new(4));
-    connection.send(b"GET /panic HTTP/1.1\r\nHost: x\r\n\r\n");
+fn ends_on_request(lab: &Lab, machine: Machine, count: usize) {
+    let (mut vm, address, tap) = boot_ending(lab, machine.cores(count));
+    // Clients that are still there, with much on its way to them.
+    let clients = (0..count).map(|core| {
+        let mut client = connection_to(address, tap.address, core, &Cores::new(count));
+        client.send(b"GET /download?bytes=100000000 HTTP/1.1\r\nHost: x\r\n\r\n");
+        client
+    });
+    let _clients: Vec<_> = clients.collect();
+    let mut connection = Connection::to(address, 80);
+    connection.send(b"GET /shutdown HTTP/1.1\r\nHost: x\r\n\r\n");
+    assert_eq!(connection.answer().map(|answer| answer.text()).as_deref(), Some("bye"));
     let status = vm.expect_end();
     let console = vm.console();
-    assert_eq!(status.code(), Some(3), "QEMU's status for an image that panicked:\n{console}");
-    assert!(console.contains("panic: on request"), "{console}");
-    assert!(console.contains("on core 1 of 4; all are stopped"), "{console}");
-    let addresses = console.lines().filter(|line| line.trim().starts_with("at 0x")).count();
-    assert!(addresses >= 2, "no backtrace:\n{console}");
+    assert_eq!(status.code(), Some(0), "{console}");
+    for core in 0..count {
+        let line = format!("core {core} ended; all ");
+        let back = console.lines().any(|it| it.contains(&line) && it.contains("are back"));
+        assert!(back, "core {core}:\n{console}");
+    }
+}
+
+/// The image with routes that end it, on `machine`.
+fn boot_ending(lab: &Lab, machine: Machine) -> (Vm, Ipv4Addr, Tap) {
+    let image = crate::variants::ending(lab, machine.arch());
+    let tap = Tap::new();
+    let _dhcp = Dhcp::on(&tap, &[]);
+    let mut vm = machine.on(&tap).boot(&image);
+    let address = vm.expect_address(&tap);
+    vm.expect_http(address, 80);
+    (vm, address, tap)
 }

@@ -58,7 +58,7 @@ pub fn panic_on_arm(lab: &Lab) {
 }
 
 fn panic_in(lab: &Lab, machine: Machine) {
-    let image = crate::variants::panicking(lab, machine.arch());
+    let image = crate::variants::ending(lab, machine.arch());
     let forward = crate::runner::free_port();
     let mut vm = machine.on_user_network(&[("tcp", forward, 80)]).boot(&image);
     vm.expect_http([127, 0, 0, 1].into(), forward);

@@ -5,6 +5,7 @@
 mod cores;
 mod failures;
 mod hostile;
+mod keys;
 mod load;
 mod machines;
 mod matrix;
@@ -116,6 +117,8 @@ fn main() -> ExitCode {
         test("cores: two on four queues", PC, LOAD, cores::more_queues),
         test("cores: flows spread by the device", PC, LOAD, cores::receive_side_scaling),
         test("cores: a panic on another core", PC, NET, cores::panic_on_another),
+        test("cores: the end on request", PC, NET, cores::end_on_request),
+        test("cores: the end on request on Arm", VIRT, ARM, cores::end_on_request_on_arm),
         test("cores: two on Arm", VIRT, ARM, cores::on_arm),
         test("cores: a panic on another core on Arm", VIRT, ARM, cores::panic_on_another_on_arm),
         test("load: on Arm", VIRT, ARM, load::on_arm),
@@ -130,6 +133,8 @@ fn main() -> ExitCode {
         test("failures: a panic ends the machine on Arm", VIRT, ARM_VM, failures::panic_on_arm),
         test("variants: a static address", PC, NET, variants::static_address),
         test("variants: tables added to the manifest", PC, CAPTURE, variants::added_tables),
+        test("keys: said at boot", PC, NET, keys::on_x86),
+        test("keys: said at boot on Arm", VIRT, ARM, keys::on_arm),
         test("machines: pc", PC, NET, machines::pc),
         test("machines: microvm", PC, LOAD, machines::microvm),
         test("machines: an ISO by BIOS", CD, ISO, machines::iso_by_bios),

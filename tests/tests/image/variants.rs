@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 use waitless_tests::lab::{
-    Arch, Capture, Connection, Dhcp, Folder, Lab, Machine, Tap, UdpProbe, curl, ping, run, wait_for,
+    Arch, Capture, Connection, Dhcp, Edit, Folder, Lab, Machine, Tap, UdpProbe, curl, ping, run,
+    wait_for, with_ends,
 };
 
 pub fn static_address(lab: &Lab) {
@@ -53,17 +54,10 @@ fn captures(address: std::net::Ipv4Addr) {
     expect_status(address, 80, "/capture/%2e%2e", 400);
 }
 
-/// The web server with a handler that panics.
-pub fn panicking(lab: &Lab, arch: Arch) -> PathBuf {
-    let panics = |source: &str| {
-        let handler =
-            "async fn dies(_: Request) -> &'static str {\n    panic!(\"on request\")\n}\n";
-        let changed = source.replacen("Router::new()", "Router::new().get(\"/panic\", dies)", 1);
-        assert_ne!(changed, source, "the web server's routes look different now");
-        changed + handler
-    };
-    let edit: waitless_tests::lab::Edit<'_> = ("apps/webserver/src/main.rs", &panics);
-    lab.images.variant_with(&format!("panicking-{arch:?}"), &[edit], "qemu", arch)
+/// The web server with routes that end it.
+pub fn ending(lab: &Lab, arch: Arch) -> PathBuf {
+    let edit: Edit<'_> = ("apps/webserver/src/main.rs", &with_ends);
+    lab.images.variant_with(&format!("ending-{arch:?}"), &[edit], "qemu", arch)
 }
 
 /// Puts tables of the app in front of the stacks'.

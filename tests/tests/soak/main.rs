@@ -1,0 +1,162 @@
+//! A whole image under load and faults for as long as asked: nothing is lost, nothing leaks.
+//!
+//! `make soak MINUTES=10 ARCH=aarch64 CORES=2 NIC=virtio-mmio` runs it; the variables reach it as
+//! `WAITLESS_SOAK_MINUTES` and so on. The edge below `eth` loses, repeats and reorders frames.
+//! Meanwhile wrk and curl load the image, clients ask for a gigabyte and read nothing, others
+//! announce a body and send none, malformed frames arrive, and ping asks. Afterwards everything
+//! must be as before: the image answers, its packets are back in their pools, and it ends cleanly
+//! when it is asked to.
+
+mod load;
+
+use load::{Tally, Traffic};
+use std::env;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+use waitless_tests::lab::{self, Arch, Connection, Dhcp, Frames, Lab, Machine, Need, Tap, Test};
+use waitless_tests::lab::{Vm, curl, wait_for};
+
+const NEEDS: &[Need] = &[
+    Need::Program("qemu-system-x86_64"),
+    Need::Program("qemu-system-aarch64"),
+    Need::Tap,
+    Need::Program("dnsmasq"),
+    Need::Program("curl"),
+    Need::Program("ping"),
+    Need::Program("wrk"),
+];
+
+fn main() -> ExitCode {
+    let tests = [Test { name: "soak: load and faults", needs: NEEDS, run: soak }];
+    // Beside the load: the build of the image, the start, the wait for rest.
+    lab::main_of_variants(&tests, minutes() + Duration::from_secs(900))
+}
+
+/// What the caller asked for.
+fn asked(name: &str) -> Option<String> {
+    env::var(format!("WAITLESS_SOAK_{name}")).ok().filter(|value| !value.is_empty())
+}
+
+/// How long the load lasts.
+fn minutes() -> Duration {
+    let minutes = asked("MINUTES").map_or(0.5, |text| text.parse().expect("minutes"));
+    Duration::from_secs_f64(minutes * 60.0)
+}
+
+/// What each frame that passes the card suffers, of a thousand, each way.
+const WEATHER: &str = "
+[weather]
+is = \"netem\"
+under = \"eth\"
+loss = 20
+duplicate = 20
+reorder = 20
+";
+
+/// The web server in bad weather, with a route that ends the image.
+fn image(lab: &Lab, arch: Arch) -> PathBuf {
+    let weather = |manifest: &str| {
+        let at = manifest.find("\n[stack.").expect("the manifest declares stacks");
+        format!("{}{WEATHER}{}", &manifest[..at], &manifest[at..])
+    };
+    let edits: [lab::Edit<'_>; 2] =
+        [("waitless.toml", &weather), ("apps/webserver/src/main.rs", &lab::with_ends)];
+    lab.images.variant_with(&format!("soak-{arch:?}"), &edits, "qemu", arch)
+}
+
+/// The card's address, which malformed frames are sent to.
+const MAC: &str = "52:54:00:77:00:01";
+const MAC_BYTES: [u8; 6] = [0x52, 0x54, 0, 0x77, 0, 1];
+
+fn machine() -> Machine {
+    let cores = asked("CORES").map_or(2, |text| text.parse().expect("a number of cores"));
+    let machine = match (asked("ARCH").as_deref(), asked("NIC").as_deref()) {
+        (Some("aarch64"), Some("virtio-mmio")) => Machine::new().older_virt(),
+        (Some("aarch64"), _) => Machine::new().virt(),
+        (_, Some("virtio-mmio")) => Machine::new().microvm(),
+        _ => Machine::new(),
+    };
+    machine.cores(cores).card(&format!("mac={MAC}"))
+}
+
+fn soak(lab: &Lab) {
+    let machine = machine();
+    println!("  {machine:?}");
+    let image = image(lab, machine.arch());
+    let (tap, frames) = (Tap::new(), Frames::new());
+    let _dhcp = Dhcp::on(&tap, &[]);
+    let mut vm = machine.on_hub(&tap, &frames).boot(&image);
+    let address = vm.expect_address(&tap);
+    vm.expect_http(address, 80);
+    let metrics = || lossy_curl(&format!("http://{address}/metrics"));
+    let before = lab::free_packets(&metrics());
+
+    let traffic = Traffic { address, guest: MAC_BYTES, frames: &frames };
+    let (tally, over) = (Tally::default(), AtomicBool::new(false));
+    let (start, length) = (Instant::now(), minutes());
+    thread::scope(|scope| {
+        traffic.start(scope, &tally, &over, length);
+        while start.elapsed() < length && !over.load(Ordering::Relaxed) {
+            vm.assert_alive();
+            thread::sleep(Duration::from_millis(500));
+        }
+        over.store(true, Ordering::Relaxed);
+    });
+    println!("  {} s of load: {tally}", start.elapsed().as_secs());
+
+    let rest = wait_for("all packets in their pools", Duration::from_secs(180), || {
+        let free = lab::free_packets(&metrics());
+        // Who asks has some itself.
+        (free.abs_diff(before) <= SLACK).then_some(free)
+    });
+    println!("  {before} packets were free before, {rest} are after");
+    for line in metrics().lines().filter(|line| SHOWN.iter().any(|name| line.contains(name))) {
+        println!("  {line}");
+    }
+    answers(&mut vm, address);
+    shuts_down(&mut vm, address);
+}
+
+/// What is printed of the counters.
+const SHOWN: [&str; 6] = [
+    "waitless_weather_receive_lost_packets_total{",
+    "waitless_weather_transmit_lost_packets_total{",
+    "waitless_weather_receive_duplicated_packets_total{",
+    "waitless_weather_receive_reordered_packets_total{",
+    "waitless_virtio_net_received_frames_total{",
+    "waitless_virtio_net_steered_frames_total{",
+];
+
+/// Packets of the connection that asks.
+const SLACK: u64 = 16;
+
+/// What curl gets, in bad weather: it is asked again when the connection fails.
+fn lossy_curl(url: &str) -> String {
+    curl(&["--fail", "--retry", "5", "--retry-all-errors", "--retry-delay", "1", url])
+}
+
+/// Each route still does what it should.
+fn answers(vm: &mut Vm, address: std::net::Ipv4Addr) {
+    vm.assert_alive();
+    assert_eq!(lossy_curl(&format!("http://{address}/health")), "{\"status\":\"ok\"}");
+    assert!(lossy_curl(&format!("http://{address}/compute?n=1000")).contains("168"));
+    let console = vm.console();
+    let bad = ["panic", "exception", "] error", "starts its card again", "is stopped"];
+    let found = console.lines().find(|line| bad.iter().any(|word| line.contains(word)));
+    assert_eq!(found, None, "{console}");
+}
+
+/// Asked to end, it does, with every packet back.
+fn shuts_down(vm: &mut Vm, address: std::net::Ipv4Addr) {
+    let mut connection = Connection::to(address, 80);
+    connection.send(b"GET /shutdown HTTP/1.1\r\nHost: x\r\n\r\n");
+    let status = vm.expect_end();
+    let console = vm.console();
+    assert_eq!(status.code(), Some(0), "{console}");
+    let ends: Vec<&str> = console.lines().filter(|line| line.contains(" ended; ")).collect();
+    ends.iter().for_each(|line| println!("  {line}"));
+    assert!(!ends.is_empty() && ends.iter().all(|line| line.contains("are back")), "{console}");
+}
