@@ -49,8 +49,9 @@ pub fn steady(mut read: impl FnMut() -> Option<Reading>) -> Option<Reading> {
 }
 
 impl Reading {
-    /// Seconds since 1970-01-01 00:00; `None` for no date at all. Without a century, or with one
-    /// that is none, the years are those from 2000 on.
+    /// Seconds since 1970-01-01 00:00; `None` for no date at all, and for one before 2000, of a
+    /// clock that was never set. Without a century, or with one that is none, the years are those
+    /// from 2000 on.
     pub fn seconds(&self) -> Option<u64> {
         // Decimal digits that are none make no number.
         let number = |digits: u8| {
@@ -65,7 +66,11 @@ impl Reading {
         } else {
             number(hours)?
         };
-        let century = self.century.and_then(number).filter(|it| CENTURIES.contains(it));
+        let century = self.century.and_then(number);
+        if century == Some(UNSET) {
+            return None;
+        }
+        let century = century.filter(|century| CENTURIES.contains(century));
         let (year, month, day) = (number(year)?, number(month)?, number(day)?);
         let (minutes, seconds) = (number(minutes)?, number(seconds)?);
         let fits = (1..=12).contains(&month) && (1..=31).contains(&day) && year < 100;
@@ -79,6 +84,8 @@ impl Reading {
 
 /// The centuries that are believed.
 const CENTURIES: core::ops::Range<u64> = 20..30;
+/// The century of a clock that nobody has set.
+const UNSET: u64 = 19;
 
 /// Days from 1970-01-01 to a date of the Gregorian calendar.
 fn days(year: u64, month: u64, day: u64) -> u64 {
@@ -126,7 +133,8 @@ mod tests {
         let in_2105 = Some(1_109_635_200 + 36_524 * 86_400);
         assert_eq!((at(Some(0x20), 0), at(Some(20), BINARY)), (in_2005, in_2005));
         assert_eq!((at(Some(0x21), 0), at(Some(21), BINARY)), (in_2105, in_2105));
-        for nonsense in [None, Some(0), Some(0x19), Some(0xff), Some(0x1f)] {
+        assert_eq!(at(Some(0x19), 0), None, "a clock without a battery begins in another century");
+        for nonsense in [None, Some(0), Some(0xff), Some(0x1f)] {
             assert_eq!(at(nonsense, 0), in_2005, "{nonsense:?}");
         }
     }
