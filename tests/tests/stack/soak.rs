@@ -11,10 +11,11 @@ use waitless_tests::{corpus, graphs};
 const WEATHER: netem::Config =
     netem::Config { loss: 20, duplicate: 20, reorder: 20, ..netem::Config::CLEAN };
 const SERVER: std::net::Ipv4Addr = std::net::Ipv4Addr::new(10, 0, 0, 2);
+const CLIENT: std::net::Ipv4Addr = std::net::Ipv4Addr::new(10, 0, 0, 1);
 
 #[test]
 fn after_ten_minutes_of_everything_at_once_all_is_as_before() {
-    let mut world = World::new(graphs::client(1024, 1), graphs::server(512, 2, WEATHER));
+    let mut world = World::new(graphs::client(8192, 1), graphs::server(512, 2, WEATHER));
     world.run_for(Duration::from_secs(3));
     let (mut chance, seeds) = (Mutator::new(5), corpus::frames());
     let guest = world.b.graph.card().mac().0;
@@ -30,6 +31,8 @@ fn after_ten_minutes_of_everything_at_once_all_is_as_before() {
             let hello = request(&mut world, get, |got| got.ends_with(b"hello"));
             assert!(hello.ends_with(b"hello"), "minute {minute}: {hello:?}");
             let echo = request(&mut world, &post, |got| got.ends_with(b"\r\n0\r\n\r\n"));
+            let whole = echo.ends_with(b"\r\n0\r\n\r\n");
+            assert!(whole, "minute {minute}: {} bytes\n{}", echo.len(), world.b.counters());
             assert!(crate::web::unchunked(&echo) == body, "minute {minute}: the echo differs");
             for _ in 0..40 {
                 let mut frame = chance.pick(&seeds).clone();
@@ -38,7 +41,9 @@ fn after_ten_minutes_of_everything_at_once_all_is_as_before() {
                 if chance.below(2) == 0 {
                     corpus::repair_frame(&mut frame);
                 }
-                world.b.put(&frame);
+                if !claims_to_be_the_client(&frame) {
+                    world.b.put(&frame);
+                }
             }
         }
         while world.now < end {
@@ -51,10 +56,15 @@ fn after_ten_minutes_of_everything_at_once_all_is_as_before() {
     }
     world.run_for(Duration::from_secs(1_000));
     assert_eq!((world.a.buffers_out(), world.b.buffers_out()), (0, 0), "{}", world.b.counters());
-    let lost = world.b.counter("wire", "receive_lost") + world.b.counter("wire", "transmit_lost");
-    assert!(lost > 100, "the weather was too fine: {lost} frames lost");
+    let again = world.b.counter("tcp", "retransmitted");
+    assert!(again > 50, "the weather was too fine: {again} segments were sent again");
     let hello = request(&mut world, get, |got| got.ends_with(b"hello"));
     assert!(hello.starts_with(b"HTTP/1.1 200"));
+}
+
+/// Whether a frame takes the client's place by ARP, which nothing protects from.
+fn claims_to_be_the_client(frame: &[u8]) -> bool {
+    frame.get(12..14) == Some(&[8, 6]) && frame.get(28..32) == Some(&CLIENT.octets())
 }
 
 /// A client that asks for more than it will ever read.
