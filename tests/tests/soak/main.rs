@@ -122,10 +122,10 @@ fn soak(lab: &Lab) {
 
 /// What is printed of the counters.
 const SHOWN: [&str; 6] = [
-    "waitless_weather_receive_lost_packets_total{",
-    "waitless_weather_transmit_lost_packets_total{",
-    "waitless_weather_receive_duplicated_packets_total{",
-    "waitless_weather_receive_reordered_packets_total{",
+    "waitless_netem_receive_lost_packets_total{",
+    "waitless_netem_transmit_lost_packets_total{",
+    "waitless_netem_receive_duplicated_packets_total{",
+    "waitless_netem_receive_reordered_packets_total{",
     "waitless_virtio_net_received_frames_total{",
     "waitless_virtio_net_steered_frames_total{",
 ];
