@@ -411,3 +411,15 @@ fn two_threads_never_sleep_on_each_others_news() {
         scope.spawn(|| play(&cores, 1, second.0, first.1, &threads));
     });
 }
+
+#[test]
+fn all_have_ended_once_each_has() {
+    let cores = Cores::new(2);
+    assert!(!cores.is_ending());
+    cores.end();
+    assert!(cores.is_ending() && !cores.all_ended());
+    cores.ended();
+    assert!(!cores.all_ended(), "the second one has not");
+    cores.ended();
+    assert!(cores.all_ended());
+}
