@@ -57,6 +57,9 @@ const CROWD: usize = 24;
 /// Malformed frames in a second.
 const FRAMES: u64 = 200;
 
+/// What one thread does, for as long as the function says that it goes on.
+type Work<'a> = fn(&Traffic<'a>, &Tally, &dyn Fn() -> bool);
+
 impl Traffic<'_> {
     /// Starts all of it; it ends when `over` says so, or after `length`. What fails says so there.
     pub fn start<'scope>(
@@ -67,7 +70,7 @@ impl Traffic<'_> {
         length: Duration,
     ) {
         let end = Instant::now() + length;
-        let works: [fn(&Self, &Tally, &dyn Fn() -> bool); 5] =
+        let works: [Work<'_>; 5] =
             [Self::wrk, Self::transfers, Self::crowd, Self::hostile, Self::ping];
         for work in works {
             scope.spawn(move || {
