@@ -30,7 +30,9 @@ const NEEDS: &[Need] = &[
 ];
 
 fn main() -> ExitCode {
-    let tests = [Test { name: "soak: load and faults", needs: NEEDS, run: soak }];
+    let name = "soak: load and faults".to_owned();
+    let run = Box::new(soak);
+    let tests = [Test { name, of: None, needs: NEEDS, on_demand: false, run }];
     // Beside the load: the build of the image, the start, the wait for rest.
     lab::main_of_variants(&tests, minutes() + Duration::from_secs(900))
 }
