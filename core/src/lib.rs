@@ -24,6 +24,7 @@ mod context;
 pub mod cores;
 pub mod counter;
 pub mod device;
+pub mod dial;
 pub mod entropy;
 pub mod http;
 pub mod log;

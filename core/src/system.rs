@@ -4,9 +4,10 @@ use crate::CounterSet;
 use crate::capture::Capture;
 use crate::cores::{Cores, Pin};
 use crate::counter::Metric;
+use crate::dial::Dialer;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
-use core::cell::RefCell;
+use core::cell::{Cell, RefCell};
 
 /// What the generator knows of an image. A constant in the generated code.
 #[derive(Debug)]
@@ -45,6 +46,7 @@ pub struct System {
     core: usize,
     sets: RefCell<Vec<(&'static str, &'static dyn CounterSet)>>,
     captures: RefCell<Vec<&'static Capture>>,
+    dialer: Cell<Option<&'static Dialer>>,
 }
 
 impl System {
@@ -61,6 +63,7 @@ impl System {
             core,
             sets: RefCell::new(Vec::new()),
             captures: RefCell::new(Vec::new()),
+            dialer: Cell::new(None),
         }
     }
 
@@ -106,6 +109,16 @@ impl System {
     /// This core's counters at `index`, with the instance's name; `None` behind the last.
     pub fn set(&self, index: usize) -> Option<(&'static str, &'static dyn CounterSet)> {
         self.sets.borrow().get(index).copied()
+    }
+
+    /// Enters who begins connections for handlers.
+    pub fn set_dialer(&self, dialer: &'static Dialer) {
+        self.dialer.set(Some(dialer));
+    }
+
+    /// Who begins connections for handlers; `None` in an image without an instance of `dial`.
+    pub fn dialer(&self) -> Option<&'static Dialer> {
+        self.dialer.get()
     }
 
     /// Enters a capture. `false` when there is one for the same file already.

@@ -3,6 +3,7 @@
 use super::response::TEXT;
 use super::slot::{BODY_ENDED, BROKEN, Reply, STARTED, STREAMED, WANTS_BODY};
 use super::{Body, BodyWriter, Head, IntoResponse, Length, Method, Response, Status, Version, uri};
+use crate::dial::{Connection, DialError};
 use crate::task::{Sleep, sleep};
 use crate::{Duration, Instant, Packet, Pool, System};
 use alloc::vec::Vec;
@@ -106,6 +107,13 @@ impl Request {
     /// What is known of the body's length.
     pub fn body_length(&self) -> Length {
         self.head.body()
+    }
+
+    /// Connects to `target`: `NAME:PORT`, `ADDRESS:PORT` or `[ADDRESS]:PORT`, over whichever
+    /// version of IP answers first. For that the image needs an instance of `dial`.
+    pub async fn connect(&self, target: &str) -> Result<Connection, DialError> {
+        let dialer = self.system().dialer().ok_or(DialError::NoDialer)?;
+        dialer.connect(target).await
     }
 
     /// The next bytes of the body, as they come; `None` at its end. When the body ends early,

@@ -53,7 +53,7 @@ impl Task {
     /// # Panics
     /// When a future of this module is polled by something else than [`Tasks`](super::Tasks).
     #[inline]
-    pub(super) fn expect(cx: &Context<'_>) -> &'static Self {
+    pub(crate) fn expect(cx: &Context<'_>) -> &'static Self {
         Self::current(cx).unwrap_or_else(|| panic!("this future must be polled by a Waitless task"))
     }
 
