@@ -22,6 +22,9 @@ pub struct Context {
     shared: Vec<TypeId>,
 }
 
+/// Nanoseconds of a second.
+const NANOS: u64 = 1_000_000_000;
+
 impl Context {
     /// What core number `core` lends to its components. Made by a platform or a test.
     pub fn new(
@@ -65,9 +68,25 @@ impl Context {
         self.pool.packet()
     }
 
-    /// Seconds since 1970-01-01 00:00 UTC, where the platform knows.
+    /// Seconds since 1970-01-01 00:00 UTC, where somebody knows: who has
+    /// [set](Self::set_wall_clock) the clock, or else the platform.
     pub fn wall_clock(&self) -> Option<u64> {
-        self.platform.wall_clock(self.now)
+        match self.cores().wall_clock(self.now) {
+            None => self.platform.wall_clock(self.now),
+            Some(nanos) => Some(nanos / NANOS),
+        }
+    }
+
+    /// The same in nanoseconds. What the platform knows are whole seconds.
+    pub fn wall_nanos(&self) -> Option<u64> {
+        let platform = || Some(self.platform.wall_clock(self.now)?.saturating_mul(NANOS));
+        self.cores().wall_clock(self.now).or_else(platform)
+    }
+
+    /// Sets the clock of the whole image: it is `nanos` nanoseconds since 1970-01-01 00:00 UTC
+    /// now. Called on one core only.
+    pub fn set_wall_clock(&self, nanos: u64) {
+        self.cores().set_wall_clock(nanos, self.now);
     }
 
     /// The hardware or host below, for the lowest components at start-up.

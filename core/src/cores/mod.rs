@@ -33,13 +33,13 @@ pub use ring::{Receiver, Sender, ring};
 pub use steering::{Pin, Steering, SteeringCounters};
 
 use crate::device::full_barrier;
-use crate::{CounterSet, Protocol};
+use crate::{CounterSet, Instant, Protocol};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::any::Any;
 use core::fmt;
 use core::net::SocketAddr;
-use core::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use flow::FLOWS;
 
 /// The most cores of an image: as many as a set of them in one word holds.
@@ -55,6 +55,8 @@ pub struct Cores {
     ending: AtomicBool,
     /// How many have.
     ended: AtomicUsize,
+    /// When the cores' clock began, in nanoseconds since 1970; 0 when nobody has set it.
+    began: AtomicU64,
 }
 
 /// What other cores see of one.
@@ -84,6 +86,7 @@ impl Cores {
             shared: Shared::default(),
             ending: AtomicBool::new(false),
             ended: AtomicUsize::new(0),
+            began: AtomicU64::new(0),
         }
     }
 
@@ -106,6 +109,19 @@ impl Cores {
     /// Whether all cores have ended.
     pub fn all_ended(&self) -> bool {
         self.ended.load(Ordering::Acquire) >= self.count()
+    }
+
+    /// Nanoseconds since 1970-01-01 00:00 UTC at `now`, where somebody has set the clock.
+    pub(crate) fn wall_clock(&self, now: Instant) -> Option<u64> {
+        match self.began.load(Ordering::Relaxed) {
+            0 => None,
+            began => Some(began.saturating_add(now.as_nanos())),
+        }
+    }
+
+    /// Sets the clock of all cores: it is `nanos` at `now`.
+    pub(crate) fn set_wall_clock(&self, nanos: u64, now: Instant) {
+        self.began.store(nanos.saturating_sub(now.as_nanos()), Ordering::Relaxed);
     }
 
     /// How many there are.

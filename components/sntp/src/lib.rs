@@ -1,0 +1,361 @@
+//! SNTP client (RFC 4330, RFC 5905 section 14): asks servers for the time of day, and sets the
+//! image's clock, which all that asks `Context::wall_clock` sees.
+//!
+//! It asks one server at a time, from a port and with a number of its own for each question, and
+//! takes the time from an answer that repeats the number and comes from a server that knows the
+//! time itself. Half of the way there and back is added. A server that does not answer is asked
+//! ever more seldom and gives way to the next; one that says that it may not be asked is not asked
+//! again, and one that says "slower" is. Names are looked for anew each time a server failed.
+//!
+//! Unlike RFC 4330 section 10 wants it of a large number of clients, the first question is asked
+//! at once: certificates cannot be checked before the time is known.
+//!
+//! Not here: choosing the best of several servers, discipline of the clock's rate, authentication
+//! (a time that matters needs NTS), broadcasts, and being a server.
+
+#![no_std]
+#![forbid(unsafe_code)]
+
+#[cfg(test)]
+mod tests;
+mod wire;
+
+use core::fmt;
+use core::net::{IpAddr, SocketAddr};
+use waitless::{
+    Component, Context, CounterSet, Duration, Family, InitError, Inspect, Instant, NoAddress,
+    Question, ResolverPort, Socket, UdpPort, info, warn,
+};
+use wire::{Answer, question};
+
+/// What the manifest may set.
+#[derive(Debug)]
+pub struct Config {
+    /// Servers by name or address.
+    pub servers: &'static [&'static str],
+    /// How often to ask.
+    pub poll: Duration,
+    /// How long a server has time to answer.
+    pub timeout: Duration,
+}
+
+/// The client. Stands on a [`UdpPort`] and a [`ResolverPort`].
+pub struct Sntp {
+    config: &'static Config,
+    stage: Stage,
+    /// When the stage has something to do.
+    at: Instant,
+    /// The server that is asked, by its number, and its address once that is known.
+    server: usize,
+    address: Option<IpAddr>,
+    /// Servers that do not want to be asked.
+    denied: [bool; SERVERS],
+    /// How long to wait after the next failure.
+    pause: Duration,
+    /// How much less often than the manifest says servers want to be asked.
+    slower: u64,
+    /// Whether the time was ever set, and whether a failure was said since then.
+    set: bool,
+    said: bool,
+    counters: &'static Counters,
+}
+
+/// What it waits for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Stage {
+    /// For its time to ask.
+    Pausing,
+    /// For the server's address, of which version of IP.
+    Looking(Question, Family),
+    /// For the answer to this question, asked at this time.
+    Asked { socket: Socket, number: u64, at: Instant },
+    /// For nothing any more: no server wants to be asked.
+    Off,
+}
+
+/// Servers that are asked.
+const SERVERS: usize = 4;
+
+/// Where servers are asked.
+const PORT: u16 = 123;
+
+/// The shortest wait after a failure (RFC 4330 section 10).
+const PAUSE_MIN: Duration = Duration::from_secs(15);
+
+/// How long to wait for a network that names somebody to ask for names.
+const NETWORK_WAIT: Duration = Duration::from_secs(1);
+
+/// How much longer than usual waits get at most.
+const PAUSE_FACTOR_MAX: u64 = 16;
+
+/// An answer whose way took longer says too little.
+const DELAY_MAX: Duration = Duration::from_secs(5);
+
+/// From which difference on the operator is told that the clock was set anew.
+const TOLD: u64 = 1;
+
+/// Datagrams looked at in one sweep.
+const ANSWERS: usize = 8;
+
+waitless::counters! {
+    /// What the client counts.
+    pub(crate) struct Counters {
+        /// Questions sent.
+        counter sent: messages,
+        /// Times that the clock was set.
+        counter set: times,
+        /// Messages that were no answer to a question.
+        counter foreign: messages,
+        /// Answers of servers that do not know the time.
+        counter unsynchronised: messages,
+        /// Answers that say not to be asked, or to be asked less often.
+        counter refused: messages,
+        /// Questions that were not answered in time.
+        counter timeouts: messages,
+        /// Times that a server had no address, or could not be asked.
+        counter unreachable: times,
+        /// How far the clock was off when it was last set, up to an hour.
+        gauge offset: milliseconds,
+        /// How long the last answer was under way.
+        gauge delay: milliseconds,
+    }
+}
+
+impl Sntp {
+    /// A client that has not asked yet.
+    pub fn new(config: &'static Config, _: &mut Context) -> Self {
+        Self {
+            config,
+            stage: Stage::Pausing,
+            at: Instant::ZERO,
+            server: 0,
+            address: None,
+            denied: [false; SERVERS],
+            pause: PAUSE_MIN,
+            slower: 1,
+            set: false,
+            said: false,
+            counters: Counters::leak(),
+        }
+    }
+
+    fn servers(&self) -> usize {
+        self.config.servers.len().min(SERVERS)
+    }
+
+    fn name(&self) -> &'static str {
+        self.config.servers.get(self.server).copied().unwrap_or("")
+    }
+
+    /// Waits for about `time`.
+    fn wait(&mut self, time: Duration, cx: &mut Context) {
+        // A tenth less to a tenth more, so that many that failed together do not ask together.
+        let tenth = time.divided_by(10);
+        let spread = Duration::from_nanos(cx.random.below(2 * tenth.as_nanos() + 1));
+        (self.stage, self.at) = (Stage::Pausing, cx.now() + time.minus(tenth) + spread);
+    }
+
+    /// The server is of no use now: the next one is asked, later each time.
+    fn fail(&mut self, why: impl fmt::Display, cx: &mut Context) {
+        if !core::mem::replace(&mut self.said, true) {
+            warn!(cx, "no time from {}: {why}", self.name());
+        }
+        self.next_server();
+        let most = self.config.poll.times(PAUSE_FACTOR_MAX);
+        let pause = self.pause.min(most);
+        self.pause = self.pause.times(2).min(most);
+        self.wait(pause, cx);
+    }
+
+    /// Turns to the next server that may be asked, if there is one.
+    fn next_server(&mut self) {
+        self.address = None;
+        let servers = self.servers();
+        let mut others = (1..=servers).map(|step| (self.server + step) % servers.max(1));
+        if let Some(next) = others.find(|server| self.denied.get(*server) == Some(&false)) {
+            self.server = next;
+        }
+    }
+
+    /// Asks for the server's address.
+    fn look<N: ResolverPort>(&mut self, family: Family, names: &mut N, cx: &mut Context) {
+        match names.ask(self.name(), family) {
+            // The resolver ends it in time by itself.
+            Ok(question) => {
+                (self.stage, self.at) = (Stage::Looking(question, family), Instant::NEVER);
+                self.hear_names(names, cx);
+            }
+            Err(_) => {
+                self.counters.unreachable.add(1);
+                self.fail("its name cannot be asked for", cx);
+            }
+        }
+    }
+
+    /// Looks whether the resolver has an answer.
+    fn hear_names<N: ResolverPort>(&mut self, names: &mut N, cx: &mut Context) {
+        let Stage::Looking(question, family) = self.stage else { return };
+        match (names.answer(question), family) {
+            (None, _) => {}
+            (Some(Ok(addresses)), _) => {
+                // Servers spread their load by the order of their addresses.
+                self.address = addresses.first().copied();
+                (self.stage, self.at) = (Stage::Pausing, cx.now());
+            }
+            // The network is not up yet: nobody was asked.
+            (Some(Err(NoAddress::NoServer)), _) => {
+                self.counters.unreachable.add(1);
+                self.wait(NETWORK_WAIT, cx);
+            }
+            (Some(Err(_)), Family::V4) => self.look(Family::V6, names, cx),
+            (Some(Err(why)), Family::V6) => {
+                self.counters.unreachable.add(1);
+                self.fail(why, cx);
+            }
+        }
+    }
+
+    fn ask<U: UdpPort>(&mut self, address: IpAddr, udp: &mut U, cx: &mut Context) {
+        let number = cx.random.u64();
+        let sent = udp.bind_towards(SocketAddr::new(address, PORT)).ok().and_then(|socket| {
+            let mut packet = cx.packet()?;
+            packet.append(&question(number)).ok()?;
+            (packet.info_mut().remote, packet.info_mut().remote_port) = (address, PORT);
+            match udp.send(socket, packet) {
+                Ok(()) => Some(socket),
+                Err(_) => {
+                    udp.release(socket);
+                    None
+                }
+            }
+        });
+        let Some(socket) = sent else {
+            self.counters.unreachable.add(1);
+            return self.fail("it cannot be asked now", cx);
+        };
+        self.counters.sent.add(1);
+        self.stage = Stage::Asked { socket, number, at: cx.now() };
+        self.at = cx.now() + self.config.timeout;
+    }
+
+    /// Takes what has come for a question.
+    fn hear<U: UdpPort>(&mut self, udp: &mut U, cx: &mut Context) {
+        for _ in 0..ANSWERS {
+            let Stage::Asked { socket, number, at } = self.stage else { return };
+            let Some(packet) = udp.recv(socket) else { return };
+            let info = packet.info();
+            let asked = Some(info.remote) == self.address && info.remote_port == PORT;
+            let answer =
+                if asked { Answer::parse(packet.bytes(), number) } else { Answer::Foreign };
+            if answer == Answer::Foreign {
+                self.counters.foreign.add(1);
+                continue;
+            }
+            udp.release(socket);
+            self.take(answer, at, cx);
+        }
+    }
+
+    /// Does what an answer to the question of `at` says.
+    fn take(&mut self, answer: Answer, at: Instant, cx: &mut Context) {
+        match answer {
+            Answer::Foreign => {}
+            Answer::Time { received, sent } => self.take_time(received, sent, at, cx),
+            Answer::Unsynchronised => {
+                self.counters.unsynchronised.add(1);
+                self.fail("it does not know the time itself", cx);
+            }
+            Answer::Slower => {
+                self.counters.refused.add(1);
+                self.slower = (self.slower * 2).min(PAUSE_FACTOR_MAX);
+                self.pause = self.config.poll.times(self.slower);
+                self.fail("it wants to be asked less often", cx);
+            }
+            Answer::Deny => {
+                self.counters.refused.add(1);
+                if let Some(denied) = self.denied.get_mut(self.server) {
+                    *denied = true;
+                }
+                warn!(cx, "{} does not want to be asked", self.name());
+                self.fail("it does not want to be asked", cx);
+                if self.denied.iter().take(self.servers()).all(|denied| *denied) {
+                    (self.stage, self.at) = (Stage::Off, Instant::NEVER);
+                }
+            }
+        }
+    }
+
+    /// Sets the clock: the answer left at `sent`, and half of the time that was not spent by the
+    /// server was its way (RFC 5905 section 8).
+    fn take_time(&mut self, received: u64, sent: u64, at: Instant, cx: &mut Context) {
+        let whole = cx.now().since(at);
+        let served = Duration::from_nanos(sent.saturating_sub(received));
+        if sent < received || served > whole || whole > DELAY_MAX {
+            self.counters.unsynchronised.add(1);
+            return self.fail("its answer makes no sense", cx);
+        }
+        let delay = whole.minus(served);
+        let now = sent.saturating_add(delay.divided_by(2).as_nanos());
+        let before = cx.wall_nanos();
+        cx.set_wall_clock(now);
+        let offset = before.map(|before| before.abs_diff(now));
+        let told = offset.is_none_or(|offset| offset >= TOLD * 1_000_000_000);
+        if told || !self.set {
+            let off = offset.map_or(0, |offset| offset / 1_000_000);
+            info!(cx, "the time is from {}, the clock was off by {off} ms", self.name());
+        }
+        let millis = |nanos: u64| (nanos / 1_000_000).min(3_600_000);
+        self.counters.offset.set(millis(offset.unwrap_or(0)));
+        self.counters.delay.set(millis(delay.as_nanos()));
+        self.counters.set.add(1);
+        (self.set, self.said, self.pause) = (true, false, PAUSE_MIN);
+        self.wait(self.config.poll.times(self.slower), cx);
+    }
+}
+
+impl<U: UdpPort, N: ResolverPort> Component<(&mut U, &mut N)> for Sntp {
+    fn init(&mut self, _: &mut (&mut U, &mut N), cx: &mut Context) -> Result<(), InitError> {
+        if self.config.servers.is_empty() {
+            return Err(InitError("there is no server to ask: name one in `servers`"));
+        }
+        self.at = cx.now();
+        Ok(())
+    }
+
+    fn receive(&mut self, (udp, names): &mut (&mut U, &mut N), cx: &mut Context) {
+        match self.stage {
+            Stage::Asked { .. } => self.hear(*udp, cx),
+            Stage::Looking(..) => self.hear_names(*names, cx),
+            Stage::Pausing | Stage::Off => {}
+        }
+    }
+
+    fn transmit(&mut self, (udp, names): &mut (&mut U, &mut N), cx: &mut Context) {
+        if let Stage::Looking(..) = self.stage {
+            self.hear_names(*names, cx);
+        }
+        if cx.now() < self.at {
+            return;
+        }
+        match (self.stage, self.address) {
+            (Stage::Off | Stage::Looking(..), _) => {}
+            (Stage::Pausing, Some(address)) => self.ask(address, *udp, cx),
+            (Stage::Pausing, None) => self.look(Family::V4, *names, cx),
+            (Stage::Asked { socket, .. }, _) => {
+                udp.release(socket);
+                self.counters.timeouts.add(1);
+                self.fail("it does not answer", cx);
+            }
+        }
+    }
+
+    fn deadline(&self) -> Instant {
+        self.at
+    }
+}
+
+impl Inspect for Sntp {
+    fn counters(&self) -> &'static dyn CounterSet {
+        self.counters
+    }
+}
