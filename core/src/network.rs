@@ -68,6 +68,9 @@ pub fn next_hop(settings: Option<&Ipv4Configuration>, remote: Ipv4Addr) -> Optio
 /// settings, everybody can be reached from no address (RFC 1122 section 3.2.1.3).
 pub fn source_for(settings: Option<&Ipv4Configuration>, remote: IpAddr) -> Option<IpAddr> {
     let IpAddr::V4(remote) = remote else { return None };
+    if remote.is_loopback() {
+        return Some(IpAddr::V4(Ipv4Addr::LOCALHOST));
+    }
     if !is_local(settings, IpAddr::V4(remote)) {
         next_hop(settings, remote)?;
     }
@@ -75,10 +78,11 @@ pub fn source_for(settings: Option<&Ipv4Configuration>, remote: IpAddr) -> Optio
     Some(IpAddr::V4(address))
 }
 
-/// Whether `address` is the host's own.
+/// Whether `address` is the host's own: also one of those that every host has for itself alone.
 #[inline]
 pub fn is_local(settings: Option<&Ipv4Configuration>, address: IpAddr) -> bool {
     settings.is_some_and(|settings| IpAddr::V4(settings.address) == address)
+        || (address.is_ipv4() && address.is_loopback())
 }
 
 /// Whether `address` is a broadcast address, of the host's network too, or a multicast address.

@@ -163,9 +163,15 @@ impl Ipv4 {
     fn find_flow(&mut self, remote: Ipv4Addr) -> Option<Flow> {
         let settings = self.active();
         let ours = settings.is_some_and(|settings| settings.address == remote);
-        let local = settings.map_or(Ipv4Addr::UNSPECIFIED, |settings| settings.address);
-        let hop = if ours { Hop::Loop } else { Hop::Link(next_hop(settings, remote)?) };
-        debug_assert!(is_host(remote) || !matches!(hop, Hop::Loop));
+        // RFC 1122 section 3.2.1.3 (g): what goes to such an address never leaves the host.
+        let inside = remote.is_loopback();
+        let local = match settings {
+            _ if inside => Ipv4Addr::LOCALHOST,
+            Some(settings) => settings.address,
+            None => Ipv4Addr::UNSPECIFIED,
+        };
+        let hop = if ours || inside { Hop::Loop } else { Hop::Link(next_hop(settings, remote)?) };
+        debug_assert!(is_host(remote) || inside || !matches!(hop, Hop::Loop));
         let flow = Flow { remote, local, hop, mtu: self.mtu(IpAddr::V4(remote)) };
         self.flow = Some(flow);
         Some(flow)

@@ -337,11 +337,11 @@ fn a_packet_goes_to_its_neighbour_or_to_the_gateway() {
 #[test]
 fn what_no_route_leads_to_stays_here() {
     let mut bench = Bench::new(Config { gateway: None, ..CONFIG });
-    for to in [NONE, Ipv4Addr::LOCALHOST, Ipv4Addr::new(240, 0, 0, 1), FAR] {
+    for to in [NONE, Ipv4Addr::new(240, 0, 0, 1), FAR] {
         bench.send(Protocol::UDP, to, b"data");
         assert_eq!(bench.ip.source_for(to.into()), None);
     }
-    assert_eq!(bench.ip.counters.no_route.get(), 4);
+    assert_eq!(bench.ip.counters.no_route.get(), 3);
     assert!(bench.sent().is_none());
 }
 
@@ -539,6 +539,24 @@ fn a_packet_to_ourselves_comes_back_at_once() {
     assert_eq!((info.remote_port, info.local_port), (1, 2));
     assert_eq!(info.checksum, ChecksumState::Verified);
     assert!(bench.sent().is_none());
+}
+
+#[test]
+fn what_is_for_inside_never_leaves_and_never_comes_from_outside() {
+    let inside = Ipv4Addr::new(127, 0, 0, 9);
+    for config in [CONFIG, Config { address: None, ..CONFIG }] {
+        let mut bench = Bench::new(config);
+        bench.send(Protocol::UDP, inside, b"data");
+        let packet = bench.up().unwrap();
+        let info = packet.info();
+        assert_eq!((info.remote, info.local), (Ipv4Addr::LOCALHOST.into(), inside.into()));
+        assert!(bench.sent().is_none());
+        assert!(bench.ip.is_local(inside.into()) && !bench.ip.is_broadcast(inside.into()));
+        // On the link there are no such addresses (RFC 1122 section 3.2.1.3 (g)).
+        bench.arrive(&Arriving::new(b"payload!").set(16, &inside.octets()).seal());
+        bench.arrive(&Arriving::new(b"payload!").set(12, &inside.octets()).seal());
+        assert!(bench.up().is_none());
+    }
 }
 
 #[test]

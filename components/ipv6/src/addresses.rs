@@ -4,7 +4,7 @@ use crate::identifier::{BITS, Maker};
 use crate::message::Prefix;
 use core::net::Ipv6Addr;
 use heapless::Vec;
-use waitless::network::v6::{ADDRESSES, Ipv6Address, has_prefix};
+use waitless::network::v6::{ADDRESSES, Ipv6Address, Leased, has_prefix};
 use waitless::{Duration, Instant};
 
 /// Addresses that routers can let the host make: a neighbour that poses as many routers can not
@@ -53,6 +53,8 @@ pub(crate) enum Origin {
     Written,
     /// A prefix that a router announced.
     Automatic,
+    /// DHCPv6.
+    Leased,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -178,6 +180,33 @@ impl Addresses {
         self.enter(address, prefix.length, Origin::Automatic, (preferred, valid), at)
     }
 
+    /// Takes what DHCPv6 gave, instead of what it gave before.
+    pub fn lease(&mut self, leased: &[Leased], now: Instant) {
+        let kept = |it: &Address| leased.iter().any(|leased| leased.address == it.address);
+        self.list.retain(|it| it.origin != Origin::Leased || kept(it));
+        for it in leased {
+            let known = self.list.iter_mut().find(|known| known.address == it.address);
+            match known {
+                Some(known) if known.origin == Origin::Leased => {
+                    (known.preferred, known.valid) = (it.preferred, it.valid);
+                }
+                // The host has it anyway.
+                Some(_) => {}
+                None => {
+                    let times = (it.preferred, it.valid);
+                    self.enter(it.address, 128, Origin::Leased, times, now);
+                }
+            }
+        }
+        self.next = now;
+    }
+
+    /// Addresses that DHCPv6 gave and another host has.
+    pub fn duplicates(&self) -> impl Iterator<Item = Ipv6Addr> {
+        let all = self.list.iter().filter(|it| it.origin == Origin::Leased);
+        all.filter(|it| it.state == State::Duplicate).map(|it| it.address)
+    }
+
     /// The next thing to do at `now`. `wait` is the time between two questions. With `send` false
     /// nothing is asked now.
     pub fn due(&mut self, now: Instant, wait: Duration, send: bool) -> Option<Due> {
@@ -230,7 +259,8 @@ impl Addresses {
         if !matches!(it.state, State::Tentative(..)) {
             return None;
         }
-        if again && it.origin != Origin::Written && it.attempt < ATTEMPTS {
+        let made = !matches!(it.origin, Origin::Written | Origin::Leased);
+        if again && made && it.attempt < ATTEMPTS {
             it.attempt += 1;
             it.address = self.maker.address(it.address, it.attempt);
             it.state = State::Tentative(self.probes, now);

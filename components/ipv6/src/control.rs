@@ -9,8 +9,9 @@ use crate::neighbours::{self, Heard, Lookup};
 use crate::pmtu::MTU_MIN;
 use crate::wire::{HEADER, Header, NEXT, Outgoing};
 use core::net::{IpAddr, Ipv6Addr};
+use heapless::Vec;
 use waitless::checksum::Checksum;
-use waitless::network::v6::{Ipv6Network, is_host, multicast_mac, solicited_node};
+use waitless::network::v6::{Ipv6Network, SERVERS, is_host, multicast_mac, solicited_node};
 use waitless::packet::ChecksumState;
 use waitless::{
     BATCH, Context, Duration, Instant, IpPort, Mac, Packet, PathError, PathErrorKind, Protocol,
@@ -367,9 +368,14 @@ impl Ipv6 {
             prefixes: self.routers.prefixes().collect(),
             router: self.routers.len() > 0,
             mtu: link.min(self.router_mtu.unwrap_or(link)),
-            servers: self.names.servers().collect(),
-            search: self.names.search(),
+            servers: self.servers(),
+            // RFC 8106 section 5.3.1: what DHCP says comes first.
+            search: match self.lease.search.is_empty() {
+                true => self.names.search(),
+                false => self.lease.search.clone(),
+            },
             managed: self.managed,
+            duplicates: self.addresses.duplicates().collect(),
         };
         if network != self.network {
             self.network = network;
@@ -380,6 +386,18 @@ impl Ipv6 {
         self.counters.addresses.set(self.network.addresses.len() as u64);
         self.counters.routers.set(self.routers.len() as u64);
         self.changed();
+    }
+
+    /// Who knows names: those of DHCPv6 first (RFC 8106 section 5.3.1).
+    fn servers(&self) -> Vec<Ipv6Addr, SERVERS> {
+        let mut servers = self.lease.servers.clone();
+        for server in self.names.servers() {
+            if !servers.contains(&server) {
+                // Those that are too many are left out.
+                let _ = servers.push(server);
+            }
+        }
+        servers
     }
 
     /// The same, and the operator is told of addresses that are new.

@@ -36,6 +36,7 @@ mod extension;
 mod groups;
 mod identifier;
 mod input;
+mod lease;
 mod message;
 mod names;
 mod neighbours;
@@ -55,13 +56,14 @@ use alloc::boxed::Box;
 use core::net::{IpAddr, Ipv6Addr};
 use groups::Groups;
 use identifier::Maker;
+use lease::Notice;
 use names::Names;
 use neighbours::Neighbours;
 use output::{FLOWS, Flow};
 use pmtu::{MTU_MIN, PathMtus};
 use routers::Routers;
 use waitless::network::fragments::Fragments;
-use waitless::network::v6::{Ipv6Network, Managed, is_host};
+use waitless::network::v6::{Ipv6Lease, Ipv6Network, Managed, is_host};
 use waitless::{
     BATCH, ClaimState, Component, Context, CounterSet, Duration, EtherType, InitError, Inspect,
     Instant, IpPort, Ipv4Configuration, LinkPort, Mac, Mailbox, NextHop, Offloads, Packet,
@@ -131,6 +133,11 @@ pub struct Ipv6 {
     neighbours: Neighbours,
     routers: Routers,
     names: Names,
+    /// What DHCPv6 gave on the first core, how the others hear of it, and whether they have to.
+    lease: Ipv6Lease,
+    notice: &'static Notice,
+    untold: bool,
+    heard: u32,
     groups: Groups,
     paths: PathMtus,
     /// What of these is asked for every packet.
@@ -204,6 +211,10 @@ impl Ipv6 {
             neighbours: Neighbours::new(limit, pending, &mut cx.random),
             routers: Routers::new(),
             names: Names::new(),
+            lease: Ipv6Lease::default(),
+            notice: cx.share(Notice::new),
+            untold: false,
+            heard: 0,
             groups: Groups::new(),
             paths: PathMtus::default(),
             network: Ipv6Network::default(),
@@ -253,6 +264,22 @@ impl Ipv6 {
             }
         }
         self.link_came_up(&mut cx.random);
+    }
+
+    /// Tells the other cores what DHCPv6 gave, or hears of it.
+    #[inline]
+    fn exchange(&mut self, cx: &Context) {
+        if self.untold {
+            self.untold = false;
+            self.notice.publish(lease::encode(&self.lease));
+            cx.wake(u64::MAX, 0);
+        } else if self.quiet
+            && let Some(words) = self.notice.news(&mut self.heard)
+        {
+            self.lease = lease::decode(&words);
+            self.addresses.lease(&self.lease.addresses, self.now);
+            self.refresh();
+        }
     }
 
     /// Once everybody above has asked for packets once: what nobody asks for is not kept.
@@ -347,6 +374,7 @@ impl<L: LinkPort> Component<L> for Ipv6 {
             self.sweeps += 1;
             self.settle();
         }
+        self.exchange(cx);
         for _ in 0..BATCH {
             if self.is_full() {
                 break;
@@ -366,10 +394,15 @@ impl<L: LinkPort> Component<L> for Ipv6 {
         }
     }
 
+    fn arm(&mut self) -> bool {
+        !self.quiet || !self.notice.has_news(self.heard)
+    }
+
     fn deadline(&self) -> Instant {
         let waiting =
             |transport: &Transport| !transport.packets.is_empty() || !transport.errors.is_empty();
         let busy = !self.down.is_empty()
+            || self.untold
             || !self.rejects.is_empty()
             || self.neighbours.has_answered()
             || [&self.tcp, &self.udp, &self.icmp].into_iter().any(waiting);
@@ -406,7 +439,10 @@ impl IpPort for Ipv6 {
 
     #[inline]
     fn is_local(&self, address: IpAddr) -> bool {
-        matches!(address, IpAddr::V6(address) if self.network.is_local(address))
+        match address {
+            IpAddr::V6(address) => self.network.is_local(address) || address.is_loopback(),
+            IpAddr::V4(_) => false,
+        }
     }
 
     fn is_broadcast(&self, address: IpAddr) -> bool {
@@ -462,6 +498,15 @@ impl IpPort for Ipv6 {
     }
 
     fn configure(&mut self, _: Option<Ipv4Configuration>) {}
+
+    fn configure_v6(&mut self, lease: &Ipv6Lease) {
+        if self.lease != *lease {
+            self.lease = lease.clone();
+            self.untold = true;
+            self.addresses.lease(&lease.addresses, self.now);
+            self.refresh();
+        }
+    }
 
     fn configuration(&self) -> Option<&Ipv4Configuration> {
         None

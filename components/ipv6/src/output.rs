@@ -203,7 +203,7 @@ impl Ipv6 {
         let mtu = self.mtu_to(remote);
         let (epoch, lifetime) = (self.epoch, self.now + FLOW_LIFETIME);
         let flow = |hop, until| Flow { remote, local, hop, mtu, epoch, until };
-        let flow = if self.network.is_local(remote) {
+        let flow = if self.network.is_local(remote) || remote.is_loopback() {
             flow(Hop::Loop, lifetime)
         } else if remote.is_multicast() {
             flow(Hop::Station(multicast_mac(remote)), lifetime)

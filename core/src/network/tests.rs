@@ -29,13 +29,19 @@ fn every_destination_has_its_hop_or_none() {
         (at(255, 255, 255, 255), Some(NextHop::Broadcast)),
         (at(192, 0, 2, 7), gateway),
         (at(224, 129, 2, 3), group),
-        (at(127, 0, 0, 1), None),
         (at(240, 0, 0, 1), None),
         (at(0, 0, 0, 0), None),
     ] {
         assert_eq!(next_hop(Some(&SETTINGS), remote), expected, "{remote}");
         let source = source_for(Some(&SETTINGS), remote.into());
         assert_eq!(source, expected.map(|_| SETTINGS.address.into()), "{remote}");
+    }
+    // It never leaves the host, and is reached also without an address of its own.
+    let inside = at(127, 0, 0, 9);
+    for settings in [None, Some(&SETTINGS)] {
+        assert_eq!(next_hop(settings, inside), None);
+        assert_eq!(source_for(settings, inside.into()), Some(Ipv4Addr::LOCALHOST.into()));
+        assert!(is_local(settings, inside.into()));
     }
     let alone = Ipv4Configuration { prefix: 32, gateway: None, ..SETTINGS };
     assert_eq!(next_hop(Some(&alone), at(10, 0, 0, 9)), None);

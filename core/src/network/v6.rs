@@ -4,7 +4,7 @@
 //! that both answer alike.
 
 use super::names::SEARCH_MAX;
-use crate::Mac;
+use crate::{Instant, Mac};
 use core::net::Ipv6Addr;
 use heapless::{String, Vec};
 
@@ -35,6 +35,33 @@ pub struct Ipv6Network {
     pub search: String<SEARCH_MAX>,
     /// Whether routers say that there are servers of DHCPv6, and for what.
     pub managed: Managed,
+    /// Addresses that DHCPv6 gave and another host has.
+    pub duplicates: Vec<Ipv6Addr, LEASED>,
+}
+
+/// Addresses that DHCPv6 gives at most.
+pub const LEASED: usize = 4;
+
+/// What DHCPv6 gave (RFC 8415).
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Ipv6Lease {
+    /// Addresses, none of which says what is on the link.
+    pub addresses: Vec<Leased, LEASED>,
+    /// Who knows the addresses of names, the best first.
+    pub servers: Vec<Ipv6Addr, SERVERS>,
+    /// The domains in which names without a dot are looked for, with a space between each two.
+    pub search: String<SEARCH_MAX>,
+}
+
+/// An address that was given.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Leased {
+    /// The address.
+    pub address: Ipv6Addr,
+    /// Until when new connections may begin at it.
+    pub preferred: Instant,
+    /// Until when it may be used.
+    pub valid: Instant,
 }
 
 /// What routers say of DHCPv6 (RFC 4861 section 4.2).
@@ -61,7 +88,7 @@ pub struct Ipv6Address {
 }
 
 impl Ipv6Network {
-    /// Whether `address` is one of the host's own.
+    /// Whether `address` is one of the host's own on the link.
     #[inline]
     pub fn is_local(&self, address: Ipv6Addr) -> bool {
         self.addresses.iter().any(|own| own.address == address)
@@ -76,6 +103,9 @@ impl Ipv6Network {
     /// The address that a packet to `remote` goes out from (RFC 6724 section 5); `None` when
     /// there is no route, or no address that could be answered.
     pub fn source_for(&self, remote: Ipv6Addr) -> Option<Ipv6Addr> {
+        if remote.is_loopback() {
+            return Some(remote);
+        }
         let on_link = remote.is_multicast() || self.is_on_link(remote) || self.is_local(remote);
         if !on_link && (!self.router || !is_host(remote)) {
             return None;

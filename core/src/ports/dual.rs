@@ -7,7 +7,7 @@
 
 use super::{ClaimState, IpPort, Ipv4Configuration, Mac, Offloads, PathError, Protocol, Reject};
 use crate::Packet;
-use crate::network::v6::Ipv6Network;
+use crate::network::v6::{Ipv6Lease, Ipv6Network};
 use core::net::IpAddr;
 
 impl<A: IpPort, B: IpPort> IpPort for (&mut A, &mut B) {
@@ -95,6 +95,12 @@ impl<A: IpPort, B: IpPort> IpPort for (&mut A, &mut B) {
         // The one of IPv6 has no use for it.
         self.0.configure(configuration);
         self.1.configure(configuration);
+    }
+
+    fn configure_v6(&mut self, lease: &Ipv6Lease) {
+        // The one of IPv4 has no use for it.
+        self.0.configure_v6(lease);
+        self.1.configure_v6(lease);
     }
 
     fn configuration(&self) -> Option<&Ipv4Configuration> {

@@ -1,4 +1,4 @@
-use crate::network::v6::Ipv6Network;
+use crate::network::v6::{Ipv6Lease, Ipv6Network};
 use crate::{Offloads, Packet};
 use core::net::{IpAddr, Ipv4Addr};
 
@@ -53,6 +53,11 @@ pub trait IpPort {
     /// Sets what DHCP or a person has found out; `None` takes the address away. A transport
     /// sees a change by [`generation`](Self::generation).
     fn configure(&mut self, configuration: Option<Ipv4Configuration>);
+
+    /// Uses what DHCPv6 gave, instead of what it gave before. A layer of IPv4 has no use for it.
+    fn configure_v6(&mut self, lease: &Ipv6Lease) {
+        let _ = lease;
+    }
 
     /// What [`configure`](Self::configure) or the manifest set.
     fn configuration(&self) -> Option<&Ipv4Configuration>;

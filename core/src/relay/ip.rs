@@ -1,7 +1,7 @@
 //! The relay of IP layers.
 
 use super::{LANES, Lanes, Outbox, Relay, RelayOver, Relaying, Wish, one_by_one};
-use crate::network::v6::Ipv6Network;
+use crate::network::v6::{Ipv6Lease, Ipv6Network};
 use crate::{
     ClaimState, Context, CounterSet, IpPort, Ipv4Configuration, Mac, Mailbox, Offloads, Packet,
     PathError, Protocol, Reject, network,
@@ -24,6 +24,8 @@ pub struct IpRelay {
     rejected: Mailbox<(Packet, Reject), REJECTS>,
     /// What the component above has asked for.
     configurations: Wish<Ipv4Configuration>,
+    /// What DHCPv6 gave, to be passed on.
+    lease: Option<Ipv6Lease>,
     rejects: Mailbox<(Protocol, Packet, Reject), REJECTS>,
     reports: Mailbox<(Protocol, PathError), ERRORS>,
     counters: &'static Counters,
@@ -82,6 +84,7 @@ impl Default for IpRelay {
             rejects_wanted: false,
             rejected: Mailbox::new(),
             configurations: Wish::default(),
+            lease: None,
             rejects: Mailbox::new(),
             reports: Mailbox::new(),
             counters: Counters::leak(),
@@ -94,6 +97,9 @@ impl IpRelay {
     #[inline]
     fn pass_on<I: IpPort>(&mut self, below: &mut I) {
         self.configurations.grant(|configuration| below.configure(configuration));
+        if let Some(lease) = self.lease.take() {
+            below.configure_v6(&lease);
+        }
         self.lanes.announce(|protocol| below.recv(protocol));
         while let Some((protocol, packet, why)) = self.rejects.pop_front() {
             below.reject(protocol, packet, why);
@@ -169,6 +175,7 @@ impl Relay for IpRelay {
         self.lanes.is_empty()
             && self.outbox.is_empty()
             && self.configurations.is_empty()
+            && self.lease.is_none()
             && self.errors.is_empty()
             && self.rejected.is_empty()
             && self.rejects.is_empty()
@@ -230,7 +237,9 @@ impl IpPort for IpRelay {
     #[inline]
     fn is_local(&self, address: IpAddr) -> bool {
         match (&self.mirror.network, address) {
-            (Some(network), IpAddr::V6(address)) => network.is_local(address),
+            (Some(network), IpAddr::V6(address)) => {
+                network.is_local(address) || address.is_loopback()
+            }
             _ => network::is_local(self.mirror.active.as_ref(), address),
         }
     }
@@ -285,6 +294,10 @@ impl IpPort for IpRelay {
 
     fn wants_address(&self) -> bool {
         self.mirror.wants_address
+    }
+
+    fn configure_v6(&mut self, lease: &Ipv6Lease) {
+        self.lease = Some(lease.clone());
     }
 
     fn configure(&mut self, configuration: Option<Ipv4Configuration>) {
@@ -385,6 +398,10 @@ impl<T: Relaying<Relay: IpPort>> IpPort for T {
 
     fn wants_address(&self) -> bool {
         self.relay().wants_address()
+    }
+
+    fn configure_v6(&mut self, lease: &Ipv6Lease) {
+        self.relay_mut().configure_v6(lease);
     }
 
     fn configure(&mut self, configuration: Option<Ipv4Configuration>) {

@@ -5,6 +5,7 @@ use crate::message::{GROUP_REPORT, NEIGHBOUR_ADVERTISEMENT, NEIGHBOUR_SOLICITATI
 use crate::message::{Message, ROUTER_SOLICITATION};
 use std::format;
 use std::string::String;
+use waitless::network::v6::Leased;
 
 const NET: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 7, 7, 0, 0, 0, 0);
 const ROUTER: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0xaa);
@@ -158,6 +159,63 @@ fn routers_say_who_knows_names_and_whether_there_is_dhcp() {
     bench.arrive(&message(ROUTER, ALL_NODES, &wrong.concat()));
     let network = bench.ip.network().unwrap();
     assert!(network.servers.is_empty() && network.search.is_empty());
+}
+
+#[test]
+fn what_dhcp_gives_is_asked_for_used_and_given_up() {
+    let mut bench = Bench::start(AUTOMATIC);
+    bench.run_to(3);
+    bench.sent();
+    let given = Ipv6Addr::from_bits(NET.to_bits() | 0x50);
+    let mut lease = Ipv6Lease::default();
+    let (preferred, valid) = (bench.cx.now() + Duration::from_secs(60), Instant::NEVER);
+    let _ = lease.addresses.push(Leased { address: given, preferred, valid });
+    let _ = lease.servers.push(given);
+    let _ = lease.search.push_str("lan");
+    bench.ip.configure_v6(&lease);
+    bench.run_to(3);
+    let asked = short(&bench.sent());
+    assert!(asked.contains(&format!("NS :: {}", solicited_node(given))), "{asked:?}");
+    assert!(!bench.used().contains(&given));
+    bench.run_to(6);
+    assert!(bench.used().contains(&given));
+    let network = bench.ip.network().unwrap();
+    assert_eq!((&network.servers[..], network.search.as_str()), (&[given][..], "lan"));
+    // It says nothing of what is on the link.
+    let next = Ipv6Addr::from_bits(given.to_bits() + 1);
+    assert_eq!(bench.ip.source_for(next.into()), None);
+    bench.run_to(70);
+    assert!(bench.ip.network().unwrap().addresses.iter().any(|it| it.deprecated));
+    bench.ip.configure_v6(&Ipv6Lease::default());
+    bench.run_to(71);
+    assert!(!bench.used().contains(&given) && bench.ip.network().unwrap().servers.is_empty());
+    // Another host has it.
+    bench.ip.configure_v6(&lease);
+    bench.run_to(71);
+    let taken = Draft::advertisement(given, false, ROUTER_STATION);
+    let claim = written(&bench, taken, PEER, ALL_NODES);
+    bench.arrive(&claim);
+    bench.run_to(75);
+    assert!(!bench.used().contains(&given));
+    assert_eq!(bench.ip.network().unwrap().duplicates, [given]);
+    bench.ip.configure_v6(&Ipv6Lease::default());
+    assert!(bench.ip.network().unwrap().duplicates.is_empty());
+}
+
+#[test]
+fn what_dhcp_gives_on_one_core_is_used_on_all() {
+    let mut all = testing::contexts(2, &testing::Nothing, 256, 1);
+    let mut first = Bench::start_on(all.next().unwrap(), AUTOMATIC);
+    let mut second = Bench::start_on(all.next().unwrap(), AUTOMATIC);
+    let given = Ipv6Addr::from_bits(NET.to_bits() | 0x50);
+    let mut lease = Ipv6Lease::default();
+    let valid = Instant::NEVER;
+    let _ = lease.addresses.push(Leased { address: given, preferred: valid, valid });
+    first.ip.configure_v6(&lease);
+    first.sweep();
+    assert!(!Component::<Link>::arm(&mut second.ip), "not without having heard of it");
+    second.run_to(5);
+    assert!(second.used().contains(&given) && Component::<Link>::arm(&mut second.ip));
 }
 
 #[test]

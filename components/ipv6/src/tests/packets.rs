@@ -334,6 +334,21 @@ fn a_packet_to_ourselves_comes_back() {
 }
 
 #[test]
+fn what_is_for_inside_never_leaves_and_never_comes_from_outside() {
+    let mut bench = Bench::new(CONFIG);
+    let inside = Ipv6Addr::LOCALHOST;
+    bench.send(Protocol::UDP, inside, &UDP);
+    assert!(bench.sent().is_empty());
+    let packet = bench.ip.recv(Protocol::UDP).unwrap();
+    assert_eq!((packet.info().remote, packet.info().local), (inside.into(), inside.into()));
+    assert!(bench.ip.is_local(inside.into()));
+    // RFC 4291 section 2.5.3.
+    bench.arrive(&datagram(PEER, inside, 17, 64, &UDP));
+    bench.arrive(&datagram(inside, OURS, 17, 64, &UDP));
+    assert!(bench.ip.recv(Protocol::UDP).is_none());
+}
+
+#[test]
 fn flows_have_labels_of_their_own() {
     let mut bench = Bench::new(CONFIG);
     let mut labels = std::collections::BTreeSet::new();

@@ -59,9 +59,16 @@ fn without_a_router_only_the_link_is_reached() {
     assert_eq!(host.source_for(ip("2001:db8:1::2")), Some(ip("2001:db8:1::2")));
     host.router = true;
     assert_eq!(host.source_for(ip("2001:db8:9::9")), Some(ip("2001:db8:1::2")));
-    for nowhere in ["::", "::1", "::ffff:10.0.0.1"] {
+    for nowhere in ["::", "::ffff:10.0.0.1"] {
         assert_eq!(host.source_for(ip(nowhere)), None, "{nowhere}");
     }
+}
+
+#[test]
+fn every_host_reaches_itself_without_an_address() {
+    let host = host(&[], false);
+    assert_eq!(host.source_for(Ipv6Addr::LOCALHOST), Some(Ipv6Addr::LOCALHOST));
+    assert!(!host.is_local(Ipv6Addr::LOCALHOST), "nobody on the link may use it");
 }
 
 #[test]

@@ -1,0 +1,62 @@
+//! What a server gave, and for how long.
+
+use crate::secs;
+use crate::wire::{Answer, Given, Server};
+use waitless::Instant;
+use waitless::network::v6::{Ipv6Lease, Leased};
+
+/// Addresses that a server gave, with the rest.
+pub(crate) struct Lease {
+    pub server: Server,
+    pub given: Ipv6Lease,
+    /// When to ask its server to go on, when all servers, and when it is over.
+    pub renew: Instant,
+    pub rebind: Instant,
+    pub end: Instant,
+}
+
+impl Lease {
+    /// What `answer`, which gives an address at least, means when it was asked for at `asked`.
+    pub fn new(answer: &Answer, asked: Instant) -> Self {
+        let until = |time: u32| if time == u32::MAX { Instant::NEVER } else { asked + secs(time) };
+        let shortest = answer.addresses.iter().map(|it| it.preferred).min().unwrap_or(0);
+        // Section 21.4: where the server leaves it to the client. Products are of 64 bits.
+        let part = |tenths: u64| match shortest {
+            u32::MAX => u32::MAX,
+            shortest => (u64::from(shortest) * tenths / 10) as u32,
+        };
+        let renew = if answer.renew == 0 { part(5) } else { answer.renew };
+        let rebind = if answer.rebind == 0 { part(8) } else { answer.rebind }.max(renew);
+        let end = answer.addresses.iter().map(|it| until(it.valid)).max().unwrap_or(asked);
+        let leased = |it: &Given| Leased {
+            address: it.address,
+            preferred: until(it.preferred),
+            valid: until(it.valid),
+        };
+        let given = Ipv6Lease {
+            addresses: answer.addresses.iter().map(leased).collect(),
+            servers: answer.dns.clone(),
+            search: answer.search.clone(),
+        };
+        // A server that says a second would be asked for ever.
+        let soon = asked + secs(RENEW_MIN);
+        let renew = until(renew).max(soon).min(end);
+        Self {
+            server: answer.server.clone(),
+            given,
+            renew,
+            rebind: until(rebind).max(renew).min(end),
+            end,
+        }
+    }
+
+    /// Whether the addresses are the same, whatever else has changed.
+    pub fn has_the_same(&self, other: &Self) -> bool {
+        let addresses =
+            |lease: &Self| lease.given.addresses.clone().into_iter().map(|it| it.address);
+        addresses(self).eq(addresses(other))
+    }
+}
+
+/// The shortest time after which a lease is renewed, in seconds.
+const RENEW_MIN: u32 = 10;
