@@ -296,7 +296,7 @@ impl Reader<'_> {
         let config = config.into_iter().flatten();
         let mut config: Vec<_> = config.filter_map(|(key, node)| self.field(key, node)).collect();
         if matches!(code, Code::Handler(_)) && config.is_empty() {
-            config.extend([tasks(at), patience(at)]);
+            config.extend([tasks(at), patience(at), files(at)]);
         }
         Some(Component {
             name: name.to_owned(),
@@ -450,7 +450,7 @@ fn tasks(at: Span) -> Field {
     }
 }
 
-/// The other one.
+/// Another one.
 fn patience(at: Span) -> Field {
     let second = 1_000_000_000;
     Field {
@@ -464,6 +464,25 @@ fn patience(at: Span) -> Field {
         optional: false,
         doc: "How long a request waits for its turn when as many are served; then it is answered \
               with 503."
+            .to_owned(),
+        boot: false,
+        memory: None,
+    }
+}
+
+/// The last one.
+fn files(at: Span) -> Field {
+    Field {
+        name: "files".to_owned(),
+        at,
+        kind: Type::Folder,
+        kind_text: "folder".to_owned(),
+        range: None,
+        range_text: None,
+        default: Some(Node { value: Value::String("none".to_owned()), at }),
+        optional: false,
+        doc: "A folder, beside the manifest, whose files become part of the image: what the \
+              handler `waitless::http::files` serves."
             .to_owned(),
         boot: false,
         memory: None,

@@ -23,7 +23,8 @@ pub fn generate() {
             let more = folders.map(|root| root.join("platforms"));
             let files = project.sources.iter().map(|source| source.path.clone());
             let more = more.into_iter().filter(|path| path.is_dir());
-            for path in files.chain(more).chain(graph.read) {
+            let folders = graph.folders.into_iter().map(|folder| folder.path);
+            for path in files.chain(more).chain(graph.read).chain(folders) {
                 println!("cargo::rerun-if-changed={}", path.display());
             }
             println!("cargo::rerun-if-changed=Cargo.toml");

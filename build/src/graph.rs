@@ -1,6 +1,7 @@
 //! A graph that is known to be sound: what pictures and code are made from.
 
 use crate::catalogue::{Code, Component};
+use crate::files;
 use crate::manifest::Layer;
 use crate::source::Span;
 use crate::types::Field;
@@ -20,6 +21,8 @@ pub struct Graph {
     pub pins: Vec<Pin>,
     /// Files that the generated code includes.
     pub blobs: Vec<Blob>,
+    /// Folders whose files the generated code includes.
+    pub folders: Vec<Folder>,
     /// Files that were read for it, beside the manifests.
     pub read: Vec<PathBuf>,
     /// What should be looked after, though it is sound: a sentence each.
@@ -33,6 +36,15 @@ pub struct Blob {
     pub name: String,
     /// What is in it.
     pub bytes: Vec<u8>,
+}
+
+/// A folder whose files become part of the image.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Folder {
+    /// What the files that are made of it are called.
+    pub name: String,
+    /// Where it is.
+    pub path: PathBuf,
 }
 
 /// `[app]`.
@@ -205,6 +217,9 @@ impl Graph {
             let path = out.join(&blob.name);
             fs::write(&path, &blob.bytes)
                 .map_err(|why| format!("cannot write {}: {why}", path.display()))?;
+        }
+        for folder in &self.folders {
+            files::embed(folder, out)?;
         }
         Ok(())
     }

@@ -16,6 +16,7 @@ pub mod check;
 #[cfg(feature = "cli")]
 pub mod cli;
 pub mod emit;
+pub mod files;
 mod generate;
 pub mod graph;
 pub mod json;

@@ -18,6 +18,8 @@ pub enum Type {
     Cidr6,
     /// A length of time.
     Duration,
+    /// A folder whose files are embedded, or `none`.
+    Folder,
     /// An IPv4 or IPv6 address.
     Ip,
     /// An IPv4 address.
@@ -108,6 +110,7 @@ impl Type {
             "cidr4" => Self::Cidr4,
             "cidr6" => Self::Cidr6,
             "duration" => Self::Duration,
+            "folder" => Self::Folder,
             "ip" => Self::Ip,
             "ipv4" => Self::Ipv4,
             "ipv6" => Self::Ipv6,
@@ -172,6 +175,9 @@ impl Type {
             Self::Duration => {
                 (format!("a length of time{within}"), "such as \"200ms\", \"5s\", \"2m\" or \"1h\"")
             }
+            Self::Folder => {
+                ("a folder, or \"none\"".into(), "such as \"www\", beside the manifest")
+            }
             Self::Ip => ("an IP address".into(), "such as \"10.0.0.2\" or \"fd00::2\""),
             Self::Ipv4 => ("an IPv4 address".into(), "such as \"10.0.0.2\""),
             Self::Ipv6 => ("an IPv6 address".into(), "such as \"fd00::2\""),
@@ -202,6 +208,7 @@ impl Type {
             Self::Cidr4 => "IPv4 addresses with their prefixes",
             Self::Cidr6 => "IPv6 addresses with their prefixes",
             Self::Duration => "lengths of time",
+            Self::Folder => "folders",
             Self::Ip | Self::Ipv4 | Self::Ipv6 => "IP addresses",
             Self::List(_) => "lists",
             Self::Mac => "Ethernet addresses",
@@ -221,6 +228,7 @@ impl Type {
             Self::Cidr4 => "(core::net::Ipv4Addr, u8)".into(),
             Self::Cidr6 => "(core::net::Ipv6Addr, u8)".into(),
             Self::Duration => "waitless::Duration".into(),
+            Self::Folder => "waitless::http::Files".into(),
             Self::Ip => "core::net::IpAddr".into(),
             Self::Ipv4 => "core::net::Ipv4Addr".into(),
             Self::Ipv6 => "core::net::Ipv6Addr".into(),
@@ -259,6 +267,7 @@ impl Field {
             Type::Certificates(_)
             | Type::Choice(..)
             | Type::Cidr6
+            | Type::Folder
             | Type::List(_)
             | Type::PrivateKeys => return None,
             Type::Cidr4 => "boot::cidr4".to_owned(),
@@ -349,6 +358,8 @@ fn scalar(
             Ok(format!("({}, {prefix})", ipv6(address)))
         }
         Type::Duration => ranged(duration(text)?).map(duration_expression),
+        // What is one is seen to where it is known whose it is.
+        Type::Folder => (text == "none").then(|| Ok("waitless::http::Files::NONE".to_owned()))?,
         Type::Ip => Ok(match text.parse().ok()? {
             IpAddr::V4(address) => format!("core::net::IpAddr::V4({})", ipv4(address)),
             IpAddr::V6(address) => format!("core::net::IpAddr::V6({})", ipv6(address)),

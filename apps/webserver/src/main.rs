@@ -6,9 +6,10 @@ extern crate alloc;
 
 use alloc::string::String;
 use serde::Serialize;
+use waitless::Duration;
 use waitless::http::{
-    Body, Finished, Handler, Html, IntoResponse, Json, Length, Problem, Request, Response, Router,
-    Status, openmetrics,
+    Body, CloseCode, Event, Finished, Handler, Integer, IntoResponse, Json, Length, Problem,
+    Request, Response, Router, Status, WebSocket, files, openmetrics,
 };
 use waitless::task::yield_now;
 
@@ -25,6 +26,9 @@ fn site() -> impl Handler {
         .get("/metrics", metrics)
         .get("/graph", graph)
         .get("/capture/{file}", capture)
+        .get("/static/{path...}", files)
+        .get("/events", events)
+        .get("/socket", socket)
 }
 
 #[derive(Serialize)]
@@ -37,11 +41,13 @@ async fn health(_: Request) -> impl IntoResponse {
     Json(Health { status: "ok" })
 }
 
-/// A page that draws the graph and shows the counters.
-async fn page(_: Request) -> impl IntoResponse {
-    Html(include_str!("page.html"))
-        .header("Cache-Control", "no-cache")
-        .header("Content-Security-Policy", POLICY)
+/// A page that draws the graph and shows the counters: one of the files in `www`.
+async fn page(request: Request) -> impl IntoResponse {
+    let response = match request.files().find("index.html") {
+        Some(page) => page.respond(&request, Some("no-cache")).await,
+        None => Response::plain(Status::NOT_FOUND),
+    };
+    response.header("Content-Security-Policy", POLICY)
 }
 
 /// The page is whole, and talks to nobody but us.
@@ -156,6 +162,26 @@ async fn capture(request: Request) -> Result<Finished, Status> {
         body.fill(|room| download.read(room)).await;
     }
     Ok(body.finish().await)
+}
+
+/// `?count=`: so many events, at most a million, one each second, each with its number.
+async fn events(request: Request) -> Result<Finished, Problem> {
+    let count: u64 = request.query_or("count", 1_000_000)?;
+    let mut events = request.events();
+    for number in 1..=count.min(1_000_000) {
+        events.send(Event::new(Integer::new(number).text()).name("second")).await;
+        request.sleep(Duration::from_secs(1)).await;
+    }
+    Ok(events.finish().await)
+}
+
+/// WebSocket: sends every message back, up to a mebibyte.
+async fn socket(request: Request) -> Result<Finished, Response> {
+    let mut socket = WebSocket::accept(request, &[], 1 << 20)?;
+    while let Some(message) = socket.receive().await {
+        socket.send(message).await;
+    }
+    Ok(socket.close(CloseCode::NORMAL, "").await)
 }
 
 /// What `/download` repeats: 64 bytes, so that a line of a dump is easy to check.

@@ -2,11 +2,12 @@
 
 use super::Check;
 use crate::catalogue::Component;
-use crate::graph::{Origin, Setting};
+use crate::graph::{Folder, Origin, Setting};
 use crate::manifest::{Entry, RESERVED_KEYS};
 use crate::report::{Report, list, nearest};
 use crate::source::{Node, Span, Value, get};
 use crate::types::{Field, Type};
+use std::path::Path;
 
 impl Check<'_> {
     /// Checks all keys of all instances, and settles their values.
@@ -94,6 +95,12 @@ impl Check<'_> {
                 continue;
             };
             let origin = written.map_or(Origin::Default, |node| Origin::Written(node.at));
+            if field.kind == Type::Folder && node.str().is_some_and(|folder| folder != "none") {
+                if let Some(text) = self.folder(entry, node, required) {
+                    settings.push(setting(field, text, node.value.to_string(), origin));
+                }
+                continue;
+            }
             match field.expression(node, &krate) {
                 Ok(text) => settings.push(setting(field, text, node.value.to_string(), origin)),
                 // A bad default has been reported with the catalogue.
@@ -102,6 +109,24 @@ impl Check<'_> {
             }
         }
         settings
+    }
+
+    /// The expression for the files of a folder, which are embedded where the instance is.
+    fn folder(&mut self, entry: &Entry, node: &Node, required: bool) -> Option<String> {
+        let manifest = &self.around.sources.get(node.at.file).path;
+        let path = manifest.parent().unwrap_or(Path::new("")).join(node.str()?);
+        if !path.is_dir() {
+            let shown = self.around.workspace.shown(&path);
+            let report = Report::new(node.at, format!("there is no folder `{shown}`"));
+            self.report(report.help("paths are relative to the manifest's folder"));
+            return None;
+        }
+        let name = format!("{}.files", entry.name.name);
+        let expression = format!("include!(concat!(env!(\"OUT_DIR\"), \"/{name}.rs\"))");
+        if required {
+            self.folders.push(Folder { name, path });
+        }
+        Some(expression)
     }
 
     pub(super) fn missing_key(&mut self, entry: &Entry, field: &Field) {

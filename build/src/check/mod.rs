@@ -11,7 +11,7 @@ pub use heads::{APP_KEYS, PLATFORM_KEYS};
 pub use memory::PACKET;
 
 use crate::catalogue::{Catalogue, Code, Component};
-use crate::graph::{App, Blob, Edge, Graph, Instance, Pin, Platform, Setting};
+use crate::graph::{App, Blob, Edge, Folder, Graph, Instance, Pin, Platform, Setting};
 use crate::manifest::{Draft, Entry, Layer};
 use crate::project::Given;
 use crate::report::{Report, list, nearest};
@@ -55,6 +55,7 @@ pub fn check(draft: &Draft, around: &Surroundings<'_>, reports: &mut Vec<Report>
         slots: Vec::new(),
         pins: Vec::new(),
         blobs: Vec::new(),
+        folders: Vec::new(),
         read: Vec::new(),
         warnings: Vec::new(),
     };
@@ -85,6 +86,8 @@ struct Check<'a> {
     pins: Vec<Pin>,
     /// Files to be put beside the generated code.
     blobs: Vec<Blob>,
+    /// Folders to be embedded.
+    folders: Vec<Folder>,
     /// Files that were read, beside the manifests.
     read: Vec<PathBuf>,
     warnings: Vec<String>,
@@ -325,6 +328,7 @@ impl<'a> Check<'a> {
             instances,
             pins: self.pins,
             blobs: self.blobs,
+            folders: self.folders,
             read: self.read,
             warnings: self.warnings,
         }

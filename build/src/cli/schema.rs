@@ -203,7 +203,7 @@ fn kind(kind_of: &Type, range: Option<(u64, u64)>) -> Value {
         Type::Mac => text("^[0-9a-fA-F]{2}(:[0-9a-fA-F]{2}){5}$"),
         Type::Or(inner, word) => json!({ "anyOf": [kind(inner, range), { "const": word }] }),
         Type::Size => size_schema(),
-        Type::String => json!({ "type": "string" }),
+        Type::Folder | Type::String => json!({ "type": "string" }),
         Type::Unsigned(bits) => {
             let (low, high) = range.unwrap_or((0, u64::MAX >> (64 - bits)));
             json!({ "type": "integer", "minimum": low, "maximum": high })

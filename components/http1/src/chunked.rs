@@ -1,5 +1,7 @@
 //! The chunked coding of requests, decoded in place (RFC 9112, section 7.1).
 
+use core::ops::Range;
+
 /// What is known of a chunked body so far.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Decoder {
@@ -36,10 +38,13 @@ enum State {
 }
 
 /// What one call did.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Progress {
     /// Bytes of data, which now stand in front.
     pub(crate) data: usize,
+    /// Where the lines of trailer fields stand, as far as they are among these bytes. Decoding
+    /// leaves them where they are.
+    pub(crate) trailers: Range<usize>,
     /// Bytes that were used up. Less than all only behind the end.
     pub(crate) used: usize,
     /// Whether the body is complete.
@@ -58,6 +63,7 @@ impl Decoder {
     /// Moves the data in `bytes` to the front, and drops what is around it.
     pub(crate) fn decode(&mut self, bytes: &mut [u8]) -> Result<Progress, Malformed> {
         let (mut data, mut used) = (0, 0);
+        let mut trailers = 0..0;
         while used < bytes.len() && self.state != State::Done {
             if self.state == State::Data {
                 let left = bytes.len() - used;
@@ -71,11 +77,18 @@ impl Decoder {
                 }
             } else {
                 let byte = bytes.get(used).copied().ok_or(Malformed)?;
+                let before = self.state;
                 self.state = self.step(byte)?;
+                use State::{Trailer, TrailerLf, TrailerName, TrailerValue};
+                let ends_line = (before, self.state) == (TrailerLf, Trailer);
+                if ends_line || matches!(self.state, TrailerName | TrailerValue | TrailerLf) {
+                    let start = if trailers.is_empty() { used } else { trailers.start };
+                    trailers = start..used + 1;
+                }
                 used += 1;
             }
         }
-        Ok(Progress { data, used, done: self.state == State::Done })
+        Ok(Progress { data, trailers, used, done: self.state == State::Done })
     }
 
     /// The state after `byte`, which is no data.

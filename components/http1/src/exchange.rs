@@ -3,8 +3,9 @@
 use crate::Config;
 use crate::chunked::Decoder;
 use crate::patience::Patience;
+use alloc::vec::Vec;
 use core::net::SocketAddr;
-use waitless::http::{Head, Length};
+use waitless::http::{Fields, Head, Length};
 use waitless::{Duration, Instant, Mailbox, Packet, Pool};
 
 /// The state of one exchange. Its place is used again and again.
@@ -26,6 +27,10 @@ pub(crate) struct Active {
     pub(crate) received: u64,
     /// What of the body has arrived and was not fetched.
     pub(crate) body: Mailbox<Packet, INBOX>,
+    /// Its trailer fields, as far as they have arrived.
+    pub(crate) trailers: Vec<u8>,
+    /// The trailer fields of the response.
+    pub(crate) trail: Option<Fields>,
     /// What is to be sent, in this order: `lead`, `out`, `chain`, `source`. A head that takes
     /// several packets leads.
     pub(crate) lead: Option<Packet>,
@@ -77,6 +82,8 @@ pub(crate) enum Framing {
     Done,
     Length(u64),
     Chunked(Decoder),
+    /// Another protocol is spoken, up to the end of the connection.
+    Upgraded,
 }
 
 /// How the response's body is framed.
@@ -117,6 +124,8 @@ impl Active {
             framing: Framing::Done,
             received: 0,
             body: Mailbox::new(),
+            trailers: Vec::new(),
+            trail: None,
             lead: None,
             out: Mailbox::new(),
             chain: None,
@@ -172,6 +181,10 @@ impl Active {
         if !self.out.is_empty() {
             self.out.clear();
         }
+        if !self.trailers.is_empty() {
+            self.trailers = Vec::new();
+        }
+        self.trail = None;
         self.lead = None;
         self.chain = None;
         self.source = &[];
@@ -262,8 +275,9 @@ impl Framing {
 
     /// Takes what belongs to the body off `part`.
     #[inline]
-    pub(crate) fn take(&mut self, mut part: Packet, pool: Pool) -> Taken {
+    pub(crate) fn take(&mut self, mut part: Packet, trailers: &mut Vec<u8>, pool: Pool) -> Taken {
         match self {
+            Self::Upgraded => Taken::Data(Some(part), None),
             Self::Done => Taken::Data(None, Some(part)),
             Self::Length(left) => {
                 let length = part.len() as u64;
@@ -285,6 +299,10 @@ impl Framing {
                 let Ok(progress) = decoder.decode(part.bytes_mut()) else {
                     return Taken::Malformed;
                 };
+                if let Some(lines) = part.bytes().get(progress.trailers.clone()) {
+                    // The decoder has a limit for them.
+                    trailers.extend_from_slice(lines);
+                }
                 let behind = part.bytes().get(progress.used..).unwrap_or(&[]);
                 let Ok(rest) = (match behind {
                     [] => Ok(None),

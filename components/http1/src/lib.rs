@@ -6,8 +6,7 @@
 //! length, number and time has a limit. An idle connection costs the place in a table; buffers
 //! are there only while an exchange needs them.
 //!
-//! It does not compress, cache, upgrade to other protocols or tunnel; trailer fields are checked
-//! and dropped.
+//! It does not compress, cache or tunnel.
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -16,7 +15,6 @@ extern crate alloc;
 
 mod chunked;
 mod connection;
-mod date;
 mod end;
 mod exchange;
 mod host;
@@ -36,6 +34,7 @@ use connection::{Connection, Input, NONE};
 use exchange::Active;
 use parse::Limits;
 use patience::{Patience, Rate};
+use waitless::http::Date;
 use waitless::{
     BATCH, Component, Context, CounterSet, Duration, InitError, Inspect, Instant, Pool, Service,
     StreamPort, Wheel,
@@ -116,6 +115,8 @@ waitless::counters! {
         counter broken_off: responses,
         /// Times that something had to wait for a packet.
         counter starved: times,
+        /// Connections that speak another protocol since.
+        counter upgraded: connections,
         /// Responses that became a 500 because their fields were too long.
         counter overlong: responses,
     }
@@ -149,7 +150,7 @@ pub struct Http1 {
     rate: Rate,
     /// Until when clients have to be faster than usual.
     crowded_until: Instant,
-    date: Option<date::Date>,
+    date: Option<response::Date>,
     date_until: Instant,
 }
 
@@ -190,7 +191,7 @@ impl Http1 {
     #[cold]
     #[inline(never)]
     fn refresh_date(&mut self, cx: &Context) {
-        self.date = cx.wall_clock().map(date::format);
+        self.date = cx.wall_clock().map(|unix| Date::from_unix(unix).bytes());
         self.date_until = self.now + Duration::from_secs(1);
     }
 

@@ -2,9 +2,10 @@
 
 use crate::exchange::{self, Active, Framing, Outgoing, PIECE};
 use crate::response::{
-    Announced, ChunkFrame, HEAD_LONG, Lines, Persistence, continue_packet, last_chunk, server,
+    Announced, ChunkFrame, Date, HEAD_LONG, Lines, Persistence, continue_packet, last_chunk, server,
 };
 use crate::{Config, Http1};
+use alloc::vec::Vec;
 use core::net::SocketAddr;
 use waitless::http::{Body, Fields, Head, Length, Response, Status};
 use waitless::{Chunk, Duration, Exchange, HttpPort, Instant, Packet, Pool};
@@ -79,6 +80,10 @@ impl HttpPort for Http1 {
         data.map_or(Chunk::Pending, Chunk::Data)
     }
 
+    fn trailers(&mut self, exchange: Exchange) -> Vec<u8> {
+        self.open(exchange).map(|active| core::mem::take(&mut active.trailers)).unwrap_or_default()
+    }
+
     #[inline]
     fn respond(&mut self, exchange: Exchange, response: Response) -> Result<(), Response> {
         let date = self.date;
@@ -102,8 +107,12 @@ impl HttpPort for Http1 {
         if active.complete {
             active.answered();
         }
+        let upgraded = active.framing == Framing::Upgraded;
         if overlong {
             self.counters.overlong.add(1);
+        }
+        if upgraded {
+            self.counters.upgraded.add(1);
         }
         self.queue_transmit(place);
         Ok(())
@@ -170,6 +179,15 @@ impl HttpPort for Http1 {
         let _ = active.out.push_back(part);
         self.queue_transmit(place);
         Ok(())
+    }
+
+    fn trail(&mut self, exchange: Exchange, trailers: Fields) {
+        let limit = self.config.response_head_limit;
+        let Some(active) = self.open(exchange) else { return };
+        let fits = trailers.len() as u64 <= limit;
+        if matches!(active.outgoing, Outgoing::Chunked(_)) && !active.without_body && fits {
+            active.trail = Some(trailers);
+        }
     }
 
     fn finish(&mut self, exchange: Exchange) {
@@ -240,13 +258,17 @@ impl Active {
     fn compose(
         &mut self,
         mut response: Response,
-        date: Option<&crate::date::Date>,
+        date: Option<&Date>,
         config: &Config,
         pool: Pool,
     ) -> Result<bool, Response> {
         let streamed = matches!(response.body_ref(), Body::Stream);
-        let without_body = self.without_body || response.code().has_no_body();
-        let (length, outgoing) = self.framing_of(&response, streamed);
+        let upgrades = response.code() == Status::SWITCHING_PROTOCOLS;
+        let without_body = self.without_body || response.code().has_no_body() && !upgrades;
+        let (length, outgoing) = match upgrades {
+            true => (Announced::Nothing, Outgoing::UntilClose),
+            false => self.framing_of(&response, streamed),
+        };
         if streamed && self.expects && self.framing != Framing::Done {
             // Whoever streams may read on, and then it would be too late to say so.
             let Some(packet) = continue_packet(pool) else { return Err(response) };
@@ -264,6 +286,9 @@ impl Active {
             media: response.media_type().filter(|_| !matches!(body, Body::Empty)),
             length,
             connection: match (keep, self.old_client) {
+                _ if upgrades => Persistence::Upgraded,
+                // RFC 9110, section 15.5.22: it names what to upgrade to.
+                (true, _) if response.code() == Status::UPGRADE_REQUIRED => Persistence::Upgraded,
                 (false, _) => Persistence::Closed,
                 (true, true) => Persistence::Kept,
                 (true, false) => Persistence::Usual,
@@ -284,6 +309,10 @@ impl Active {
                 return Err(response.body(body));
             }
         }
+        if upgrades {
+            // Whatever the client says from here on is the other protocol's.
+            self.framing = Framing::Upgraded;
+        }
         self.without_body = without_body;
         self.outgoing = outgoing;
         self.keep_alive = keep;
@@ -297,7 +326,7 @@ impl Active {
     #[cold]
     fn compose_overlong(
         &mut self,
-        date: Option<&crate::date::Date>,
+        date: Option<&Date>,
         config: &Config,
         pool: Pool,
     ) -> Result<bool, Response> {
@@ -376,7 +405,7 @@ impl Active {
             return part;
         }
         let Some(mut head) = self.out.pop_front() else { return part };
-        if head.len() + part.len() <= SEGMENT - last_chunk(false).len() {
+        if head.len() + part.len() <= SEGMENT - last_chunk(false, false).len() {
             if enough_headroom(&part, head.len())
                 && let Ok(room) = part.grow_front(head.len())
             {

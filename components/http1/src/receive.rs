@@ -237,7 +237,7 @@ impl Http1 {
         else {
             return Part::Refused;
         };
-        match exchange.framing.take(part, self.pool) {
+        match exchange.framing.take(part, &mut exchange.trailers, self.pool) {
             Taken::Data(data, rest) => {
                 if let Some(rest) = rest {
                     connection.input = Input::Packet(rest);
@@ -276,7 +276,8 @@ impl Http1 {
             connection.discarded = connection.discarded.saturating_add(data.len() as u32);
             return connection.discarded <= DRAIN_LIMIT;
         }
-        if self.config.body_limit.is_some_and(|limit| exchange.received > limit) {
+        let is_body = exchange.framing != Framing::Upgraded;
+        if is_body && self.config.body_limit.is_some_and(|limit| exchange.received > limit) {
             self.refuse(place, Status::CONTENT_TOO_LARGE);
             return false;
         }
@@ -315,9 +316,16 @@ impl Http1 {
         if below.status(connection.stream).finished {
             // The rest will never come. Who only throws it away has answered already; to others,
             // what there is must not pass for all of it.
-            match drains {
-                true => self.end_drain(place, drains, below),
-                false => self.refuse(place, Status::BAD_REQUEST),
+            let index = connection.exchange;
+            let upgraded =
+                self.exchanges.get_mut(index as usize).filter(|it| it.framing == Framing::Upgraded);
+            match upgraded {
+                Some(exchange) => {
+                    exchange.framing = Framing::Done;
+                    self.body_is_complete(place, drains, below);
+                }
+                None if drains => self.end_drain(place, drains, below),
+                None => self.refuse(place, Status::BAD_REQUEST),
             }
         } else {
             self.await_body(place);
@@ -327,7 +335,10 @@ impl Http1 {
     /// The client must send more of its body.
     pub(crate) fn await_body(&mut self, place: u32) {
         let Some(connection) = self.connections.get(place as usize) else { return };
-        if let Some(exchange) = self.exchanges.get_mut(connection.exchange as usize) {
+        if let Some(exchange) = self.exchanges.get_mut(connection.exchange as usize)
+            && exchange.framing != Framing::Upgraded
+        {
+            // How long the other protocol may be silent is its own affair.
             exchange.reading.wait(self.now);
         }
         self.watch(place);

@@ -1,10 +1,12 @@
 //! The head of a response: from what it says to bytes, right where they are sent from.
 
 use crate::Config;
-use crate::date::Date;
 use waitless::http::Status;
 use waitless::packet::NoRoom;
 use waitless::{Packet, Pool};
+
+/// A date as HTTP writes it.
+pub(crate) type Date = [u8; 29];
 
 /// What a response's head says.
 #[derive(Clone, Copy)]
@@ -37,6 +39,8 @@ pub(crate) enum Persistence {
     Kept,
     /// It is closed after this.
     Closed,
+    /// It speaks another protocol after this.
+    Upgraded,
 }
 
 impl Lines<'_> {
@@ -60,6 +64,7 @@ impl Lines<'_> {
             Persistence::Usual => 0,
             Persistence::Kept => KEPT.len(),
             Persistence::Closed => CLOSED.len(),
+            Persistence::Upgraded => UPGRADED.len(),
         };
         status + date + server + media + length + connection + self.fields.len() + 2 * BREAK.len()
     }
@@ -86,6 +91,7 @@ impl Lines<'_> {
             Persistence::Usual => {}
             Persistence::Kept => head.put(KEPT),
             Persistence::Closed => head.put(CLOSED),
+            Persistence::Upgraded => head.put(UPGRADED),
         }
         match self.length {
             Announced::Nothing => {}
@@ -191,6 +197,7 @@ const LENGTH: &[u8; 18] = b"\r\nContent-Length: ";
 const CHUNKED: &[u8; 28] = b"\r\nTransfer-Encoding: chunked";
 const KEPT: &[u8; 24] = b"\r\nConnection: keep-alive";
 const CLOSED: &[u8; 19] = b"\r\nConnection: close";
+const UPGRADED: &[u8; 21] = b"\r\nConnection: upgrade";
 const BREAK: &[u8; 2] = b"\r\n";
 
 /// What stands before a chunk of `length` bytes: the line break behind the chunk before, unless
@@ -228,10 +235,15 @@ impl ChunkFrame {
 
 const HEX: &[u8; 16] = b"0123456789abcdef";
 
-/// What ends a chunked body: the last line break, unless there was no chunk, and a chunk of
-/// nothing.
-pub(crate) fn last_chunk(first: bool) -> &'static [u8] {
-    if first { b"0\r\n\r\n" } else { b"\r\n0\r\n\r\n" }
+/// What ends a chunked body: the last line break, unless there was no chunk, a chunk of nothing,
+/// and the empty line, unless there are trailer fields before that.
+pub(crate) fn last_chunk(first: bool, trailed: bool) -> &'static [u8] {
+    match (first, trailed) {
+        (true, false) => b"0\r\n\r\n",
+        (false, false) => b"\r\n0\r\n\r\n",
+        (true, true) => b"0\r\n",
+        (false, true) => b"\r\n0\r\n",
+    }
 }
 
 /// The interim response that asks for the body; `None` when there is no packet.

@@ -5,7 +5,7 @@ use crate::connection::{Input, Phase};
 use crate::exchange::{self, Framing, Outgoing};
 use crate::receive::DRAIN_LIMIT;
 use crate::response::{Announced, Lines, Persistence, continue_packet, last_chunk, server};
-use waitless::http::Status;
+use waitless::http::{Fields, Status};
 use waitless::{Packet, StreamPort};
 
 impl Http1 {
@@ -193,13 +193,14 @@ impl exchange::Active {
             _ if self.expects => false,
             Framing::Length(left) => left <= DRAIN_LIMIT.into(),
             Framing::Chunked(_) => true,
+            Framing::Upgraded => false,
         }
     }
 
     /// Queues the end of a chunked body. Whether it could.
     pub(crate) fn push_last_chunk(&mut self, pool: waitless::Pool) -> bool {
         let first = self.outgoing == Outgoing::Chunked(true);
-        let bytes = last_chunk(first);
+        let bytes = last_chunk(first, self.trail.is_some());
         let appended = self.out.back_mut().is_some_and(|last| last.append(bytes).is_ok());
         if !appended {
             let Some(mut packet) = pool.packet() else { return false };
@@ -207,6 +208,8 @@ impl exchange::Active {
                 return false;
             }
         }
+        // Streamed bodies use the chain for nothing else.
+        self.chain = self.trail.take().map(Fields::into_packets);
         self.last_chunk_due = false;
         self.complete = true;
         true

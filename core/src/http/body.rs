@@ -1,8 +1,8 @@
 //! Writing a response's body while it is sent.
 
-use super::slot::{BROKEN, FINISHED, Reply, WANTS_ROOM};
+use super::slot::{BROKEN, FINISHED, Reply, TRAILED, WANTS_ROOM};
 use super::writer::PIECE;
-use super::{Body, IntoResponse, Response};
+use super::{Body, FieldValue, Fields, IntoResponse, Response, head};
 use crate::task::sleep;
 use crate::{Duration, Packet, Pool};
 use core::future::poll_fn;
@@ -74,6 +74,21 @@ impl BodyWriter {
         if let Some(part) = self.part.take() {
             self.queue(part).await;
         }
+    }
+
+    /// Adds a field that follows the body, such as a checksum of it (RFC 9110, section 6.5). It
+    /// is sent where the body has no announced length and the client speaks HTTP/1.1 or later;
+    /// others do not get it. A name or a value that is not allowed in a field, or a name that
+    /// belongs into the head, breaks the response off.
+    pub fn trailer(&mut self, name: &'static str, value: impl FieldValue) {
+        let Some(slot) = self.reply.slot() else { return };
+        let known = slot.response_trailers.take();
+        let Some(mut fields) = known.or_else(|| Fields::new(slot.pool)) else { return };
+        match head::is_of_head(name) || fields.add(name, value).is_err() {
+            true => slot.set(BROKEN),
+            false => slot.set(TRAILED),
+        }
+        slot.response_trailers.set(Some(fields));
     }
 
     /// Sends the rest and completes the body.

@@ -76,6 +76,32 @@ impl Fields {
         self.put(value)
     }
 
+    /// The value that is being written is none.
+    pub(super) fn spoil(&mut self) {
+        self.malformed = true;
+    }
+
+    pub(super) fn is_spoilt(&self) -> bool {
+        self.malformed
+    }
+
+    /// Adds all lines of `others` behind its own.
+    pub(super) fn extend(&mut self, others: Self) -> Result<(), NoRoom> {
+        if others.malformed {
+            return Err(NoRoom);
+        }
+        let mut left = others.len();
+        let mut next = Some(others.into_packets());
+        while let Some(mut packet) = next {
+            next = packet.take_next();
+            // Without the empty line at the end.
+            let count = packet.len().min(left);
+            self.put(packet.bytes().get(..count).unwrap_or(&[]))?;
+            left -= count;
+        }
+        Ok(())
+    }
+
     pub(super) fn add<V: FieldValue>(&mut self, name: &str, value: V) -> Result<(), BadField> {
         let is_ours = FRAMING.iter().any(|ours| name.eq_ignore_ascii_case(ours));
         if is_ours || !is_token(name.as_bytes()) {
@@ -131,6 +157,13 @@ impl From<NoRoom> for BadField {
 impl FieldValue for &str {
     fn write(self, fields: &mut Fields) -> Result<(), NoRoom> {
         fields.append(self.as_bytes())
+    }
+}
+
+/// One behind the other.
+impl<const N: usize> FieldValue for [&str; N] {
+    fn write(self, fields: &mut Fields) -> Result<(), NoRoom> {
+        self.into_iter().try_for_each(|part| fields.append(part.as_bytes()))
     }
 }
 

@@ -1,7 +1,7 @@
 //! What answers requests.
 
 use super::slot::Reply;
-use super::{IntoResponse, Request};
+use super::{Behind, IntoResponse, Layer, Request};
 use core::pin::Pin;
 use core::task::{Context, Poll, ready};
 use pin_project_lite::pin_project;
@@ -18,6 +18,14 @@ pub trait Handler: 'static {
 
     /// Begins to answer `request`.
     fn call(&self, request: Request) -> Self::Future;
+
+    /// The same behind `layer`, which looks at each request first.
+    fn behind<L: Layer>(self, layer: L) -> Behind<L, Self>
+    where
+        Self: Sized,
+    {
+        Behind { layer, handler: self }
+    }
 }
 
 impl<F, A> Handler for F

@@ -129,14 +129,7 @@ impl Head {
 
     /// The fields in order, names as sent, values without white space around them.
     pub fn fields(&self) -> impl Iterator<Item = (&str, &[u8])> {
-        let mut rest = self.slice(self.layout.fields);
-        core::iter::from_fn(move || {
-            let colon = rest.iter().position(|&byte| byte == b':')?;
-            let end = colon + rest.get(colon..)?.iter().position(|&byte| byte == b'\n')?;
-            let (name, value) = (rest.get(..colon)?, rest.get(colon + 1..end)?);
-            rest = rest.get(end + 1..)?;
-            Some((core::str::from_utf8(name).unwrap_or(""), value.trim_ascii()))
-        })
+        lines(self.slice(self.layout.fields))
     }
 
     /// The value of the first field called `name`, in whatever case; `None` when there is none.
@@ -162,6 +155,49 @@ impl Head {
         bytes.get(usize::from(span.start)..usize::from(span.end)).unwrap_or(&[])
     }
 }
+
+/// The fields in `rest`, lines `name: value` with CR LF after each.
+pub(super) fn lines(mut rest: &[u8]) -> impl Iterator<Item = (&str, &[u8])> {
+    core::iter::from_fn(move || {
+        let colon = rest.iter().position(|&byte| byte == b':')?;
+        let end = colon + rest.get(colon..)?.iter().position(|&byte| byte == b'\n')?;
+        let (name, value) = (rest.get(..colon)?, rest.get(colon + 1..end)?);
+        rest = rest.get(end + 1..)?;
+        Some((core::str::from_utf8(name).unwrap_or(""), value.trim_ascii()))
+    })
+}
+
+/// Whether a field has no business behind a body, because somebody has relied on what the head
+/// says of it: framing, routing, authentication and the like (RFC 9110, section 6.5.1).
+pub(super) fn is_of_head(name: &str) -> bool {
+    //= RFC 9110 6.5.1: what was decided by the head stays decided
+    OF_HEAD.iter().any(|other| name.eq_ignore_ascii_case(other))
+}
+
+const OF_HEAD: [&str; 22] = [
+    "Authorization",
+    "Cache-Control",
+    "Connection",
+    "Content-Encoding",
+    "Content-Length",
+    "Content-Range",
+    "Content-Type",
+    "Cookie",
+    "Expect",
+    "Host",
+    "If-Match",
+    "If-Modified-Since",
+    "If-None-Match",
+    "If-Range",
+    "If-Unmodified-Since",
+    "Max-Forwards",
+    "Proxy-Authorization",
+    "Range",
+    "TE",
+    "Trailer",
+    "Transfer-Encoding",
+    "Upgrade",
+];
 
 impl Span {
     /// The range from `start` up to `end`, `end` itself excluded; empty when either is above

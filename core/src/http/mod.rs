@@ -29,13 +29,22 @@
 
 mod admission;
 mod body;
+mod conditional;
+mod content;
+mod date;
+mod events;
 mod fields;
+mod files;
+mod form;
 mod handler;
 mod head;
 mod json;
+mod layer;
 mod method;
+mod negotiation;
 pub mod openmetrics;
 mod ports;
+mod range;
 mod request;
 mod response;
 mod router;
@@ -44,15 +53,24 @@ mod slot;
 mod status;
 #[cfg(test)]
 mod tests;
+mod upgrade;
 mod uri;
+mod websocket;
 mod writer;
 
 pub use body::{BodyWriter, Finished};
+pub use conditional::{Tag, Validators, Verdict, WithValidators};
+pub use content::{Content, Variant};
+pub use date::Date;
+pub use events::{Event, Events};
 pub use fields::Fields;
+pub use files::{File, Files, files};
 pub use handler::{Handler, Respond};
 pub use head::{Head, HeadBytes, Layout, Span, Version};
 pub use json::Json;
+pub use layer::{Behind, Layer, Passed};
 pub use method::{Method, Methods};
+pub use negotiation::Coding;
 pub use ports::HttpPorts;
 pub use request::{Problem, Request};
 pub use response::{
@@ -62,8 +80,15 @@ pub use response::{
 pub use router::{End, Found, Route, Routed, Router, Routes};
 pub use server::{Server, ServerConfig};
 pub use status::Status;
+pub use upgrade::Upgraded;
 pub use uri::decode;
+pub use websocket::{CloseCode, Message, WebSocket};
 pub use writer::{Integer, Writer};
+
+/// Compiles the examples of docs/http.md.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/http.md")]
+struct Guide;
 
 /// Whether `bytes` are a token (RFC 9110, section 5.6.2): a method or a field's name.
 #[inline]

@@ -1,7 +1,8 @@
 //! One or more HTTP ports, lent together.
 
-use super::{Head, Response};
+use super::{Fields, Head, Response};
 use crate::{Chunk, Duration, Exchange, HttpPort, Instant, Packet};
+use alloc::vec::Vec;
 use core::net::SocketAddr;
 
 /// Several [`HttpPort`]s that differ in type, by number: what a [`Server`](super::Server) stands
@@ -18,6 +19,7 @@ pub trait HttpPorts {
     fn news(&mut self, port: usize) -> Option<u32>;
     fn is_gone(&self, port: usize, exchange: Exchange) -> bool;
     fn body(&mut self, port: usize, exchange: Exchange) -> Chunk;
+    fn trailers(&mut self, port: usize, exchange: Exchange) -> Vec<u8>;
     fn respond(
         &mut self,
         port: usize,
@@ -25,6 +27,7 @@ pub trait HttpPorts {
         response: Response,
     ) -> Result<(), Response>;
     fn send(&mut self, port: usize, exchange: Exchange, part: Packet) -> Result<(), Packet>;
+    fn trail(&mut self, port: usize, exchange: Exchange, trailers: Fields);
     fn finish(&mut self, port: usize, exchange: Exchange);
     fn abort(&mut self, port: usize, exchange: Exchange);
     fn peer(&self, port: usize, exchange: Exchange) -> Option<SocketAddr>;
@@ -59,6 +62,12 @@ macro_rules! tuple {
             #[inline]
             fn body(&mut self, port: usize, exchange: Exchange) -> Chunk {
                 match port { $($index => self.$index.body(exchange),)+ _ => Chunk::Aborted }
+            }
+            fn trailers(&mut self, port: usize, exchange: Exchange) -> Vec<u8> {
+                match port { $($index => self.$index.trailers(exchange),)+ _ => Vec::new() }
+            }
+            fn trail(&mut self, port: usize, exchange: Exchange, trailers: Fields) {
+                match port { $($index => self.$index.trail(exchange, trailers),)+ _ => {} }
             }
             #[inline]
             fn respond(

@@ -18,6 +18,7 @@ pub struct Request {
     head: Head,
     pattern: &'static str,
     reply: Reply,
+    trailers: Vec<u8>,
 }
 
 /// Why a request cannot be served: a status and a sentence for whoever sent it.
@@ -32,7 +33,7 @@ pub struct Problem {
 impl Request {
     #[inline]
     pub(super) fn new(head: Head, reply: Reply) -> Self {
-        Self { head, pattern: "", reply }
+        Self { head, pattern: "", reply, trailers: Vec::new() }
     }
 
     #[inline]
@@ -72,6 +73,15 @@ impl Request {
         self.head.authority()
     }
 
+    /// Whether no other site sent it: `Origin` is absent, as it is where no browser was involved,
+    /// or names the host that the request is for. Browsers let any page connect by WebSocket, and
+    /// send forms anywhere; who trusts cookies asks this first.
+    pub fn is_same_origin(&self) -> bool {
+        let Some(origin) = self.head.field_bytes("Origin") else { return true };
+        let host = [&b"http://"[..], b"https://"].iter().find_map(|it| origin.strip_prefix(*it));
+        host.is_some_and(|host| host.eq_ignore_ascii_case(self.authority().as_bytes()))
+    }
+
     /// The value of the first field called `name`, in whatever case; `None` when there is none,
     /// or when it is not UTF-8.
     pub fn header(&self, name: &str) -> Option<&str> {
@@ -84,6 +94,16 @@ impl Request {
         uri::parameter(self.pattern, self.head.path(), name)
             .and_then(|text| parse(text, false))
             .ok_or(Problem::bad_request("a part of the path is not what it should be"))
+    }
+
+    /// What of the path stands at the end of the route's pattern, at `{name...}`, as sent; all
+    /// of it, without its slash, where the pattern has no such end.
+    pub fn rest(&self) -> Option<&str> {
+        let last = self.pattern.rsplit('/').next().unwrap_or("");
+        match last.strip_prefix('{').and_then(|last| last.strip_suffix("...}")) {
+            Some(name) => uri::parameter(self.pattern, self.head.path(), name),
+            None => self.head.path().strip_prefix('/'),
+        }
     }
 
     /// The query parameter `name`, decoded and parsed. What is missing or does not parse is
@@ -125,12 +145,30 @@ impl Request {
                 return Poll::Ready(Some(packet));
             }
             if slot.has(BODY_ENDED) {
+                if slot.has(super::slot::TRAILED) {
+                    self.trailers.append(&mut slot.trailers.take());
+                }
                 return Poll::Ready(None);
             }
             slot.set(WANTS_BODY);
             Poll::Pending
         })
         .await
+    }
+
+    /// The trailer fields, which stand behind a body (RFC 9110, section 6.5): those of which it
+    /// is safe to believe a client. None before [`chunk`](Self::chunk) said that the body has
+    /// ended.
+    pub fn trailers(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        super::head::lines(&self.trailers).filter(|(name, _)| !super::head::is_of_head(name))
+    }
+
+    /// The value of the first trailer field called `name`, in whatever case; `None` when there is
+    /// none, or when it is not UTF-8.
+    pub fn trailer(&self, name: &str) -> Option<&str> {
+        let mut trailers = self.trailers();
+        let (_, value) = trailers.find(|(other, _)| other.eq_ignore_ascii_case(name))?;
+        core::str::from_utf8(value).ok()
     }
 
     /// The whole body, of at most `limit` bytes; a longer one is a 413. Allocates.
@@ -186,6 +224,11 @@ impl Request {
     /// The image as a whole: its graph and the counters of its instances.
     pub fn system(&self) -> &'static System {
         self.reply.environment().system
+    }
+
+    /// The files that the manifest names for this instance.
+    pub fn files(&self) -> super::Files {
+        self.reply.environment().files
     }
 
     /// Where packets come from.

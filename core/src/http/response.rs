@@ -1,6 +1,6 @@
 //! Responses, and what can be made into one.
 
-use super::{Fields, Problem, Status};
+use super::{Fields, Problem, Status, Validators, WithValidators};
 use crate::{Packet, Pool};
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -185,6 +185,14 @@ pub trait IntoResponse {
         Self: Sized,
     {
         WithField(self, name, value)
+    }
+
+    /// The same with `ETag` and `Last-Modified`, where `validators` have them.
+    fn validators(self, validators: Validators<'_>) -> WithValidators<'_, Self>
+    where
+        Self: Sized,
+    {
+        WithValidators(self, validators)
     }
 }
 

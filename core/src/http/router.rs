@@ -60,6 +60,9 @@ pub trait Routes: 'static {
         allowed: &mut Methods,
     ) -> Option<Found>;
 
+    /// The methods of all routes.
+    fn methods(&self) -> Methods;
+
     /// The pattern of route number `index`; empty for one that there is not.
     fn pattern(&self, index: usize) -> &'static str;
 
@@ -167,6 +170,10 @@ impl<R: Routes> Router<R> {
             true => self.routes.find(request.method(), path, true, allowed),
             false => None,
         });
+        if path == b"*" {
+            //= RFC 9110 9.3.7: asked of the server as a whole
+            *allowed = self.routes.methods();
+        }
         if found.is_none() {
             answer_without_route(request, *allowed);
         }
@@ -181,6 +188,10 @@ impl Routes for End {
     #[inline]
     fn find(&self, _: Method, _: &[u8], _: bool, _: &mut Methods) -> Option<Found> {
         None
+    }
+
+    fn methods(&self) -> Methods {
+        Methods::NONE
     }
 
     fn pattern(&self, _: usize) -> &'static str {
@@ -224,6 +235,10 @@ impl<H: Handler, R: Routes> Routes for Route<H, R> {
             true => Some(Found { index: R::COUNT, literal: self.literal }),
             false => earlier,
         }
+    }
+
+    fn methods(&self) -> Methods {
+        self.methods.and(self.earlier.methods())
     }
 
     fn pattern(&self, index: usize) -> &'static str {
@@ -278,6 +293,7 @@ fn answer_without_route(request: &Request, allowed: Methods) {
         }
         // Known nowhere, so not only here: RFC 9110, section 9.1.
         Method::Other => (Status::NOT_IMPLEMENTED, false),
+        //= RFC 9110 15.5.6: with the methods in Allow
         _ if !allowed.is_empty() => (Status::METHOD_NOT_ALLOWED, true),
         _ => (Status::NOT_FOUND, false),
     };

@@ -2,9 +2,10 @@
 
 use super::admission::Admission;
 use super::slot::{
-    BODY_ENDED, BROKEN, FINISHED, HEAD_ONLY, STARTED, STREAMED, Slot, WANTS_BODY, WANTS_ROOM,
+    BODY_ENDED, BROKEN, FINISHED, HEAD_ONLY, STARTED, STREAMED, Slot, TRAILED, WANTS_BODY,
+    WANTS_ROOM,
 };
-use super::{Handler, HttpPorts, Method, Request, Response};
+use super::{Files, Handler, HttpPorts, Method, Request, Response};
 use crate::counter::leak;
 use crate::task::Tasks;
 use crate::{
@@ -21,6 +22,8 @@ pub struct ServerConfig {
     pub tasks: u32,
     /// How long a request may wait for its turn; then the answer is 503. Up to 1 h.
     pub patience: Duration,
+    /// The files that [`files`](super::files) serves.
+    pub files: Files,
 }
 
 crate::counters! {
@@ -28,6 +31,8 @@ crate::counters! {
     pub struct Counters {
         /// Requests that were given to a handler.
         counter requests: requests,
+        /// Requests whose connection speaks another protocol since.
+        counter upgraded: requests,
         /// Responses with a status from 200 to 299.
         counter responses_2xx: responses,
         /// Responses with a status from 300 to 399.
@@ -68,6 +73,7 @@ pub struct Server<H: Handler> {
     pub(super) admission: Admission,
     pub(super) pool: Pool,
     system: &'static System,
+    files: Files,
     pub(super) counters: &'static Counters,
 }
 
@@ -106,6 +112,7 @@ impl<H: Handler> Server<H> {
             admission: Admission::new(limit, config.patience),
             pool: cx.pool(),
             system: cx.system(),
+            files: config.files,
             counters,
         }
     }
@@ -145,7 +152,7 @@ impl<H: Handler> Server<H> {
     fn grow(&mut self) {
         for _ in 0..GROWTH {
             let Some(task) = self.tasks.grow() else { return };
-            self.slots.push(leak(Slot::new(task, self.pool, self.system)));
+            self.slots.push(leak(Slot::new(task, self.pool, self.system, self.files)));
             self.bindings.push(Binding::default());
             // Room for all that exist, so that giving one back never allocates.
             self.free.reserve(self.slots.len().saturating_sub(self.free.len()));
@@ -271,6 +278,11 @@ impl<H: Handler> Server<H> {
                 Chunk::Pending => break,
                 Chunk::End => {
                     wake = true;
+                    let trailers = below.trailers(port, exchange);
+                    if !trailers.is_empty() {
+                        slot.trailers.set(trailers);
+                        slot.set(TRAILED);
+                    }
                     slot.set(BODY_ENDED);
                     slot.clear(WANTS_BODY);
                 }
@@ -284,6 +296,11 @@ impl<H: Handler> Server<H> {
             let said = slot.has(STARTED) && slot.outgoing.is_empty();
             match slot.has(FINISHED) {
                 true if said => {
+                    if slot.has(TRAILED)
+                        && let Some(trailers) = slot.response_trailers.take()
+                    {
+                        below.trail(port, exchange, trailers);
+                    }
                     below.finish(port, exchange);
                     self.release(place);
                 }
@@ -333,6 +350,7 @@ impl<H: Handler> Server<H> {
     #[inline]
     fn count(&self, class: u8) {
         match class {
+            1 => self.counters.upgraded.add(1),
             2 => self.counters.responses_2xx.add(1),
             3 => self.counters.responses_3xx.add(1),
             4 => self.counters.responses_4xx.add(1),

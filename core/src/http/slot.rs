@@ -1,10 +1,11 @@
 //! Where a handler and the server meet: mailboxes for one exchange, which live as long as the
 //! image and serve one exchange after the other.
 
-use super::{Body, Response, Status};
+use super::{Body, Fields, Files, Response, Status};
 use crate::ring::Ring;
 use crate::task::Task;
 use crate::{Pool, System};
+use alloc::vec::Vec;
 use core::cell::Cell;
 use core::net::SocketAddr;
 
@@ -12,42 +13,62 @@ pub(super) struct Slot {
     pub(super) task: &'static Task,
     pub(super) pool: Pool,
     pub(super) system: &'static System,
+    pub(super) files: Files,
     /// How many exchanges this served before; who remembers another number talks to nobody.
     generation: Cell<u32>,
-    flags: Cell<u8>,
+    flags: Cell<u16>,
     pub(super) peer: Cell<Option<SocketAddr>>,
     pub(super) response: Cell<Option<Response>>,
+    /// Fields for whatever response is given.
+    pub(super) extra: Cell<Option<Fields>>,
+    /// The trailer fields of the request, once its body has ended.
+    pub(super) trailers: Cell<Vec<u8>>,
+    /// Those of a streamed response.
+    pub(super) response_trailers: Cell<Option<Fields>>,
     pub(super) incoming: Ring,
     pub(super) outgoing: Ring,
 }
 
 /// The handler has used up what came of the request's body.
-pub(super) const WANTS_BODY: u8 = 1 << 0;
+pub(super) const WANTS_BODY: u16 = 1 << 0;
 /// All of the request's body is in `incoming`, or was.
-pub(super) const BODY_ENDED: u8 = 1 << 1;
+pub(super) const BODY_ENDED: u16 = 1 << 1;
 /// The handler waits for room in `outgoing`.
-pub(super) const WANTS_ROOM: u8 = 1 << 2;
+pub(super) const WANTS_ROOM: u16 = 1 << 2;
 /// The response was begun.
-pub(super) const STARTED: u8 = 1 << 3;
+pub(super) const STARTED: u16 = 1 << 3;
 /// The response's body is streamed.
-pub(super) const STREAMED: u8 = 1 << 4;
+pub(super) const STREAMED: u16 = 1 << 4;
 /// All of the streamed body is in `outgoing`, or was.
-pub(super) const FINISHED: u8 = 1 << 5;
+pub(super) const FINISHED: u16 = 1 << 5;
 /// The response cannot be completed.
-pub(super) const BROKEN: u8 = 1 << 6;
+pub(super) const BROKEN: u16 = 1 << 6;
 /// Only the response's head is asked for.
-pub(super) const HEAD_ONLY: u8 = 1 << 7;
+pub(super) const HEAD_ONLY: u16 = 1 << 7;
+/// There are trailer fields, of the request or of the response.
+pub(super) const TRAILED: u16 = 1 << 8;
+/// There are fields for whatever response is given.
+pub(super) const EXTRA: u16 = 1 << 9;
 
 impl Slot {
-    pub(super) fn new(task: &'static Task, pool: Pool, system: &'static System) -> Self {
+    pub(super) fn new(
+        task: &'static Task,
+        pool: Pool,
+        system: &'static System,
+        files: Files,
+    ) -> Self {
         Self {
             task,
             pool,
             system,
+            files,
             generation: Cell::new(0),
             flags: Cell::new(0),
             peer: Cell::new(None),
             response: Cell::new(None),
+            extra: Cell::new(None),
+            trailers: Cell::new(Vec::new()),
+            response_trailers: Cell::new(None),
             incoming: Ring::new(),
             outgoing: Ring::new(),
         }
@@ -59,17 +80,17 @@ impl Slot {
     }
 
     #[inline]
-    pub(super) fn has(&self, flag: u8) -> bool {
+    pub(super) fn has(&self, flag: u16) -> bool {
         self.flags.get() & flag != 0
     }
 
     #[inline]
-    pub(super) fn set(&self, flag: u8) {
+    pub(super) fn set(&self, flag: u16) {
         self.flags.set(self.flags.get() | flag);
     }
 
     #[inline]
-    pub(super) fn clear(&self, flag: u8) {
+    pub(super) fn clear(&self, flag: u16) {
         self.flags.set(self.flags.get() & !flag);
     }
 
@@ -81,15 +102,30 @@ impl Slot {
             1 => Response::plain(Status::INTERNAL_SERVER_ERROR),
             _ => response,
         };
-        self.response.set(Some(response));
+        self.give(response);
+    }
+
+    /// Leaves a response for the server, of whatever status.
+    #[inline]
+    pub(super) fn give(&self, response: Response) {
+        let more = if self.has(EXTRA) { self.extra.take() } else { None };
+        self.response.set(Some(match more {
+            None => response,
+            Some(more) => response.with_fields(more),
+        }));
     }
 
     /// Makes the slot ready for another exchange.
     #[inline]
     pub(super) fn reset(&self) {
         self.generation.set(self.generation.get().wrapping_add(1));
-        self.flags.set(0);
         self.response.take();
+        if self.has(TRAILED | EXTRA) {
+            self.extra.take();
+            self.trailers.take();
+            self.response_trailers.take();
+        }
+        self.flags.set(0);
         self.incoming.clear();
         self.outgoing.clear();
     }

@@ -113,6 +113,11 @@ impl Integer {
     pub fn bytes(&self) -> &[u8] {
         self.digits.get(self.start..).unwrap_or(&[])
     }
+
+    /// The same as text.
+    pub fn text(&self) -> &str {
+        core::str::from_utf8(self.bytes()).unwrap_or("")
+    }
 }
 
 /// Bytes of a body that one packet takes: what a segment has room for on common paths.

@@ -1,5 +1,6 @@
-use crate::http::{Head, Response};
+use crate::http::{Fields, Head, Response};
 use crate::{Duration, Instant, Packet};
+use alloc::vec::Vec;
 use core::net::SocketAddr;
 
 /// Requests and their responses, whatever the version of HTTP that carries them.
@@ -10,6 +11,10 @@ use core::net::SocketAddr;
 /// last; any other body is complete with the response itself. After that, or after
 /// [`abort`](Self::abort), the exchange is over: its handle is not valid any more. On a handle
 /// that is not valid, every method does nothing and reads as gone.
+///
+/// A response of the status 101 whose body is streamed leaves HTTP behind: the parts that are sent
+/// and the body that is received are the bytes of the protocol that it names, up to the end of the
+/// connection. Its head says `Connection: upgrade` by itself.
 ///
 /// An exchange has news, by the tag that it was accepted with, when bytes of its body have
 /// arrived after [`body`](Self::body) said [`Chunk::Pending`], when there is room after
@@ -35,6 +40,13 @@ pub trait HttpPort {
     /// The next part of the request's body.
     fn body(&mut self, exchange: Exchange) -> Chunk;
 
+    /// The trailer fields of the request, as lines `name: value` with CR LF after each, once
+    /// [`body`](Self::body) said [`Chunk::End`]; empty when there are none.
+    fn trailers(&mut self, exchange: Exchange) -> Vec<u8> {
+        let _ = exchange;
+        Vec::new()
+    }
+
     /// Sends the response's head, and its body unless that is streamed. `Err` when there is no
     /// room now: the exchange has news then as soon as there is.
     fn respond(&mut self, exchange: Exchange, response: Response) -> Result<(), Response>;
@@ -44,6 +56,12 @@ pub trait HttpPort {
     /// the packet has the headroom of a fresh one. Where the response has no body to send, as
     /// for `HEAD`, and on an exchange that is gone, the part is dropped.
     fn send(&mut self, exchange: Exchange, part: Packet) -> Result<(), Packet>;
+
+    /// Sets the trailer fields of a streamed response, before [`finish`](Self::finish). They are
+    /// dropped where the response's framing has no place for them.
+    fn trail(&mut self, exchange: Exchange, trailers: Fields) {
+        let _ = (exchange, trailers);
+    }
 
     /// A streamed body is complete. When it is shorter than its response had said, this is an
     /// [`abort`](Self::abort).

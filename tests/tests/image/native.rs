@@ -20,10 +20,27 @@ pub fn host_sockets(lab: &Lab) {
     let echo =
         curl(&["--fail", "--data-binary", "there and back", &format!("http://{here}:{http}/echo")]);
     assert_eq!(echo, "there and back");
+    files(&format!("http://{here}:{http}"));
     UdpProbe::to((here, udp).into()).expect_echo(b"native");
     native.process.signal("INT");
     let status = native.process.expect_end(PATIENCE);
     assert!(status.success(), "SIGINT ends it cleanly: {status}\n{}", native.process.output());
+}
+
+/// The files that are part of the image, as a client asks for them that knows HTTP.
+fn files(site: &str) {
+    let page = format!("{site}/static/index.html");
+    let whole = curl(&["--fail", &page]);
+    assert!(whole.starts_with("<!doctype html>"), "{whole}");
+    assert_eq!(curl(&["--fail", "--compressed", &page]), whole, "its coding is undone");
+    assert_eq!(curl(&["--fail", "--range", "2-8", &page]), whole[2..9]);
+    let status = |field: &str| curl(&["-o", "/dev/null", "-w", "%{http_code}", "-H", field, &page]);
+    let head = curl(&["--fail", "--head", &page]);
+    let tag = head.lines().find_map(|line| line.strip_prefix("ETag: ")).expect("a tag");
+    assert_eq!(status(&format!("If-None-Match: {tag}")), "304");
+    assert_eq!(status("If-Match: \"another\""), "412");
+    assert_eq!(status("Range: bytes=1000000000-"), "416");
+    assert_eq!(curl(&["--fail", &format!("{site}/events?count=1")]), "event: second\ndata: 1\n\n");
 }
 
 pub fn on_a_tap(lab: &Lab) {

@@ -7,7 +7,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use waitless::Duration;
-use waitless::http::ServerConfig;
+use waitless::http::{Files, ServerConfig};
 
 fn chunked(body: &str) -> String {
     format!("POST /show HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n{body}")
@@ -375,7 +375,8 @@ fn bodies_that_are_too_long_or_too_slow_are_refused() {
     bench.pass(Duration::from_secs(31));
     assert_eq!(status(&bench.taken(line)), "408");
     static SMALL: Config = Config { body_limit: Some(10), ..CONFIG };
-    static TASKS: ServerConfig = ServerConfig { tasks: 64, patience: Duration::from_secs(60) };
+    static TASKS: ServerConfig =
+        ServerConfig { tasks: 64, patience: Duration::from_secs(60), files: Files::NONE };
     let mut bench = Bench::with(&SMALL, &TASKS, site(), 100);
     let response = bench.once(chunked("6\r\nabcdef\r\n6\r\nabcdef\r\n0\r\n\r\n").as_bytes());
     assert_eq!(status(&response), "413");

@@ -6,7 +6,7 @@ use crate::Config;
 use alloc::format;
 use alloc::string::String;
 use waitless::Duration;
-use waitless::http::ServerConfig;
+use waitless::http::{Files, ServerConfig};
 
 const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n";
 
@@ -147,7 +147,8 @@ fn a_client_that_ends_within_its_body_still_gets_a_response() {
 
 #[test]
 fn requests_that_nobody_waits_for_any_more_take_no_room() {
-    static ONE: ServerConfig = ServerConfig { tasks: 1, patience: Duration::from_secs(60) };
+    static ONE: ServerConfig =
+        ServerConfig { tasks: 1, patience: Duration::from_secs(60), files: Files::NONE };
     let mut bench = Bench::with(&CONFIG_STATIC, &ONE, site(), 1000);
     bench.once(b"GET /slow HTTP/1.1\r\nHost: h\r\n\r\n");
     for _ in 0..2000 {
@@ -215,7 +216,8 @@ fn a_closed_connection_listens_until_the_client_has_closed_too() {
 #[test]
 fn too_many_connections_and_too_many_requests_wait_or_are_told() {
     static FEW: Config = Config { connections: 10, ..CONFIG };
-    static TWO: ServerConfig = ServerConfig { tasks: 2, patience: Duration::from_secs(60) };
+    static TWO: ServerConfig =
+        ServerConfig { tasks: 2, patience: Duration::from_secs(60), files: Files::NONE };
     let mut bench = Bench::with(&FEW, &TWO, site(), 1000);
     let lines: [usize; 10] = core::array::from_fn(|_| bench.connect());
     let eleventh = bench.connect();
@@ -239,7 +241,8 @@ fn too_many_connections_and_too_many_requests_wait_or_are_told() {
 
 #[test]
 fn without_packets_everything_waits_and_goes_on_afterwards() {
-    static TASKS: ServerConfig = ServerConfig { tasks: 64, patience: Duration::from_secs(60) };
+    static TASKS: ServerConfig =
+        ServerConfig { tasks: 64, patience: Duration::from_secs(60), files: Files::NONE };
     let mut bench = Bench::with(&CONFIG_STATIC, &TASKS, site(), 64);
     let line = bench.connect();
     bench.deliver(line, &[GET, GET].concat());

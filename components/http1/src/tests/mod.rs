@@ -4,10 +4,13 @@ extern crate std;
 
 mod bodies;
 mod broken;
+mod content;
 mod fuzz;
 mod heads;
 mod life;
 mod slow;
+mod typed;
+mod websocket;
 mod wire;
 
 use alloc::string::String;

@@ -6,7 +6,7 @@ use crate::Config;
 use alloc::format;
 use alloc::vec::Vec;
 use waitless::Duration;
-use waitless::http::{Handler, ServerConfig};
+use waitless::http::{Files, Handler, ServerConfig};
 
 const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n";
 const DOWNLOAD: &[u8] = b"GET /count?bytes=1000000000 HTTP/1.1\r\nHost: h\r\n\r\n";
@@ -15,7 +15,8 @@ const SLOW: &[u8] = b"GET /slow HTTP/1.1\r\nHost: h\r\n\r\n";
 
 /// An image with 16 tasks.
 fn small(packets: usize) -> Bench<impl Handler> {
-    static SMALL: ServerConfig = ServerConfig { tasks: 16, patience: Duration::from_secs(1) };
+    static SMALL: ServerConfig =
+        ServerConfig { tasks: 16, patience: Duration::from_secs(1), files: Files::NONE };
     static USUAL: Config = CONFIG;
     Bench::with(&USUAL, &SMALL, site(), packets)
 }
@@ -71,7 +72,8 @@ fn clients_that_read_nothing_delay_nobody() {
 #[test]
 fn a_crowd_that_takes_all_tasks_at_once_holds_them_for_no_time() {
     static USUAL: Config = CONFIG;
-    static TASKS: ServerConfig = ServerConfig { tasks: 128, patience: Duration::from_secs(1) };
+    static TASKS: ServerConfig =
+        ServerConfig { tasks: 128, patience: Duration::from_secs(1), files: Files::NONE };
     let mut bench = Bench::with(&USUAL, &TASKS, site(), 8000);
     for _ in 0..140 {
         let line = bench.connect();
@@ -267,7 +269,8 @@ fn the_last_response_must_be_taken_as_soon_as_any() {
 
 #[test]
 fn memory_limits_the_tasks() {
-    static MANY: ServerConfig = ServerConfig { tasks: 65_536, patience: Duration::from_secs(1) };
+    static MANY: ServerConfig =
+        ServerConfig { tasks: 65_536, patience: Duration::from_secs(1), files: Files::NONE };
     static USUAL: Config = CONFIG;
     for (packets, most) in [(64, 16), (1000, 100), (4000, 400)] {
         let bench = Bench::with(&USUAL, &MANY, site(), packets);

@@ -5,7 +5,7 @@ use alloc::collections::VecDeque;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
-use waitless::http::{Handler, Server, ServerConfig};
+use waitless::http::{Files, Handler, Server, ServerConfig};
 use waitless::{
     Component, ConnectError, Context, Duration, ListenError, Packet, Phase, Pool, Service, Status,
     Stream, StreamPort, testing,
@@ -172,7 +172,8 @@ pub(super) const CONFIG: Config = Config {
 };
 
 static DEFAULT: Config = CONFIG;
-static TASKS: ServerConfig = ServerConfig { tasks: 64, patience: Duration::from_secs(1) };
+static TASKS: ServerConfig =
+    ServerConfig { tasks: 64, patience: Duration::from_secs(1), files: Files::NONE };
 
 impl<H: Handler> Bench<H> {
     pub(super) fn new(handler: H) -> Self {

@@ -1,0 +1,231 @@
+//! Dates as HTTP writes them (RFC 9110, section 5.6.7).
+
+use super::{FieldValue, Fields};
+use crate::packet::NoRoom;
+
+/// A second of the calendar, from 1970-01-01 00:00 UTC on; right until the year 9999.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Date {
+    unix: u64,
+}
+
+impl Date {
+    /// The second `unix` after 1970-01-01 00:00 UTC.
+    pub const fn from_unix(unix: u64) -> Self {
+        Self { unix }
+    }
+
+    /// Seconds since 1970-01-01 00:00 UTC.
+    pub const fn unix(self) -> u64 {
+        self.unix
+    }
+
+    /// The date that `text` says in one of the three forms: `Sun, 06 Nov 1994 08:49:37 GMT`,
+    /// `Sunday, 06-Nov-94 08:49:37 GMT` and `Sun Nov  6 08:49:37 1994`. `None` for anything else.
+    /// Two digits of a year are read as one that is at most 50 years behind `now`. Years before
+    /// 1970 are its first second.
+    pub fn parse(text: &[u8], now: Self) -> Option<Self> {
+        //= RFC 9110 5.6.7: a year of two digits is at most 50 years ahead
+        let (day_name, rest) = match text.iter().position(|&byte| byte == b',') {
+            Some(comma) => text.split_at(comma),
+            None => return Self::parse_asctime(text),
+        };
+        let rest = rest.strip_prefix(b", ")?;
+        if day_name.len() == 3 {
+            place(DAYS, day_name)?;
+            let [d, e, b' ', a, b, c, b' ', y, e1, a1, r, b' ', time @ ..] = rest else {
+                return None;
+            };
+            let year = number(&[*y, *e1, *a1, *r])?;
+            return Self::of(year, &[*a, *b, *c], number(&[*d, *e])?, time.strip_suffix(b" GMT")?);
+        }
+        LONG_DAYS.contains(&day_name).then_some(())?;
+        let [d, e, b'-', a, b, c, b'-', y, z, b' ', time @ ..] = rest else { return None };
+        let this_year = civil(now.unix / 86_400).0;
+        let mut year = this_year / 100 * 100 + number(&[*y, *z])?;
+        if year > this_year + 50 {
+            year -= 100;
+        }
+        Self::of(year, &[*a, *b, *c], number(&[*d, *e])?, time.strip_suffix(b" GMT")?)
+    }
+
+    /// `Sun Nov  6 08:49:37 1994`
+    fn parse_asctime(text: &[u8]) -> Option<Self> {
+        let (day_name, rest) = text.split_first_chunk::<3>()?;
+        place(DAYS, day_name)?;
+        let [b' ', a, b, c, b' ', d, e, b' ', rest @ ..] = rest else { return None };
+        let (time, year) = rest.split_at_checked(8)?;
+        let day = if *d == b' ' { number(&[*e])? } else { number(&[*d, *e])? };
+        let year = year.strip_prefix(b" ").filter(|year| year.len() == 4)?;
+        Self::of(number(year)?, &[*a, *b, *c], day, time)
+    }
+
+    /// `time` is `08:49:37`.
+    fn of(year: u64, month: &[u8], day: u64, time: &[u8]) -> Option<Self> {
+        let [h, i, b':', m, n, b':', s, t] = time else { return None };
+        let (hour, minute, second) = (number(&[*h, *i])?, number(&[*m, *n])?, number(&[*s, *t])?);
+        let month = place(MONTHS, month)?;
+        // 60 is a leap second.
+        if hour > 23 || minute > 59 || second > 60 || day == 0 || day > month_length(year, month) {
+            return None;
+        }
+        let days = days_before(year, month) + day;
+        let days = days.saturating_sub(days_before(1970, 0) + 1);
+        match year < 1970 {
+            true => Some(Self { unix: 0 }),
+            false => Some(Self { unix: days * 86_400 + hour * 3600 + minute * 60 + second }),
+        }
+    }
+
+    /// The form that HTTP prefers: `Sun, 06 Nov 1994 08:49:37 GMT`.
+    pub fn bytes(self) -> [u8; 29] {
+        let (days, second) = (self.unix / 86_400, self.unix % 86_400);
+        let (year, month, day) = civil(days);
+        let mut date = *b"Thu, 00 Jan 0000 00:00:00 GMT";
+        let weekday = DAYS.get((days % 7) as usize * 3..).and_then(|rest| rest.first_chunk::<3>());
+        let month = MONTHS.get(month as usize * 3..).and_then(|rest| rest.first_chunk::<3>());
+        let numbers = [
+            (5, day),
+            (12, year / 100),
+            (14, year % 100),
+            (17, second / 3600),
+            (20, second / 60 % 60),
+            (23, second % 60),
+        ];
+        for (at, number) in numbers {
+            let digits = [b'0' + (number / 10 % 10) as u8, b'0' + (number % 10) as u8];
+            date[at..at + 2].copy_from_slice(&digits);
+        }
+        date[..3].copy_from_slice(weekday.unwrap_or(b"Thu"));
+        date[8..11].copy_from_slice(month.unwrap_or(b"Jan"));
+        date
+    }
+}
+
+impl FieldValue for Date {
+    fn write(self, fields: &mut Fields) -> Result<(), NoRoom> {
+        fields.append(&self.bytes())
+    }
+}
+
+/// Year, month (0 to 11) and day (1 to 31) of a day counted from 1970-01-01.
+fn civil(days: u64) -> (u64, u64, u64) {
+    // Eras of 400 years that begin on a 1st of March, so that leap days come last.
+    let days = days + 719_468;
+    let (era, day) = (days / 146_097, days % 146_097);
+    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
+    let day_of_year = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day_of_year + 2) / 153;
+    let day_of_month = day_of_year - (153 * month + 2) / 5 + 1;
+    let after_december = u64::from(month >= 10);
+    (era * 400 + year + after_december, (month + 2) % 12, day_of_month)
+}
+
+/// Days from the first one of the year 0 to the first one of a month (0 to 11).
+fn days_before(year: u64, month: u64) -> u64 {
+    let leap_days = match year {
+        0 => 0,
+        _ => (year - 1) / 4 - (year - 1) / 100 + (year - 1) / 400 + 1,
+    };
+    365 * year + leap_days + (0..month).map(|month| month_length(year, month)).sum::<u64>()
+}
+
+fn month_length(year: u64, month: u64) -> u64 {
+    let leap = year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
+    match month {
+        1 => 28 + u64::from(leap),
+        3 | 5 | 8 | 10 => 30,
+        _ => 31,
+    }
+}
+
+/// The place of a three-letter name in a list of such.
+fn place(names: &[u8], name: &[u8]) -> Option<u64> {
+    names.chunks(3).position(|other| other == name).map(|place| place as u64)
+}
+
+/// Digits, and nothing else.
+fn number(digits: &[u8]) -> Option<u64> {
+    let add =
+        |sum: u64, &digit: &u8| digit.is_ascii_digit().then(|| sum * 10 + u64::from(digit - b'0'));
+    digits.iter().try_fold(0, add)
+}
+
+/// The first of January 1970 was a Thursday.
+const DAYS: &[u8] = b"ThuFriSatSunMonTueWed";
+const MONTHS: &[u8] = b"JanFebMarAprMayJunJulAugSepOctNovDec";
+const LONG_DAYS: [&[u8]; 7] =
+    [b"Monday", b"Tuesday", b"Wednesday", b"Thursday", b"Friday", b"Saturday", b"Sunday"];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Date = Date::from_unix(1_795_824_000); // November 2026
+
+    fn parsed(text: &str) -> Option<u64> {
+        Date::parse(text.as_bytes(), NOW).map(Date::unix)
+    }
+
+    #[test]
+    fn dates_are_those_of_the_calendar() {
+        for (unix, expected) in [
+            (0, "Thu, 01 Jan 1970 00:00:00 GMT"),
+            (784_111_777, "Sun, 06 Nov 1994 08:49:37 GMT"),
+            (951_782_400, "Tue, 29 Feb 2000 00:00:00 GMT"),
+            (1_709_164_799, "Wed, 28 Feb 2024 23:59:59 GMT"),
+            (4_107_542_400, "Mon, 01 Mar 2100 00:00:00 GMT"),
+            (253_402_300_799, "Fri, 31 Dec 9999 23:59:59 GMT"),
+        ] {
+            let bytes = Date::from_unix(unix).bytes();
+            assert_eq!(core::str::from_utf8(&bytes).unwrap(), expected);
+            assert_eq!(parsed(expected), Some(unix));
+        }
+        for day in 0..60_000 {
+            let date = Date::from_unix(day * 86_400 + day);
+            assert_eq!(Date::parse(&date.bytes(), NOW), Some(date));
+        }
+    }
+
+    #[test]
+    fn all_three_forms_are_read_and_no_other() {
+        assert_eq!(parsed("Sunday, 06-Nov-94 08:49:37 GMT"), Some(784_111_777));
+        assert_eq!(parsed("Sun Nov  6 08:49:37 1994"), Some(784_111_777));
+        assert_eq!(parsed("Sun Nov 16 08:49:37 1994"), Some(784_111_777 + 10 * 86_400));
+        // Fifty years ahead are this century, more are the last.
+        let century = |text| Date::from_unix(parsed(text).unwrap()).bytes()[12..16].to_vec();
+        assert_eq!(century("Friday, 06-Nov-76 08:49:37 GMT"), b"2076");
+        assert_eq!(century("Friday, 06-Nov-77 08:49:37 GMT"), b"1977");
+        assert_eq!(parsed("Sun, 06 Nov 1904 08:49:37 GMT"), Some(0));
+        assert_eq!(
+            parsed("Sun, 31 Dec 2016 23:59:60 GMT"),
+            parsed("Sun, 01 Jan 2017 00:00:00 GMT")
+        );
+        for bad in [
+            "",
+            "0",
+            "Sun, 06 Nov 1994 08:49:37",
+            "Sun, 06 Nov 1994 08:49:37 UTC",
+            "Sun, 06 Nov 1994 08:49:37 +0000",
+            "sun, 06 Nov 1994 08:49:37 GMT",
+            "Sun, 06 nov 1994 08:49:37 GMT",
+            "Sun,06 Nov 1994 08:49:37 GMT",
+            "Sun, 6 Nov 1994 08:49:37 GMT",
+            "Sun, 06 Nov 94 08:49:37 GMT",
+            "Sun, 00 Nov 1994 08:49:37 GMT",
+            "Sun, 31 Nov 1994 08:49:37 GMT",
+            "Sun, 29 Feb 1994 08:49:37 GMT",
+            "Sun, 06 Nov 1994 24:49:37 GMT",
+            "Sun, 06 Nov 1994 08:60:37 GMT",
+            "Sun, 06 Nov 1994 08:49:61 GMT",
+            "Sun, 06 Nov 1994 8:49:37 GMT",
+            "Sunday, 06 Nov 1994 08:49:37 GMT",
+            "Someday, 06-Nov-94 08:49:37 GMT",
+            "Sun Nov 6 08:49:37 1994",
+            "Sun Nov  6 08:49:37 1994 GMT",
+            "Sun Nov 06 08:49:37 94",
+        ] {
+            assert_eq!(parsed(bad), None, "{bad}");
+        }
+    }
+}
