@@ -23,6 +23,7 @@ fn main() {
     transports();
     dhcp();
     http();
+    secure();
 }
 
 fn internet() {
@@ -189,6 +190,54 @@ fn http() {
     for (name, request) in requests {
         write("http", name, request.as_bytes());
     }
+}
+
+/// Hellos of TLS (RFC 8446 section 4.1.2), bare and in records. The files of `certificate` were
+/// made by OpenSSL, and the key in one of them is the example of RFC 8410.
+fn secure() {
+    const NAME: &[u8] = b"\0\x0c\0\0\x09localhost";
+    let share = |group: u16, key: &[u8]| [&group.to_be_bytes()[..], &vector(key)].concat();
+    let usual = |more: &[(u16, Vec<u8>)]| {
+        let extensions = [
+            (43, vec![2, 3, 4]),
+            (10, vec![0, 8, 0x11, 0xec, 0, 29, 0, 23, 0, 24]),
+            (13, vec![0, 4, 4, 3, 8, 4]),
+            (51, vector(&share(29, &[9; 32]))),
+        ];
+        let mut all: Vec<(u16, Vec<u8>)> = extensions.to_vec();
+        for (kind, content) in more {
+            all.retain(|(other, _)| other != kind);
+            all.push((*kind, content.clone()));
+        }
+        let extensions: Vec<u8> = all
+            .iter()
+            .flat_map(|(kind, content)| [&kind.to_be_bytes()[..], &vector(content)].concat())
+            .collect();
+        let suites = [0, 6, 0x13, 1, 0x13, 2, 0x13, 3];
+        [&[3, 3][..], &[1; 32], &[0], &suites, &[1, 0], &vector(&extensions)].concat()
+    };
+    let keys = [&[0, 10, 0, 4][..], b"once", &[0, 0, 0, 1], &[0, 33, 32], &[7; 32]].concat();
+    let hellos = [
+        ("usual", usual(&[])),
+        ("named", usual(&[(0, NAME.to_vec()), (16, b"\0\x09\x08http/1.1".to_vec())])),
+        ("hybrid", usual(&[(51, vector(&share(0x11ec, &[7; 1216])))])),
+        ("retry", usual(&[(51, vec![0, 0]), (42, vec![])])),
+        ("resumption", usual(&[(28, vec![0x40, 1]), (45, vec![1, 1]), (41, keys)])),
+    ];
+    for (name, hello) in &hellos {
+        write("hello", name, hello);
+        let length = hello.len() as u32;
+        let message = [&[1, 0][..], &(length as u16).to_be_bytes(), hello].concat();
+        let hello = [&[22, 3, 1][..], &vector(&message)].concat();
+        write("tls", name, &[&hello[..], &[20, 3, 3, 0, 1, 1, 23, 3, 3, 0, 20], &[5; 20]].concat());
+    }
+    write("tls", "alert", &[21, 3, 3, 0, 2, 2, 40]);
+    write("tls", "plain", b"GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+}
+
+/// `content` behind its length in two bytes.
+fn vector(content: &[u8]) -> Vec<u8> {
+    [&(content.len() as u16).to_be_bytes()[..], content].concat()
 }
 
 fn packet(target: &str, name: &str, protocol: u8, payload: &[u8]) {

@@ -15,14 +15,30 @@ use std::net::Ipv4Addr;
 use waitless::Duration;
 
 /// The targets, by name: one for each parser, and two ends of a connection with somebody between.
-pub const TARGETS: [&str; 12] = [
-    "ethernet", "arp", "ipv4", "icmp", "udp", "tcp", "dhcp", "http", "pair", "ipv6", "icmp6", "ndp",
+pub const TARGETS: [&str; 15] = [
+    "ethernet",
+    "arp",
+    "ipv4",
+    "icmp",
+    "udp",
+    "tcp",
+    "dhcp",
+    "http",
+    "pair",
+    "ipv6",
+    "icmp6",
+    "ndp",
+    "tls",
+    "hello",
+    "certificate",
 ];
 
 /// Buffers of a host that is fuzzed.
 const BUFFERS: usize = 256;
 /// Inputs after which a host must have given everything back.
 const ROUND: u32 = 2_000;
+/// The same, where each input may be a handshake, which takes long.
+const ROUND_OF_HANDSHAKES: u32 = 100;
 
 /// Runs the target `name` on `input`. Hosts are kept between inputs, since what they are made
 /// of is never given back.
@@ -32,9 +48,12 @@ const ROUND: u32 = 2_000;
 pub fn run(name: &str, input: &[u8]) {
     match name {
         "dhcp" => ROAMING.with_borrow_mut(|host| host.dhcp(input)),
+        "certificate" => certificate(input),
+        "hello" => SECURE.with_borrow_mut(|host| host.http(&hello(input))),
         "http" => SERVER.with_borrow_mut(|host| host.http(input)),
         "pair" => PAIR.with_borrow_mut(|pair| pair.run(input)),
         "tcp" => SERVER.with_borrow_mut(|host| host.tcp(input)),
+        "tls" => SECURE.with_borrow_mut(|host| host.http(input)),
         "ipv6" | "icmp6" | "ndp" => DUAL.with_borrow_mut(|host| host.frame(input)),
         _ => {
             assert!(TARGETS.contains(&name), "there is no target `{name}`");
@@ -47,6 +66,7 @@ thread_local! {
     static SERVER: RefCell<Box<dyn Target>> = RefCell::new(Box::new(Fuzzed::server()));
     static PAIR: RefCell<Pair> = RefCell::new(Pair::new());
     static DUAL: RefCell<Box<dyn Target>> = RefCell::new(Box::new(Fuzzed::dual()));
+    static SECURE: RefCell<Box<dyn Target>> = RefCell::new(Box::new(Fuzzed::secure()));
     static ROAMING: RefCell<Fuzzed<roaming::Graph>> = RefCell::new(Fuzzed::roaming());
 }
 
@@ -60,11 +80,36 @@ trait Target {
     fn http(&mut self, input: &[u8]);
 }
 
+/// A ClientHello of which `input` is the body: in a message and records whose lengths are right,
+/// so that what is in it is read.
+fn hello(input: &[u8]) -> Vec<u8> {
+    let length = (input.len() as u32).to_be_bytes();
+    let message = [&[1, length[1], length[2], length[3]], input].concat();
+    let records = message.chunks(1 << 14).flat_map(|part| {
+        let length = (part.len() as u16).to_be_bytes();
+        [&[22, 3, 1, length[0], length[1]], part].concat()
+    });
+    records.collect()
+}
+
+/// Files that a manifest names as certificate and key.
+fn certificate(input: &[u8]) {
+    use build::certificates::{Chain, PrivateKey};
+    let now = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_800_000_000);
+    let (chain, key) = (Chain::read(input, now), PrivateKey::read(input));
+    if let (Ok(chain), Ok(key)) = (&chain, &key) {
+        assert!(!chain.certificates.is_empty());
+        let _ = chain.belongs_to(key);
+    }
+}
+
 /// A host and its neighbour.
 struct Fuzzed<G> {
     peer: Peer<G>,
     inputs: u32,
     port: u16,
+    /// The host's port that connections are to.
+    service: u16,
     serves: bool,
 }
 
@@ -74,21 +119,27 @@ impl Fuzzed<()> {
         let mut peer = Peer::of(host);
         // Until it is sure of its address.
         peer.pass(Duration::from_secs(5));
-        Fuzzed { peer, inputs: 0, port: 20_000, serves: true }
+        Fuzzed { peer, inputs: 0, port: 20_000, service: 80, serves: true }
+    }
+
+    fn secure() -> Fuzzed<impl OnCard> {
+        let mut peer = Peer::of(graphs::secure(BUFFERS, 1, (wires::ALL[0].1)(1)));
+        peer.pass(Duration::from_secs(5));
+        Fuzzed { peer, inputs: 0, port: 20_000, service: 443, serves: true }
     }
 
     fn dual() -> Fuzzed<impl OnCard> {
         let host = graphs::dual(BUFFERS, 2, 1, (wires::ALL[0].1)(1));
         let mut peer = Peer::of(host);
         peer.pass(Duration::from_secs(5));
-        Fuzzed { peer, inputs: 0, port: 20_000, serves: false }
+        Fuzzed { peer, inputs: 0, port: 20_000, service: 80, serves: false }
     }
 
     fn roaming() -> Fuzzed<roaming::Graph> {
         let mut peer = Peer::of(graphs::roaming(BUFFERS, 1));
         peer.keep_frames = true;
         peer.pass(Duration::from_secs(1));
-        Fuzzed { peer, inputs: 0, port: 0, serves: false }
+        Fuzzed { peer, inputs: 0, port: 0, service: 80, serves: false }
     }
 }
 
@@ -149,13 +200,14 @@ impl<G: OnCard> Fuzzed<G> {
         self.port = if self.port >= 60_000 { 20_000 } else { self.port + 1 };
         if start % 3 == 2 {
             let next = u32::from(self.port) << 8;
-            let mut side = Side { port: self.port, host_port: 80, next, expected: 0 };
+            let host_port = self.service;
+            let mut side = Side { port: self.port, host_port, next, expected: 0 };
             self.peer.segments.clear();
             self.peer.send_segment(&mut side, flags::SYN, b"");
             side.expected = self.peer.segments.first()?.sequence.wrapping_add(1);
             return Some(side);
         }
-        self.peer.connect(self.port, 80)
+        self.peer.connect(self.port, self.service)
     }
 
     /// Resets the connection where the host thinks it is.
@@ -173,7 +225,8 @@ impl<G: OnCard> Fuzzed<G> {
         self.peer.segments.clear();
         self.peer.frames.clear();
         self.inputs += 1;
-        if self.inputs.is_multiple_of(ROUND) {
+        let round = if self.service == 443 { ROUND_OF_HANDSHAKES } else { ROUND };
+        if self.inputs.is_multiple_of(round) {
             self.peer.pass(Duration::from_secs(1_000));
             let out = self.peer.host.buffers_out();
             assert_eq!(out, 0, "buffers are out long after the last input");
@@ -181,8 +234,10 @@ impl<G: OnCard> Fuzzed<G> {
         }
     }
 
+    /// Without TLS, which stands on the same.
     fn serves_still(&mut self) -> bool {
-        let Some(mut side) = self.open(1) else { return false };
+        self.port += 1;
+        let Some(mut side) = self.peer.connect(self.port, 80) else { return false };
         let said = self.peer.exchange(&mut side, b"GET /hello HTTP/1.1\r\nHost: x\r\n\r\n");
         self.close(&mut side);
         said.ends_with(b"hello")

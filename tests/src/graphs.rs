@@ -64,6 +64,18 @@ pub mod kernel {
     include!(concat!(env!("OUT_DIR"), "/kernel.rs"));
 }
 
+/// A web server on TLS, on a bad wire.
+#[allow(missing_docs, reason = "generated")]
+pub mod secure {
+    include!(concat!(env!("OUT_DIR"), "/secure.rs"));
+}
+
+impl<Site: Handler> OnCard for secure::Graph<Site> {
+    fn card(&mut self) -> &mut Card {
+        &mut self.nic
+    }
+}
+
 impl<Site: Handler> OnCard for dual::Graph<Site> {
     fn card(&mut self) -> &mut Card {
         &mut self.nic
@@ -117,6 +129,16 @@ impl OnCard for roaming::Graph {
 pub fn server(packets: usize, seed: u8, wire: netem::Config) -> Host<server::Graph<impl Handler>> {
     Host::new(packets, seed, |cx| {
         let mut graph = server::graph(cx);
+        graph.wire = Netem::new(Box::leak(Box::new(wire)), cx);
+        graph
+    })
+}
+
+/// A server on TLS with `packets` buffers behind a wire that does to frames what `wire` says.
+#[track_caller]
+pub fn secure(packets: usize, seed: u8, wire: netem::Config) -> Host<secure::Graph<impl Handler>> {
+    Host::new(packets, seed, |cx| {
+        let mut graph = secure::graph(cx);
         graph.wire = Netem::new(Box::leak(Box::new(wire)), cx);
         graph
     })

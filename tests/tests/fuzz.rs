@@ -19,8 +19,12 @@ fn run(target: &str) {
         fuzz::run(target, input);
     }
     let mut mutator = Mutator::new(1);
-    // A whole connection takes longer than a packet.
-    let times = if target == "pair" { executions() / 10 } else { executions() };
+    // A whole connection takes longer than a packet, and a hello longer than that.
+    let times = match target {
+        "pair" => executions() / 10,
+        "hello" | "tls" => executions() / 20,
+        _ => executions(),
+    };
     for _ in 0..times {
         let mut input = mutator.pick(&corpus).1.clone();
         mutator.mutate(&mut input, 4096);
@@ -109,4 +113,19 @@ fn every_target_has_a_corpus_and_a_test() {
         let file = format!("tests/fuzz/fuzz_targets/{target}.rs");
         assert!(waitless_tests::tidy::checkout().join(&file).is_file(), "no {file}");
     }
+}
+
+#[test]
+fn tls() {
+    run("tls");
+}
+
+#[test]
+fn hello() {
+    run("hello");
+}
+
+#[test]
+fn certificate() {
+    run("certificate");
 }

@@ -1,0 +1,147 @@
+//! HTTPS through the whole graph: a client of rustls over bad wires, in virtual time.
+
+use build::certificates::Chain;
+use rustls::client::Resumption;
+use rustls::crypto::ring;
+use rustls::{ClientConfig, ClientConnection, HandshakeKind, RootCertStore};
+use std::io::{Read, Write};
+use std::sync::Arc;
+use std::time::SystemTime;
+use waitless::http::Handler;
+use waitless::{Duration, Phase, StreamPort};
+use waitless_tests::graphs::{self, client, secure};
+use waitless_tests::tidy::checkout;
+use waitless_tests::wires;
+use waitless_tests::world::World;
+
+type Pair<Site> = World<client::Graph, secure::Graph<Site>>;
+
+const GET: &[u8] = b"GET /bytes?count=50000 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+
+/// A client that trusts the certificate that the graph was made with.
+fn trusting() -> Arc<ClientConfig> {
+    let file = checkout().join("tests/graphs/certs/development.pem");
+    let pem = std::fs::read(file).expect("the build made it");
+    let chain = Chain::read(&pem, SystemTime::now()).expect("a certificate");
+    let mut roots = RootCertStore::empty();
+    roots.add(chain.certificates[0].clone().into()).expect("a root");
+    let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .expect("TLS 1.3")
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.resumption = Resumption::in_memory_sessions(4);
+    Arc::new(config)
+}
+
+/// A request on a connection of its own: the answer, up to the end that the server agrees to.
+#[track_caller]
+fn request<Site: Handler>(
+    world: &mut Pair<Site>,
+    config: &Arc<ClientConfig>,
+) -> (Vec<u8>, HandshakeKind) {
+    let name = "localhost".try_into().expect("a name");
+    let mut tls = ClientConnection::new(config.clone(), name).expect("a client");
+    tls.writer().write_all(GET).expect("room");
+    let tcp = &mut world.a.graph.tcp;
+    let service = tcp.attach().expect("room for a service");
+    let remote = (std::net::Ipv4Addr::new(10, 0, 0, 2), 443).into();
+    let stream = tcp.connect(service, remote).expect("a route");
+    tcp.set_tag(stream, 1);
+    let (mut said, mut got, mut ended) = (Vec::new(), Vec::new(), false);
+    world.run_until(Duration::from_secs(600), |world| {
+        let tcp = &mut world.a.graph.tcp;
+        while tcp.news(service).is_some() {}
+        while tls.wants_write() {
+            tls.write_tls(&mut said).expect("room");
+        }
+        if tcp.status(stream).phase == Phase::Open {
+            let room = tcp.writable(stream);
+            let count = room.len().min(said.len());
+            room[..count].copy_from_slice(&said[..count]);
+            tcp.commit(stream, count);
+            said.drain(..count);
+        }
+        while !tcp.readable(stream).is_empty() {
+            let mut bytes = tcp.readable(stream);
+            let before = bytes.len();
+            tls.read_tls(&mut bytes).expect("room");
+            let count = before - bytes.len();
+            tcp.consume(stream, count);
+            tls.process_new_packets().expect("what a server says");
+            let mut chunk = [0; 4096];
+            loop {
+                match tls.reader().read(&mut chunk) {
+                    Ok(0) => break ended = true,
+                    Ok(count) => got.extend_from_slice(&chunk[..count]),
+                    Err(_) => break,
+                }
+            }
+        }
+        ended || matches!(tcp.status(stream).phase, Phase::Closed | Phase::Reset)
+    });
+    assert!(ended, "it was cut off after {} bytes", got.len());
+    world.a.graph.tcp.close(stream);
+    world.a.graph.tcp.release(stream);
+    (got, tls.handshake_kind().expect("a handshake"))
+}
+
+#[test]
+fn requests_are_answered_over_every_wire() {
+    for (seed, (name, wire)) in (1..).zip(wires::ALL) {
+        println!("{name}");
+        let client = graphs::client(512, seed as u8);
+        let mut world = World::new(client, graphs::secure(512, !seed as u8, wire(seed)));
+        world.run_for(Duration::from_secs(3));
+        let config = trusting();
+        for kind in [HandshakeKind::Full, HandshakeKind::Resumed] {
+            let (answer, how) = request(&mut world, &config);
+            assert!(answer.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&answer));
+            assert!(answer.len() > 50_000 && answer.ends_with(b"."), "{} bytes", answer.len());
+            assert_eq!(how, kind);
+        }
+        world.run_for(Duration::from_secs(600));
+        assert_eq!((world.a.buffers_out(), world.b.buffers_out()), (0, 0), "buffers out");
+    }
+}
+
+/// Clients that go away in the middle of their handshakes leave nothing behind.
+#[test]
+fn handshakes_that_are_given_up_give_everything_back() {
+    let clean = wires::ALL[0].1(1);
+    let mut world = World::new(graphs::client(2048, 1), graphs::secure(2048, 2, clean));
+    world.run_for(Duration::from_secs(3));
+    let config = trusting();
+    // So that all tables are there.
+    request(&mut world, &config);
+    world.run_for(Duration::from_secs(600));
+    let service = world.a.graph.tcp.attach().expect("room for a service");
+    for round in 0..300 {
+        let name = "localhost".try_into().expect("a name");
+        let mut tls = ClientConnection::new(config.clone(), name).expect("a client");
+        let mut said = Vec::new();
+        tls.write_tls(&mut said).expect("a hello");
+        // Some of it, all of it, or more than all.
+        said.truncate(said.len() * (1 + round % 4) / 4);
+        let tcp = &mut world.a.graph.tcp;
+        let remote = (std::net::Ipv4Addr::new(10, 0, 0, 2), 443).into();
+        let stream = tcp.connect(service, remote).expect("a route");
+        tcp.set_tag(stream, 1);
+        world.run_for(Duration::from_millis(5));
+        let tcp = &mut world.a.graph.tcp;
+        let room = tcp.writable(stream);
+        room[..said.len()].copy_from_slice(&said);
+        tcp.commit(stream, said.len());
+        world.run_for(Duration::from_millis(5));
+        match round % 3 {
+            0 => world.a.graph.tcp.abort(stream),
+            1 => world.a.graph.tcp.close(stream),
+            _ => {}
+        }
+        world.a.graph.tcp.release(stream);
+    }
+    world.run_for(Duration::from_secs(600));
+    assert_eq!((world.a.buffers_out(), world.b.buffers_out()), (0, 0), "buffers out");
+    let (answer, _) = request(&mut world, &config);
+    assert!(answer.starts_with(b"HTTP/1.1 200"));
+}
