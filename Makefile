@@ -36,6 +36,13 @@ TARGET    ?= $(ARCH)-waitless
 FUZZ_SECONDS ?= 60
 MINUTES   ?= 10
 FUZZ_TARGET ?=
+# Of `make bench`.
+WORKLOAD ?=
+SECONDS := 4
+RUNS ?= 3
+KVM ?=
+DROP ?=
+ONLY ?=
 
 # Says what it compiles the first time, when that takes a while.
 built := $(wildcard $(or $(CARGO_TARGET_DIR),target)/debug/waitless-build)
@@ -70,6 +77,15 @@ help: ## this list
 	  'ARCH=x86_64|aarch64' 'what the image is built for, and QEMU emulates' \
 	  'MACHINE=q35|pc|microvm' 'the machine, of x86_64' \
 	  'NIC=virtio-pci|virtio-mmio' 'where the network card is; by the machine otherwise'
+	@printf '\nOf `make bench`:\n'
+	@printf '  %-26s %s\n' \
+	  'WORKLOAD=health,udp' 'parts of names of workloads; `all` for those that take long too' \
+	  'SECONDS=4 RUNS=3' 'how long each load lasts, how often each contender is booted' \
+	  'ONLY=waitless,hyper' 'who takes part' \
+	  'DROP=20' 'figures are dropped when others took more per cent of the machine' \
+	  'KVM=1' "with the processor's help" \
+	  'CORES=1 MEMORY=512M' "the guests'" \
+	  'PLATFORM=native' 'processes on this kernel, not guests'
 	@printf '\nOf `make test`: ARCH=aarch64, PLATFORM=iso, or both, for the images of that variant.\n'
 	@printf 'Of `make fuzz`: FUZZ_SECONDS=60 for each target, FUZZ_TARGET=http for one.\n'
 
@@ -160,9 +176,16 @@ fuzz: ready-to-build ## fuzzes every parser, guided by coverage
 	@tests/fuzz/run $(FUZZ_SECONDS) $(FUZZ_TARGET)
 
 .PHONY: bench
-bench: ready-to-test ## measures speed and memory; the tables in docs/performance.md
-	@cargo run --quiet --release --package waitless-bench --bin waitless-bench
-	@cargo run --quiet --release --package waitless-bench --bin image
+bench: ready-to-test ## measures beside Linux and smoltcp; the tables in docs/performance.md
+	@$(if $(WORKLOAD),true,cargo run --quiet --release --package waitless-bench)
+	@$(guests) --runs $(RUNS) --platform $(if $(filter native,$(PLATFORM)),native,qemu) \
+	  $(if $(WORKLOAD),--workload $(WORKLOAD)) $(if $(CORES),--cores $(CORES)) \
+	  $(if $(MEMORY),--memory $(MEMORY)) $(if $(filter 1,$(KVM)),--kvm) \
+	  $(if $(DROP),--drop $(DROP)) $(if $(ONLY),--only $(ONLY))
+
+.PHONY: profile
+profile: ready-to-test ## says where the instructions of a request go in the default image
+	@$(guests) --runs 1 --workload instructions --only waitless --profile
 
 .PHONY: clean
 clean: ## removes everything that was built here
@@ -179,6 +202,7 @@ lints-of = cargo clippy --quiet --package webserver --package hello \
 hvf-lints = cargo clippy --quiet --package hvf-runner --target aarch64-apple-darwin -- -D warnings
 docs = env RUSTDOCFLAGS='-D warnings -A rustdoc::private-intra-doc-links' \
   cargo doc --quiet --workspace --no-deps --document-private-items
+guests = cargo run --quiet --package waitless-bench --bin guests -- --seconds $(SECONDS)
 summary = target/stages
 stage = tests/stage $(summary)
 # Tests that this machine could not run.

@@ -22,6 +22,7 @@ fn site() -> impl Handler {
         .get("/", page)
         .get("/compute", compute)
         .post("/echo", echo)
+        .post("/upload", upload)
         .get("/download", download)
         .get("/metrics", metrics)
         .get("/graph", graph)
@@ -103,6 +104,20 @@ async fn echo(mut request: Request) -> Finished {
         body.send(chunk).await;
     }
     body.finish().await
+}
+
+#[derive(Serialize)]
+struct Upload {
+    bytes: u64,
+}
+
+/// Says how long the body is that was sent.
+async fn upload(mut request: Request) -> impl IntoResponse {
+    let mut bytes = 0;
+    while let Some(chunk) = request.chunk().await {
+        bytes += chunk.chain_len() as u64;
+    }
+    Json(Upload { bytes })
 }
 
 /// `?bytes=`: so many bytes of the alphabet, at most a terabyte.

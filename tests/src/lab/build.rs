@@ -60,10 +60,15 @@ impl Images {
             Some(_) if variant.platform.starts_with("native") => false,
             Some(_) => variant.arch.is_none() || variant.arch == arch,
         };
-        for (name, arch) in APPS {
-            if !variants.iter().any(|variant| boots(variant, arch)) {
-                continue;
-            }
+        let wanted =
+            |&(_, arch): &(&str, Option<Arch>)| variants.iter().any(|variant| boots(variant, arch));
+        let apps: Vec<_> = APPS.into_iter().filter(wanted).collect();
+        Self::build_these(&apps)
+    }
+
+    /// Builds some apps, each for an architecture, or for this machine where there is none.
+    pub fn build_these(apps: &[(&str, Option<Arch>)]) -> Result<(), String> {
+        for &(name, arch) in apps {
             let target = arch.map_or(Vec::new(), |arch| vec!["--target", arch.target()]);
             let arguments = [&["build", "--release", "--package", name][..], &target].concat();
             println!("building: cargo {}", arguments.join(" "));
@@ -133,6 +138,15 @@ impl Images {
         fs::copy(&built, &kept).expect("what was built");
         kept
     }
+}
+
+/// Bytes of an ELF64 file that are loaded: the file sizes of its loadable segments.
+pub fn loaded_size(elf: &[u8]) -> u64 {
+    let word = |at: usize| u64::from_le_bytes(elf[at..at + 8].try_into().expect("eight bytes"));
+    let half = |at: usize| usize::from(u16::from_le_bytes([elf[at], elf[at + 1]]));
+    let (table, entry, count) = (word(32) as usize, half(54), half(56));
+    let headers = (0..count).map(|index| table + index * entry);
+    headers.filter(|at| elf[*at..*at + 4] == [1, 0, 0, 0]).map(|at| word(at + 32)).sum()
 }
 
 /// Runs cargo in `folder`, without a network; panics with its output when it fails.

@@ -14,7 +14,9 @@ mod process;
 mod routes;
 mod vm;
 
-pub use build::{Arch, Edit, Folder, Images, cargo, checkout, copy_checkout, put_changed, target};
+pub use build::{
+    Arch, Edit, Folder, Images, cargo, checkout, copy_checkout, loaded_size, put_changed, target,
+};
 pub use http::{Answer, Connection, curl};
 pub use network::{Capture, Dhcp, Frames, Tap, UdpProbe, ping};
 pub use process::{Finished, Running, run, run_in, tool};
@@ -119,9 +121,16 @@ fn main_with(
         println!("\ntest result: ok. 0 passed; 0 failed; 0 ignored");
         return ExitCode::SUCCESS;
     }
-    match env::var(INSIDE).as_deref() {
-        Err(_) => enter(&chosen, build),
-        Ok(inside) => run_all(&chosen, inside == "isolated", most),
+    let entered = enter(|| {
+        let prepared = build(&chosen);
+        if prepared.is_err() {
+            println!("\ntest result: FAILED. 0 passed; 1 failed; the images do not build");
+        }
+        prepared
+    });
+    match entered {
+        Entered::Outside(status) => status,
+        Entered::Inside { isolated } => run_all(&chosen, isolated, most),
     }
 }
 
@@ -139,13 +148,36 @@ impl Variant {
     }
 }
 
-/// Builds what needs the world outside, then runs this binary again in namespaces of its own.
-fn enter(tests: &[&Test], build: impl FnOnce(&[&Test]) -> Result<(), String>) -> ExitCode {
-    if let Err(problem) = build(tests) {
-        println!("{problem}");
-        println!("\ntest result: FAILED. 0 passed; 1 failed; the images do not build");
-        return ExitCode::FAILURE;
+/// Where a program is that called [`enter`].
+#[derive(Debug)]
+pub enum Entered {
+    /// Outside still: it ran itself again, and that has ended.
+    Outside(ExitCode),
+    /// Inside, where everything that it starts ends with it.
+    Inside {
+        /// Whether the namespaces are its own: whether it may make taps.
+        isolated: bool,
+    },
+}
+
+/// Runs this program again in network and process namespaces of its own, after `prepare`, which
+/// needs the world outside. Called again there, says so.
+pub fn enter(prepare: impl FnOnce() -> Result<(), String>) -> Entered {
+    if let Ok(inside) = env::var(INSIDE) {
+        let isolated = inside == "isolated";
+        if isolated {
+            run("ip", &["link", "set", "lo", "up"]);
+        }
+        return Entered::Inside { isolated };
     }
+    if let Err(problem) = prepare() {
+        println!("{problem}");
+        return Entered::Outside(ExitCode::FAILURE);
+    }
+    Entered::Outside(enter_namespaces())
+}
+
+fn enter_namespaces() -> ExitCode {
     let program = env::current_exe().expect("a running program has a path");
     for arguments in [&["--net"][..], &["--user", "--map-root-user", "--net"]] {
         let probe = "ip link set lo up && ip tuntap add dev probe mode tap";
@@ -180,9 +212,6 @@ fn status_of(mut command: Command) -> ExitCode {
 }
 
 fn run_all(tests: &[&Test], isolated: bool, most: Duration) -> ExitCode {
-    if isolated {
-        run("ip", &["link", "set", "lo", "up"]);
-    }
     let lab = Lab { images: Images::built() };
     let mut results = Vec::new();
     let turn = Arc::new(AtomicU64::new(0));

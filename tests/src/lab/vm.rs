@@ -26,6 +26,7 @@ pub struct Machine {
     card: String,
     usual_firmware: bool,
     cdrom: Option<String>,
+    kvm: bool,
 }
 
 impl Machine {
@@ -41,6 +42,7 @@ impl Machine {
             card: "virtio-net-pci,netdev=net,romfile=".to_owned(),
             usual_firmware: false,
             cdrom: None,
+            kvm: false,
         }
     }
 
@@ -114,6 +116,12 @@ impl Machine {
         self
     }
 
+    /// On this machine's own processors, by KVM.
+    pub fn kvm(mut self) -> Self {
+        self.kvm = true;
+        self
+    }
+
     /// With QEMU's usual firmware, which takes longer than the one that is chosen otherwise.
     pub fn usual_firmware(mut self) -> Self {
         self.usual_firmware = true;
@@ -175,7 +183,8 @@ impl Machine {
             Arch::X86_64 => ("qemu-system-x86_64", "max"),
         };
         let mut command = Command::new(tool(program).expect("QEMU is there"));
-        command.args(["-M", self.machine, "-accel", "tcg", "-cpu", cpu]);
+        let (accelerator, cpu) = if self.kvm { ("kvm", "host") } else { ("tcg", cpu) };
+        command.args(["-M", self.machine, "-accel", accelerator, "-cpu", cpu]);
         command.args(["-smp", &self.cores.to_string()]);
         command.args(["-nodefaults", "-display", "none", "-serial", "stdio", "-no-reboot"]);
         command.args(["-m", &self.memory]);
