@@ -43,6 +43,7 @@ RUNS ?= 3
 KVM ?=
 DROP ?=
 ONLY ?=
+SEEDS ?= 5000
 
 # Says what it compiles the first time, when that takes a while.
 built := $(wildcard $(or $(CARGO_TARGET_DIR),target)/debug/waitless-build)
@@ -150,11 +151,6 @@ soak: ready-to-test ## an image under load and faults for MINUTES=10, with ARCH,
 	@WAITLESS_SOAK_MINUTES=$(MINUTES) WAITLESS_SOAK_ARCH=$(ARCH) WAITLESS_SOAK_CORES=$(CORES) \
 	  WAITLESS_SOAK_NIC=$(NIC) cargo test --package waitless-tests --test soak
 
-.PHONY: soak
-soak: ready-to-test ## an image under load and faults for MINUTES=10, with ARCH, CORES and NIC
-	@WAITLESS_SOAK_MINUTES=$(MINUTES) WAITLESS_SOAK_ARCH=$(ARCH) WAITLESS_SOAK_CORES=$(CORES) \
-	  WAITLESS_SOAK_NIC=$(NIC) cargo test --package waitless-tests --test soak
-
 .PHONY: fmt
 fmt: ready-to-build ## formats all Rust code
 	@cargo fmt --all
@@ -174,6 +170,10 @@ doc: ready-to-build ## builds the API documentation
 .PHONY: fuzz
 fuzz: ready-to-build ## fuzzes every parser, guided by coverage
 	@tests/fuzz/run $(FUZZ_SECONDS) $(FUZZ_TARGET)
+
+.PHONY: sim
+sim: ready-to-build ## simulates an app (hello) on thousands of bad wires; SEEDS=5000
+	@$(call simulations,$(SEEDS))
 
 .PHONY: bench
 bench: ready-to-test ## measures beside Linux and smoltcp; the tables in docs/performance.md
@@ -203,6 +203,10 @@ hvf-lints = cargo clippy --quiet --package hvf-runner --target aarch64-apple-dar
 docs = env RUSTDOCFLAGS='-D warnings -A rustdoc::private-intra-doc-links' \
   cargo doc --quiet --workspace --no-deps --document-private-items
 guests = cargo run --quiet --package waitless-bench --bin guests -- --seconds $(SECONDS)
+# On a wire that does everything a little, and on one that parts for a while.
+simulations = $(waitless-build) sim $(or $(APP),hello) --seeds $(1) $(worst) && \
+  $(waitless-build) sim $(or $(APP),hello) --seeds $(1) --delay 20ms±5 --partition 5s..15s
+worst = --loss 2% --duplicate 1% --corrupt 0.5% --reorder --delay 40ms±10
 summary = target/stages
 stage = tests/stage $(summary)
 # Tests that this machine could not run.
@@ -224,6 +228,7 @@ test-everything:
 	  --test stack --test scripts --test allocation --test crowd --test fuzz --test guide \
 	  --test tools --test hvf
 	@$(stage) "TCP and the kernel's" $(skipping) cargo test --package waitless-tests --test kernel
+	@$(stage) simulations $(call simulations,1000)
 	@$(stage) instructions cargo test --package waitless-tests --test instructions
 	@$(stage) 'whole images' $(image-tests)
 	@$(stage) 'audit, x86_64' $(waitless-build) audit --arch x86_64

@@ -14,6 +14,7 @@ mod references;
 mod rfc;
 mod run;
 mod schema;
+mod sim;
 mod size;
 mod symbols;
 mod tap;
@@ -165,6 +166,11 @@ enum Command {
         run --http-port 8000 --memory 64M --timeout 30\n  run --net tap --qemu-arg=-s\n  \
         run --arch aarch64 --nic virtio-mmio")]
     Run(run::Run),
+    /// Simulates hosts with an app's graph, which visit each other over a bad wire
+    #[command(after_help = "Examples:\n  sim hello\n  sim hello --seeds 1000 --loss 2% --reorder \
+        --delay 40ms±10\n  sim webserver --path '/download?bytes=100000' --post /echo=50000 \
+        --partition 5s..8s\n  sim hello --seed 17 --verbose\n  sim hello --help")]
+    Sim(sim::Sim),
     /// Makes a bootable ISO, for BIOS and UEFI
     #[command(after_help = "Examples:\n  iso\n  iso --app hello --output hello.iso\n  \
         iso --loader grub --command-line log=debug")]
@@ -223,6 +229,7 @@ fn dispatch(command: Command) -> Result<ExitCode, String> {
         Command::Audit(audit) => return audit.run(),
         Command::Rfc(rfc) => rfc.run()?,
         Command::Run(run) => return run.run(),
+        Command::Sim(sim) => return sim.run(),
         Command::Iso(iso) => iso.run()?,
         Command::Schema { output } => {
             let project = open()?;

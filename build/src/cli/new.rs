@@ -25,7 +25,7 @@ pub struct New {
 }
 
 /// The platforms that a new app is made for.
-const PLATFORMS: [&str; 3] = ["qemu", "native", "native-tap"];
+const PLATFORMS: [&str; 4] = ["qemu", "native", "native-tap", "simulation"];
 
 /// Names that a package cannot have, or that its crate could not be called by.
 const TAKEN: &str = "abstract alloc as async await become box break build const continue core \

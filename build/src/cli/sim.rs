@@ -1,0 +1,58 @@
+//! Simulates an app: builds it for the platform `simulation`, and runs that.
+
+use super::{open, unknown};
+use clap::Args;
+use std::process::{Command, ExitCode};
+
+/// What to simulate, and how.
+#[derive(Args, Debug)]
+pub struct Sim {
+    /// The app: the name of its package
+    app: String,
+    /// What the simulation is told; `sim APP --help` lists it all
+    #[arg(value_name = "OPTIONS", trailing_var_arg = true, allow_hyphen_values = true)]
+    options: Vec<String>,
+}
+
+impl Sim {
+    /// Builds and runs. The program's own code is what this gives.
+    ///
+    /// # Errors
+    /// One line; cargo or the simulation has said the rest.
+    pub fn run(self) -> Result<ExitCode, String> {
+        let mut project = open()?;
+        let apps = project.apps();
+        if !apps.contains(&self.app) {
+            let known: Vec<&str> = apps.iter().map(String::as_str).collect();
+            return Err(unknown("app", &self.app, &known));
+        }
+        // What is wrong with the graph is said better here than by a build script.
+        project.graph(&self.app, PLATFORM)?;
+        // Apart from other builds, whose programs have the same names. Checks for overflow stay
+        // on: a run that finds nothing should have looked.
+        let target = project.workspace.target.join("simulation");
+        let mut cargo = Command::new("cargo");
+        cargo.current_dir(&project.workspace.root);
+        cargo.args(["build", "--quiet", "--package", &self.app]);
+        cargo.args(["--config", "profile.dev.opt-level=2", "--config", "profile.dev.debug=1"]);
+        cargo.arg("--target-dir").arg(&target).env("WAITLESS_PLATFORM", PLATFORM);
+        for variable in ["CARGO", "CARGO_MANIFEST_DIR", "RUSTC", "RUSTDOC"] {
+            cargo.env_remove(variable);
+        }
+        let built = cargo.status().map_err(|why| format!("cannot start cargo: {why}"))?;
+        if !built.success() {
+            return Err(format!("`{}` was not built for {PLATFORM}; see above", self.app));
+        }
+        let program = target.join("debug").join(&self.app);
+        let mut simulation = Command::new(&program);
+        simulation.args(&self.options);
+        if !self.options.iter().any(|option| option.starts_with("--pcap")) {
+            simulation.arg("--pcap").arg(target.join(format!("{}.pcap", self.app)));
+        }
+        let status = simulation.status();
+        let status = status.map_err(|why| format!("cannot start {}: {why}", program.display()))?;
+        Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+}
+
+const PLATFORM: &str = "simulation";
