@@ -8,6 +8,7 @@ use crate::visitor::{Plan, address};
 use crate::wire::Wire;
 use crate::witness::Witness;
 use std::io::Write;
+use waitless::boot::Said;
 use waitless::cores::Cores;
 use waitless::device::Platform;
 use waitless::log::{Level, Log, Sink};
@@ -54,8 +55,10 @@ impl Platform for Simulated {
         "simulation"
     }
 
-    fn boot_options(&self) -> &str {
-        &self.boot_options
+    fn said_at_boot(&self, index: usize) -> Option<Said<'_>> {
+        let words = &self.boot_options;
+        let said = Said { by: "the simulation", words, shared: false, cut: false };
+        (index == 0).then_some(said)
     }
 
     fn wall_clock(&self, now: Instant) -> Option<u64> {
