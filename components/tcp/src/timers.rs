@@ -87,22 +87,29 @@ impl Conn {
 
     /// How long what is sent may stay unacknowledged, in milliseconds.
     fn patience(&self, env: &Env) -> u32 {
+        let limit = self.time_limit(env);
+        // What nobody waits for any more is given up at the minimum.
+        match self.flags.has(flag::ORPHAN) {
+            true => limit.min(ORPHAN_TIMEOUT.as_millis() as u32),
+            false => limit,
+        }
+    }
+
+    /// The same, as somebody chose it.
+    fn time_limit(&self, env: &Env) -> u32 {
         match self.state {
             State::SynSent => env.config.connect_timeout.as_millis() as u32,
             State::SynReceived => u32::MAX,
-            // What nobody waits for any more is given up at the minimum.
-            _ if self.flags.has(flag::ORPHAN) => {
-                self.user_timeout.min(ORPHAN_TIMEOUT.as_millis() as u32)
-            }
             _ => self.user_timeout,
         }
     }
 
-    /// The timer, backed off, may reach far behind the time at which the connection is given up.
+    /// The timer, backed off, may reach far behind the time at which somebody wants the
+    /// connection given up. An orphan's time is a minimum: it keeps its last retransmission.
     #[cold]
     pub fn bound_timer(&mut self, env: &Env) {
         let waited = env.millis.wrapping_sub(self.progress_at);
-        let left = self.patience(env).saturating_sub(waited);
+        let left = self.time_limit(env).saturating_sub(waited);
         self.resend_at = self.resend_at.min(env.now + Duration::from_millis(u64::from(left)));
     }
 
