@@ -16,28 +16,43 @@ fn parse(arguments: &str) -> Run {
     Only::parse_from(std::iter::once("run").chain(arguments.split_whitespace())).run
 }
 
-/// The commands of `run ARGUMENTS`, for an image that is there, with the tree's own folder and
-/// what differs between machines left out.
-fn commands(arguments: &str) -> Result<Vec<String>, String> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-    let mut project = Project::open(root).unwrap();
-    project.workspace.target = PathBuf::from("target");
-    project.workspace.home = PathBuf::from("home");
-    let folder = std::env::temp_dir().join(format!("waitless-run-{}", std::process::id()));
-    fs::create_dir_all(&folder).unwrap();
-    let image = folder.join("webserver.img");
-    // As much of an image as is looked at.
-    fs::write(&image, [&[0; 56][..], b"ARM\x64"].concat()).unwrap();
-    let run = parse(arguments);
-    project.set_arch(run.which.arch.clone());
-    let mut whole = Project::open(root).unwrap();
-    whole.set_arch(run.which.arch.clone());
-    let graph = whole.graph("webserver", &run.which.platform).unwrap();
-    let services = services::services(&graph, &run.ports, &run.set)?;
-    let commands = run.commands(&project, &image, &graph, &services)?;
-    let image = image.display().to_string();
-    let text = |command: &Command| line(command).replace(&image, "IMAGE");
-    Ok(commands.iter().map(|command| text(command).replace(" -bios qboot.rom", "")).collect())
+/// The tree, opened once for a test: that takes a run of cargo.
+struct Tree(Project);
+
+impl Tree {
+    fn open() -> Self {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        Self(Project::open(root).unwrap())
+    }
+
+    /// The commands of `run ARGUMENTS`, for an image that is there, with the tree's own folder and
+    /// what differs between machines left out.
+    fn commands(&mut self, arguments: &str) -> Result<Vec<String>, String> {
+        let folder = std::env::temp_dir().join(format!("waitless-run-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let image = folder.join("webserver.img");
+        // As much of an image as is looked at.
+        fs::write(&image, [&[0; 56][..], b"ARM\x64"].concat()).unwrap();
+        let run = parse(arguments);
+        let project = &mut self.0;
+        project.set_arch(run.which.arch.clone());
+        let graph = project.graph("webserver", &run.which.platform).unwrap();
+        let services = services::services(&graph, &run.ports, &run.set)?;
+        let commands = run.commands(project, &image, &graph, &services)?;
+        let (image, workspace) = (image.display().to_string(), &project.workspace);
+        let (home, target) = (workspace.home.display(), workspace.target.display());
+        let places = [(image, "IMAGE"), (target.to_string(), "target"), (home.to_string(), "home")];
+        let text = |command: &Command| {
+            let line = line(command).replace(" -bios qboot.rom", "");
+            places.iter().fold(line, |line, (place, name)| line.replace(place, name))
+        };
+        Ok(commands.iter().map(text).collect())
+    }
+
+    /// The last of them.
+    fn last(&mut self, arguments: &str) -> String {
+        self.commands(arguments).unwrap().pop().unwrap()
+    }
 }
 
 #[test]
@@ -48,10 +63,10 @@ fn the_runner_for_apple_silicon_is_built_signed_and_started() {
          target/release/hvf-runner",
         "target/release/hvf-runner --cores 4 --memory 64M --tcp 8080:80 --udp 7007:7 IMAGE",
     ];
-    assert_eq!(commands("--platform hvf --cores 4 --memory 64M").unwrap(), expected);
-    let last = |arguments| commands(arguments).unwrap().pop().unwrap();
+    let mut tree = Tree::open();
+    assert_eq!(tree.commands("--platform hvf --cores 4 --memory 64M").unwrap(), expected);
     assert_eq!(
-        last("--platform hvf --arch aarch64 --udp-port 7 --set http.port=81 --set tcp.ttl=3"),
+        tree.last("--platform hvf --arch aarch64 --udp-port 7 --set http.port=81 --set tcp.ttl=3"),
         "target/release/hvf-runner --cores 1 --memory 128M --tcp 8081:81 --udp 7:7 \
          --append 'http.port=81 tcp.ttl=3' IMAGE"
     );
@@ -60,7 +75,7 @@ fn the_runner_for_apple_silicon_is_built_signed_and_started() {
 #[test]
 fn qemu_uses_apple_s_framework_where_that_is_wanted() {
     assert_eq!(
-        commands("--platform hvf --runner qemu --cores 2").unwrap(),
+        Tree::open().commands("--platform hvf --runner qemu --cores 2").unwrap(),
         ["qemu-system-aarch64 -machine virt,gic-version=3 -accel hvf -cpu host -m 128M -smp 2 \
           -kernel IMAGE -nodefaults -display none -serial stdio -no-reboot \
           -netdev user,id=n0,hostfwd=tcp:127.0.0.1:8080-:80,hostfwd=udp:127.0.0.1:7007-:7 \
@@ -71,8 +86,9 @@ fn qemu_uses_apple_s_framework_where_that_is_wanted() {
 
 #[test]
 fn qemu_emulates_what_the_image_is_for() {
+    let mut tree = Tree::open();
     assert_eq!(
-        commands("--platform qemu --http-port 80 --set http.port=8000").unwrap(),
+        tree.commands("--platform qemu --http-port 80 --set http.port=8000").unwrap(),
         ["qemu-system-x86_64 -machine q35 -accel tcg -cpu max -m 128M -kernel IMAGE \
           -append http.port=8000 -device isa-debug-exit,iobase=0xf4,iosize=0x04 -nodefaults \
           -display none -serial stdio -no-reboot \
@@ -80,7 +96,7 @@ fn qemu_emulates_what_the_image_is_for() {
           -device virtio-net-pci,netdev=n0,romfile="]
     );
     assert_eq!(
-        commands("--arch aarch64 --nic virtio-mmio --net tap").unwrap(),
+        tree.commands("--arch aarch64 --nic virtio-mmio --net tap").unwrap(),
         ["qemu-system-aarch64 -machine virt,gic-version=3 -accel tcg \
           -cpu max,pauth-impdef=on -m 128M -kernel IMAGE -semihosting -nodefaults \
           -display none -serial stdio -no-reboot \
@@ -91,17 +107,19 @@ fn qemu_emulates_what_the_image_is_for() {
 
 #[test]
 fn a_microvm_with_several_cores_has_the_tables_that_list_them() {
+    let mut tree = Tree::open();
     for (arguments, machine) in [
         ("--machine microvm", "-machine microvm,acpi=off "),
         ("--machine microvm --cores 2", "-machine microvm,acpi=on "),
     ] {
-        let line = commands(arguments).unwrap().pop().unwrap();
+        let line = tree.last(arguments);
         assert!(line.contains(machine), "{line}");
     }
 }
 
 #[test]
 fn what_does_not_go_together_is_said_before_anything_is_built() {
+    let mut tree = Tree::open();
     for (arguments, part) in [
         ("--platform hvf --net tap", "leave out --net tap"),
         ("--platform hvf --kvm", "without --kvm"),
@@ -114,7 +132,7 @@ fn what_does_not_go_together_is_said_before_anything_is_built() {
         ("--platform native --runner hvf-runner", "add --platform hvf"),
         ("--http-port 7777 --set http.port=81 --udp-port 7777", ""),
     ] {
-        match commands(arguments) {
+        match tree.commands(arguments) {
             Ok(_) => assert_eq!(part, "", "{arguments}"),
             Err(why) => assert!(!part.is_empty() && why.contains(part), "{arguments}: {why}"),
         }
@@ -140,8 +158,9 @@ fn only_macos_on_apple_silicon_has_the_framework() {
 
 #[test]
 fn ports_follow_what_is_set_at_boot() {
-    let forwards = |arguments: &str| {
-        let line = commands(arguments).unwrap().pop().unwrap();
+    let mut tree = Tree::open();
+    let mut forwards = |arguments: &str| {
+        let line = tree.last(arguments);
         let words = line.split(' ').map(str::to_owned);
         words.filter(|word| word.contains(':')).collect::<Vec<_>>().join(" ")
     };
@@ -159,8 +178,8 @@ fn ports_follow_what_is_set_at_boot() {
     ] {
         assert_eq!(forwards(&format!("--platform hvf {words}")), expected, "{words}");
     }
-    let native = commands("--platform native --set http.port=81").unwrap();
-    assert_eq!(native, ["IMAGE --set http.port=81 --ports 81/tcp=8081,7/udp=7007"]);
+    let native = tree.last("--platform native --set http.port=81");
+    assert_eq!(native, "IMAGE --set http.port=81 --ports 81/tcp=8081,7/udp=7007");
 }
 
 #[test]
