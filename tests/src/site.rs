@@ -70,6 +70,12 @@ async fn form(mut request: Request) -> Result<String, Problem> {
 
 /// Sends messages back.
 async fn socket(request: Request) -> Result<Finished, Response> {
+    // Every task has room for the longest handler, and is moved into place for each request: what
+    // lives long and is large has a place of its own.
+    Box::pin(talk(request)).await
+}
+
+async fn talk(request: Request) -> Result<Finished, Response> {
     let mut socket = WebSocket::accept(request, &["echo"], 4000)?;
     while let Some(message) = socket.receive().await {
         socket.send(message).await;

@@ -4,6 +4,7 @@
 
 extern crate alloc;
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use serde::Serialize;
 use waitless::Duration;
@@ -192,6 +193,12 @@ async fn events(request: Request) -> Result<Finished, Problem> {
 
 /// WebSocket: sends every message back, up to a mebibyte.
 async fn socket(request: Request) -> Result<Finished, Response> {
+    // Every task has room for the longest handler, and is moved into place for each request: what
+    // lives long and is large has a place of its own.
+    Box::pin(talk(request)).await
+}
+
+async fn talk(request: Request) -> Result<Finished, Response> {
     let mut socket = WebSocket::accept(request, &[], 1 << 20)?;
     while let Some(message) = socket.receive().await {
         socket.send(message).await;

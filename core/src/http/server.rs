@@ -22,7 +22,7 @@ pub struct ServerConfig {
     pub tasks: u32,
     /// How long a request may wait for its turn; then the answer is 503. Up to 1 h.
     pub patience: Duration,
-    /// The files that [`files`](super::files) serves.
+    /// The files that [`files()`](super::files()) serves.
     pub files: Files,
 }
 
