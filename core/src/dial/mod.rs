@@ -11,10 +11,11 @@
 //!
 //! /// What a server says of its own accord, or why not.
 //! async fn banner(request: Request) -> Result<waitless::Packet, Problem> {
-//!     let failed = |_| Problem { status: Status::BAD_GATEWAY, reason: "it says nothing" };
-//!     let mut connection = request.connect("mail.example.org:25").await.map_err(failed)?;
-//!     let first = connection.recv().await.map_err(|_| failed(()))?;
-//!     first.ok_or(failed(()))
+//!     let silent = || Problem { status: Status::BAD_GATEWAY, reason: "it says nothing" };
+//!     let connected = request.connect("mail.example.org:25").await;
+//!     let mut connection = connected.map_err(|_| silent())?;
+//!     let first = connection.recv().await.map_err(|_| silent())?;
+//!     first.ok_or_else(silent)
 //! }
 //! # let _ = banner;
 //! ```
