@@ -359,6 +359,20 @@ impl<H: Handler> Server<H> {
     }
 }
 
+/// The slots outlive the server, for handlers remember them: what lies in them goes back now.
+impl<H: Handler> Drop for Server<H> {
+    fn drop(&mut self) {
+        for (place, slot) in self.slots.iter().enumerate() {
+            if let Ok(place) = u32::try_from(place)
+                && self.tasks.is_running(place)
+            {
+                self.tasks.stop(place);
+            }
+            slot.reset();
+        }
+    }
+}
+
 impl<H: Handler, P: HttpPorts> Component<P> for Server<H> {
     fn receive(&mut self, below: &mut P, cx: &mut Context) {
         self.tasks.scheduler().advance(cx.now(), BATCH);

@@ -278,3 +278,14 @@ fn memory_limits_the_tasks() {
         assert!(limit <= most && limit >= 16, "{limit} of {packets}");
     }
 }
+
+/// What handlers have left for clients that take nothing goes back with the server.
+#[test]
+fn an_image_that_ends_has_all_its_packets_back() {
+    let mut bench = small(400);
+    crowd(&mut bench, 4, DOWNLOAD, 0);
+    let pool = bench.cx.pool();
+    assert!(pool.missing() > 4, "the downloads are under way");
+    drop(bench);
+    assert_eq!(pool.missing(), 0);
+}
