@@ -2,7 +2,7 @@
 
 use super::process::{Running, run, run_in, tool};
 use super::{Folder, PATIENCE, wait_for};
-use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -56,19 +56,26 @@ impl Tap {
         tap
     }
 
-    /// Turns IPv6 on, with the address `fd77::1` in a network of its own.
+    /// Turns IPv6 on, with the first address of a network that no other tap has either: what is
+    /// left of connections over another tap must not come along here.
     #[track_caller]
     pub fn turn_on_ipv6(&self) {
         let no_ipv6 = format!("/proc/sys/net/ipv6/conf/{}/disable_ipv6", self.name);
         std::fs::write(no_ipv6, "0").expect("this machine has IPv6");
-        let address = ["-6", "address", "add", "fd77::1/64", "dev", &self.name, "nodad"];
-        run("ip", &address);
+        let address = format!("{}/64", self.host_v6(1));
+        run("ip", &["-6", "address", "add", &address, "dev", &self.name, "nodad"]);
     }
 
     /// The address with the host part `host` in its network.
     pub fn host(&self, host: u8) -> Ipv4Addr {
         let [a, b, c, _] = self.address.octets();
         Ipv4Addr::new(a, b, c, host)
+    }
+
+    /// The same, in its IPv6 network.
+    pub fn host_v6(&self, host: u16) -> Ipv6Addr {
+        let [_, _, network, _] = self.address.octets();
+        Ipv6Addr::new(0xfd77, 0, 0, network.into(), 0, 0, 0, host)
     }
 }
 

@@ -72,8 +72,8 @@ pub fn over_ipv6(lab: &Lab) {
     let tap = Tap::named("waitless0");
     tap.turn_on_ipv6();
     let mut capture = Capture::on(&tap);
-    let router = ["--enable-ra", "--dhcp-range=fd77::,ra-only,64,1h"];
-    let _dnsmasq = Dhcp::on(&tap, &router);
+    let range = format!("--dhcp-range={},ra-only,64,1h", tap.host_v6(0));
+    let _dnsmasq = Dhcp::on(&tap, &["--enable-ra", &range]);
     let dual = |manifest: &str| {
         let dual = manifest.replace("stacks = [\"tcp\"]  ", "stacks = [\"dual\"] ");
         assert_ne!(dual, manifest, "the manifest's stack is called otherwise now");

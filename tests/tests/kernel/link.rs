@@ -76,6 +76,7 @@ impl Link {
         let device = leak(tap.name.clone()).as_str();
         graph.nic = tap::Tap::new(leak(tap::Config { device, mac: None, mtu: None }), &mut cx);
         graph.ip4 = ipv4::Ipv4::new(leak(address(graph_address, mtu)), &mut cx);
+        graph.ip6 = ipv6::Ipv6::new(leak(address_v6(tap.host_v6(2))), &mut cx);
         let ready = graph.init(&mut cx);
         assert!(ready.is_ok(), "{ready:?}");
         let service = graph.tcp.attach().expect("room for a service");
@@ -96,7 +97,7 @@ impl Link {
     pub fn graph_end(&self, family: Family) -> SocketAddr {
         match family {
             Family::V4 => (self.graph_address, PORT).into(),
-            Family::V6 => (GRAPH_V6, PORT).into(),
+            Family::V6 => (self.tap.host_v6(2), PORT).into(),
         }
     }
 
@@ -104,7 +105,7 @@ impl Link {
     pub fn kernel_address(&self, family: Family) -> IpAddr {
         match family {
             Family::V4 => self.tap.address.into(),
-            Family::V6 => KERNEL_V6.into(),
+            Family::V6 => self.tap.host_v6(1).into(),
         }
     }
 
@@ -234,7 +235,8 @@ pub struct Referee {
 
 impl Referee {
     pub fn on(link: &Link) -> Self {
-        let ours = format!("(ip.src == {} || ipv6.src == {GRAPH_V6})", link.graph_address);
+        let addresses = (link.graph_address, link.tap.host_v6(2));
+        let ours = format!("(ip.src == {} || ipv6.src == {})", addresses.0, addresses.1);
         Self { capture: Capture::on(&link.tap), ours }
     }
 
@@ -257,9 +259,6 @@ impl Referee {
     }
 }
 
-const GRAPH_V6: Ipv6Addr = Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, 2);
-const KERNEL_V6: Ipv6Addr = Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, 1);
-
 fn address(address: Ipv4Addr, mtu: u16) -> ipv4::Config {
     ipv4::Config {
         address: Some((address, 24)),
@@ -267,6 +266,24 @@ fn address(address: Ipv4Addr, mtu: u16) -> ipv4::Config {
         dns: &[],
         ttl: 64,
         mtu: Some(mtu),
+        reassembly: 16,
+        reassembly_timeout: waitless::Duration::from_secs(30),
+    }
+}
+
+fn address_v6(address: Ipv6Addr) -> ipv6::Config {
+    ipv6::Config {
+        addresses: leak([(address, 64)]),
+        gateway: None,
+        autoconfigure: false,
+        identifiers: ipv6::Identifiers::Stable,
+        secret: None,
+        duplicate_probes: 0,
+        redirects: false,
+        hop_limit: None,
+        mtu: None,
+        neighbours: 16,
+        pending: 8,
         reassembly: 16,
         reassembly_timeout: waitless::Duration::from_secs(30),
     }
