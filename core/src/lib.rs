@@ -17,6 +17,7 @@
 extern crate alloc;
 
 pub mod boot;
+pub mod calendar;
 pub mod capture;
 pub mod checksum;
 mod component;

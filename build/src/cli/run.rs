@@ -303,12 +303,8 @@ impl Run {
             }
             return ExitCode::SUCCESS;
         }
-        let (code, why) = meaning(status.code(), runner);
-        if let Some(mut why) = why {
-            if status.code().is_none() {
-                let what = if runner == Runner::Qemu { "QEMU" } else { "the image" };
-                why = format!("{what} was ended by {status}");
-            }
+        let (code, why) = meaning(status.code(), &status.to_string(), runner);
+        if let Some(why) = why {
             let of_qemu = self.kvm && matches!(status.code(), None | Some(1));
             let next = if of_qemu { "; see whether it runs without --kvm" } else { "" };
             eprintln!("error: {why}{next}");
@@ -317,9 +313,9 @@ impl Run {
     }
 }
 
-/// The status to pass on for one with which an image ended, and what it means; nothing for an end
-/// that is as it should be.
-fn meaning(code: Option<i32>, runner: Runner) -> (u8, Option<String>) {
+/// The status to pass on for one with which an image ended, `status` in words, and what it means;
+/// nothing for an end that is as it should be.
+fn meaning(code: Option<i32>, status: &str, runner: Runner) -> (u8, Option<String>) {
     let virtual_machine = runner != Runner::Nothing;
     let why = match code {
         Some(0) => return (0, None),
@@ -330,10 +326,13 @@ fn meaning(code: Option<i32>, runner: Runner) -> (u8, Option<String>) {
         Some(3) if virtual_machine => "the image panicked or met an exception; see above",
         Some(5) if virtual_machine => "the image could not start; see above",
         Some(code) => {
-            let status = u8::try_from(code).unwrap_or(1);
-            return (status, Some(format!("the image ended with status {code}")));
+            let passed = u8::try_from(code).unwrap_or(1);
+            return (passed, Some(format!("the image ended with status {code}")));
         }
-        None => "the image was ended by a signal",
+        None => {
+            let what = if runner == Runner::Qemu { "QEMU" } else { "the image" };
+            return (1, Some(format!("{what} was ended by {status}")));
+        }
     };
     (code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1), Some(why.to_owned()))
 }

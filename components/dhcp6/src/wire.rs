@@ -2,7 +2,7 @@
 
 use core::net::Ipv6Addr;
 use heapless::{String, Vec};
-use waitless::network::names::{SEARCH_MAX, read_name};
+use waitless::network::names::{SEARCH_MAX, append_domain, read_name};
 use waitless::network::v6::{LEASED, SERVERS, is_host};
 use waitless::packet::NoRoom;
 use waitless::{Mac, Packet};
@@ -274,16 +274,7 @@ impl Answer {
         // Bounded: each name takes a byte at least.
         while let Some((name, rest)) = read_name(bytes) {
             bytes = rest;
-            let space = usize::from(!self.search.is_empty());
-            let room = self.search.capacity() - self.search.len();
-            if name.is_empty() || name.len() + space > room {
-                continue;
-            }
-            // There is room: it was just counted.
-            if space > 0 {
-                let _ = self.search.push(' ');
-            }
-            let _ = self.search.push_str(&name);
+            append_domain(&mut self.search, &name);
         }
     }
 }

@@ -4,7 +4,7 @@ use crate::addresses::until;
 use core::net::Ipv6Addr;
 use heapless::{String, Vec};
 use waitless::Instant;
-use waitless::network::names::{NAME_MAX, SEARCH_MAX};
+use waitless::network::names::{NAME_MAX, SEARCH_MAX, append_domain};
 use waitless::network::v6::SERVERS;
 
 /// Domains to search that are remembered.
@@ -61,15 +61,7 @@ impl Names {
     pub fn search(&self) -> String<SEARCH_MAX> {
         let mut search = String::new();
         for (domain, _) in &self.domains {
-            let space = usize::from(!search.is_empty());
-            if search.capacity() - search.len() < domain.len() + space {
-                continue;
-            }
-            // There is room: it was just counted.
-            if space > 0 {
-                let _ = search.push(' ');
-            }
-            let _ = search.push_str(domain);
+            append_domain(&mut search, domain);
         }
         search
     }

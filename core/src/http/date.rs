@@ -1,6 +1,7 @@
 //! Dates as HTTP writes them (RFC 9110, section 5.6.7).
 
 use super::{FieldValue, Fields};
+use crate::calendar::{date_of, day_of, month_length};
 use crate::packet::NoRoom;
 
 /// A second of the calendar, from 1970-01-01 00:00 UTC on; right until the year 9999.
@@ -41,7 +42,7 @@ impl Date {
         }
         LONG_DAYS.contains(&day_name).then_some(())?;
         let [d, e, b'-', a, b, c, b'-', y, z, b' ', time @ ..] = rest else { return None };
-        let this_year = civil(now.unix / 86_400).0;
+        let this_year = date_of(now.unix / 86_400).0;
         let mut year = this_year / 100 * 100 + number(&[*y, *z])?;
         if year > this_year + 50 {
             year -= 100;
@@ -64,26 +65,25 @@ impl Date {
     fn of(year: u64, month: &[u8], day: u64, time: &[u8]) -> Option<Self> {
         let [h, i, b':', m, n, b':', s, t] = time else { return None };
         let (hour, minute, second) = (number(&[*h, *i])?, number(&[*m, *n])?, number(&[*s, *t])?);
-        let month = place(MONTHS, month)?;
+        let month = place(MONTHS, month)? + 1;
         // 60 is a leap second.
         if hour > 23 || minute > 59 || second > 60 || day == 0 || day > month_length(year, month) {
             return None;
         }
-        let days = days_before(year, month) + day;
-        let days = days.saturating_sub(days_before(1970, 0) + 1);
-        match year < 1970 {
-            true => Some(Self { unix: 0 }),
-            false => Some(Self { unix: days * 86_400 + hour * 3600 + minute * 60 + second }),
+        if year < 1970 {
+            return Some(Self { unix: 0 });
         }
+        let days = day_of(year, month, day);
+        Some(Self { unix: days * 86_400 + hour * 3600 + minute * 60 + second })
     }
 
     /// The form that HTTP prefers: `Sun, 06 Nov 1994 08:49:37 GMT`.
     pub fn bytes(self) -> [u8; 29] {
         let (days, second) = (self.unix / 86_400, self.unix % 86_400);
-        let (year, month, day) = civil(days);
+        let (year, month, day) = date_of(days);
         let mut date = *b"Thu, 00 Jan 0000 00:00:00 GMT";
         let weekday = DAYS.get((days % 7) as usize * 3..).and_then(|rest| rest.first_chunk::<3>());
-        let month = MONTHS.get(month as usize * 3..).and_then(|rest| rest.first_chunk::<3>());
+        let month = MONTHS.get((month - 1) as usize * 3..).and_then(|rest| rest.first_chunk::<3>());
         let numbers = [
             (5, day),
             (12, year / 100),
@@ -105,37 +105,6 @@ impl Date {
 impl FieldValue for Date {
     fn write(self, fields: &mut Fields) -> Result<(), NoRoom> {
         fields.append(&self.bytes())
-    }
-}
-
-/// Year, month (0 to 11) and day (1 to 31) of a day counted from 1970-01-01.
-fn civil(days: u64) -> (u64, u64, u64) {
-    // Eras of 400 years that begin on a 1st of March, so that leap days come last.
-    let days = days + 719_468;
-    let (era, day) = (days / 146_097, days % 146_097);
-    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
-    let day_of_year = day - (365 * year + year / 4 - year / 100);
-    let month = (5 * day_of_year + 2) / 153;
-    let day_of_month = day_of_year - (153 * month + 2) / 5 + 1;
-    let after_december = u64::from(month >= 10);
-    (era * 400 + year + after_december, (month + 2) % 12, day_of_month)
-}
-
-/// Days from the first one of the year 0 to the first one of a month (0 to 11).
-fn days_before(year: u64, month: u64) -> u64 {
-    let leap_days = match year {
-        0 => 0,
-        _ => (year - 1) / 4 - (year - 1) / 100 + (year - 1) / 400 + 1,
-    };
-    365 * year + leap_days + (0..month).map(|month| month_length(year, month)).sum::<u64>()
-}
-
-fn month_length(year: u64, month: u64) -> u64 {
-    let leap = year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
-    match month {
-        1 => 28 + u64::from(leap),
-        3 | 5 | 8 | 10 => 30,
-        _ => 31,
     }
 }
 

@@ -30,22 +30,29 @@ impl NameServers {
     /// Adds a domain to search, unless it is there, has a space in it, or is one too many.
     pub fn add_domain(&mut self, domain: &str) {
         let known = self.domains().any(|known| known.eq_ignore_ascii_case(domain));
-        let space = usize::from(!self.search.is_empty());
-        let room = self.search.capacity() - self.search.len();
-        if domain.is_empty() || domain.contains(' ') || known || domain.len() + space > room {
-            return;
+        if !domain.contains(' ') && !known {
+            append_domain(&mut self.search, domain);
         }
-        // There is room: it was just counted.
-        if space > 0 {
-            let _ = self.search.push(' ');
-        }
-        let _ = self.search.push_str(domain);
     }
 
     /// The domains to search, in their order.
     pub fn domains(&self) -> impl Iterator<Item = &str> {
         self.search.split(' ').filter(|domain| !domain.is_empty())
     }
+}
+
+/// Appends a domain to those to search, with a space in front where there is one already. An empty
+/// one, and one that does not fit, is left out.
+pub fn append_domain(search: &mut String<SEARCH_MAX>, domain: &str) {
+    let space = usize::from(!search.is_empty());
+    if domain.is_empty() || domain.len() + space > search.capacity() - search.len() {
+        return;
+    }
+    // There is room: it was just counted.
+    if space > 0 {
+        let _ = search.push(' ');
+    }
+    let _ = search.push_str(domain);
 }
 
 /// The longest name as people write it (RFC 1035 section 2.3.4: 255 bytes on the wire).

@@ -1,5 +1,7 @@
 //! Makes seconds since 1970 of what the battery-backed clock shows.
 
+use waitless::calendar::day_of;
+
 /// What the clock's registers hold, in the clock's own notation.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Reading {
@@ -78,7 +80,7 @@ impl Reading {
             return None;
         }
         let year = century.unwrap_or(CENTURIES.start) * 100 + year;
-        Some(days(year, month, day) * 86_400 + hours * 3_600 + minutes * 60 + seconds)
+        Some(day_of(year, month, day) * 86_400 + hours * 3_600 + minutes * 60 + seconds)
     }
 }
 
@@ -86,15 +88,6 @@ impl Reading {
 const CENTURIES: core::ops::Range<u64> = 20..30;
 /// The century of a clock that nobody has set.
 const UNSET: u64 = 19;
-
-/// Days from 1970-01-01 to a date of the Gregorian calendar.
-fn days(year: u64, month: u64, day: u64) -> u64 {
-    // Years that start in March put the leap day last.
-    let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
-    let leap_days = year / 4 - year / 100 + year / 400;
-    // 719,468 days lie between the first of March of the year 0 and 1970.
-    365 * year + leap_days + (153 * month + 2) / 5 + day - 1 - 719_468
-}
 
 #[cfg(test)]
 mod tests;

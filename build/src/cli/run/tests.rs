@@ -197,7 +197,7 @@ fn the_status_of_an_image_is_passed_on() {
         (Some(-1), Nothing, 1, "ended with status -1"),
         (None, Hvf, 1, "by a signal"),
     ] {
-        let (passed, why) = meaning(code, runner);
+        let (passed, why) = meaning(code, "a signal", runner);
         assert_eq!(passed, status, "{code:?} {runner:?}");
         assert!(why.unwrap_or_default().contains(part), "{code:?} {runner:?}");
     }

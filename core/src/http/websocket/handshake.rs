@@ -2,6 +2,7 @@
 //! section 4.2).
 
 use crate::http::{IntoResponse, Method, Request, Response, Status, Upgraded};
+use base64ct::{Base64, Encoding};
 use sha1::{Digest, Sha1};
 
 /// The connection, and which of `protocols` was chosen.
@@ -52,20 +53,14 @@ fn is_key(key: &[u8]) -> bool {
 
 fn answer(key: &[u8]) -> [u8; 28] {
     let digest = Sha1::new().chain_update(key).chain_update(GUID).finalize();
-    let mut answer = [b'='; 28];
-    for (place, three) in answer.chunks_mut(4).zip(digest.chunks(3)) {
-        let byte = |at: usize| u32::from(three.get(at).copied().unwrap_or(0));
-        let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
-        for (digit, at) in place.iter_mut().zip(0..=three.len()) {
-            *digit = BASE64[(bits >> (18 - 6 * at) & 63) as usize];
-        }
-    }
+    let mut answer = [0; 28];
+    // 20 bytes are 28 digits.
+    let _ = Base64::encode(&digest, &mut answer);
     answer
 }
 
 const KEY: &str = "Sec-WebSocket-Key";
 const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
-const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 #[cfg(test)]
 mod tests {
