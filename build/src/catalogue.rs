@@ -120,10 +120,10 @@ impl Catalogue {
     pub fn load(workspace: &Workspace, sources: &mut Sources, reports: &mut Vec<Report>) -> Self {
         let mut manifests: Vec<_> =
             workspace.packages.iter().map(|package| package.manifest.clone()).collect();
-        let folder = workspace.home.join("components");
-        let mut more: Vec<_> = fs::read_dir(&folder)
-            .into_iter()
-            .flatten()
+        // An app in a repository of its own need not depend on all of them.
+        let folders = ["components", "platforms"].map(|folder| workspace.home.join(folder));
+        let entries = folders.iter().filter_map(|folder| fs::read_dir(folder).ok()).flatten();
+        let mut more: Vec<_> = entries
             .flatten()
             .map(|entry| entry.path().join("Cargo.toml"))
             .filter(|path| path.is_file())

@@ -23,6 +23,22 @@ fn every_app_is_sound_on_every_platform() {
     }
 }
 
+/// What an app in a repository of its own sees, whose packages are few.
+#[test]
+fn the_catalogue_has_what_the_tree_has_and_no_package_depends_on() {
+    let (root, project) = tree();
+    let mut workspace = project.workspace.clone();
+    workspace.packages.clear();
+    let alone = Project::with(workspace, root).catalogue;
+    let known: Vec<_> = alone.public().map(|component| &component.name).collect();
+    for folder in ["components", "platforms"] {
+        let there = project.catalogue.public();
+        let there = there.filter(|component| component.manifest.starts_with(root.join(folder)));
+        let missing: Vec<_> = there.filter(|one| !known.contains(&&one.name)).collect();
+        assert!(missing.is_empty(), "{folder}: {missing:?}");
+    }
+}
+
 #[test]
 fn the_catalogue_in_the_documents_is_this_one() {
     let (root, project) = tree();
