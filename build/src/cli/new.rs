@@ -291,16 +291,17 @@ impl New {
     }
 }
 
-/// The profiles of the tree, which images need: link-time optimization, aborting panics.
+/// The profiles of the tree, which images need: link-time optimization, aborting panics. What they
+/// say of single packages is left out: cargo warns of each that the app does not have.
 fn profiles(home: &Path) -> String {
     let text = fs::read_to_string(home.join("Cargo.toml")).unwrap_or_default();
     let mut lines = Vec::new();
     let mut inside = false;
     for line in text.lines() {
         if line.starts_with('[') {
-            inside = line.starts_with("[profile.");
+            inside = line.starts_with("[profile.") && !line.contains(".package");
         }
-        if inside {
+        if inside && !line.starts_with('#') {
             lines.push(line);
         }
     }

@@ -43,6 +43,7 @@ pub fn new_app(lab: &Lab) {
     let output = offline.output().expect("cargo runs");
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "the new app does not build:\n{errors}");
+    assert!(!errors.contains("warning"), "it builds with warnings:\n{errors}");
     let image = target.join("x86_64-waitless/release/greeter");
     let port = free_port();
     let mut vm = Machine::new().on_user_network(&[("tcp", port, 80)]).boot(&image);
