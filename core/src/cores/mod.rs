@@ -53,10 +53,24 @@ pub struct Cores {
     shared: Shared,
     /// Whether all are to end.
     ending: AtomicBool,
-    /// How many have.
-    ended: AtomicUsize,
+    /// Whether nothing is to cross cores any more.
+    closing: AtomicBool,
+    /// How many have reached each stage of the end.
+    reached: [AtomicUsize; 3],
     /// When the cores' clock began, in nanoseconds since 1970; 0 when nobody has set it.
     began: AtomicU64,
+}
+
+/// How far a core's end has come. All reach one before any goes to the next: only so is each core
+/// given back what is its own.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Stage {
+    /// It sends nothing across any more.
+    Closed,
+    /// It has taken what had come to it, and given buffers back for that.
+    Settled,
+    /// Its graph is gone.
+    Ended,
 }
 
 /// What other cores see of one.
@@ -85,7 +99,8 @@ impl Cores {
             homes: core::array::from_fn(|flow| (flow % count) as u8),
             shared: Shared::default(),
             ending: AtomicBool::new(false),
-            ended: AtomicUsize::new(0),
+            closing: AtomicBool::new(false),
+            reached: Default::default(),
             began: AtomicU64::new(0),
         }
     }
@@ -101,14 +116,25 @@ impl Cores {
         self.ending.load(Ordering::Relaxed)
     }
 
-    /// A core has ended. Called by the platform, once on each.
-    pub fn ended(&self) {
-        self.ended.fetch_add(1, Ordering::AcqRel);
+    /// From now on nothing crosses cores. What is under way arrives, and buffers go back.
+    pub fn close(&self) {
+        self.closing.store(true, Ordering::Relaxed);
     }
 
-    /// Whether all cores have ended.
-    pub fn all_ended(&self) -> bool {
-        self.ended.load(Ordering::Acquire) >= self.count()
+    /// Whether what would cross cores is to be dropped.
+    #[inline]
+    pub fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::Relaxed)
+    }
+
+    /// This core has reached `stage`. Called by the platform, once on each core.
+    pub fn reach(&self, stage: Stage) {
+        self.reached[stage as usize].fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Whether all cores have reached `stage`; what they did before is seen here.
+    pub fn have_reached(&self, stage: Stage) -> bool {
+        self.reached[stage as usize].load(Ordering::Acquire) >= self.count()
     }
 
     /// Nanoseconds since 1970-01-01 00:00 UTC at `now`, where somebody has set the clock.

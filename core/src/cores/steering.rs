@@ -181,6 +181,9 @@ impl Steering {
             self.counters.uncrossable.add(1);
             return Ok(());
         }
+        if self.cores.is_closing() {
+            return Ok(());
+        }
         outlet.send(frame)?;
         self.sent |= 1 << outlet.core();
         self.counters.handed_down.add(1);
@@ -228,6 +231,9 @@ impl Steering {
     /// Gives a frame to another core.
     #[inline]
     fn pass(&mut self, to: usize, frame: Packet) {
+        if self.cores.is_closing() {
+            return;
+        }
         let Some(Some(outlet)) = self.ends.up.get_mut(to) else {
             return self.counters.steering_full.add(1);
         };
@@ -242,7 +248,7 @@ impl Steering {
     /// On the first core: gives each other one a copy.
     #[cold]
     fn tell(&mut self, frame: &Packet) {
-        if self.core != 0 {
+        if self.core != 0 || self.cores.is_closing() {
             return;
         }
         for core in 1..self.cores.count() {

@@ -413,13 +413,16 @@ fn two_threads_never_sleep_on_each_others_news() {
 }
 
 #[test]
-fn all_have_ended_once_each_has() {
+fn a_stage_of_the_end_is_reached_when_each_core_has() {
     let cores = Cores::new(2);
     assert!(!cores.is_ending());
     cores.end();
-    assert!(cores.is_ending() && !cores.all_ended());
-    cores.ended();
-    assert!(!cores.all_ended(), "the second one has not");
-    cores.ended();
-    assert!(cores.all_ended());
+    assert!(cores.is_ending());
+    for stage in [Stage::Closed, Stage::Settled, Stage::Ended] {
+        assert!(!cores.have_reached(stage));
+        cores.reach(stage);
+        assert!(!cores.have_reached(stage), "the second one has not");
+        cores.reach(stage);
+        assert!(cores.have_reached(stage));
+    }
 }

@@ -36,6 +36,8 @@ pub struct Board {
     pub finisher: Option<u64>,
     /// Where QEMU's firmware configuration device is.
     pub fw_cfg: Option<u64>,
+    /// The power key: where the PL061 is that it is a pin of, and which.
+    pub button: Option<(u64, u8)>,
     /// The id of the virtual timer's interrupt.
     pub timer: Option<u32>,
     /// The interrupt controller.
@@ -50,7 +52,16 @@ pub struct Board {
     pub cores: Vec<u64, CORES>,
     /// What the loader says is random.
     pub seed: Vec<u8, 64>,
+    /// Controllers of pins: what others call each, and where it is.
+    pins: Vec<(u32, u64), PINS>,
+    /// The power key: the controller, as others call it, and the pin.
+    key: Option<(u32, u32)>,
 }
+
+/// How many controllers of pins are listed.
+const PINS: usize = 4;
+/// The power key, by the code that the tree's bindings give it.
+const KEY_POWER: u32 = 116;
 
 /// How the firmware is called.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -157,6 +168,10 @@ impl Board {
                 _ => board.device(&node),
             }
         }
+        board.button = board.key.and_then(|(controller, pin)| {
+            let (_, address) = board.pins.iter().find(|(name, _)| *name == controller)?;
+            Some((*address, u8::try_from(pin).ok().filter(|pin| *pin < 8)?))
+        });
         board
     }
 
@@ -214,6 +229,14 @@ impl Board {
             () if node.is("arm,pl011") => self.console = self.console.or_else(address),
             () if node.is("arm,pl031") => self.clock = self.clock.or_else(address),
             () if node.is("sifive,test0") => self.finisher = address(),
+            () if node.is("arm,pl061") => {
+                // More controllers than the list holds have no key.
+                let _ =
+                    self.pins.push((node.word("phandle", 0).unwrap_or(0), address().unwrap_or(0)));
+            }
+            () if node.word("linux,code", 0) == Some(KEY_POWER) => {
+                self.key = node.word("gpios", 0).zip(node.word("gpios", 1));
+            }
             () if node.is("qemu,fw-cfg-mmio") => self.fw_cfg = self.fw_cfg.or_else(address),
             () if node.is("arm,armv8-timer") => self.timer = interrupt(node, 2),
             () if ["arm,psci", "arm,psci-0.2", "arm,psci-1.0"].iter().any(|it| node.is(it)) => {

@@ -1,6 +1,7 @@
 //! From the first Rust instruction to the image, once.
 
 use crate::board::{self, Board};
+use crate::button::{self, PowerKey};
 use crate::controller::{self, Distributor, Interface};
 use crate::entry::{CONTROL_STRICT, turn_on};
 use crate::its::Service;
@@ -86,7 +87,11 @@ pub(crate) extern "C" fn start(tree: u64) -> ! {
     let Some(gic) = board.gic else { unreachable!("the first core has its part of it") };
     let (devices, cores, timer) = (board.devices, board.cores, core.local.timer);
     let affinities = Once::new();
-    let arch = Aarch64 { pci, messages, devices, distributor, gic, timer, cores, affinities };
+    let button = board.button.and_then(|(address, pin)| {
+        Some(PowerKey::new(machine::try_map(address, button::LENGTH)?, pin))
+    });
+    let arch =
+        Aarch64 { pci, messages, devices, distributor, gic, timer, button, cores, affinities };
     let set = Words { by: "the device tree", text: board.set, shared: false };
     let mut words = Vec::from([set, Words::of_command_line(board.command_line)]);
     words.extend(board.fw_cfg.and_then(fw_cfg::words).map(Words::of_fw_cfg));

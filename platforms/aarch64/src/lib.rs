@@ -29,6 +29,8 @@ pub mod tree;
 #[cfg(target_os = "none")]
 mod boot;
 #[cfg(target_os = "none")]
+mod button;
+#[cfg(target_os = "none")]
 pub mod console;
 #[cfg(target_os = "none")]
 mod controller;

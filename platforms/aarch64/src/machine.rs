@@ -2,6 +2,7 @@
 
 use crate::board::{CORES, DEVICES, Gic};
 use crate::boot::memory_for_tables;
+use crate::button::PowerKey;
 use crate::console::Pl011;
 use crate::controller::{Distributor, Interface, redistributor_of};
 use crate::its::Service;
@@ -32,6 +33,8 @@ pub struct Aarch64 {
     pub(crate) gic: Gic,
     /// The id of the timer's interrupt.
     pub(crate) timer: u32,
+    /// How whoever runs the machine asks it to end.
+    pub(crate) button: Option<PowerKey>,
     /// The cores there are, as the tree lists them.
     pub(crate) cores: Vec<u64, CORES>,
     /// The affinities of those that run, by their numbers.
@@ -217,6 +220,10 @@ impl Arch for Aarch64 {
 
     fn exit(status: u8) -> ! {
         power::exit(status)
+    }
+
+    fn is_asked_to_end(&self) -> Option<bool> {
+        self.button.as_ref().map(PowerKey::is_pressed)
     }
 
     fn pci_read(&self, function: PciAddress, offset: u16) -> Option<u32> {

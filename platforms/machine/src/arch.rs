@@ -118,6 +118,12 @@ mod bare {
         /// Switches the machine off. `status` reaches whoever started it where there is a way.
         fn exit(status: u8) -> !;
 
+        /// Whether whoever runs the machine has asked it to end, by its power button. `None` where
+        /// there is no way to ask.
+        fn is_asked_to_end(&self) -> Option<bool> {
+            None
+        }
+
         /// Reads a register of PCI's configuration space; `None` without PCI.
         fn pci_read(&self, function: PciAddress, offset: u16) -> Option<u32>;
 

@@ -5,10 +5,10 @@ use crate::machine::Machine;
 use crate::{Arch, SUCCESS, crew, heap, panic};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
-use waitless::cores::{self, CORES_MAX, Cores};
+use waitless::cores::{self, CORES_MAX, Cores, Stage};
 use waitless::device::Platform;
 use waitless::log::{Level, Log};
-use waitless::{Context, Duration, Image, Pool, Random, Sweep, System};
+use waitless::{Context, Duration, Image, Instant, Pool, Random, Sweep, System};
 use waitless::{boot, debug, error, info};
 
 /// Runs `image`'s graph, which `make` builds, for ever, on as many cores as it is for and there
@@ -49,7 +49,7 @@ pub fn run<A: Arch, G: Sweep>(
     sweep::<A>(&mut *graph, &mut cx);
     end::<A, G>(graph, &mut cx);
     let start = machine.now();
-    while !cores.all_ended() && machine.now().since(start) < PATIENCE {
+    while !cores.have_reached(Stage::Ended) && machine.now().since(start) < PATIENCE {
         core::hint::spin_loop();
     }
     A::exit(SUCCESS)
@@ -57,7 +57,9 @@ pub fn run<A: Arch, G: Sweep>(
 
 /// How long what is under way may take to leave when the image ends.
 const LINGER: Duration = Duration::from_millis(100);
-/// How long the first core waits for the others to end.
+/// Sweeps that take all that crosses to a core, however little each takes.
+const SETTLE: usize = 256;
+/// How long a core waits for the others when the image ends.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Ends this core: lets leave what is under way, gives everything back, and says whether all
@@ -67,17 +69,26 @@ fn end<A: Arch, G: Sweep>(mut graph: Box<G>, cx: &mut Context) {
     // Whoever asked has just finished a sweep; the others may be asleep.
     (0..cores.count()).filter(|core| *core != cx.core()).for_each(|core| machine.wake(core));
     let start = machine.now();
-    while machine.now().since(start) < LINGER {
+    let mut sweep = || {
         cx.set_now(machine.now());
         graph.poll(cx);
+        machine.now().since(start)
+    };
+    while sweep() < LINGER {}
+    cores.close();
+    for stage in [Stage::Closed, Stage::Settled] {
+        (0..SETTLE).for_each(|_| _ = sweep());
+        cores.reach(stage);
+        while sweep() < PATIENCE && !cores.have_reached(stage) {}
     }
+    (0..SETTLE).for_each(|_| _ = sweep());
     drop(graph);
     let (core, count, missing) = (cx.core(), pool.count(), pool.missing());
     match missing {
         0 => info!(cx, "core {core} ended; all {count} packets are back"),
         _ => error!(cx, "core {core} ended; {missing} of {count} packets are missing"),
     }
-    cores.ended();
+    cores.reach(Stage::Ended);
 }
 
 /// A slot with `thing` in it.
@@ -106,11 +117,13 @@ fn sweep<A: Arch>(graph: &mut impl Sweep, cx: &mut Context) {
     let (pool, cores) = (cx.pool(), cx.cores());
     let (mut idle, mut taken) = (Idle::default(), pool.taken());
     let several = cores.count() > 1;
+    let mut button = Button::of::<A>(core.number);
     loop {
         if several {
             A::attend();
         }
         cx.set_now(machine.now());
+        button.look::<A>(cx);
         graph.poll(cx);
         if cores.is_ending() {
             return;
@@ -120,7 +133,7 @@ fn sweep<A: Arch>(graph: &mut impl Sweep, cx: &mut Context) {
             taken = pool.taken();
             idle.worked(cx.now());
         }
-        let deadline = graph.deadline();
+        let deadline = graph.deadline().min(button.next);
         if deadline <= cx.now() || idle.looks(cx.now()) {
             continue;
         }
@@ -137,6 +150,35 @@ fn sweep<A: Arch>(graph: &mut impl Sweep, cx: &mut Context) {
         }
         if several {
             cores.wakes(core.number);
+        }
+    }
+}
+
+/// When the power button is looked at next: never, on cores that do not.
+struct Button {
+    next: Instant,
+}
+
+impl Button {
+    /// How often it is looked at.
+    const PAUSE: Duration = Duration::from_millis(250);
+
+    /// The first core looks, where there is one.
+    fn of<A: Arch>(number: usize) -> Self {
+        let there = number == 0 && A::machine().arch.is_asked_to_end().is_some();
+        Self { next: if there { Instant::ZERO } else { Instant::NEVER } }
+    }
+
+    /// Lets the image end when it was pressed.
+    #[inline]
+    fn look<A: Arch>(&mut self, cx: &Context) {
+        if cx.now() < self.next {
+            return;
+        }
+        self.next = cx.now() + Self::PAUSE;
+        if A::machine().arch.is_asked_to_end() == Some(true) {
+            info!(cx, "the power button was pressed: the image ends");
+            cx.system().shut_down();
         }
     }
 }

@@ -29,6 +29,8 @@ pub struct Acpi {
     pub power: Option<Power>,
     /// How to reset the machine.
     pub reset: Option<(Register, u8)>,
+    /// The button that asks for an end.
+    pub button: Option<Button>,
     /// In which register the battery-backed clock has its century.
     pub century: Option<u8>,
     /// A clock of 3.579545 MHz, and whether it has 32 bits instead of 24.
@@ -73,6 +75,20 @@ pub enum Power {
     Sleep(Register, u8),
 }
 
+/// The power button, an event of the fixed hardware.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Button {
+    /// Which events have happened; behind it, in the second half of `length` bytes, which are
+    /// noted.
+    pub status: Register,
+    /// See `status`.
+    pub length: u8,
+    /// The control register, which says whether the firmware still has the hardware.
+    pub control: Register,
+    /// The port and the value by which the firmware is told to let go, if it must be.
+    pub take_over: Option<(u16, u8)>,
+}
+
 /// Byte offsets into the tables. Each table starts with a header of 36 bytes.
 mod field {
     pub const LENGTH: usize = 4;
@@ -90,13 +106,18 @@ mod field {
     pub const MCFG_ENTRIES: usize = 44;
 
     pub const FADT_DSDT: usize = 40;
+    pub const FADT_COMMAND: usize = 48;
+    pub const FADT_TAKE_OVER: usize = 52;
+    pub const FADT_EVENTS: usize = 56;
     pub const FADT_CONTROL: usize = 64;
     pub const FADT_TIMER: usize = 76;
     pub const FADT_CENTURY: usize = 108;
+    pub const FADT_EVENTS_LENGTH: usize = 88;
     pub const FADT_FLAGS: usize = 112;
     pub const FADT_RESET: usize = 116;
     pub const FADT_RESET_VALUE: usize = 128;
     pub const FADT_X_DSDT: usize = 140;
+    pub const FADT_X_EVENTS: usize = 148;
     pub const FADT_X_CONTROL: usize = 172;
     pub const FADT_X_TIMER: usize = 208;
     pub const FADT_SLEEP: usize = 244;
@@ -104,6 +125,7 @@ mod field {
 
 /// Flags of the FADT.
 mod flag {
+    pub const BUTTON_ELSEWHERE: u32 = 1 << 4;
     pub const TIMER_32_BITS: u32 = 1 << 8;
     pub const RESET: u32 = 1 << 10;
     pub const HARDWARE_REDUCED: u32 = 1 << 20;
@@ -239,6 +261,7 @@ fn parse_fadt(acpi: &mut Acpi, memory: &impl Physical, table: &[u8]) {
     if flags & flag::HARDWARE_REDUCED == 0 {
         let timer = fixed(table, field::FADT_X_TIMER, field::FADT_TIMER);
         acpi.timer = timer.map(|timer| (timer, flags & flag::TIMER_32_BITS != 0));
+        acpi.button = button(table).filter(|_| flags & flag::BUTTON_ELSEWHERE == 0);
     }
     let long = u64_at(table, field::FADT_X_DSDT).filter(|&address| address != 0);
     let dsdt = long.or(u32_at(table, field::FADT_DSDT).map(u64::from));
@@ -252,6 +275,17 @@ fn parse_fadt(acpi: &mut Acpi, memory: &impl Physical, table: &[u8]) {
         let sleep = register(table, field::FADT_SLEEP);
         sleep.map(|sleep| Power::Sleep(sleep, sleep_type << 2 | 1 << 5))
     };
+}
+
+fn button(table: &[u8]) -> Option<Button> {
+    let command = u16::try_from(u32_at(table, field::FADT_COMMAND)?).ok();
+    let value = *table.get(field::FADT_TAKE_OVER)?;
+    Some(Button {
+        status: fixed(table, field::FADT_X_EVENTS, field::FADT_EVENTS)?,
+        length: table.get(field::FADT_EVENTS_LENGTH).copied().filter(|length| *length >= 4)?,
+        control: fixed(table, field::FADT_X_CONTROL, field::FADT_CONTROL)?,
+        take_over: command.filter(|port| *port != 0 && value != 0).map(|port| (port, value)),
+    })
 }
 
 /// A register of the fixed hardware: the newer, longer field, or else the older port number.

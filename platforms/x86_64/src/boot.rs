@@ -2,6 +2,7 @@
 
 use crate::acpi::{self, Acpi};
 use crate::apic::LocalApic;
+use crate::button::PowerButton;
 use crate::cpu::{Features, ticks};
 use crate::io_apic::IoApics;
 use crate::limine::{self, Loaded};
@@ -117,7 +118,8 @@ fn boot((first_tick, features): Begun, loaded: Result<Loaded, LoaderError>) -> !
         devices.clone_from(&acpi.devices);
     }
     let (low_page, ids) = (low_page(&info), Once::new());
-    let x86 = X86 { pci, io_apics, devices, acpi, low_page, ids };
+    let button = acpi.button.as_ref().and_then(PowerButton::new);
+    let x86 = X86 { pci, io_apics, devices, acpi, low_page, ids, button };
     let mut words = Vec::from([Words::of_command_line(info.command_line)]);
     words.extend(fw_cfg::words(&features).map(Words::of_fw_cfg));
     let mut machine = Machine::new(x86, words, clock, seed);

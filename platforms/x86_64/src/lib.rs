@@ -35,6 +35,8 @@ mod apic;
 #[cfg(target_os = "none")]
 mod boot;
 #[cfg(target_os = "none")]
+mod button;
+#[cfg(target_os = "none")]
 mod calibrate;
 #[cfg(target_os = "none")]
 mod cmos;

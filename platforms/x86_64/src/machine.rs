@@ -2,6 +2,7 @@
 
 use crate::acpi::Acpi;
 use crate::apic::LocalApic;
+use crate::button::PowerButton;
 use crate::console::Uart;
 use crate::interrupts::DEVICE;
 use crate::io_apic::IoApics;
@@ -36,6 +37,8 @@ pub struct X86 {
     pub(crate) low_page: Option<u64>,
     /// The interrupt ids of the cores, by their numbers.
     pub(crate) ids: Once<Vec<u32>>,
+    /// How whoever runs the machine asks it to end.
+    pub(crate) button: Option<PowerButton>,
 }
 
 // SAFETY: what is not `Sync` of its own are registers. Configuration space takes accesses from any
@@ -188,6 +191,10 @@ impl Arch for X86 {
 
     fn exit(status: u8) -> ! {
         power::exit(status)
+    }
+
+    fn is_asked_to_end(&self) -> Option<bool> {
+        self.button.as_ref().map(PowerButton::is_pressed)
     }
 
     fn pci_read(&self, function: PciAddress, offset: u16) -> Option<u32> {

@@ -1,12 +1,14 @@
 //! Several cores: each serves, each flow stays on its own, and nothing is lost between them.
 
 use crate::serve::Served;
+use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr};
+use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 use waitless::cores::{Cores, flow};
 use waitless_tests::lab::{
-    Connection, Dhcp, Lab, Machine, Tap, UdpProbe, Vm, curl, free_packets, ping, run, value,
-    wait_for,
+    Connection, Dhcp, Folder, Lab, Machine, Tap, UdpProbe, Vm, curl, free_packets, ping, run,
+    value, wait_for,
 };
 
 /// A wake-up that was lost is made good by the next deadline of somebody, which is further off.
@@ -232,6 +234,36 @@ fn ends_on_request(lab: &Lab, machine: Machine, count: usize) {
     let mut connection = Connection::to(address, 80);
     connection.send(b"GET /shutdown HTTP/1.1\r\nHost: x\r\n\r\n");
     assert_eq!(connection.answer().map(|answer| answer.text()).as_deref(), Some("bye"));
+    expect_whole_end(&mut vm, count);
+}
+
+/// Whoever runs the machine presses its power button.
+pub fn power_button(lab: &Lab) {
+    ends_by_its_button(lab, Machine::new(), 2);
+}
+
+/// The same on Arm.
+pub fn power_button_on_arm(lab: &Lab) {
+    ends_by_its_button(lab, Machine::new().virt(), 1);
+}
+
+fn ends_by_its_button(lab: &Lab, machine: Machine, count: usize) {
+    let folder = Folder::new("monitor");
+    let monitor = folder.path().join("monitor");
+    let chardev = format!("unix:{},server=on,wait=off", monitor.display());
+    let machine = machine.cores(count).arguments(&["-monitor", &chardev]);
+    let mut served = Served::boot(lab, "webserver", machine);
+    let mut client = Connection::to(served.address, 80);
+    client.send(b"GET /download?bytes=100000000 HTTP/1.1\r\nHost: x\r\n\r\n");
+    let mut monitor = UnixStream::connect(&monitor).expect("QEMU's monitor");
+    monitor.write_all(b"system_powerdown\n").expect("it is told");
+    expect_whole_end(&mut served.vm, count);
+    assert!(served.vm.console().contains("the power button was pressed"));
+}
+
+/// The machine is switched off, and each core says that nothing is missing.
+#[track_caller]
+fn expect_whole_end(vm: &mut Vm, count: usize) {
     let status = vm.expect_end();
     let console = vm.console();
     assert_eq!(status.code(), Some(0), "{console}");

@@ -119,6 +119,8 @@ fn main() -> ExitCode {
         test("cores: a panic on another core", PC, NET, cores::panic_on_another),
         test("cores: the end on request", PC, NET, cores::end_on_request),
         test("cores: the end on request on Arm", VIRT, ARM, cores::end_on_request_on_arm),
+        test("cores: the power button", PC, NET, cores::power_button),
+        test("cores: the power button on Arm", VIRT, ARM, cores::power_button_on_arm),
         test("cores: two on Arm", VIRT, ARM, cores::on_arm),
         test("cores: a panic on another core on Arm", VIRT, ARM, cores::panic_on_another_on_arm),
         test("load: on Arm", VIRT, ARM, load::on_arm),

@@ -256,3 +256,30 @@ fn who_does_not_take_its_frames_loses_more_of_them_and_nothing_else() {
     steering.flush(cx);
     assert_eq!(cx.pool().available(), 64);
 }
+
+/// At the end, so that each core can say whether it has what is its own.
+#[test]
+fn when_the_cores_close_what_is_under_way_arrives_and_nothing_more_crosses() {
+    let mut all = joined(2, 1);
+    let port = (0..).find(|port| all[0].0.cores().home(flow_of(*port, 80)) == 1).unwrap();
+    let frame = ipv4_frame(17, 0, &segment(port, 80));
+    let arp = [&[0xff; 12][..], &[0x08, 0x06, 1, 2, 3]].concat();
+    let cross = |all: &mut [(Context, Steering)]| {
+        let (cx, steering) = &mut all[0];
+        assert!(steering.keep(packet(cx, &frame)).is_none());
+        drop(steering.keep(packet(cx, &arp)));
+        let (cx, steering) = &mut all[1];
+        assert!(steering.send(packet(cx, b"down")).is_ok());
+    };
+    cross(&mut all);
+    all[0].0.cores().close();
+    cross(&mut all);
+    assert_eq!(core::iter::from_fn(|| all[1].1.recv()).count(), 2);
+    assert_eq!(core::iter::from_fn(|| all[0].1.leaving()).count(), 1);
+    for _ in 0..2 {
+        all.iter_mut().for_each(|(cx, steering)| steering.flush(cx));
+    }
+    for (cx, _) in &all {
+        assert_eq!(cx.pool().missing(), 0);
+    }
+}

@@ -19,6 +19,28 @@ fn node(writer: &mut Writer, name: &str, compatible: &str, reg: &[u32]) {
     writer.begin(name).text("compatible", compatible).words("reg", reg);
 }
 
+/// The power key of QEMU's machine: a pin of a controller that comes later in the tree.
+fn key(writer: &mut Writer, controller: u32, pin: u32) {
+    writer.begin("gpio-keys").text("compatible", "gpio-keys");
+    writer
+        .begin("poweroff")
+        .words("linux,code", &[116])
+        .words("gpios", &[controller, pin, 0])
+        .end();
+    writer.end();
+    node(writer, "pl061@9030000", "arm,pl061\0arm,primecell", &[0, 0x903_0000, 0, 0x1000]);
+    writer.words("phandle", &[0x8003]).end();
+}
+
+#[test]
+fn the_power_key_is_a_pin_of_a_controller_that_is_there() {
+    let button = |controller, pin| board(|writer| key(writer, controller, pin)).button;
+    assert_eq!(button(0x8003, 3), Some((0x903_0000, 3)));
+    assert_eq!(button(0x8004, 3), None, "another controller, which nothing is known of");
+    assert_eq!(button(0x8003, 8), None, "it has eight pins");
+    assert_eq!(board(virt).button, None);
+}
+
 /// What QEMU 7.2 says of `-M virt,gic-version=3 -smp 2 -m 128M`, as far as it is read.
 fn virt(writer: &mut Writer) {
     writer.begin("memory@40000000").text("device_type", "memory");

@@ -99,6 +99,33 @@ fn the_tables_of_a_machine_are_found_from_the_bios_memory() {
 }
 
 #[test]
+fn the_power_button_is_the_fixed_one_unless_it_is_said_to_be_elsewhere() {
+    let button = |more: &[(usize, &[u8])]| {
+        let mut memory = example();
+        memory.0.insert(0x4000, fadt(more));
+        parse(&memory, Root::Xsdt(0x1000)).button
+    };
+    let events: (usize, &[u8]) = (56, &[0x00, 0x06, 0, 0]);
+    let length: (usize, &[u8]) = (88, &[4]);
+    let there = Button {
+        status: Register::Port(0x600),
+        length: 4,
+        control: Register::Port(0x604),
+        take_over: None,
+    };
+    assert_eq!(button(&[events, length]), Some(there));
+    let take_over: [(usize, &[u8]); 2] = [(48, &[0xb2, 0, 0, 0]), (52, &[0xf1])];
+    let [command, value] = take_over;
+    let taken = Button { take_over: Some((0xb2, 0xf1)), ..there };
+    assert_eq!(button(&[events, length, command, value]), Some(taken));
+    assert_eq!(button(&[events, length, command]), Some(there), "there is nothing to be told");
+    assert_eq!(button(&[events]), None, "registers of no bytes");
+    assert_eq!(button(&[length]), None);
+    assert_eq!(button(&[events, length, (112, &[0x10, 0x05, 0, 0])]), None, "a button elsewhere");
+    assert_eq!(button(&[events, length, (112, &[0, 0, 0x10, 0])]), None, "no fixed hardware");
+}
+
+#[test]
 fn hardware_without_the_fixed_parts_sleeps_by_its_own_register() {
     let mut memory = example();
     let sleep = [0, 8, 0, 1, 0, 0, 0x10, 0xfe, 0, 0, 0, 0];
