@@ -22,6 +22,7 @@ mod parse;
 mod patience;
 mod port;
 mod receive;
+mod recent;
 mod response;
 mod scan;
 #[cfg(test)]
@@ -34,6 +35,8 @@ use connection::{Connection, Input, NONE};
 use exchange::Active;
 use parse::Limits;
 use patience::{Patience, Rate};
+use recent::Recent;
+use response::Template;
 use waitless::http::Date;
 use waitless::{
     BATCH, Component, Context, CounterSet, Duration, InitError, Inspect, Instant, Pool, Service,
@@ -126,6 +129,7 @@ waitless::counters! {
 pub struct Http1 {
     config: &'static Config,
     limits: Limits,
+    recent: Recent,
     counters: &'static Counters,
     pool: Pool,
     service: Service,
@@ -152,6 +156,7 @@ pub struct Http1 {
     crowded_until: Instant,
     date: Option<response::Date>,
     date_until: Instant,
+    template: Template,
 }
 
 impl Http1 {
@@ -159,6 +164,7 @@ impl Http1 {
     pub fn new(config: &'static Config, cx: &mut Context) -> Self {
         Self {
             config,
+            recent: Recent::new(),
             limits: Limits {
                 head: config.head_limit.min(65_535) as usize,
                 line: config.line_limit.min(65_535) as usize,
@@ -184,6 +190,7 @@ impl Http1 {
             crowded_until: Instant::ZERO,
             date: None,
             date_until: Instant::ZERO,
+            template: Template::new(),
         }
     }
 
@@ -193,6 +200,7 @@ impl Http1 {
     fn refresh_date(&mut self, cx: &Context) {
         self.date = cx.wall_clock().map(|unix| Date::from_unix(unix).bytes());
         self.date_until = self.now + Duration::from_secs(1);
+        self.template.forget();
     }
 
     #[inline]

@@ -2,7 +2,8 @@
 
 use crate::exchange::{self, Active, Framing, Outgoing, PIECE};
 use crate::response::{
-    Announced, ChunkFrame, Date, HEAD_LONG, Lines, Persistence, continue_packet, last_chunk, server,
+    Announced, ChunkFrame, Date, HEAD_LONG, Lines, Persistence, Template, continue_packet,
+    last_chunk, server,
 };
 use crate::{Config, Http1};
 use alloc::vec::Vec;
@@ -86,14 +87,14 @@ impl HttpPort for Http1 {
 
     #[inline]
     fn respond(&mut self, exchange: Exchange, response: Response) -> Result<(), Response> {
-        let date = self.date;
         let (pool, config) = (self.pool, self.config);
-        let Some(active) = self.open(exchange) else { return Ok(()) };
+        let Some(active) = open(&mut self.exchanges, exchange) else { return Ok(()) };
         if active.outgoing != Outgoing::Unanswered {
             return Ok(());
         }
         let place = active.connection;
-        let composed = active.compose(response, date.as_ref(), config, pool);
+        let (date, template) = (self.date.as_ref(), &mut self.template);
+        let composed = active.compose(response, date, config, pool, template);
         let overlong = match composed {
             Ok(overlong) => overlong,
             Err(response) => {
@@ -223,10 +224,7 @@ impl HttpPort for Http1 {
 impl Http1 {
     #[inline]
     fn open(&mut self, exchange: Exchange) -> Option<&mut Active> {
-        let active = self.exchanges.get_mut(exchange.index as usize)?;
-        let valid =
-            active.generation == exchange.generation && active.phase == exchange::Phase::Open;
-        valid.then_some(active)
+        open(&mut self.exchanges, exchange)
     }
 
     /// What of the body has arrived with its head needs no further sweep.
@@ -252,6 +250,13 @@ impl Http1 {
     }
 }
 
+#[inline]
+fn open(exchanges: &mut [Active], exchange: Exchange) -> Option<&mut Active> {
+    let active = exchanges.get_mut(exchange.index as usize)?;
+    let valid = active.generation == exchange.generation && active.phase == exchange::Phase::Open;
+    valid.then_some(active)
+}
+
 impl Active {
     /// Queues a response. `Err` when a packet is missing; whether its fields were too long.
     #[inline]
@@ -261,6 +266,7 @@ impl Active {
         date: Option<&Date>,
         config: &Config,
         pool: Pool,
+        template: &mut Template,
     ) -> Result<bool, Response> {
         let streamed = matches!(response.body_ref(), Body::Stream);
         let upgrades = response.code() == Status::SWITCHING_PROTOCOLS;
@@ -294,10 +300,15 @@ impl Active {
                 (true, false) => Persistence::Usual,
             },
             fields: &[],
+            ready: None,
         };
+        if added == 0 {
+            let ready = template.find(&lines);
+            lines.ready = ready;
+        }
         let head_length = lines.len() + added;
         if lines.len() > HEAD_LONG || head_length as u64 > config.response_head_limit {
-            return self.compose_overlong(date, config, pool);
+            return self.compose_overlong(date, config, pool, template);
         }
         let body = if without_body { Body::Empty } else { body };
         if head_length > HEAD_LONG {
@@ -329,9 +340,10 @@ impl Active {
         date: Option<&Date>,
         config: &Config,
         pool: Pool,
+        template: &mut Template,
     ) -> Result<bool, Response> {
         let plain = Response::new(Status::INTERNAL_SERVER_ERROR);
-        self.compose(plain, date, config, pool).map(|_| true)
+        self.compose(plain, date, config, pool, template).map(|_| true)
     }
 
     /// Queues a head and its body, the body back when there is no packet for the head.

@@ -147,13 +147,19 @@ impl Http1 {
     fn try_head<S: StreamPort>(&mut self, place: u32, below: &mut S) -> bool {
         let Some(connection) = self.connections.get_mut(place as usize) else { return true };
         let bytes = connection.input.bytes();
-        let parsed = match parse(bytes, &self.limits) {
-            Ok(Some(parsed)) => parsed,
-            Ok(None) => return false,
-            Err(status) => {
-                self.refuse(place, status);
-                return true;
-            }
+        let parsed = match self.recent.find(bytes) {
+            Some(parsed) => parsed,
+            None => match parse(bytes, &self.limits) {
+                Ok(Some(parsed)) => {
+                    self.recent.remember(bytes, &parsed);
+                    parsed
+                }
+                Ok(None) => return false,
+                Err(status) => {
+                    self.refuse(place, status);
+                    return true;
+                }
+            },
         };
         let too_long = matches!((parsed.layout.body, self.config.body_limit),
             (Length::Known(length), Some(limit)) if length > limit);

@@ -178,6 +178,7 @@ impl Http1 {
             length: Announced::Length(body.len() as u64),
             connection: Persistence::Closed,
             fields: &[],
+            ready: None,
         };
         lines.prepend(lines.len(), &mut packet).ok()?;
         Some(packet)
