@@ -23,6 +23,8 @@ pub mod frequency;
 pub mod lapic;
 pub mod limine;
 pub mod loader;
+#[cfg(target_arch = "x86_64")]
+mod memory;
 pub mod mmio;
 pub mod multiboot2;
 pub mod paging;
