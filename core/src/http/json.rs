@@ -90,12 +90,28 @@ impl Elements<'_> {
 }
 
 /// `text` in quotes, with what must be escaped escaped.
+#[inline]
 fn write_text(writer: &mut Writer, text: &str) {
+    // The usual case; where the text is known to the compiler, so is the outcome.
+    match text.bytes().all(is_plain) {
+        true => writer.write_quoted(text.as_bytes()),
+        false => write_escaped(writer, text),
+    }
+}
+
+/// Whether a byte stands for itself in a text.
+#[inline]
+fn is_plain(byte: u8) -> bool {
+    byte >= 0x20 && byte != b'"' && byte != b'\\'
+}
+
+#[cold]
+fn write_escaped(writer: &mut Writer, text: &str) {
     writer.write(b"\"");
     let mut plain = 0;
     let bytes = text.as_bytes();
     for (at, &byte) in bytes.iter().enumerate() {
-        if byte >= 0x20 && byte != b'"' && byte != b'\\' {
+        if is_plain(byte) {
             continue;
         }
         writer.write(bytes.get(plain..at).unwrap_or(&[]));

@@ -11,8 +11,11 @@ pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; cha
 ///
 /// A family is called `waitless_`, the component, the counter and its unit; its samples carry
 /// the instance as a label.
+///
+/// While the client takes what was written, hardly more is kept than the number that is next: the
+/// future is small, and so are those that share its place.
 pub async fn write(system: &System, body: &mut BodyWriter) {
-    write_build(system, body).await;
+    put(body, |line| write_build(system, line)).await;
     let mut index = 0;
     while let Some((instance, total)) = system.total(index) {
         let component = component_of(system, instance);
@@ -21,42 +24,94 @@ pub async fn write(system: &System, body: &mut BodyWriter) {
             system.set(earlier).is_none_or(|(other, _)| component_of(system, other) != component)
         });
         if is_first {
-            write_component(system, index, component, &total, body).await;
+            let mut number = 0;
+            while let Some(metric) = look(&total, number) {
+                let family = Family { component, metric };
+                put(body, |line| family.write_head(line)).await;
+                write_samples(system, index, number, body).await;
+                number += 1;
+            }
         }
         index += 1;
     }
     body.write(b"# EOF\n").await;
 }
 
-async fn write_component(
-    system: &System,
-    first: usize,
-    component: &str,
-    set: &dyn CounterSet,
-    body: &mut BodyWriter,
-) {
-    let mut number = 0;
-    while let Some(metric) = look(set, number) {
-        let family = Family { component, metric };
-        write_family(&family, body).await;
-        let mut index = first;
-        while let Some((instance, sibling)) = system.total(index) {
-            index += 1;
-            if component_of(system, instance) == component
-                && let Some(sample) = look(&sibling, number)
-            {
-                family.write_name(body).await;
-                if metric.kind == Kind::Counter {
-                    body.write(b"_total").await;
+/// The samples of a family: metric `number` of the instance `first` and of its siblings.
+async fn write_samples(system: &System, first: usize, number: usize, body: &mut BodyWriter) {
+    let mut index = first;
+    while let Some((instance, total)) = system.total(index) {
+        let component = component_of(system, instance);
+        let begins = system.set(first).map(|(first, _)| component_of(system, first));
+        // Read once: other cores count on while it is written.
+        let sample = look(&total, number).filter(|_| begins == Some(component));
+        if let Some(metric) = sample {
+            let family = Family { component, metric };
+            put(body, |line| family.write_sample(instance, line)).await;
+        }
+        index += 1;
+    }
+}
+
+/// Writes what `write` puts into a line; it is asked again for what found no room in a packet.
+async fn put(body: &mut BodyWriter, write: impl Fn(&mut Line<'_>)) {
+    let (mut from, mut length) = (0, usize::MAX);
+    while from < length {
+        let fill = |room: &mut [u8]| {
+            let mut line = Line { room, from, at: 0 };
+            write(&mut line);
+            let written = line.from - from;
+            (from, length) = (line.from, line.at);
+            written
+        };
+        body.fill(fill).await;
+    }
+}
+
+/// A part of some lines: as much as there is room for.
+struct Line<'a> {
+    room: &'a mut [u8],
+    /// Where in the lines the room begins.
+    from: usize,
+    /// Where in them the next piece stands.
+    at: usize,
+}
+
+impl Line<'_> {
+    fn add(&mut self, bytes: &[u8]) {
+        let wanted = self.from.checked_sub(self.at).and_then(|skip| bytes.get(skip..));
+        let wanted = wanted.unwrap_or(&[]);
+        let room = core::mem::take(&mut self.room);
+        let (now, later) = room.split_at_mut(wanted.len().min(room.len()));
+        now.copy_from_slice(wanted.get(..now.len()).unwrap_or(&[]));
+        self.from += now.len();
+        self.at += bytes.len();
+        self.room = later;
+    }
+
+    fn add_identifier(&mut self, name: &str) {
+        for part in name.split_inclusive('-') {
+            match part.strip_suffix('-') {
+                Some(front) => {
+                    self.add(front.as_bytes());
+                    self.add(b"_");
                 }
-                body.write(b"{instance=\"").await;
-                write_escaped(instance, body).await;
-                body.write(b"\"} ").await;
-                body.write(Integer::new(sample.value).bytes()).await;
-                body.write(b"\n").await;
+                None => self.add(part.as_bytes()),
             }
         }
-        number += 1;
+    }
+
+    fn add_escaped(&mut self, text: &str) {
+        for part in text.split_inclusive(['"', '\\', '\n']) {
+            let (front, escape): (&str, &[u8]) = match part.as_bytes().last() {
+                Some(b'"') => (&part[..part.len() - 1], b"\\\""),
+                Some(b'\\') => (&part[..part.len() - 1], b"\\\\"),
+                Some(b'\n') => (&part[..part.len() - 1], b"\\n"),
+                _ => (part, b""),
+            };
+            self.add(front.as_bytes());
+            self.add(escape);
+        }
     }
 }
 
@@ -66,14 +121,14 @@ struct Family<'a> {
 }
 
 impl Family<'_> {
-    async fn write_name(&self, body: &mut BodyWriter) {
-        body.write(b"waitless_").await;
-        write_identifier(self.component, body).await;
-        body.write(b"_").await;
-        write_identifier(self.metric.name, body).await;
+    fn write_name(&self, line: &mut Line<'_>) {
+        line.add(b"waitless_");
+        line.add_identifier(self.component);
+        line.add(b"_");
+        line.add_identifier(self.metric.name);
         if self.appends_unit() {
-            body.write(b"_").await;
-            write_identifier(self.metric.unit, body).await;
+            line.add(b"_");
+            line.add_identifier(self.metric.unit);
         }
     }
 
@@ -82,62 +137,48 @@ impl Family<'_> {
         let name = self.metric.name.strip_suffix(self.metric.unit);
         !name.is_some_and(|front| front.is_empty() || front.ends_with('_'))
     }
-}
 
-async fn write_family(family: &Family<'_>, body: &mut BodyWriter) {
-    body.write(b"# TYPE ").await;
-    family.write_name(body).await;
-    body.write(match family.metric.kind {
-        Kind::Counter => b" counter\n".as_slice(),
-        Kind::Gauge => b" gauge\n",
-    })
-    .await;
-    body.write(b"# UNIT ").await;
-    family.write_name(body).await;
-    body.write(b" ").await;
-    write_identifier(family.metric.unit, body).await;
-    body.write(b"\n# HELP ").await;
-    family.write_name(body).await;
-    body.write(b" ").await;
-    write_escaped(family.metric.help, body).await;
-    body.write(b"\n").await;
-}
+    fn write_head(&self, line: &mut Line<'_>) {
+        line.add(b"# TYPE ");
+        self.write_name(line);
+        line.add(match self.metric.kind {
+            Kind::Counter => b" counter\n".as_slice(),
+            Kind::Gauge => b" gauge\n",
+        });
+        line.add(b"# UNIT ");
+        self.write_name(line);
+        line.add(b" ");
+        line.add_identifier(self.metric.unit);
+        line.add(b"\n# HELP ");
+        self.write_name(line);
+        line.add(b" ");
+        line.add_escaped(self.metric.help);
+        line.add(b"\n");
+    }
 
-async fn write_build(system: &System, body: &mut BodyWriter) {
-    let image = system.image();
-    body.write(b"# TYPE waitless_build info\n# HELP waitless_build What runs here.\n").await;
-    body.write(b"waitless_build_info{app=\"").await;
-    write_escaped(image.app, body).await;
-    body.write(b"\",version=\"").await;
-    write_escaped(image.version, body).await;
-    body.write(b"\",platform=\"").await;
-    write_escaped(image.platform, body).await;
-    body.write(b"\"} 1\n").await;
-}
-
-async fn write_identifier(name: &str, body: &mut BodyWriter) {
-    for part in name.split_inclusive('-') {
-        match part.strip_suffix('-') {
-            Some(front) => {
-                body.write(front.as_bytes()).await;
-                body.write(b"_").await;
-            }
-            None => body.write(part.as_bytes()).await,
+    fn write_sample(&self, instance: &str, line: &mut Line<'_>) {
+        self.write_name(line);
+        if self.metric.kind == Kind::Counter {
+            line.add(b"_total");
         }
+        line.add(b"{instance=\"");
+        line.add_escaped(instance);
+        line.add(b"\"} ");
+        line.add(Integer::new(self.metric.value).bytes());
+        line.add(b"\n");
     }
 }
 
-async fn write_escaped(text: &str, body: &mut BodyWriter) {
-    for part in text.split_inclusive(['"', '\\', '\n']) {
-        let (front, escape): (&str, &[u8]) = match part.as_bytes().last() {
-            Some(b'"') => (&part[..part.len() - 1], b"\\\""),
-            Some(b'\\') => (&part[..part.len() - 1], b"\\\\"),
-            Some(b'\n') => (&part[..part.len() - 1], b"\\n"),
-            _ => (part, b""),
-        };
-        body.write(front.as_bytes()).await;
-        body.write(escape).await;
-    }
+fn write_build(system: &System, line: &mut Line<'_>) {
+    let image = system.image();
+    line.add(b"# TYPE waitless_build info\n# HELP waitless_build What runs here.\n");
+    line.add(b"waitless_build_info{app=\"");
+    line.add_escaped(image.app);
+    line.add(b"\",version=\"");
+    line.add_escaped(image.version);
+    line.add(b"\",platform=\"");
+    line.add_escaped(image.platform);
+    line.add(b"\"} 1\n");
 }
 
 /// The one place that calls through a pointer here: counters are a matter of the control plane.
@@ -150,4 +191,45 @@ fn look(set: &dyn CounterSet, number: usize) -> Option<Metric> {
 fn component_of<'a>(system: &'a System, instance: &'a str) -> &'a str {
     let instances = system.image().instances;
     instances.iter().find(|other| other.name == instance).map_or(instance, |found| found.component)
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+
+    use super::*;
+    use std::vec::Vec;
+
+    #[test]
+    fn lines_are_the_same_wherever_packets_end() {
+        let metric = Metric {
+            name: "frames_in",
+            unit: "frames",
+            help: "Says \"in\",\nand \\.",
+            kind: Kind::Counter,
+            value: 4_711,
+        };
+        let family = Family { component: "virtio-net", metric };
+        let write = |line: &mut Line<'_>| {
+            family.write_head(line);
+            family.write_sample("nic", line);
+        };
+        let whole = "# TYPE waitless_virtio_net_frames_in_frames counter\n\
+            # UNIT waitless_virtio_net_frames_in_frames frames\n\
+            # HELP waitless_virtio_net_frames_in_frames Says \\\"in\\\",\\nand \\\\.\n\
+            waitless_virtio_net_frames_in_frames_total{instance=\"nic\"} 4711\n";
+        for size in 1..=whole.len() + 1 {
+            let (mut all, mut length) = (Vec::new(), usize::MAX);
+            while all.len() < length {
+                let mut room = std::vec![0; size];
+                let mut line = Line { room: &mut room, from: all.len(), at: 0 };
+                write(&mut line);
+                let written = line.from - all.len();
+                assert!(written > 0, "room for {size} is used");
+                length = line.at;
+                all.extend_from_slice(&room[..written]);
+            }
+            assert_eq!(all, whole.as_bytes(), "in pieces of {size}");
+        }
+    }
 }

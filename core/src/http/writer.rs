@@ -33,6 +33,23 @@ impl Writer {
         }
     }
 
+    /// Adds `bytes` between double quotes.
+    #[inline]
+    pub(super) fn write_quoted(&mut self, bytes: &[u8]) {
+        match &mut self.last {
+            Some(last) if last.len() + bytes.len() + 2 <= PIECE => {
+                match last.extend(bytes.len() + 2) {
+                    Ok([open, between @ .., close]) => {
+                        (*open, *close) = (b'"', b'"');
+                        between.copy_from_slice(bytes);
+                    }
+                    _ => self.spoilt = true,
+                }
+            }
+            _ => [b"\"".as_slice(), bytes, b"\""].iter().for_each(|part| self.write_pieces(part)),
+        }
+    }
+
     /// Adds `value` in decimal.
     #[inline]
     pub fn write_integer(&mut self, value: u64) {
@@ -94,7 +111,7 @@ pub struct Integer {
 
 impl Integer {
     /// The digits of `value`.
-    #[inline]
+    #[inline(never)]
     pub const fn new(mut value: u64) -> Self {
         let mut digits = [b'0'; 20];
         let mut start = 20;
