@@ -304,6 +304,17 @@ impl Packet {
         })
     }
 
+    /// Where a device finds this packet, and its length; `None` when others stand behind it.
+    #[inline]
+    pub fn only_part(&self) -> Option<(u64, usize)> {
+        let (start, end) = self.span();
+        // SAFETY: `next` belongs to this packet, by value, and `dma` is written once.
+        let (next, data) = unsafe {
+            (addr_of!((*self.0.as_ptr()).next).read(), addr_of!((*self.0.as_ptr()).dma).read())
+        };
+        next.is_none().then_some((data + start as u64, end - start))
+    }
+
     /// Takes the packet's buffer out of its pool, for another core's. `Err` for a packet of which
     /// there is a dormant handle, and for one with others behind it: they are not alone.
     #[inline]
@@ -330,7 +341,10 @@ impl Packet {
     fn span(&self) -> (usize, usize) {
         // SAFETY: `span` is reached by handles of this buffer on this core only, by value.
         let (start, end) = unsafe { addr_of!((*self.0.as_ptr()).span).read() };
-        (usize::from(start), usize::from(end))
+        let (start, end) = (usize::from(start), usize::from(end));
+        // SAFETY: whoever writes the field keeps that: see `set_span`.
+        unsafe { core::hint::assert_unchecked(start <= end && end <= CAPACITY) };
+        (start, end)
     }
 
     /// Every caller keeps `start <= end <= CAPACITY`; that is what `bytes` relies on.

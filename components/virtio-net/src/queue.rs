@@ -216,7 +216,29 @@ impl Queue {
     }
 
     #[inline]
-    fn lend(&mut self, chain: Packet, flags: u64) -> Result<(), Packet> {
+    fn lend(&mut self, packet: Packet, flags: u64) -> Result<(), Packet> {
+        let head = self.free;
+        // The usual case: a packet alone, which takes one descriptor.
+        let Some((address, length @ 1..)) = packet.only_part() else {
+            return self.lend_chain(packet, flags);
+        };
+        let Some(entry) = self.entries.get_mut(usize::from(head)).filter(|_| self.free_count > 0)
+        else {
+            return Err(packet);
+        };
+        let rest = length as u64 | flags << 32 | u64::from(entry.next) << 48;
+        self.memory.write64(16 * usize::from(head), address);
+        self.memory.write64(16 * usize::from(head) + 8, rest);
+        self.free = entry.next;
+        self.free_count -= 1;
+        entry.packet = Some(packet);
+        entry.count = 1;
+        self.make_available(head);
+        Ok(())
+    }
+
+    /// The same for several packets that stand behind each other.
+    fn lend_chain(&mut self, chain: Packet, flags: u64) -> Result<(), Packet> {
         let head = self.free;
         let (mut count, mut at) = (0, head);
         let mut parts = chain.parts().filter(|&(_, length)| length != 0).peekable();
@@ -241,10 +263,16 @@ impl Queue {
         entry.count = count;
         self.free = at;
         self.free_count -= count;
+        self.make_available(head);
+        Ok(())
+    }
+
+    /// Adds the chain that starts at `head` to what the next [`publish`](Self::publish) shows.
+    #[inline]
+    fn make_available(&mut self, head: u16) {
         let place = self.places.available_ring + 2 * usize::from(self.available & self.mask);
         self.memory.write16(place, head);
         self.available = self.available.wrapping_add(1);
-        Ok(())
     }
 
     /// Makes visible to the device what was lent since the last time. Whether it wants to be
