@@ -150,6 +150,10 @@ impl CounterSet for Total {
         self.own.count()
     }
 
+    /// The one place that calls through a pointer when counters are asked for, which is a matter of
+    /// the control plane.
+    #[cold]
+    #[inline(never)]
     fn metric(&self, index: usize) -> Option<Metric> {
         let mut metric = self.own.metric(index)?;
         for (core, set) in self.cores.counters(self.index) {

@@ -25,7 +25,7 @@ pub async fn write(system: &System, body: &mut BodyWriter) {
         });
         if is_first {
             let mut number = 0;
-            while let Some(metric) = look(&total, number) {
+            while let Some(metric) = total.metric(number) {
                 let family = Family { component, metric };
                 put(body, |line| family.write_head(line)).await;
                 write_samples(system, index, number, body).await;
@@ -44,7 +44,7 @@ async fn write_samples(system: &System, first: usize, number: usize, body: &mut 
         let component = component_of(system, instance);
         let begins = system.set(first).map(|(first, _)| component_of(system, first));
         // Read once: other cores count on while it is written.
-        let sample = look(&total, number).filter(|_| begins == Some(component));
+        let sample = total.metric(number).filter(|_| begins == Some(component));
         if let Some(metric) = sample {
             let family = Family { component, metric };
             put(body, |line| family.write_sample(instance, line)).await;
@@ -179,13 +179,6 @@ fn write_build(system: &System, line: &mut Line<'_>) {
     line.add(b"\",platform=\"");
     line.add_escaped(image.platform);
     line.add(b"\"} 1\n");
-}
-
-/// The one place that calls through a pointer here: counters are a matter of the control plane.
-#[cold]
-#[inline(never)]
-fn look(set: &dyn CounterSet, number: usize) -> Option<Metric> {
-    set.metric(number)
 }
 
 fn component_of<'a>(system: &'a System, instance: &'a str) -> &'a str {
