@@ -47,6 +47,7 @@ impl<'a> Said<'a> {
 }
 
 /// What was last said for the key `key`, and by whom.
+#[inline(never)] // once in an image, not once for each type of value
 fn last<'a>(platform: &'a dyn Platform, key: &str) -> Option<(&'a str, &'static str)> {
     let values = all(platform).flat_map(|said| {
         let values = said.pairs().filter(move |(name, _)| *name == key);

@@ -88,7 +88,6 @@ impl Pci {
                 });
             }
         }
-        self.functions.sort_unstable_by_key(|found| found.address);
     }
 
     /// Looks at all functions of a device; `bridge` gets the bus behind each bridge among them.
@@ -124,7 +123,9 @@ impl Pci {
         let subsystem = self.config(address, wire::SUBSYSTEM);
         let identity = wire::identity(id, class, subsystem);
         let bars = core::array::from_fn(|_| Bar::default());
-        self.functions.push(Function { address, identity, taken: false, bars });
+        // In the order of their addresses, whatever the order of the buses is.
+        let place = self.functions.partition_point(|found| found.address < address);
+        self.functions.insert(place, Function { address, identity, taken: false, bars });
     }
 
     /// Gives the function's registers addresses and lets it answer to them and use memory.

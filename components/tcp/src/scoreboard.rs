@@ -37,7 +37,18 @@ impl Conn {
         }
         // What was reported before needs no second look.
         ranges.retain(|range| !known.contains(range));
-        ranges.sort_unstable_by_key(|range| range.from.since(from));
+        // By insertion, as there are four at most.
+        for end in 1..ranges.len() {
+            let place = |range: &Range| range.from.since(from);
+            let mut at = end;
+            while let Some([before, after]) =
+                at.checked_sub(1).and_then(|low| ranges.get_mut(low..=at))
+                && place(after) < place(before)
+            {
+                core::mem::swap(before, after);
+                at -= 1;
+            }
+        }
         let early = self.echoes_the_first(segment);
         let before = self.recovery.delivered;
         let mut at = NIL;

@@ -1,6 +1,7 @@
 //! Conditional requests: what a client knows already, and what it must not overwrite (RFC 9110,
 //! section 13).
 
+use super::head::is_same_name;
 use super::{Date, FieldValue, Fields, Head, IntoResponse, Method, Request, Response, Status};
 use crate::Pool;
 use crate::packet::NoRoom;
@@ -152,7 +153,7 @@ impl<'a> Validators<'a> {
     /// Whether the lists in all fields called `name` have our tag, or are `*` and we are there.
     /// What is no list ends there.
     fn is_listed(&self, head: &Head, name: &str, same: impl Fn(Tag<'a>, Tag<'_>) -> bool) -> bool {
-        let mut lists = head.fields().filter(|(other, _)| other.eq_ignore_ascii_case(name));
+        let mut lists = head.fields().filter(|(other, _)| is_same_name(other, name));
         lists.any(|(_, value)| {
             if value == b"*" {
                 return self.exists;
@@ -165,7 +166,7 @@ impl<'a> Validators<'a> {
     /// Our date and that of the field `name`, where there are such.
     fn dates(&self, head: &Head, name: &str) -> (Option<Date>, Option<Date>) {
         let Some(own) = self.modified else { return (None, None) };
-        let mut fields = head.fields().filter(|(other, _)| other.eq_ignore_ascii_case(name));
+        let mut fields = head.fields().filter(|(other, _)| is_same_name(other, name));
         let date = match (fields.next(), fields.next()) {
             (Some((_, value)), None) => Date::parse(value, own),
             _ => None,

@@ -1,6 +1,7 @@
 //! Representations that live as long as the image: conditions, ranges and codings for them.
 
 use super::conditional::Verdict;
+use super::head::is_same_name;
 use super::negotiation::{Coding, Weights};
 use super::range::{self, Part, Parts, Wanted};
 use super::{
@@ -102,7 +103,7 @@ impl Content {
         if request.method() != Method::Get {
             return Wanted::Whole;
         }
-        let mut fields = request.head().fields().filter(|(n, _)| n.eq_ignore_ascii_case("Range"));
+        let mut fields = request.head().fields().filter(|(n, _)| is_same_name(n, "Range"));
         match (fields.next(), fields.next()) {
             (Some((_, value)), None) if self.validators(variant).allows_range(request.head()) => {
                 range::parse(value, variant.bytes.len() as u64)

@@ -1,5 +1,6 @@
 //! Fields that a handler adds to its response: lines in packets of their own.
 
+use super::head::is_same_name;
 use super::{FieldValue, Integer, is_token};
 use crate::packet::NoRoom;
 use crate::{Packet, Pool};
@@ -103,19 +104,31 @@ impl Fields {
     }
 
     pub(super) fn add<V: FieldValue>(&mut self, name: &str, value: V) -> Result<(), BadField> {
-        let is_ours = FRAMING.iter().any(|ours| name.eq_ignore_ascii_case(ours));
+        self.begin(name)?;
+        value.write(self)?;
+        self.end()
+    }
+
+    // These three are once in an image, not once for each type of value.
+    #[inline(never)]
+    fn begin(&mut self, name: &str) -> Result<(), BadField> {
+        let is_ours = FRAMING.iter().any(|ours| is_same_name(name, ours));
         if is_ours || !is_token(name.as_bytes()) {
             return Err(BadField::Malformed);
         }
         self.put(name.as_bytes())?;
-        self.put(b": ")?;
-        value.write(self)?;
-        if self.malformed {
-            return Err(BadField::Malformed);
-        }
-        Ok(self.put(b"\r\n")?)
+        Ok(self.put(b": ")?)
     }
 
+    #[inline(never)]
+    fn end(&mut self) -> Result<(), BadField> {
+        match self.malformed {
+            true => Err(BadField::Malformed),
+            false => Ok(self.put(b"\r\n")?),
+        }
+    }
+
+    #[inline(never)]
     fn put(&mut self, mut bytes: &[u8]) -> Result<(), NoRoom> {
         if self.len() + bytes.len() > Self::LIMIT {
             return Err(NoRoom);

@@ -134,7 +134,7 @@ impl Head {
 
     /// The value of the first field called `name`, in whatever case; `None` when there is none.
     pub fn field_bytes(&self, name: &str) -> Option<&[u8]> {
-        self.fields().find(|(other, _)| other.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+        self.fields().find(|(other, _)| is_same_name(other, name)).map(|(_, value)| value)
     }
 
     /// The same as text; `None` also when it is not UTF-8.
@@ -158,20 +158,30 @@ impl Head {
 
 /// The fields in `rest`, lines `name: value` with CR LF after each.
 pub(super) fn lines(mut rest: &[u8]) -> impl Iterator<Item = (&str, &[u8])> {
-    core::iter::from_fn(move || {
-        let colon = rest.iter().position(|&byte| byte == b':')?;
-        let end = colon + rest.get(colon..)?.iter().position(|&byte| byte == b'\n')?;
-        let (name, value) = (rest.get(..colon)?, rest.get(colon + 1..end)?);
-        rest = rest.get(end + 1..)?;
-        Some((core::str::from_utf8(name).unwrap_or(""), value.trim_ascii()))
-    })
+    core::iter::from_fn(move || next_line(&mut rest))
+}
+
+// Once in an image, and not wherever somebody looks for a field.
+#[inline(never)]
+fn next_line<'a>(rest: &mut &'a [u8]) -> Option<(&'a str, &'a [u8])> {
+    let colon = rest.iter().position(|&byte| byte == b':')?;
+    let end = colon + rest.get(colon..)?.iter().position(|&byte| byte == b'\n')?;
+    let (name, value) = (rest.get(..colon)?, rest.get(colon + 1..end)?);
+    *rest = rest.get(end + 1..)?;
+    Some((core::str::from_utf8(name).unwrap_or(""), value.trim_ascii()))
+}
+
+/// Whether two names of fields are the same, in whatever case (RFC 9110, section 5.1).
+#[inline(never)] // as above
+pub(super) fn is_same_name(one: &str, other: &str) -> bool {
+    one.eq_ignore_ascii_case(other)
 }
 
 /// Whether a field has no business behind a body, because somebody has relied on what the head
 /// says of it: framing, routing, authentication and the like (RFC 9110, section 6.5.1).
 pub(super) fn is_of_head(name: &str) -> bool {
     //= RFC 9110 6.5.1: what was decided by the head stays decided
-    OF_HEAD.iter().any(|other| name.eq_ignore_ascii_case(other))
+    OF_HEAD.iter().any(|other| is_same_name(name, other))
 }
 
 const OF_HEAD: [&str; 22] = [

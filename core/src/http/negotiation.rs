@@ -1,6 +1,7 @@
 //! Content coding by what the client accepts (RFC 9110, section 12.5.3).
 
 use super::Head;
+use super::head::is_same_name;
 
 /// How bytes are coded (RFC 9110, section 8.4.1; RFC 7932).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -37,7 +38,7 @@ impl Weights {
     pub(super) fn of(head: &Head) -> Self {
         //= RFC 9110 12.5.3: weights, `*`, and what is not said
         let (mut identity, mut gzip, mut brotli, mut others) = (None, None, None, None);
-        let is_accept = |name: &str| name.eq_ignore_ascii_case("Accept-Encoding");
+        let is_accept = |name: &str| is_same_name(name, "Accept-Encoding");
         let mut said = false;
         for (_, value) in head.fields().filter(|(name, _)| is_accept(name)) {
             said = true;

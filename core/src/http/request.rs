@@ -1,5 +1,6 @@
 //! Requests, as a handler sees them.
 
+use super::head::is_same_name;
 use super::response::TEXT;
 use super::slot::{BODY_ENDED, BROKEN, Reply, STARTED, STREAMED, WANTS_BODY};
 use super::{Body, BodyWriter, Head, IntoResponse, Length, Method, Response, Status, Version, uri};
@@ -167,7 +168,7 @@ impl Request {
     /// none, or when it is not UTF-8.
     pub fn trailer(&self, name: &str) -> Option<&str> {
         let mut trailers = self.trailers();
-        let (_, value) = trailers.find(|(other, _)| other.eq_ignore_ascii_case(name))?;
+        let (_, value) = trailers.find(|(other, _)| is_same_name(other, name))?;
         core::str::from_utf8(value).ok()
     }
 

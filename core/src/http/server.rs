@@ -151,7 +151,7 @@ impl<H: Handler> Server<H> {
     #[cold]
     fn grow(&mut self) {
         for _ in 0..GROWTH {
-            let Some(task) = self.tasks.grow() else { return };
+            let Some(task) = self.tasks.grow() else { break };
             self.slots.push(leak(Slot::new(task, self.pool, self.system, self.files)));
             self.bindings.push(Binding::default());
             // Room for all that exist, so that giving one back never allocates.
@@ -159,7 +159,7 @@ impl<H: Handler> Server<H> {
             self.free.push(task.index());
         }
         // The lowest first, so that a few tasks stay in a few cache lines.
-        self.free.sort_unstable_by(|a, b| b.cmp(a));
+        self.free.reverse();
     }
 
     #[inline]

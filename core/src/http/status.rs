@@ -128,6 +128,7 @@ impl Status {
     }
 
     /// What the code means, in the words of RFC 9110; empty for one that it does not know.
+    #[inline(never)]
     pub const fn reason(self) -> &'static str {
         match self.0 {
             100 => "Continue",

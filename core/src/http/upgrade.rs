@@ -1,5 +1,6 @@
 //! Leaving HTTP behind: another protocol on the same connection (RFC 9110, section 7.8).
 
+use super::head::is_same_name;
 use super::slot::{STARTED, STREAMED};
 use super::{Body, BodyWriter, Finished, IntoResponse, Length, Request, Response, Status, Version};
 use crate::Packet;
@@ -58,7 +59,7 @@ impl Request {
     /// Whether a list in a field called `name` has `item`, in whatever case (RFC 9110, section
     /// 5.6.1).
     pub fn lists(&self, name: &str, item: &str) -> bool {
-        let mut lists = self.head().fields().filter(|(other, _)| other.eq_ignore_ascii_case(name));
+        let mut lists = self.head().fields().filter(|(other, _)| is_same_name(other, name));
         lists.any(|(_, value)| {
             let mut items = value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii);
             items.any(|other| other.eq_ignore_ascii_case(item.as_bytes()))

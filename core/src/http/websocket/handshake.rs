@@ -1,6 +1,7 @@
 //! How it begins: a request with a key, and an answer that proves that it was read (RFC 6455,
 //! section 4.2).
 
+use crate::http::head::is_same_name;
 use crate::http::{IntoResponse, Method, Request, Response, Status, Upgraded};
 use base64ct::{Base64, Encoding};
 use sha1::{Digest, Sha1};
@@ -38,7 +39,7 @@ pub(super) fn accept(
 
 /// The key: exactly one.
 fn key(request: &Request) -> Option<&[u8]> {
-    let mut keys = request.head().fields().filter(|(name, _)| name.eq_ignore_ascii_case(KEY));
+    let mut keys = request.head().fields().filter(|(name, _)| is_same_name(name, KEY));
     match (keys.next(), keys.next()) {
         (Some((_, key)), None) if is_key(key) => Some(key),
         _ => None,
