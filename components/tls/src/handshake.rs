@@ -14,7 +14,7 @@ mod ticket;
 
 pub use certificates::{CertificateError, Certificates, Chain};
 pub use cookie::Cookies;
-pub use ticket::Tickets;
+pub use ticket::{Seed, Tickets};
 
 use crate::alert::Fault;
 use crate::crypto::{Secret, Suite, Transcript, equal};
@@ -157,6 +157,7 @@ impl Handshake {
         flight: &mut Flight,
     ) -> Result<(), Fault> {
         let kind = message.first().copied().ok_or(Fault::EmptyFragment)?;
+        server.tickets.rotate(around.now);
         self.state = match (core::mem::take(&mut self.state), kind) {
             (State::Hello, message::CLIENT_HELLO) => {
                 self.state = State::Over;

@@ -43,7 +43,7 @@ use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use connection::{Connection, Stage};
-use handshake::{CertificateError, Certificates, Cookies, Flight, Server, Tickets};
+use handshake::{CertificateError, Certificates, Cookies, Flight, Seed, Server, Tickets};
 use session::Shared;
 use waitless::{
     BATCH, Component, Context, CounterSet, Duration, InitError, Inspect, Instant, Phase, Service,
@@ -154,11 +154,14 @@ impl Tls {
     /// A server that listens once its services do.
     pub fn new(config: &'static Config, cx: &mut Context) -> Self {
         let certificates = Certificates::new(config.certificate, config.key);
+        let (now, cores, lifetime) = (cx.now(), cx.cores().count(), config.ticket_lifetime);
+        let seed = Seed::new(lifetime, now, cores, &mut cx.random);
+        let seed = cx.share(|| seed);
         let shared = certificates.map(|certificates| Shared {
             server: Server {
                 certificates,
                 protocols: config.alpn,
-                tickets: Tickets::new(config.ticket_lifetime, cx.now(), &mut cx.random),
+                tickets: Tickets::new(lifetime, seed, &mut cx.random),
                 ticket_count: config.tickets.min(4),
                 cookies: Cookies::new(&mut cx.random),
             },

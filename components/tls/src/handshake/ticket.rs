@@ -2,24 +2,43 @@
 //! (RFC 8446 section 4.6.1, RFC 5077).
 
 use super::Surroundings;
-use crate::crypto::{AeadKey, NONCE, Secret, Suite, TAG};
+use crate::crypto::{AeadKey, Hash, NONCE, Secret, Suite, TAG, expand};
 use crate::wire::Reader;
 use alloc::vec::Vec;
+use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
+use core::sync::atomic::{AtomicU64, AtomicUsize};
 use waitless::{Duration, Instant, Random};
 use zeroize::Zeroize;
 
 /// Seals tickets, with keys that are replaced from time to time.
+///
+/// All cores have the same keys at the same time, without a word to each other: each key comes
+/// from a secret that the cores shared at the start, and with each period that secret is replaced
+/// by what a one-way function makes of it. So a ticket is good at whichever core its connection
+/// arrives, and nobody can open old ones who learns later what is in memory then.
 pub struct Tickets {
     lifetime: Duration,
+    /// The number of the period that `current` is for; periods are as long as tickets are good.
+    period: u64,
+    /// What the keys of later periods come from.
+    chain: Secret,
     current: Key,
     /// What tickets that are still good may be sealed with.
     previous: Option<Key>,
 }
 
+/// The secret that the keys of all cores come from: each core takes it once, and the last one
+/// wipes it.
+pub struct Seed {
+    period: u64,
+    words: [AtomicU64; 4],
+    /// Cores that have not taken it.
+    left: AtomicUsize,
+}
+
 struct Key {
     name: [u8; NAME],
     key: AeadKey,
-    made: Instant,
 }
 
 /// What a ticket says.
@@ -33,11 +52,41 @@ pub(super) struct Contents {
 }
 
 const NAME: usize = 16;
+/// Periods that one call catches up with. Who was idle for longer needs several, and until then
+/// its tickets are just not good.
+const STEPS: usize = 1024;
+
+impl Seed {
+    /// One for `cores` cores that all replace keys every `lifetime`.
+    pub fn new(lifetime: Duration, now: Instant, cores: usize, random: &mut Random) -> Self {
+        let words = core::array::from_fn(|_| AtomicU64::new(random.u64()));
+        Self { period: period(now, lifetime), words, left: AtomicUsize::new(cores) }
+    }
+
+    /// The secret, unless all cores have it already.
+    fn take(&self) -> Option<Secret> {
+        let mut bytes = [0; 32];
+        for (place, word) in bytes.chunks_exact_mut(8).zip(&self.words) {
+            place.copy_from_slice(&word.load(Relaxed).to_le_bytes());
+        }
+        // Whoever wipes has seen all others read.
+        let left = self.left.fetch_update(AcqRel, Acquire, |left| left.checked_sub(1)).ok()?;
+        if left == 1 {
+            self.words.iter().for_each(|word| word.store(0, Relaxed));
+        }
+        let secret = Secret::new(&bytes);
+        bytes.zeroize();
+        Some(secret)
+    }
+}
 
 impl Tickets {
-    /// Tickets that are good for `lifetime`, which is at most a week.
-    pub fn new(lifetime: Duration, now: Instant, random: &mut Random) -> Self {
-        Self { lifetime, current: Key::new(now, random), previous: None }
+    /// Tickets that are good for `lifetime`, which is at most a week, and also for all others
+    /// that are made of `seed`.
+    pub fn new(lifetime: Duration, seed: &Seed, random: &mut Random) -> Self {
+        let mut chain = seed.take().unwrap_or_else(|| Secret::new(&random.bytes::<32>()));
+        let current = next(&mut chain);
+        Self { lifetime, period: seed.period, chain, current, previous: None }
     }
 
     /// How long a ticket is good for, in seconds.
@@ -45,20 +94,23 @@ impl Tickets {
         self.lifetime.as_secs().min(604_800) as u32
     }
 
-    /// Replaces the key when it is as old as a ticket may be, and forgets the one before it: what
-    /// was sealed with that stays secret from then on. Called for each ticket that is made.
-    pub fn rotate(&mut self, now: Instant, random: &mut Random) {
-        let age = now.since(self.current.made);
-        if age < self.lifetime {
-            return;
+    /// Replaces the key when its period is over, and forgets the one before it: what was sealed
+    /// with that stays secret from then on. Called before a ticket is made or opened.
+    pub fn rotate(&mut self, now: Instant) {
+        let due = period(now, self.lifetime);
+        for _ in 0..STEPS {
+            if self.period >= due {
+                return;
+            }
+            self.period += 1;
+            let key = next(&mut self.chain);
+            self.previous = Some(core::mem::replace(&mut self.current, key));
         }
-        let old = core::mem::replace(&mut self.current, Key::new(now, random));
-        self.previous = (age < self.lifetime.times(2)).then_some(old);
     }
 
     /// A ticket that says `contents`.
     pub(super) fn seal(&mut self, contents: &Contents, around: &mut Surroundings<'_>) -> Vec<u8> {
-        self.rotate(around.now, around.random);
+        self.rotate(around.now);
         let nonce: [u8; NONCE] = around.random.bytes();
         let key = &self.current;
         let mut ticket = Vec::with_capacity(128);
@@ -103,12 +155,101 @@ impl Tickets {
     }
 }
 
-impl Key {
-    fn new(made: Instant, random: &mut Random) -> Self {
-        let mut bytes = random.bytes();
+/// The number of the period that `now` is in.
+fn period(now: Instant, lifetime: Duration) -> u64 {
+    now.as_nanos() / lifetime.as_nanos().max(1)
+}
+
+/// The next key of a chain, which is replaced by one that does not tell it.
+fn next(chain: &mut Secret) -> Key {
+    let mut bytes = [0; 32 + 32 + NAME];
+    expand(Hash::Sha256, chain, &[b"waitless tickets"], &mut bytes);
+    let (secret, rest) = bytes.split_at(32);
+    let (key, name) = rest.split_at(32);
+    *chain = Secret::new(secret);
+    let mut material = [0; 32];
+    material.copy_from_slice(key);
+    let mut found = Key {
+        name: [0; NAME],
         // A cipher whose software is fast and keeps its secrets on every processor.
-        let key = AeadKey::new(Suite::ChaCha20Poly1305Sha256, &bytes);
-        bytes.zeroize();
-        Self { name: random.bytes(), key, made }
+        key: AeadKey::new(Suite::ChaCha20Poly1305Sha256, &material),
+    };
+    found.name.copy_from_slice(name);
+    material.zeroize();
+    bytes.zeroize();
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    fn contents() -> Contents {
+        let key = Secret::new(&[7; 32]);
+        Contents { suite: Suite::Aes128GcmSha256, certificate: 3, key }
+    }
+
+    fn seal(tickets: &mut Tickets, now: Instant, random: &mut Random) -> Vec<u8> {
+        tickets.seal(&contents(), &mut Surroundings { now, random })
+    }
+
+    /// Two cores, whose clock says some time when they start.
+    fn cores(start: Instant) -> ([Tickets; 2], Random, Seed) {
+        let mut random = Random::new([1; 32]);
+        let seed = Seed::new(HOUR, start, 2, &mut random);
+        let tickets = [(); 2].map(|()| Tickets::new(HOUR, &seed, &mut random));
+        (tickets, random, seed)
+    }
+
+    #[test]
+    fn a_core_opens_what_another_sealed_until_it_is_too_old() {
+        let start = Instant::ZERO + Duration::from_secs(5000);
+        let ([mut one, mut other], mut random, _) = cores(start);
+        for hours in [0, 1, 2, 50] {
+            let now = start + HOUR.times(hours);
+            let ticket = seal(&mut one, now, &mut random);
+            // The other notices later that the period is another one.
+            for (later, good) in [(0, true), (3599, true), (3600, false), (7200, false)] {
+                let then = now + Duration::from_secs(later);
+                other.rotate(then);
+                let opened = other.open(&ticket, then);
+                assert_eq!(opened.is_some(), good, "after {hours} h and {later} s");
+                assert!(opened.is_none_or(|it| it.key.bytes() == [7; 32] && it.certificate == 3));
+            }
+        }
+    }
+
+    #[test]
+    fn keys_are_forgotten_and_later_ones_do_not_tell_them() {
+        let ([mut one, mut other], mut random, seed) = cores(Instant::ZERO);
+        assert!(seed.words.iter().all(|word| word.load(Relaxed) == 0), "wiped after the last core");
+        let ticket = seal(&mut one, Instant::ZERO, &mut random);
+        let name = |tickets: &Tickets| tickets.current.name;
+        let first = name(&other);
+        assert_eq!(first[..], ticket[..NAME]);
+        other.rotate(Instant::ZERO + HOUR);
+        assert_ne!(name(&other), first);
+        assert_eq!(other.previous.as_ref().map(|key| key.name), Some(first));
+        other.rotate(Instant::ZERO + HOUR.times(2));
+        assert!(other.previous.is_some_and(|key| key.name != first));
+        // One core too many has keys of its own, not those that zeros would give.
+        let extra = Tickets::new(HOUR, &seed, &mut random);
+        let zeros = next(&mut Secret::new(&[0; 32])).name;
+        assert!(![first, zeros].contains(&name(&extra)));
+    }
+
+    #[test]
+    fn who_was_idle_for_long_catches_up() {
+        let ([mut one, mut other], mut random, _) = cores(Instant::ZERO);
+        let now = Instant::ZERO + HOUR.times(3 * STEPS as u64);
+        for _ in 0..3 {
+            one.rotate(now);
+            other.rotate(now);
+        }
+        let ticket = seal(&mut one, now, &mut random);
+        assert!(other.open(&ticket, now).is_some());
+        assert_eq!(one.period, 3 * STEPS as u64);
     }
 }
