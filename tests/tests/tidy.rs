@@ -24,8 +24,14 @@ const UNSAFE: &[Exception] = &[
 const PANICKING: &[Exception] = &[];
 
 /// Where the code is that images are made of.
-const IN_IMAGES: [&str; 5] =
-    ["components/", "core/", "platforms/aarch64/", "platforms/machine/", "platforms/x86_64/"];
+const IN_IMAGES: [&str; 6] = [
+    "components/",
+    "core/",
+    "platforms/aarch64/",
+    "platforms/cpufeatures/",
+    "platforms/machine/",
+    "platforms/x86_64/",
+];
 
 /// The checkout's Rust files.
 static SOURCES: LazyLock<Vec<Source>> = LazyLock::new(|| {

@@ -11,6 +11,7 @@ mod machines;
 mod matrix;
 mod native;
 mod runner;
+mod secure;
 mod serve;
 mod variants;
 
@@ -98,6 +99,29 @@ const PROCESS_ON_TAP_CAPTURED: &[Need] = &[
     Need::Program("tshark"),
     Need::Program("dumpcap"),
 ];
+/// A process against clients of TLS.
+const SECURE: &[Need] = &[
+    Need::Program("curl"),
+    Need::Program("openssl"),
+    Need::Program("python3"),
+    Need::Program("wrk"),
+];
+/// A machine against the same.
+const SECURE_VM: &[Need] = &[
+    Need::Program("qemu-system-x86_64"),
+    Need::Program("curl"),
+    Need::Program("openssl"),
+    Need::Program("python3"),
+    Need::Program("wrk"),
+];
+/// The same on Arm.
+const SECURE_ARM: &[Need] = &[
+    Need::Program("qemu-system-aarch64"),
+    Need::Program("curl"),
+    Need::Program("openssl"),
+    Need::Program("python3"),
+    Need::Program("wrk"),
+];
 /// A process on a tap.
 const PROCESS_ON_TAP: &[Need] =
     &[Need::Tap, Need::Program("dnsmasq"), Need::Program("curl"), Need::Program("wrk")];
@@ -143,6 +167,9 @@ fn main() -> ExitCode {
         test("machines: an ISO by UEFI", CD, ISO, machines::iso_by_uefi),
         test("machines: an ISO by Limine", CD, LIMINE, machines::iso_by_limine),
         test("machines: entropy of the hypervisor", PC, NET, machines::entropy_of_the_hypervisor),
+        test("secure: HTTPS by a process", NATIVE, SECURE, secure::process),
+        test("secure: HTTPS by an image", PC, SECURE_VM, secure::machine),
+        test("secure: HTTPS by an image on Arm", VIRT, SECURE_ARM, secure::machine_on_arm),
         test("native: host sockets", NATIVE, PROCESS, native::host_sockets),
         test("native: on a tap", NATIVE_TAP, PROCESS_ON_TAP, native::on_a_tap),
         test("native: over IPv6", NATIVE_TAP, PROCESS_ON_TAP_CAPTURED, native::over_ipv6),

@@ -22,7 +22,7 @@ pub fn added_tables(lab: &Lab) {
                   \n[trace]\nis = \"pcap\"\nunder = \"eth\"\nshare = true\n\
                   \n[hidden]\nis = \"pcap\"\nunder = \"ip4\"\nfile = \"hidden.pcapng\"\n";
     let image = lab.images.variant("tables", |manifest| {
-        let both = manifest.replace("on = [\"http\"]", "on = [\"http\", \"alternate\"]");
+        let both = manifest.replace("on = [\"http\", ", "on = [\"alternate\", \"http\", ");
         assert_ne!(both, manifest, "the manifest's `site` stands on http");
         insert_table(&both, tables)
     });
