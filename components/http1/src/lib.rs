@@ -29,6 +29,7 @@ mod scan;
 mod tests;
 mod transmit;
 
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use connection::{Connection, Input, NONE};
@@ -77,6 +78,9 @@ pub struct Config {
     pub linger: Duration,
     /// The `Server` field of responses; none where this is empty.
     pub server: &'static str,
+    /// How long clients are to come by TLS alone, as responses tell them; `None` to say nothing.
+    /// Only with [`Scheme::Https`].
+    pub hsts: Option<Duration>,
 }
 
 /// The scheme of the requests that come in.
@@ -131,6 +135,8 @@ pub struct Http1 {
     limits: Limits,
     recent: Recent,
     counters: &'static Counters,
+    /// Lines that all responses have.
+    fixed: &'static [u8],
     pool: Pool,
     service: Service,
     connections: Vec<Connection>,
@@ -172,6 +178,7 @@ impl Http1 {
                 secure: config.scheme == Scheme::Https,
             },
             counters: Counters::leak(),
+            fixed: Box::leak(response::fixed_lines(config)),
             pool: cx.pool(),
             service: Service::default(),
             connections: Vec::new(),
@@ -342,6 +349,10 @@ impl Http1 {
 
 impl<S: StreamPort> Component<S> for Http1 {
     fn init(&mut self, below: &mut S, _: &mut Context) -> Result<(), InitError> {
+        //= RFC 6797 7.2: not over anything but TLS
+        if self.config.hsts.is_some() && self.config.scheme != Scheme::Https {
+            return Err(InitError("`hsts` is for connections over TLS: set scheme = \"https\""));
+        }
         let full = InitError("too many services stand on the stream port: raise its limit");
         self.service = below.attach().ok_or(full)?;
         below.listen(self.service, self.config.port).map_err(|error| {

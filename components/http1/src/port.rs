@@ -3,7 +3,7 @@
 use crate::exchange::{self, Active, Framing, Outgoing, PIECE};
 use crate::response::{
     Announced, ChunkFrame, Date, HEAD_LONG, Lines, Persistence, Template, continue_packet,
-    last_chunk, server,
+    last_chunk,
 };
 use crate::{Config, Http1};
 use alloc::vec::Vec;
@@ -87,14 +87,14 @@ impl HttpPort for Http1 {
 
     #[inline]
     fn respond(&mut self, exchange: Exchange, response: Response) -> Result<(), Response> {
-        let (pool, config) = (self.pool, self.config);
+        let (pool, config, fixed) = (self.pool, self.config, self.fixed);
         let Some(active) = open(&mut self.exchanges, exchange) else { return Ok(()) };
         if active.outgoing != Outgoing::Unanswered {
             return Ok(());
         }
         let place = active.connection;
         let (date, template) = (self.date.as_ref(), &mut self.template);
-        let composed = active.compose(response, date, config, pool, template);
+        let composed = active.compose(response, date, fixed, config, pool, template);
         let overlong = match composed {
             Ok(overlong) => overlong,
             Err(response) => {
@@ -264,6 +264,7 @@ impl Active {
         &mut self,
         mut response: Response,
         date: Option<&Date>,
+        fixed: &[u8],
         config: &Config,
         pool: Pool,
         template: &mut Template,
@@ -288,7 +289,7 @@ impl Active {
         let mut lines = Lines {
             status: response.code(),
             date,
-            server: server(config),
+            fixed,
             media: response.media_type().filter(|_| !matches!(body, Body::Empty)),
             length,
             connection: match (keep, self.old_client) {
@@ -308,7 +309,7 @@ impl Active {
         }
         let head_length = lines.len() + added;
         if lines.len() > HEAD_LONG || head_length as u64 > config.response_head_limit {
-            return self.compose_overlong(date, config, pool, template);
+            return self.compose_overlong(date, fixed, config, pool, template);
         }
         let body = if without_body { Body::Empty } else { body };
         if head_length > HEAD_LONG {
@@ -338,12 +339,13 @@ impl Active {
     fn compose_overlong(
         &mut self,
         date: Option<&Date>,
+        fixed: &[u8],
         config: &Config,
         pool: Pool,
         template: &mut Template,
     ) -> Result<bool, Response> {
         let plain = Response::new(Status::INTERNAL_SERVER_ERROR);
-        self.compose(plain, date, config, pool, template).map(|_| true)
+        self.compose(plain, date, fixed, config, pool, template).map(|_| true)
     }
 
     /// Queues a head and its body, the body back when there is no packet for the head.

@@ -1,7 +1,9 @@
 //! The head of a response: from what it says to bytes, right where they are sent from.
 
 use crate::Config;
-use waitless::http::Status;
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use waitless::http::{Integer, Status};
 use waitless::packet::NoRoom;
 use waitless::{Packet, Pool};
 
@@ -13,8 +15,8 @@ pub(crate) type Date = [u8; 29];
 pub(crate) struct Lines<'a> {
     pub(crate) status: Status,
     pub(crate) date: Option<&'a Date>,
-    /// The `Server` field; empty for none.
-    pub(crate) server: &'a str,
+    /// Lines that all responses have, each behind the break before it.
+    pub(crate) fixed: &'a [u8],
     pub(crate) media: Option<&'static str>,
     pub(crate) length: Announced,
     pub(crate) connection: Persistence,
@@ -58,7 +60,6 @@ impl Lines<'_> {
         };
         let named = |name: &[u8], length: usize| name.len() + length;
         let date = self.date.map_or(0, |date| named(DATE, date.len()));
-        let server = if self.server.is_empty() { 0 } else { named(SERVER, self.server.len()) };
         let media = self.media.map_or(0, |media| named(MEDIA, media.len()));
         let length = match self.length {
             Announced::Nothing => 0,
@@ -71,7 +72,14 @@ impl Lines<'_> {
             Persistence::Closed => CLOSED.len(),
             Persistence::Upgraded => UPGRADED.len(),
         };
-        status + date + server + media + length + connection + self.fields.len() + 2 * BREAK.len()
+        status
+            + date
+            + self.fixed.len()
+            + media
+            + length
+            + connection
+            + self.fields.len()
+            + 2 * BREAK.len()
     }
 
     /// Puts the head, `length` bytes long, in front of what `packet` holds.
@@ -113,9 +121,8 @@ impl Lines<'_> {
             head.put_slice(media.as_bytes());
             head.put(MEDIA);
         }
-        if !self.server.is_empty() {
-            head.put_slice(self.server.as_bytes());
-            head.put(SERVER);
+        if !self.fixed.is_empty() {
+            head.put_slice(self.fixed);
         }
         if let Some(date) = self.date {
             head.put(date);
@@ -142,7 +149,7 @@ pub(crate) struct Template {
     bytes: [u8; TEMPLATE_LONG],
 }
 
-/// What heads differ in, beside the date, and fields that a handler adds.
+/// What the heads of one server differ in, beside the date, and fields that a handler adds.
 #[derive(Clone, Copy)]
 struct Says {
     status: Status,
@@ -232,13 +239,25 @@ impl Backwards<'_> {
     }
 }
 
-/// The `Server` field, as much of it as surely fits.
-#[inline]
-pub(crate) fn server(config: &Config) -> &'static str {
-    match config.server.len() {
+/// The lines that all responses have: the server's name, and that clients are to come by TLS from
+/// now on (RFC 6797 section 6.1).
+pub(crate) fn fixed_lines(config: &Config) -> Box<[u8]> {
+    let mut lines = Vec::new();
+    // As much of it as surely fits.
+    let server = match config.server.len() {
         0..=SERVER_LONG => config.server,
         _ => config.server.get(..SERVER_LONG).unwrap_or(""),
+    };
+    if !server.is_empty() {
+        lines.extend_from_slice(SERVER);
+        lines.extend_from_slice(server.as_bytes());
     }
+    //= RFC 6797 6.1: how long, in seconds
+    if let Some(lifetime) = config.hsts {
+        lines.extend_from_slice(HSTS);
+        lines.extend_from_slice(Integer::new(lifetime.as_secs()).bytes());
+    }
+    lines.into()
 }
 
 /// How many decimal digits `number` has.
@@ -264,6 +283,7 @@ const OK: &[u8; 15] = b"HTTP/1.1 200 OK";
 const VERSION: &[u8; 9] = b"HTTP/1.1 ";
 const DATE: &[u8; 8] = b"\r\nDate: ";
 const SERVER: &[u8; 10] = b"\r\nServer: ";
+const HSTS: &[u8; 37] = b"\r\nStrict-Transport-Security: max-age=";
 const MEDIA: &[u8; 16] = b"\r\nContent-Type: ";
 const LENGTH: &[u8; 18] = b"\r\nContent-Length: ";
 const CHUNKED: &[u8; 28] = b"\r\nTransfer-Encoding: chunked";
@@ -337,7 +357,7 @@ mod tests {
         let full = Lines {
             status: Status::NOT_FOUND,
             date: Some(&date),
-            server: "test",
+            fixed: b"\r\nServer: test",
             media: Some("text/plain"),
             length: Announced::Length(12_345),
             connection: Persistence::Closed,
@@ -360,7 +380,7 @@ mod tests {
         let bare = Lines {
             status: Status::OK,
             date: None,
-            server: "",
+            fixed: b"",
             media: None,
             length: Announced::Chunked,
             connection: Persistence::Kept,
@@ -393,7 +413,7 @@ mod tests {
             let lines = Lines {
                 status: if pick(1, 2) { Status::NOT_FOUND } else { Status::OK },
                 date: dates.get(step as usize / 50 % 2),
-                server: "",
+                fixed: b"",
                 media: [Some("a/b"), None][usize::from(pick(2, 2))],
                 length: Announced::Length(if pick(3, 2) { 16 } else { 15 }),
                 connection: if pick(4, 2) { Persistence::Closed } else { Persistence::Usual },

@@ -4,7 +4,7 @@ use crate::Http1;
 use crate::connection::{Input, Phase};
 use crate::exchange::{self, Framing, Outgoing};
 use crate::receive::DRAIN_LIMIT;
-use crate::response::{Announced, Lines, Persistence, continue_packet, last_chunk, server};
+use crate::response::{Announced, Lines, Persistence, continue_packet, last_chunk};
 use waitless::http::{Fields, Status};
 use waitless::{Packet, StreamPort};
 
@@ -173,7 +173,7 @@ impl Http1 {
         let lines = Lines {
             status,
             date: self.date.as_ref(),
-            server: server(self.config),
+            fixed: self.fixed,
             media: Some("text/plain; charset=utf-8"),
             length: Announced::Length(body.len() as u64),
             connection: Persistence::Closed,

@@ -1,12 +1,12 @@
 //! The lives of connections: reuse, pipelining, ends of all kinds, limits.
 
-use super::wire::{Bench, CONFIG};
+use super::wire::{Bench, CONFIG, TASKS};
 use super::{hello, site, status};
-use crate::Config;
+use crate::{Config, Scheme};
 use alloc::format;
 use alloc::string::String;
-use waitless::Duration;
 use waitless::http::{Files, ServerConfig};
+use waitless::{Component, Duration};
 
 const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n";
 
@@ -277,4 +277,30 @@ fn the_wiring_works_with_two_ports() {
     stands_on::<Server<_>, (&mut Http1, &mut Http1)>(&bench.site);
     type Plain = fn(waitless::http::Request) -> core::future::Ready<()>;
     const { assert!(Server::<Plain>::TASK_SIZE < 512) };
+}
+
+#[test]
+fn what_all_responses_say_is_said_by_errors_too() {
+    static SECURE: Config = Config {
+        scheme: Scheme::Https,
+        server: "test",
+        hsts: Some(Duration::from_secs(86_400 * 365)),
+        ..CONFIG
+    };
+    let said = "\r\nServer: test\r\nStrict-Transport-Security: max-age=31536000\r\n";
+    let mut bench = Bench::with(&SECURE, &TASKS, site(), 100);
+    for request in [GET, b"GET /none HTTP/1.1\r\nHost: h\r\n\r\n", b"nonsense\r\n\r\n"] {
+        let response = bench.once(request);
+        assert_eq!(response.matches(said).count(), 1, "{response}");
+    }
+}
+
+/// RFC 6797 section 7.2: whoever listens in could have said it.
+#[test]
+fn clients_without_tls_are_not_told_to_come_by_it() {
+    static PLAIN: Config = Config { hsts: Some(Duration::from_secs(1)), ..CONFIG };
+    let mut cx = waitless::testing::context(4, 1);
+    let mut http = crate::Http1::new(&PLAIN, &mut cx);
+    let refused = http.init(&mut super::wire::Wire::default(), &mut cx);
+    assert!(refused.is_err_and(|why| why.0.contains("https")));
 }

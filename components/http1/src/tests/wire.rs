@@ -30,6 +30,7 @@ pub(super) struct Line {
     has_news: bool,
 }
 
+#[derive(Default)]
 pub(super) struct Wire {
     pub(super) lines: Vec<Line>,
     news: VecDeque<u32>,
@@ -169,10 +170,11 @@ pub(super) const CONFIG: Config = Config {
     response_head_limit: 16 << 10,
     linger: Duration::from_secs(2),
     server: "",
+    hsts: None,
 };
 
 static DEFAULT: Config = CONFIG;
-static TASKS: ServerConfig =
+pub(super) static TASKS: ServerConfig =
     ServerConfig { tasks: 64, patience: Duration::from_secs(1), files: Files::NONE };
 
 impl<H: Handler> Bench<H> {
@@ -189,8 +191,7 @@ impl<H: Handler> Bench<H> {
         let mut cx = testing::context(packets, 1);
         let http = Http1::new(config, &mut cx);
         let site = Server::new(tasks, handler, &mut cx);
-        let mut bench =
-            Self { wire: Wire { lines: Vec::new(), news: VecDeque::new() }, http, site, cx };
+        let mut bench = Self { wire: Wire::default(), http, site, cx };
         bench.http.init(&mut bench.wire, &mut bench.cx).unwrap();
         bench
     }
