@@ -22,6 +22,7 @@ fn main() {
     neighbours();
     transports();
     dhcp();
+    names();
     http();
     secure();
 }
@@ -166,6 +167,56 @@ fn dhcp() {
         let packet = ipv4(PEER.1, Ipv4Addr::BROADCAST, 17, &datagram);
         write("dhcp", name, &ethernet([255; 6], PEER.0, 0x800, &packet));
     }
+}
+
+/// Answers of servers to a client that a fuzz target puts its own numbers and question into.
+fn names() {
+    let question = b"\x04time\x04test\0\0\x01\0\x01";
+    let head = |flags: u8, code: u8, answers: u8, rest: u8| {
+        [0, 0, 0x80 | flags, 0x80 | code, 0, 1, 0, answers, 0, rest, 0, 0]
+    };
+    let message = |head: [u8; 12], records: &[u8]| [&head[..], question, records].concat();
+    let a = [0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 10, 0, 0, 1];
+    let alias = b"\xc0\x0c\0\x05\0\x01\0\0\0\x3c\0\x04\x01b\xc0\x11";
+    let aliased = b"\x01b\xc0\x11\0\x01\0\x01\0\0\0\x3c\0\x04\x0a\0\0\x01";
+    let soa = [&b"\xc0\x11\0\x06\0\x01\0\0\0\x3c\0\x18\xc0\x11\xc0\x11"[..], &[0; 20]].concat();
+    write("dns", "found", &message(head(1, 0, 1, 0), &a));
+    write("dns", "alias", &message(head(1, 0, 2, 0), &[&alias[..], aliased].concat()));
+    write("dns", "alias-alone", &message(head(1, 0, 1, 0), alias));
+    write("dns", "no-name", &message(head(1, 3, 0, 1), &soa));
+    write("dns", "no-address", &message(head(1, 0, 0, 1), &soa));
+    write("dns", "cut", &message(head(3, 0, 0, 0), b""));
+    write("dns", "failed", &message(head(1, 2, 0, 0), b""));
+    let mut time = [0; 48];
+    (time[0], time[1], time[32], time[40]) = (0x24, 1, 0xe8, 0xe8);
+    write("sntp", "time", &time);
+    time[1] = 0;
+    time[12..16].copy_from_slice(b"RATE");
+    write("sntp", "slower", &time);
+    let ids = b"\0\x01\0\x0a\0\x03\0\x01\0\0\0\0\0\0\0\x02\0\x03\0\x02a";
+    let group = [
+        &b"\0\x03\0\x28\0\0\0\x01\0\0\0\x64\0\0\0\xc8\0\x05\0\x18"[..],
+        &HOST6.octets(),
+        b"\0\0\x01\0\0\0\x02\0",
+    ];
+    let rest = b"\0\x18\0\x05\x03lan\0\0\x17\0\x10";
+    let rest = [&rest[..], &PEER6.octets()].concat();
+    let all = [&ids[..], &group.concat(), &rest].concat();
+    write("dhcp6", "advertise", &[&[2, 0, 0, 0][..], &all].concat());
+    write("dhcp6", "reply", &[&[7, 0, 0, 0][..], &all].concat());
+    write("dhcp6", "no-binding", &[&[7, 0, 0, 0][..], ids, &[0, 13, 0, 2, 0, 3]].concat());
+    packet("firewall", "answer", 17, &udp((PEER.1, 53), (HOST.1, 50_000), b"unasked"));
+    let quoted = ipv4(HOST.1, PEER.1, 17, &udp((HOST.1, 50_000), (PEER.1, 53), b"lost"));
+    packet("firewall", "error", 1, &[&[3, 3, 0, 0, 0, 0, 0, 0][..], &quoted[..28]].concat());
+    packet6(
+        "firewall",
+        "options",
+        HOST6,
+        60,
+        64,
+        &[17, 0, 1, 4, 0, 0, 0, 0, 0, 53, 0, 99, 0, 8, 0, 0],
+    );
+    packet6("firewall", "fragment", HOST6, 44, 64, &[17, 0, 0, 9, 0, 0, 0, 7, 1, 2, 3, 4]);
 }
 
 fn http() {

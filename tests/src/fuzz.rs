@@ -5,17 +5,17 @@
 //! it is busy with nothing, or it does not serve any more.
 
 use crate::corpus;
-use crate::graphs::{self, roaming};
+use crate::graphs::{self, names, roaming};
 use crate::pair::Pair;
 use crate::peer::{self, Peer, Side, flags};
 use crate::wires;
 use crate::world::OnCard;
 use std::cell::RefCell;
-use std::net::Ipv4Addr;
-use waitless::Duration;
+use std::net::{Ipv4Addr, Ipv6Addr};
+use waitless::{Duration, Family, ResolverPort, Sweep};
 
 /// The targets, by name: one for each parser, and two ends of a connection with somebody between.
-pub const TARGETS: [&str; 15] = [
+pub const TARGETS: [&str; 19] = [
     "ethernet",
     "arp",
     "ipv4",
@@ -31,6 +31,10 @@ pub const TARGETS: [&str; 15] = [
     "tls",
     "hello",
     "certificate",
+    "dns",
+    "sntp",
+    "dhcp6",
+    "firewall",
 ];
 
 /// Buffers of a host that is fuzzed.
@@ -39,6 +43,8 @@ const BUFFERS: usize = 256;
 const ROUND: u32 = 2_000;
 /// The same, where each input may be a handshake, which takes long.
 const ROUND_OF_HANDSHAKES: u32 = 100;
+/// The longest that a host is left alone at a time.
+const HOUR: Duration = Duration::from_secs(3600);
 
 /// Runs the target `name` on `input`. Hosts are kept between inputs, since what they are made
 /// of is never given back.
@@ -50,6 +56,10 @@ pub fn run(name: &str, input: &[u8]) {
         "dhcp" => ROAMING.with_borrow_mut(|host| host.dhcp(input)),
         "certificate" => certificate(input),
         "hello" => SECURE.with_borrow_mut(|host| host.http(&hello(input))),
+        "dns" => NAMES.with_borrow_mut(|host| host.dns(input)),
+        "sntp" => NAMES.with_borrow_mut(|host| host.answer_to(123, &[(24, 8)], input)),
+        "dhcp6" => NAMES.with_borrow_mut(|host| host.dhcp6(input)),
+        "firewall" => NAMES.with_borrow_mut(|host| host.walled(input)),
         "http" => SERVER.with_borrow_mut(|host| host.http(input)),
         "pair" => PAIR.with_borrow_mut(|pair| pair.run(input)),
         "tcp" => SERVER.with_borrow_mut(|host| host.tcp(input)),
@@ -67,6 +77,7 @@ thread_local! {
     static PAIR: RefCell<Pair> = RefCell::new(Pair::new());
     static DUAL: RefCell<Box<dyn Target>> = RefCell::new(Box::new(Fuzzed::dual()));
     static SECURE: RefCell<Box<dyn Target>> = RefCell::new(Box::new(Fuzzed::secure()));
+    static NAMES: RefCell<Fuzzed<names::Graph>> = RefCell::new(Fuzzed::names());
     static ROAMING: RefCell<Fuzzed<roaming::Graph>> = RefCell::new(Fuzzed::roaming());
 }
 
@@ -133,6 +144,13 @@ impl Fuzzed<()> {
         let mut peer = Peer::of(host);
         peer.pass(Duration::from_secs(5));
         Fuzzed { peer, inputs: 0, port: 20_000, service: 80, serves: false }
+    }
+
+    fn names() -> Fuzzed<names::Graph> {
+        let mut peer = Peer::of(graphs::names(BUFFERS, 1));
+        peer.keep_frames = true;
+        peer.pass(Duration::from_secs(10));
+        Fuzzed { peer, inputs: 0, port: 0, service: 80, serves: false }
     }
 
     fn roaming() -> Fuzzed<roaming::Graph> {
@@ -274,4 +292,124 @@ fn is_dhcp_request(frame: &[u8]) -> bool {
         && frame.get(36..38) == Some(&67_u16.to_be_bytes())
         && frame.get(30..34) == Some(&to_server)
         && frame.len() > 76
+}
+
+impl Fuzzed<names::Graph> {
+    /// The question that the host sent last to the UDP port `port`, whose header is at `udp` in a
+    /// frame, soon after it did: an answer that comes too late is no answer. `None` when it asks
+    /// nothing for long.
+    fn asked(&mut self, port: u16, udp: usize) -> Option<Vec<u8>> {
+        const WAITS_MAX: usize = 40;
+        let (kind, protocol) = if udp == 34 { ([8, 0], 23) } else { ([0x86, 0xdd], 20) };
+        let is_question = |frame: &&Vec<u8>| {
+            frame.get(12..14) == Some(&kind)
+                && frame.get(protocol) == Some(&17)
+                && frame.get(udp + 2..udp + 4) == Some(&port.to_be_bytes())
+        };
+        for _ in 0..WAITS_MAX {
+            if let Some(asked) = self.peer.frames.iter().rev().find(is_question) {
+                return Some(asked.clone());
+            }
+            let due = self.peer.host.graph.deadline();
+            self.peer.now = self.peer.now.max(due.min(self.peer.now + HOUR));
+            self.peer.settle();
+        }
+        None
+    }
+
+    /// A frame of any kind for this station.
+    fn walled(&mut self, input: &[u8]) {
+        let mut frame = input.to_vec();
+        if let Some(station) = frame.get_mut(..6)
+            && station[0] & 1 == 0
+        {
+            station.copy_from_slice(&peer::HOST_STATION);
+        }
+        self.frame(&frame);
+    }
+
+    /// An answer of a name server to a question of a handler's.
+    fn dns(&mut self, input: &[u8]) {
+        let question = self.peer.host.graph.dns.ask("time.test", Family::V4);
+        self.peer.settle();
+        self.answer_to(53, &[(0, 2), (12, 15)], input);
+        if let Ok(question) = question {
+            self.peer.host.graph.dns.forget(question);
+        }
+    }
+
+    /// An answer to what the host asked last of the port `port` over IPv4, if these parts of the
+    /// question are put in.
+    fn answer_to(&mut self, port: u16, parts: &[(usize, usize)], input: &[u8]) {
+        let mut message = input.to_vec();
+        message.truncate(1400);
+        if let Some(asked) = self.asked(port, 34) {
+            let from = u16::from_be_bytes([asked[34], asked[35]]);
+            // A time server repeats what stands elsewhere in the question.
+            let shift = if port == 123 { 16 } else { 0 };
+            for (at, length) in parts {
+                let part = asked.get(42 + at + shift..42 + at + shift + length);
+                if let (Some(room), Some(part)) = (message.get_mut(*at..at + length), part) {
+                    room.copy_from_slice(part);
+                }
+            }
+            let ends = ((peer::ADDRESS, port), (peer::HOST_ADDRESS, from));
+            let datagram = corpus::udp(ends.0, ends.1, &message);
+            let packet = corpus::ipv4(peer::ADDRESS, peer::HOST_ADDRESS, 17, &datagram);
+            self.peer.send(&corpus::ethernet(peer::HOST_STATION, peer::STATION, 0x800, &packet));
+        }
+        self.end_of_input();
+    }
+
+    /// An answer of a DHCPv6 server to what the host asked last, if its numbers are put in.
+    fn dhcp6(&mut self, input: &[u8]) {
+        const SERVER: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0xff, 0xfe00, 2);
+        const HOST: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0xff, 0xfe00, 1);
+        let mut message = input.to_vec();
+        message.truncate(1400);
+        if let Some(asked) = self.asked(547, 54) {
+            // The transaction's number, and the client's identifier behind its option's head.
+            for range in [1..4, 8..18] {
+                let part = asked.get(62 + range.start..62 + range.end);
+                if let (Some(room), Some(part)) = (message.get_mut(range), part) {
+                    room.copy_from_slice(part);
+                }
+            }
+            let length = (8 + message.len()) as u16;
+            let head = [547_u16, 546, length, 0].map(u16::to_be_bytes).concat();
+            let packet = corpus::ipv6(SERVER, HOST, 17, 64, &[head, message].concat());
+            let mut frame = corpus::ethernet(peer::HOST_STATION, peer::STATION, 0x86dd, &packet);
+            corpus::repair_frame(&mut frame);
+            self.peer.send(&frame);
+        }
+        self.end_of_input();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_takes_the_answers_of_the_corpora() {
+        for target in ["dns", "sntp", "dhcp6", "firewall"] {
+            corpus::files(target).iter().for_each(|(_, input)| run(target, input));
+        }
+        NAMES.with_borrow(|host| {
+            let taken = [
+                ("dns", "found"),
+                ("dns", "absent"),
+                ("dns", "truncated"),
+                ("known", "set"),
+                ("dhcp6", "offers"),
+                ("wall4", "dropped_in_policy"),
+                ("wall6", "fragments"),
+            ];
+            for (instance, counter) in taken {
+                let host = &host.peer.host;
+                let counters = host.counters();
+                assert!(host.counter(instance, counter) > 0, "{instance}.{counter}:\n{counters}");
+            }
+        });
+    }
 }

@@ -70,6 +70,18 @@ pub mod secure {
     include!(concat!(env!("OUT_DIR"), "/secure.rs"));
 }
 
+/// A host that asks others for names, the time and an address.
+#[allow(missing_docs, reason = "generated")]
+pub mod names {
+    include!(concat!(env!("OUT_DIR"), "/names.rs"));
+}
+
+impl OnCard for names::Graph {
+    fn card(&mut self) -> &mut Card {
+        &mut self.nic
+    }
+}
+
 impl<Site: Handler> OnCard for secure::Graph<Site> {
     fn card(&mut self) -> &mut Card {
         &mut self.nic
@@ -226,6 +238,17 @@ pub fn bench(packets: usize) -> Host<bench::Graph<impl Handler>> {
 #[track_caller]
 pub fn client(packets: usize, seed: u8) -> Host<client::Graph> {
     Host::new(packets, seed, client::graph)
+}
+
+/// A host with `packets` buffers that asks others for names, the time and an address. Its card's
+/// number is 1.
+#[track_caller]
+pub fn names(packets: usize, seed: u8) -> Host<names::Graph> {
+    Host::new(packets, seed, |cx| {
+        let mut graph = names::graph(cx);
+        graph.nic = Card::with(waitless::Mac([2, 0, 0, 0, 0, 1]));
+        graph
+    })
 }
 
 /// A server without an address.

@@ -105,6 +105,26 @@ fn ndp() {
 }
 
 #[test]
+fn dns() {
+    run("dns");
+}
+
+#[test]
+fn sntp() {
+    run("sntp");
+}
+
+#[test]
+fn dhcp6() {
+    run("dhcp6");
+}
+
+#[test]
+fn firewall() {
+    run("firewall");
+}
+
+#[test]
 fn every_target_has_a_corpus_and_a_test() {
     let own = include_str!("fuzz.rs");
     for target in fuzz::TARGETS {
