@@ -4,6 +4,7 @@ mod datagrams;
 mod dual;
 mod edges;
 mod goodput;
+mod names;
 mod secure;
 mod soak;
 mod streams;
