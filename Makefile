@@ -143,7 +143,8 @@ test: ready-to-test platform-exists ## everything that CI runs; with ARCH=, PLAT
 .PHONY: test-all
 test-all: ready-to-test ## the same, and every machine, firmware, transport, number of cores
 	@rm -f $(summary) $(skipped)
-	@{ $(MAKE) test-everything && $(stage) 'matrix of machines' $(image-tests) -- matrix; } || \
+	@{ $(MAKE) test-everything && $(stage) 'attackers for longer' $(peers) -- long && \
+	  $(stage) 'matrix of machines' $(image-tests) -- matrix; } || \
 	  failed=$$?; $(summed-up); exit $${failed:-0}
 
 .PHONY: soak
@@ -213,6 +214,7 @@ stage = tests/stage $(summary)
 skipped = target/skipped
 summed-up = printf '\n'; cat $(summary); ! test -s $(skipped) || cat $(skipped)
 skipping = env WAITLESS_TEST_SKIPPED=$(abspath $(skipped))
+peers = $(skipping) cargo test --package waitless-tests --test peers
 image-tests = $(skipping) WAITLESS_TEST_ARCH=$(one-arch) \
   WAITLESS_TEST_PLATFORM=$(one-platform) cargo test --package waitless-tests --test image
 
@@ -228,6 +230,7 @@ test-everything:
 	  --test stack --test scripts --test allocation --test crowd --test fuzz --test guide \
 	  --test tools --test hvf
 	@$(stage) "TCP and the kernel's" $(skipping) cargo test --package waitless-tests --test kernel
+	@$(stage) 'servers and attackers' $(peers)
 	@$(stage) simulations $(call simulations,1000)
 	@$(stage) instructions cargo test --package waitless-tests --test instructions
 	@$(stage) 'whole images' $(image-tests)

@@ -4,7 +4,7 @@
 #   setup.sh        the toolchain that builds images, and what `run` needs
 #   setup.sh run    QEMU, firmware and a DHCP server, to run images
 #   setup.sh iso    GRUB and what makes an ISO, unless Limine is installed (LIMINE_DIR)
-#   setup.sh test   what the tests need besides: real clients, captures, valgrind
+#   setup.sh test   what the tests need besides: real clients and servers, captures, valgrind
 #
 # Images need the standard library's sources and the unstable flag that builds them, so a
 # toolchain called `waitless` is composed and set for this checkout: plain `cargo` works here.
@@ -17,6 +17,7 @@ set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 checkout=$(cd "$here/../.." && pwd)
 composed=${WAITLESS_TOOLCHAIN:-${XDG_CACHE_HOME:-$HOME/.cache}/waitless/toolchain}
+unpacked=${XDG_CACHE_HOME:-$HOME/.cache}/waitless/programs
 oldest=96 # rustc 1.96 is the oldest that knows `-C jump-tables`
 
 say() { printf 'setup: %s\n' "$*"; }
@@ -75,6 +76,24 @@ want() {
     fi
 }
 
+# The same for services, one a line: their packages are unpacked for the tests and not installed,
+# since that would start the service on this machine, or replace one that it has.
+want_unpacked() {
+    while read -r program package; do
+        have "$program" || [ -x "/usr/sbin/$program" ] || [ -x "$unpacked/$program" ] ||
+            unpack "$program" "$package"
+    done
+}
+
+unpack() {
+    say "unpacking $2"
+    folder=$(mktemp -d)
+    (cd "$folder" && apt-get -qq download "$2" >/dev/null 2>&1 && dpkg-deb -x ./*.deb .) &&
+        mkdir -p "$unpacked" && cp "$folder/usr/sbin/$1" "$unpacked/" && found=yes || found=no
+    rm -rf "$folder"
+    [ $found = yes ] || die "cannot get the program $1; install the package $2 yourself"
+}
+
 for_run() {
     if [ "$(uname -s)" = Darwin ]; then
         have qemu-system-x86_64 && have qemu-system-aarch64 ||
@@ -118,8 +137,13 @@ tshark tshark
 ping iputils-ping
 openssl openssl
 valgrind valgrind
+hping3 hping3
+nmap nmap
 LIST
-    say "ready to test: make, gcc, wrk, tshark, ping, openssl, valgrind"
+    want_unpacked <<'LIST'
+chronyd chrony
+LIST
+    say "ready to test: make, gcc, wrk, tshark, ping, openssl, valgrind, hping3, nmap, chronyd"
 }
 
 # --- The toolchain -----------------------------------------------------------------------------

@@ -64,6 +64,18 @@ pub mod kernel {
     include!(concat!(env!("OUT_DIR"), "/kernel.rs"));
 }
 
+/// A host that takes from real servers what they give, on a TAP device.
+#[allow(missing_docs, reason = "generated")]
+pub mod peers {
+    include!(concat!(env!("OUT_DIR"), "/peers.rs"));
+}
+
+/// A web server behind a firewall, on a TAP device.
+#[allow(missing_docs, reason = "generated")]
+pub mod walled {
+    include!(concat!(env!("OUT_DIR"), "/walled.rs"));
+}
+
 /// A web server on TLS, on a bad wire.
 #[allow(missing_docs, reason = "generated")]
 pub mod secure {

@@ -173,33 +173,49 @@ impl<G: OnCard> Host<G> {
 
     /// Its counters that are not zero, one a line, for a test that fails.
     pub fn counters(&self) -> String {
-        let system = self.cx.system();
-        let sets = (0..).map_while(|index| system.set(index));
-        let lines = sets.flat_map(|(name, set)| {
-            let metrics = (0..set.count()).filter_map(|index| set.metric(index));
-            metrics.filter(|metric| metric.value != 0).map(move |metric| {
-                format!("  {name}.{} = {} {}\n", metric.name, metric.value, metric.unit)
-            })
-        });
-        lines.collect()
+        counters(&self.cx)
     }
 
     /// The counter `name` of the instance `instance`.
     #[track_caller]
     pub fn counter(&self, instance: &str, name: &str) -> u64 {
-        let system = self.cx.system();
-        let mut sets = (0..).map_while(|index| system.set(index));
-        let set = sets.find(|(it, _)| *it == instance).map(|(_, set)| set);
-        let metrics =
-            |set: &'static dyn CounterSet| (0..set.count()).filter_map(|at| set.metric(at));
-        let found = set.and_then(|set| metrics(set).find(|metric| metric.name == name));
-        found.unwrap_or_else(|| panic!("no counter {instance}.{name}")).value
+        counter(&self.cx, instance, name)
     }
 
     /// Buffers that are not in the pool.
     pub fn buffers_out(&self) -> usize {
         self.cx.pool().count() - self.cx.pool().available()
     }
+}
+
+/// The counters of a host that are not zero, one a line, for a test that fails.
+pub fn counters(cx: &Context) -> String {
+    let system = cx.system();
+    let sets = (0..).map_while(|index| system.set(index));
+    let lines = sets.flat_map(|(name, set)| {
+        let metrics = (0..set.count()).filter_map(|index| set.metric(index));
+        metrics.filter(|metric| metric.value != 0).map(move |metric| {
+            format!("  {name}.{} = {} {}\n", metric.name, metric.value, metric.unit)
+        })
+    });
+    lines.collect()
+}
+
+/// The counter `name` of the instance `instance` of a host.
+#[track_caller]
+pub fn counter(cx: &Context, instance: &str, name: &str) -> u64 {
+    let system = cx.system();
+    let mut sets = (0..).map_while(|index| system.set(index));
+    let set = sets.find(|(it, _)| *it == instance).map(|(_, set)| set);
+    counter_of(set.unwrap_or_else(|| panic!("no instance {instance}")), name)
+}
+
+/// The same of an instance's counters. Those of one that a test put into the graph itself are known
+/// to nobody else.
+#[track_caller]
+pub fn counter_of(set: &dyn CounterSet, name: &str) -> u64 {
+    let mut metrics = (0..set.count()).filter_map(|at| set.metric(at));
+    metrics.find(|metric| metric.name == name).unwrap_or_else(|| panic!("no counter {name}")).value
 }
 
 /// Two hosts with a wire between their cards, which takes no time and loses nothing: what a

@@ -16,6 +16,7 @@ const UNSAFE: &[Exception] = &[
     Exception { path: "core/src/task/waker.rs", why: "wakers without reference counts or boxes" },
     Exception { path: "components/tcp/tests/memory.rs", why: "an allocator that counts" },
     Exception { path: "tests/tests/hvf/guest.rs", why: "a machine reaches packets as devices do" },
+    Exception { path: "tests/tests/peers/raw.rs", why: "no safe call names a device to send by" },
     Exception { path: "tests/bench/plugin/src/lib.rs", why: "QEMU calls it, and counts for it" },
     Exception { path: "tests/src/allocations.rs", why: "a global allocator that counts is unsafe" },
 ];

@@ -66,6 +66,28 @@ impl Tap {
         run("ip", &["-6", "address", "add", &address, "dev", &self.name, "nodad"]);
     }
 
+    /// This machine's Ethernet address on it.
+    #[track_caller]
+    pub fn station(&self) -> String {
+        let said = self.described();
+        let mut words = said.split_whitespace().skip_while(|word| *word != "link/ether");
+        words.nth(1).unwrap_or_else(|| panic!("no address: {said}")).to_owned()
+    }
+
+    /// Its number among this machine's devices.
+    #[track_caller]
+    pub fn index(&self) -> i32 {
+        let said = self.described();
+        let number = said.split(':').next().and_then(|number| number.trim().parse().ok());
+        number.unwrap_or_else(|| panic!("no number: {said}"))
+    }
+
+    /// What the kernel says of it. In `/sys` are the devices of the namespace that mounted it.
+    #[track_caller]
+    fn described(&self) -> String {
+        run("ip", &["-o", "link", "show", "dev", &self.name])
+    }
+
     /// The address with the host part `host` in its network.
     pub fn host(&self, host: u8) -> Ipv4Addr {
         let [a, b, c, _] = self.address.octets();
@@ -104,10 +126,21 @@ impl Dhcp {
     /// arguments.
     #[track_caller]
     pub fn on(tap: &Tap, more: &[&str]) -> Self {
+        Self::start(tap, &[&["--port=0"], more].concat())
+    }
+
+    /// The same, and a server of the names that the arguments list.
+    #[track_caller]
+    pub fn and_names_on(tap: &Tap, more: &[&str]) -> Self {
+        Self::start(tap, &[&["--no-resolv", "--no-hosts"], more].concat())
+    }
+
+    #[track_caller]
+    fn start(tap: &Tap, more: &[&str]) -> Self {
         let folder = Folder::new("dhcp");
         let range = format!("{},{},12h", tap.host(50), tap.host(59));
         let mut command = Command::new(tool("dnsmasq").expect("dnsmasq is there"));
-        command.args(["--no-daemon", "--port=0", "--conf-file=/dev/null", "--user=root"]);
+        command.args(["--no-daemon", "--conf-file=/dev/null", "--user=root"]);
         command.args(["--bind-interfaces", "--dhcp-authoritative", "--no-ping"]);
         command.arg("--leasefile-ro").arg("--pid-file=").arg(format!("--interface={}", tap.name));
         command.arg(format!("--dhcp-range={range}")).args(more).current_dir(folder.path());

@@ -186,9 +186,13 @@ pub fn run_in(folder: &Path, program: &str, arguments: &[&str], input: &[u8]) ->
     }
 }
 
-/// Where the program `name` is: in `PATH`, or where administrators' programs are.
+/// Where the program `name` is: in `PATH`, where administrators' programs are, or where setup
+/// unpacks services that it does not install.
 pub fn tool(name: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
-    let folders = env::split_paths(&path).chain(["/usr/sbin".into(), "/sbin".into()]);
-    folders.map(|folder| folder.join(name)).find(|file| file.is_file())
+    let cache = env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+    let cache = cache.or_else(|| Some(PathBuf::from(env::var_os("HOME")?).join(".cache")));
+    let unpacked = cache.map(|cache| cache.join("waitless/programs"));
+    let more = ["/usr/sbin".into(), "/sbin".into()].into_iter().chain(unpacked);
+    env::split_paths(&path).chain(more).map(|folder| folder.join(name)).find(|file| file.is_file())
 }

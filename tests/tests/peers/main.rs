@@ -1,0 +1,64 @@
+//! What a host asks of others and what others do to it, with peers that nobody here wrote: address
+//! servers, routers, name and time servers, clients before a firewall, and attackers' tools.
+//!
+//! The graph runs in this process, on a TAP device and in real time, as in the tests of `kernel`.
+//! `cargo test -p waitless-tests --test peers -- WORD` runs those whose name contains the word.
+
+mod addresses;
+mod host;
+mod hostile;
+mod names;
+mod raw;
+mod time;
+mod wall;
+
+use std::process::ExitCode;
+use waitless_tests::lab::{self, Need, Test};
+
+/// A server of addresses and names, with a capture.
+const SERVER: &[Need] = &[
+    Need::Tap,
+    Need::Program("dnsmasq"),
+    Need::Program("ping"),
+    Need::Program("tshark"),
+    Need::Program("dumpcap"),
+];
+/// A server of names, and one of the time.
+const TIME: &[Need] = &[Need::Tap, Need::Program("dnsmasq"), Need::Program("chronyd")];
+/// Clients, with a capture.
+const CLIENTS: &[Need] = &[
+    Need::Tap,
+    Need::Program("curl"),
+    Need::Program("ping"),
+    Need::Program("tshark"),
+    Need::Program("dumpcap"),
+];
+const FLOOD: &[Need] = &[Need::Tap, Need::Program("hping3")];
+const SCAN: &[Need] = &[Need::Tap, Need::Program("nmap")];
+const TAP: &[Need] = &[Need::Tap];
+
+fn main() -> ExitCode {
+    lab::main(&[
+        test("addresses: a server gives both", SERVER, addresses::given),
+        test("addresses: a server informs", SERVER, addresses::informed),
+        test("addresses: a router names servers", SERVER, addresses::by_a_router),
+        test("names: of every kind", SERVER, names::of_every_kind),
+        test("time: from a server", TIME, time::from_a_server),
+        test("time: a server that does not know it", TIME, time::unknown),
+        test("wall: what may pass", CLIENTS, wall::what_may_pass),
+        test("hostile: floods", FLOOD, |lab| hostile::floods(lab, 2)),
+        test("hostile: a scan", SCAN, hostile::scan),
+        test("hostile: frames", TAP, |lab| hostile::frames(lab, 20_000)),
+        on_demand("long: floods", FLOOD, |lab| hostile::floods(lab, 20)),
+    ])
+}
+
+fn test(name: &'static str, needs: &'static [Need], run: fn(&lab::Lab)) -> Test {
+    let (name, run) = (name.to_owned(), Box::new(run));
+    Test { name, of: None, needs, on_demand: false, run }
+}
+
+/// One of those that take long: `make test-all` runs them.
+fn on_demand(name: &'static str, needs: &'static [Need], run: fn(&lab::Lab)) -> Test {
+    Test { on_demand: true, ..test(name, needs, run) }
+}
