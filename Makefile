@@ -232,7 +232,7 @@ test-everything:
 	@$(stage) "TCP and the kernel's" $(skipping) cargo test --package waitless-tests --test kernel
 	@$(stage) 'servers and attackers' $(peers)
 	@$(stage) simulations $(call simulations,1000)
-	@$(stage) instructions cargo test --package waitless-tests --test instructions
+	@$(stage) baseline cargo test --package waitless-tests --test baseline
 	@$(stage) 'whole images' $(image-tests)
 	@$(stage) 'audit, x86_64' $(waitless-build) audit --arch x86_64
 	@$(stage) 'audit, aarch64' $(waitless-build) audit --arch aarch64

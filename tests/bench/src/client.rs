@@ -47,26 +47,54 @@ const ACK: u8 = 16;
 impl Client {
     /// Opens `count` connections to `port` of the host.
     pub fn open(host: &mut impl Host, port: u16, count: usize) -> Self {
-        let connections = (0..count)
-            .map(|index| Connection {
-                port: 20_000 + index as u16,
-                next: 1_000 * index as u32,
-                acknowledged: 0,
-                open: false,
-            })
-            .collect();
-        let mut client = Self { connections, server_port: port, received: 0, identification: 0 };
-        for index in 0..count {
-            let frame = client.segment(index, SYN, &[]);
-            client.connections[index].next += 1;
-            host.deliver(&frame);
-            for step in 0..8 {
-                host.work(step);
-                client.collect(host);
-            }
-            assert!(client.connections[index].open, "connection {index} did not open");
+        let mut client = Self::reserve(port, count);
+        for _ in 0..count {
+            client.connect(host);
         }
         client
+    }
+
+    /// No connection yet, and room for `count` to `port` of the host.
+    pub fn reserve(port: u16, count: usize) -> Self {
+        let connections = Vec::with_capacity(count);
+        Self { connections, server_port: port, received: 0, identification: 0 }
+    }
+
+    /// Opens one more connection.
+    pub fn connect(&mut self, host: &mut impl Host) {
+        let index = self.connections.len();
+        self.connections.push(Connection {
+            port: 20_000 + index as u16,
+            next: 1_000 * index as u32,
+            acknowledged: 0,
+            open: false,
+        });
+        let frame = self.segment(index, SYN, &[]);
+        self.connections[index].next += 1;
+        host.deliver(&frame);
+        for step in 0..8 {
+            host.work(step);
+            self.collect(host);
+        }
+        assert!(self.connections[index].open, "connection {index} did not open");
+    }
+
+    /// Sends `request` on the connection that was opened last, takes the answer and says so:
+    /// nothing is under way afterwards.
+    pub fn ask_once(&mut self, host: &mut impl Host, request: &[u8]) {
+        let index = self.connections.len() - 1;
+        self.received = 0;
+        let asking = self.segment(index, PSH | ACK, request);
+        let connection = &mut self.connections[index];
+        connection.next = connection.next.wrapping_add(request.len() as u32);
+        host.deliver(&asking);
+        host.work(0);
+        self.collect(host);
+        assert!(self.received > 0, "connection {index} got no answer\n{}", host.counters());
+        let thanks = self.segment(index, ACK, &[]);
+        host.deliver(&thanks);
+        host.work(0);
+        self.collect(host);
     }
 
     /// Sends `request` on every connection and takes answers until `expected` bytes came on

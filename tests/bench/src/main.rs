@@ -4,7 +4,8 @@
 //! Both stacks get the same frames from the same client, and copy each frame once in and once
 //! out. Only the time in [`client::Host::work`] counts. Under `valgrind --tool=callgrind
 //! --toggle-collect=…::work` the same program counts instructions; `instructions` in the
-//! command line runs fewer rounds for it.
+//! command line runs fewer rounds for it. `allocations` and `connection` say how often our graph
+//! allocates for 1,000 exchanges, and how many bytes it keeps for a connection that is idle.
 
 mod client;
 mod ours;
@@ -14,6 +15,11 @@ use client::{Client, Host};
 use ours::ours;
 use smol::{Service, Smol};
 use std::time::{Duration, Instant};
+use waitless_tests::allocations::{self, Counting};
+
+/// Counts for `allocations` and `connection`; where nothing is allocated it costs nothing.
+#[global_allocator]
+static COUNTING: Counting = Counting;
 
 const HELLO: &[u8] = b"GET /hello HTTP/1.1\r\nHost: 10.0.0.1\r\nAccept: */*\r\n\r\n";
 const LINE: &[u8] = b"sixty-four bytes of payload, as a small question would have, sent.";
@@ -26,14 +32,15 @@ const ECHO: u16 = 7;
 
 fn main() {
     let mut words = std::env::args().skip(1);
-    match words.next().as_deref() {
+    let Some(mode) = words.next() else { return compare() };
+    let what = words.next().unwrap_or_default();
+    let connections = words.next().and_then(|word| word.parse().ok()).unwrap_or(1);
+    match mode.as_str() {
         // For callgrind: one stack, one exchange, so that the count is of that alone.
-        Some("instructions") => {
-            let what = words.next().unwrap_or_default();
-            let connections = words.next().and_then(|word| word.parse().ok()).unwrap_or(1);
-            instructions(&what, connections);
-        }
-        _ => compare(),
+        "instructions" => instructions(&what, connections),
+        "allocations" => allocations(&what, connections),
+        "connection" => connection(&what),
+        _ => panic!("instructions | allocations | connection, or nothing: all, beside smoltcp"),
     }
 }
 
@@ -97,6 +104,45 @@ fn instructions(what: &str, connections: usize) {
     }
 }
 
+/// How often our graph allocates for 1,000 exchanges, once it is warmed up.
+fn allocations(what: &str, connections: usize) {
+    const COUNTED: usize = 1_000;
+    let (port, request) = exchange(what);
+    let mut host = Allocating { host: ours(), count: 0 };
+    let mut client = Client::open(&mut host, port, connections);
+    let expected = client.learn(&mut host, request);
+    for _ in 0..COUNTED.div_ceil(10) {
+        client.round(&mut host, request, expected);
+    }
+    host.count = 0;
+    for _ in 0..COUNTED.div_ceil(connections) {
+        client.round(&mut host, request, expected);
+    }
+    println!("{}", host.count);
+}
+
+/// Bytes that our graph keeps for each of many connections on which nothing happens any more.
+fn connection(what: &str) {
+    const OPEN: usize = 20_000;
+    let (port, request) = exchange(what);
+    let mut host = ours();
+    let mut client = Client::reserve(port, OPEN);
+    let before = allocations::live();
+    for _ in 0..OPEN {
+        client.connect(&mut host);
+        client.ask_once(&mut host, request);
+    }
+    println!("{}", (allocations::live() - before) / OPEN as i64);
+}
+
+fn exchange(what: &str) -> (u16, &'static [u8]) {
+    match what {
+        "http" => (HTTP, HELLO),
+        "echo" => (ECHO, LINE),
+        _ => panic!("http | echo"),
+    }
+}
+
 /// Sweeps in which nothing happens.
 fn idle(count: usize) {
     let mut host = ours();
@@ -131,6 +177,30 @@ impl<H: Host> Host for Timed<'_, H> {
         let start = Instant::now();
         self.host.work(now);
         self.spent += start.elapsed();
+    }
+
+    fn sent(&mut self, into: &mut [u8]) -> Option<usize> {
+        self.host.sent(into)
+    }
+
+    fn counters(&self) -> String {
+        self.host.counters()
+    }
+}
+
+/// A host whose allocations are counted.
+struct Allocating<H> {
+    host: H,
+    count: u64,
+}
+
+impl<H: Host> Host for Allocating<H> {
+    fn deliver(&mut self, frame: &[u8]) {
+        self.host.deliver(frame);
+    }
+
+    fn work(&mut self, now: u64) {
+        self.count += allocations::counted(|| self.host.work(now));
     }
 
     fn sent(&mut self, into: &mut [u8]) -> Option<usize> {
