@@ -292,14 +292,7 @@ impl Active {
             fixed,
             media: response.media_type().filter(|_| !matches!(body, Body::Empty)),
             length,
-            connection: match (keep, self.old_client) {
-                _ if upgrades => Persistence::Upgraded,
-                // RFC 9110, section 15.5.22: it names what to upgrade to.
-                (true, _) if response.code() == Status::UPGRADE_REQUIRED => Persistence::Upgraded,
-                (false, _) => Persistence::Closed,
-                (true, true) => Persistence::Kept,
-                (true, false) => Persistence::Usual,
-            },
+            connection: self.persistence(response.code(), keep),
             fields: &[],
             ready: None,
         };
@@ -331,6 +324,19 @@ impl Active {
         self.complete = !streamed;
         self.head_waits = streamed && self.lead.is_none();
         Ok(false)
+    }
+
+    /// What becomes of the connection behind a response with `status`, if it is kept and if not.
+    #[inline]
+    fn persistence(&self, status: Status, keep: bool) -> Persistence {
+        match (keep, self.old_client) {
+            _ if status == Status::SWITCHING_PROTOCOLS => Persistence::Upgraded,
+            // RFC 9110, section 15.5.22: it names what to upgrade to.
+            (true, _) if status == Status::UPGRADE_REQUIRED => Persistence::Upgraded,
+            (false, _) => Persistence::Closed,
+            (true, true) => Persistence::Kept,
+            (true, false) => Persistence::Usual,
+        }
     }
 
     /// Says so instead of a response with fields that no head has room for. The status says
