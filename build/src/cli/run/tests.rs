@@ -5,6 +5,7 @@ use crate::project::Project;
 use clap::Parser;
 use hvf::Host;
 use std::fs;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 #[derive(Parser, Debug)]
 struct Only {
@@ -28,7 +29,10 @@ impl Tree {
     /// The commands of `run ARGUMENTS`, for an image that is there, with the tree's own folder and
     /// what differs between machines left out.
     fn commands(&mut self, arguments: &str) -> Result<Vec<String>, String> {
-        let folder = std::env::temp_dir().join(format!("waitless-run-{}", std::process::id()));
+        // One for each call: tests run beside each other.
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let (process, number) = (std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let folder = std::env::temp_dir().join(format!("waitless-run-{process}-{number}"));
         fs::create_dir_all(&folder).unwrap();
         let image = folder.join("webserver.img");
         // As much of an image as is looked at.
@@ -37,8 +41,11 @@ impl Tree {
         let project = &mut self.0;
         project.set_arch(run.which.arch.clone());
         let graph = project.graph("webserver", &run.which.platform).unwrap();
-        let services = services::services(&graph, &run.ports, &run.set)?;
-        let commands = run.commands(project, &image, &graph, &services)?;
+        let services = services::services(&graph, &run.ports, &run.set);
+        let commands =
+            services.and_then(|services| run.commands(project, &image, &graph, &services));
+        fs::remove_dir_all(&folder).unwrap();
+        let commands = commands?;
         let (image, workspace) = (image.display().to_string(), &project.workspace);
         let (home, target) = (workspace.home.display(), workspace.target.display());
         let places = [(image, "IMAGE"), (target.to_string(), "target"), (home.to_string(), "home")];
@@ -61,14 +68,15 @@ fn the_runner_for_apple_silicon_is_built_signed_and_started() {
         "cargo build --release --package hvf-runner --target-dir target",
         "codesign --sign - --force --entitlements home/platforms/hvf/entitlements.plist \
          target/release/hvf-runner",
-        "target/release/hvf-runner --cores 4 --memory 64M --tcp 8080:80 --udp 7007:7 IMAGE",
+        "target/release/hvf-runner --cores 4 --memory 64M --tcp 8080:80 \
+         --tcp 8443:443 --udp 7007:7 IMAGE",
     ];
     let mut tree = Tree::open();
     assert_eq!(tree.commands("--platform hvf --cores 4 --memory 64M").unwrap(), expected);
     assert_eq!(
         tree.last("--platform hvf --arch aarch64 --udp-port 7 --set http.port=81 --set tcp.ttl=3"),
-        "target/release/hvf-runner --cores 1 --memory 128M --tcp 8081:81 --udp 7:7 \
-         --append 'http.port=81 tcp.ttl=3' IMAGE"
+        "target/release/hvf-runner --cores 1 --memory 128M --tcp 8081:81 --tcp 8443:443 \
+         --udp 7:7 --append 'http.port=81 tcp.ttl=3' IMAGE"
     );
 }
 
@@ -78,7 +86,8 @@ fn qemu_uses_apple_s_framework_where_that_is_wanted() {
         Tree::open().commands("--platform hvf --runner qemu --cores 2").unwrap(),
         ["qemu-system-aarch64 -machine virt,gic-version=3 -accel hvf -cpu host -m 128M -smp 2 \
           -kernel IMAGE -nodefaults -display none -serial stdio -no-reboot \
-          -netdev user,id=n0,hostfwd=tcp:127.0.0.1:8080-:80,hostfwd=udp:127.0.0.1:7007-:7 \
+          -netdev user,id=n0,hostfwd=tcp:127.0.0.1:8080-:80,\
+          hostfwd=tcp:127.0.0.1:8443-:443,hostfwd=udp:127.0.0.1:7007-:7 \
           -global virtio-mmio.force-legacy=false -device virtio-net-device,netdev=n0 \
           -device virtio-rng-device"]
     );
@@ -92,7 +101,8 @@ fn qemu_emulates_what_the_image_is_for() {
         ["qemu-system-x86_64 -machine q35 -accel tcg -cpu max -m 128M -kernel IMAGE \
           -append http.port=8000 -device isa-debug-exit,iobase=0xf4,iosize=0x04 -nodefaults \
           -display none -serial stdio -no-reboot \
-          -netdev user,id=n0,hostfwd=tcp:127.0.0.1:80-:8000,hostfwd=udp:127.0.0.1:7007-:7 \
+          -netdev user,id=n0,hostfwd=tcp:127.0.0.1:80-:8000,\
+          hostfwd=tcp:127.0.0.1:8443-:443,hostfwd=udp:127.0.0.1:7007-:7 \
           -device virtio-net-pci,netdev=n0,romfile="]
     );
     assert_eq!(
@@ -165,21 +175,21 @@ fn ports_follow_what_is_set_at_boot() {
         words.filter(|word| word.contains(':')).collect::<Vec<_>>().join(" ")
     };
     for (words, expected) in [
-        ("", "8080:80 7007:7"),
-        ("--set http.port=81", "8081:81 7007:7"),
-        ("--set http.port=8081", "8081:8081 7007:7"),
-        ("--http-port 9000 --set http.port=8081", "9000:8081 7007:7"),
-        ("--set http.port=81 --set http.port=82", "8082:82 7007:7"),
+        ("", "8080:80 8443:443 7007:7"),
+        ("--set http.port=81", "8081:81 8443:443 7007:7"),
+        ("--set http.port=8081", "8081:8081 8443:443 7007:7"),
+        ("--http-port 9000 --set http.port=8081", "9000:8081 8443:443 7007:7"),
+        ("--set http.port=81 --set http.port=82", "8082:82 8443:443 7007:7"),
         // What the image does not take, it says, and stays where it was.
-        ("--set http.port=82 --set http.port=0", "8080:80 7007:7"),
-        ("--set http.port=65536", "8080:80 7007:7"),
-        ("--set echo.port=9", "8080:80 7007:7"),
-        ("--set site.port=9", "8080:80 7007:7"),
+        ("--set http.port=82 --set http.port=0", "8080:80 8443:443 7007:7"),
+        ("--set http.port=65536", "8080:80 8443:443 7007:7"),
+        ("--set echo.port=9", "8080:80 8443:443 7007:7"),
+        ("--set site.port=9", "8080:80 8443:443 7007:7"),
     ] {
         assert_eq!(forwards(&format!("--platform hvf {words}")), expected, "{words}");
     }
     let native = tree.last("--platform native --set http.port=81");
-    assert_eq!(native, "IMAGE --set http.port=81 --ports 81/tcp=8081,7/udp=7007");
+    assert_eq!(native, "IMAGE --set http.port=81 --ports 81/tcp=8081,443/tcp=8443,7/udp=7007");
 }
 
 #[test]
