@@ -113,8 +113,8 @@ waitless::counters! {
 pub struct Tls {
     config: &'static Config,
     counters: &'static Counters,
-    /// `None` when the certificates cannot be used.
-    shared: Result<Shared, CertificateError>,
+    /// What all connections share; `None` until there is entropy to make keys of.
+    shared: Option<Shared>,
     services: Vec<Attached>,
     /// Boxed, so that the table grows without moving them.
     #[expect(clippy::vec_box, reason = "they are large, and the table grows")]
@@ -152,27 +152,11 @@ const SPARES: usize = 16;
 
 impl Tls {
     /// A server that listens once its services do.
-    pub fn new(config: &'static Config, cx: &mut Context) -> Self {
-        let certificates = Certificates::new(config.certificate, config.key);
-        let (now, cores, lifetime) = (cx.now(), cx.cores().count(), config.ticket_lifetime);
-        let seed = Seed::new(lifetime, now, cores, &mut cx.random);
-        let seed = cx.share(|| seed);
-        let shared = certificates.map(|certificates| Shared {
-            server: Server {
-                certificates,
-                protocols: config.alpn,
-                tickets: Tickets::new(lifetime, seed, &mut cx.random),
-                ticket_count: config.tickets.min(4),
-                cookies: Cookies::new(&mut cx.random),
-            },
-            flight: Flight::default(),
-            hello_limit: config.hello_limit.clamp(512, 16_384) as usize,
-            pool: cx.pool(),
-        });
+    pub fn new(config: &'static Config, _: &mut Context) -> Self {
         Self {
             config,
             counters: Counters::leak(),
-            shared,
+            shared: None,
             services: Vec::new(),
             connections: Vec::new(),
             free: Vec::new(),
@@ -266,14 +250,31 @@ impl Tls {
 impl<S: StreamPort> Component<S> for Tls {
     fn init(&mut self, _: &mut S, cx: &mut Context) -> Result<(), InitError> {
         self.now = cx.now();
-        match &self.shared {
-            Ok(_) => Ok(()),
-            Err(CertificateError::None) => Err(InitError("there is no certificate: name one")),
-            Err(CertificateError::Count) => Err(InitError("each certificate needs its key")),
-            Err(CertificateError::Key) => Err(InitError(
+        let (config, lifetime) = (self.config, self.config.ticket_lifetime);
+        // In any case, since cores share things in the same order.
+        let seed = Seed::new(lifetime, self.now, cx.cores().count(), &mut cx.random);
+        let seed = cx.share(|| seed);
+        let certificates = Certificates::new(config.certificate, config.key);
+        let certificates = certificates.map_err(|why| match why {
+            CertificateError::None => InitError("there is no certificate: name one"),
+            CertificateError::Count => InitError("each certificate needs its key"),
+            CertificateError::Key => InitError(
                 "a private key cannot be used: it must be of P-256, P-384, Ed25519 or RSA",
-            )),
-        }
+            ),
+        })?;
+        self.shared = Some(Shared {
+            server: Server {
+                certificates,
+                protocols: config.alpn,
+                tickets: Tickets::new(lifetime, seed, &mut cx.random),
+                ticket_count: config.tickets.min(4),
+                cookies: Cookies::new(&mut cx.random),
+            },
+            flight: Flight::default(),
+            hello_limit: config.hello_limit.clamp(512, 16_384) as usize,
+            pool: cx.pool(),
+        });
+        Ok(())
     }
 
     fn receive(&mut self, below: &mut S, cx: &mut Context) {

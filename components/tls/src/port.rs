@@ -119,7 +119,7 @@ impl StreamPort for Tls {
     }
 
     fn recv(&mut self, stream: Stream) -> Option<Packet> {
-        let pool = self.shared.as_ref().ok()?.pool;
+        let pool = self.shared.as_ref()?.pool;
         let connection = self.of_mut(stream)?;
         if let Some(packet) = connection.inbox.pop_front() {
             connection.inbox_bytes -= packet.len();
@@ -145,7 +145,7 @@ impl StreamPort for Tls {
     }
 
     fn writable(&mut self, stream: Stream) -> &mut [u8] {
-        let Ok(pool) = self.shared.as_ref().map(|shared| shared.pool) else { return &mut [] };
+        let Some(pool) = self.shared.as_ref().map(|shared| shared.pool) else { return &mut [] };
         let place = stream.index;
         let Some(connection) = self.of_mut(stream) else { return &mut [] };
         let room = connection.room();

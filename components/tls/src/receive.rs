@@ -120,7 +120,7 @@ impl Tls {
 
     /// Takes from `packet`, the next that has arrived, one record or what there is of it.
     fn take(&mut self, place: u32, packet: Packet, cx: &mut Context) -> Progress {
-        let (Some(connection), Ok(shared)) =
+        let (Some(connection), Some(shared)) =
             (self.connections.get_mut(place as usize), &mut self.shared)
         else {
             return Progress::Failed(Fault::Internal);
@@ -164,7 +164,7 @@ impl Tls {
         length: usize,
         cx: &mut Context,
     ) -> Progress {
-        let (Some(connection), Ok(shared)) =
+        let (Some(connection), Some(shared)) =
             (self.connections.get_mut(place as usize), &mut self.shared)
         else {
             return Progress::Failed(Fault::Internal);
@@ -221,7 +221,7 @@ impl Tls {
 
     /// Puts a record together that spans packets.
     fn gather(&mut self, place: u32, mut packet: Packet, cx: &mut Context) -> Progress {
-        let (Some(connection), Ok(shared)) =
+        let (Some(connection), Some(shared)) =
             (self.connections.get_mut(place as usize), &mut self.shared)
         else {
             return Progress::Failed(Fault::Internal);
@@ -311,7 +311,7 @@ impl Tls {
 
     /// Tells the client what it did wrong. The connection ends.
     pub(crate) fn fail(&mut self, place: u32, fault: Fault, cx: &Context) {
-        let (Some(connection), Ok(shared)) =
+        let (Some(connection), Some(shared)) =
             (self.connections.get_mut(place as usize), &self.shared)
         else {
             return;

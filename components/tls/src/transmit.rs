@@ -73,7 +73,7 @@ impl Tls {
     /// Sends records that are ready, then makes more of data. What keeps it from going on, if
     /// anything does.
     fn send<S: StreamPort>(&mut self, place: u32, left: &mut usize, below: &mut S) -> Option<Stop> {
-        let Ok(shared) = &self.shared else { return Some(Stop::Failed(Fault::Internal)) };
+        let Some(shared) = &self.shared else { return Some(Stop::Failed(Fault::Internal)) };
         let connection = self.connections.get_mut(place as usize)?;
         loop {
             while let Some(packet) = connection.out.pop() {
@@ -116,7 +116,7 @@ impl Tls {
 
     /// Everything was sent: says so, where nothing follows.
     fn finish<S: StreamPort>(&mut self, place: u32, below: &mut S, cx: &mut Context) {
-        let (Some(connection), Ok(shared)) =
+        let (Some(connection), Some(shared)) =
             (self.connections.get_mut(place as usize), &self.shared)
         else {
             return;

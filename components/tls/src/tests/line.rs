@@ -6,8 +6,8 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 use waitless::{
-    Component, ConnectError, Context, Duration, Instant, ListenError, Packet, Phase, Pool, Service,
-    Status, Stream, StreamPort, testing,
+    Component, ConnectError, Context, Duration, Instant, ListenError, Packet, Phase, Pool, Random,
+    Service, Status, Stream, StreamPort, testing,
 };
 
 /// All streams.
@@ -173,7 +173,10 @@ impl World {
 
     pub fn with(config: Config, packets: usize) -> Self {
         let mut cx = testing::context(packets, 1);
+        // A device may bring entropy when the graph starts, and not before.
+        let seeded = core::mem::replace(&mut cx.random, Random::unseeded());
         let mut tls = Tls::new(Box::leak(Box::new(config)), &mut cx);
+        cx.random = seeded;
         let mut line = Line {
             pool: cx.pool(),
             wires: Vec::new(),
