@@ -12,9 +12,7 @@ mod tests;
 
 use waitless::http::{FieldValue, Fields, Head, IntoResponse, Response, Status};
 use waitless::packet::NoRoom;
-use waitless::{
-    BATCH, Component, Context, CounterSet, Exchange, HttpPort, InitError, Inspect, Instant, Pool,
-};
+use waitless::{BATCH, Component, Context, CounterSet, Exchange, HttpPort, Inspect, Instant, Pool};
 
 /// How a [`Redirect`] is set up.
 #[derive(Debug)]
@@ -66,10 +64,6 @@ impl Redirect {
 }
 
 impl<P: HttpPort> Component<P> for Redirect {
-    fn init(&mut self, _: &mut P, _: &mut Context) -> Result<(), InitError> {
-        Ok(())
-    }
-
     fn receive(&mut self, below: &mut P, _: &mut Context) {
         // Nothing of an exchange is kept that its end could concern.
         for _ in 0..BATCH {
@@ -90,8 +84,6 @@ impl<P: HttpPort> Component<P> for Redirect {
             }
         }
     }
-
-    fn transmit(&mut self, _: &mut P, _: &mut Context) {}
 
     fn deadline(&self) -> Instant {
         if self.more { Instant::ZERO } else { Instant::NEVER }

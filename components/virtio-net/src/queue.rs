@@ -226,9 +226,7 @@ impl Queue {
         else {
             return Err(packet);
         };
-        let rest = length as u64 | flags << 32 | u64::from(entry.next) << 48;
-        self.memory.write64(16 * usize::from(head), address);
-        self.memory.write64(16 * usize::from(head) + 8, rest);
+        describe(&self.memory, head, (address, length), flags, entry.next);
         self.free = entry.next;
         self.free_count -= 1;
         entry.packet = Some(packet);
@@ -251,9 +249,7 @@ impl Queue {
             }
             let Some(entry) = self.entries.get(usize::from(at)) else { break };
             let more = if parts.peek().is_some() { NEXT } else { 0 };
-            let rest = length as u64 | (flags | more) << 32 | u64::from(entry.next) << 48;
-            self.memory.write64(16 * usize::from(at), address);
-            self.memory.write64(16 * usize::from(at) + 8, rest);
+            describe(&self.memory, at, (address, length), flags | more, entry.next);
             at = entry.next;
             count += 1;
         }
@@ -371,6 +367,14 @@ impl Queue {
         }
         self.armed = false;
     }
+}
+
+/// Writes descriptor `at`: a part of a packet, and the descriptor behind it.
+#[inline]
+fn describe(memory: &Dma, at: u16, (address, length): (u64, usize), flags: u64, next: u16) {
+    let rest = length as u64 | flags << 32 | u64::from(next) << 48;
+    memory.write64(16 * usize::from(at), address);
+    memory.write64(16 * usize::from(at) + 8, rest);
 }
 
 #[cfg(test)]
