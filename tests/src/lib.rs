@@ -5,6 +5,7 @@
 //! * [`pair`]: two ends of a connection, and somebody between them.
 //! * [`script`]: what passes a connection, in packetdrill's syntax, against the component.
 //! * [`corpus`], [`mutate`]: packets that are well-formed, and what makes them otherwise.
+//! * [`live`]: a graph on a TAP device of this process, in real time.
 //! * [`lab`]: whole images in a network of their own, driven by real programs.
 
 // Generated code names this package's components by its name.
@@ -15,6 +16,7 @@ pub mod corpus;
 pub mod fuzz;
 pub mod graphs;
 pub mod lab;
+pub mod live;
 pub mod mutate;
 pub mod pair;
 pub mod peer;

@@ -47,6 +47,13 @@ pub struct Test {
     pub run: Box<dyn Fn(&Lab)>,
 }
 
+impl Test {
+    /// One that boots nothing that was built before, and runs unless others are chosen.
+    pub fn new(name: &str, needs: &'static [Need], run: impl Fn(&Lab) + 'static) -> Self {
+        Self { name: name.to_owned(), of: None, needs, on_demand: false, run: Box::new(run) }
+    }
+}
+
 /// What an image is built for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Variant {

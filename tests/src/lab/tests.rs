@@ -3,7 +3,7 @@
 use super::*;
 
 fn test(name: &str) -> Test {
-    Test { name: name.to_owned(), of: None, needs: &[], on_demand: false, run: Box::new(|_| {}) }
+    Test::new(name, &[], |_| {})
 }
 
 fn skipped(need: Need) -> Outcome {

@@ -181,5 +181,5 @@ fn main() -> ExitCode {
 }
 
 fn test(name: &str, of: Variant, needs: &'static [Need], run: fn(&lab::Lab)) -> Test {
-    Test { name: name.to_owned(), of: Some(of), needs, on_demand: false, run: Box::new(run) }
+    Test { of: Some(of), ..Test::new(name, needs, run) }
 }

@@ -7,6 +7,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 use waitless::{Phase, StreamPort};
 use waitless_tests::lab::{Capture, Lab};
+use waitless_tests::live::Live;
 
 /// Slow enough for both ends to act before either has heard of it.
 fn slow() -> Link {

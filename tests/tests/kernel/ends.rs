@@ -4,6 +4,7 @@ use crate::link::Link;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use waitless::{Phase, Stream, StreamPort};
+use waitless_tests::live::Live;
 
 /// The byte at `position` of what the end numbered `side` sends.
 fn byte(side: usize, position: usize) -> u8 {

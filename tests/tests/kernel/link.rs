@@ -4,20 +4,18 @@ use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
-use std::thread;
-use std::time::{Duration, Instant as Clock};
+use std::time::Duration;
 use tcp::Tcp;
-use waitless::device::Platform;
-use waitless::{Context, CounterSet, Instant, Phase, Service, Stream, StreamPort, Sweep, testing};
+use waitless::{Context, Phase, Service, Stream, StreamPort};
 use waitless_tests::graphs::kernel::{self, Graph};
 use waitless_tests::lab::{Capture, Tap};
+use waitless_tests::live::{Host, Live, card, leak};
+use waitless_tests::world::counter_of;
 
 /// Where the graph listens.
 pub const PORT: u16 = 9000;
 /// Buffers of the graph.
 const BUFFERS: usize = 8192;
-/// Longer than anything here takes on a busy machine.
-pub const PATIENCE: Duration = Duration::from_secs(60);
 /// How long to rest when nothing is due: the TAP device wakes nobody here.
 const REST: Duration = Duration::from_micros(50);
 
@@ -41,25 +39,10 @@ pub const OPENERS: [Opener; 2] = [Opener::Graph, Opener::Kernel];
 
 /// Both ends of the wire.
 pub struct Link {
-    pub graph: Graph,
+    host: Host<Graph>,
     pub service: Service,
     pub tap: Tap,
-    cx: Context,
-    begun: Clock,
     graph_address: Ipv4Addr,
-}
-
-/// A platform whose descriptors are looked at in each turn.
-struct Polled;
-
-impl Platform for Polled {
-    fn name(&self) -> &'static str {
-        "test"
-    }
-
-    fn wake_on(&self, _: i32) -> bool {
-        true
-    }
 }
 
 impl Link {
@@ -70,18 +53,17 @@ impl Link {
         let tap = Tap::new();
         tap.turn_on_ipv6();
         let graph_address = tap.host(2);
-        let mut cx = testing::context_on(&Polled, BUFFERS, 1);
-        let mut graph = kernel::graph(&mut cx);
-        graph.wire = netem::Netem::new(leak(wire), &mut cx);
-        let device = leak(tap.name.clone()).as_str();
-        graph.nic = tap::Tap::new(leak(tap::Config { device, mac: None, mtu: None }), &mut cx);
-        graph.ip4 = ipv4::Ipv4::new(leak(address(graph_address, mtu)), &mut cx);
-        graph.ip6 = ipv6::Ipv6::new(leak(address_v6(tap.host_v6(2))), &mut cx);
-        let ready = graph.init(&mut cx);
-        assert!(ready.is_ok(), "{ready:?}");
-        let service = graph.tcp.attach().expect("room for a service");
-        graph.tcp.listen(service, PORT).expect("a free port");
-        let mut link = Self { graph, service, tap, cx, begun: Clock::now(), graph_address };
+        let mut host = Host::new(BUFFERS, REST, |cx| {
+            let mut graph = kernel::graph(cx);
+            graph.wire = netem::Netem::new(leak(wire), cx);
+            graph.nic = card(&tap, cx);
+            graph.ip4 = ipv4::Ipv4::new(leak(address(graph_address, mtu)), cx);
+            graph.ip6 = ipv6::Ipv6::new(leak(address_v6(tap.host_v6(2))), cx);
+            graph
+        });
+        let service = host.graph.tcp.attach().expect("room for a service");
+        host.graph.tcp.listen(service, PORT).expect("a free port");
+        let mut link = Self { host, service, tap, graph_address };
         // Until the address is known to be nobody else's.
         link.run_for(Duration::from_millis(200));
         link
@@ -110,53 +92,13 @@ impl Link {
     }
 
     pub fn tcp(&mut self) -> &mut Tcp {
-        &mut self.graph.tcp
-    }
-
-    /// One sweep.
-    pub fn turn(&mut self) {
-        let now = Instant::from_nanos(self.begun.elapsed().as_nanos() as u64);
-        self.cx.set_now(now);
-        self.graph.poll(&mut self.cx);
-        if self.graph.deadline() > now {
-            thread::sleep(REST);
-        }
-    }
-
-    pub fn run_for(&mut self, time: Duration) {
-        let end = Clock::now() + time;
-        while Clock::now() < end {
-            self.turn();
-        }
-    }
-
-    /// Sweeps until `done` gives something.
-    #[track_caller]
-    pub fn until<T>(&mut self, what: &str, mut done: impl FnMut(&mut Self) -> Option<T>) -> T {
-        let end = Clock::now() + PATIENCE;
-        loop {
-            if let Some(value) = done(self) {
-                return value;
-            }
-            assert!(Clock::now() < end, "waited for {what}\n{}", self.counters());
-            self.turn();
-        }
+        &mut self.host.graph.tcp
     }
 
     /// The graph's counter `name` of TCP.
     #[track_caller]
     pub fn count(&self, name: &str) -> u64 {
-        let set = self.graph.tcp.counters();
-        let found = (0..set.count()).filter_map(|at| set.metric(at)).find(|it| it.name == name);
-        found.unwrap_or_else(|| panic!("no counter {name}")).value
-    }
-
-    /// Those that are not zero, one a line, for a test that fails.
-    fn counters(&self) -> String {
-        let set = self.graph.tcp.counters();
-        let metrics = (0..set.count()).filter_map(|at| set.metric(at));
-        let lines = metrics.filter(|it| it.value != 0);
-        lines.map(|it| format!("  {} = {} {}\n", it.name, it.value, it.unit)).collect()
+        counter_of(self.host.graph.tcp.counters(), name)
     }
 
     /// A connection of which both ends are open.
@@ -208,8 +150,18 @@ impl Link {
     #[track_caller]
     pub fn expect_phase(&mut self, stream: Stream, phase: Phase) {
         self.until(&format!("{phase:?}"), |link| {
-            (link.graph.tcp.status(stream).phase == phase).then_some(())
+            (link.host.graph.tcp.status(stream).phase == phase).then_some(())
         });
+    }
+}
+
+impl Live for Link {
+    fn turn(&mut self) {
+        self.host.turn();
+    }
+
+    fn cx(&self) -> &Context {
+        &self.host.cx
     }
 }
 
@@ -287,9 +239,4 @@ fn address_v6(address: Ipv6Addr) -> ipv6::Config {
         reassembly: 16,
         reassembly_timeout: waitless::Duration::from_secs(30),
     }
-}
-
-/// Configurations live as long as the program.
-fn leak<T>(value: T) -> &'static T {
-    Box::leak(Box::new(value))
 }

@@ -20,19 +20,14 @@ const CAPTURE: &[Need] = &[Need::Tap, Need::Program("tshark"), Need::Program("du
 
 fn main() -> ExitCode {
     lab::main(&[
-        test("kernel: bulk both ways, judged by tshark", CAPTURE, transfers::bulk),
-        test("kernel: thousands of short connections", CAPTURE, transfers::short_connections),
-        test("kernel: a wire that loses, doubles and reorders", TAP, transfers::bad_wires),
-        test("kernel: tiny segments", CAPTURE, transfers::tiny_segments),
-        test("kernel: windows that close", TAP, transfers::closed_windows),
-        test("kernel: half-closed", TAP, endings::half_closed),
-        test("kernel: both open at once", TAP, endings::opened_at_once),
-        test("kernel: both close at once", CAPTURE, endings::closed_at_once),
-        test("kernel: resets and refusals", TAP, endings::resets),
+        Test::new("kernel: bulk both ways, judged by tshark", CAPTURE, transfers::bulk),
+        Test::new("kernel: thousands of short connections", CAPTURE, transfers::short_connections),
+        Test::new("kernel: a wire that loses, doubles and reorders", TAP, transfers::bad_wires),
+        Test::new("kernel: tiny segments", CAPTURE, transfers::tiny_segments),
+        Test::new("kernel: windows that close", TAP, transfers::closed_windows),
+        Test::new("kernel: half-closed", TAP, endings::half_closed),
+        Test::new("kernel: both open at once", TAP, endings::opened_at_once),
+        Test::new("kernel: both close at once", CAPTURE, endings::closed_at_once),
+        Test::new("kernel: resets and refusals", TAP, endings::resets),
     ])
-}
-
-fn test(name: &'static str, needs: &'static [Need], run: fn(&lab::Lab)) -> Test {
-    let (name, run) = (name.to_owned(), Box::new(run));
-    Test { name, of: None, needs, on_demand: false, run }
 }

@@ -6,6 +6,7 @@ use std::io::{Read, Write};
 use std::time::Duration;
 use waitless::{Phase, StreamPort};
 use waitless_tests::lab::{Lab, run};
+use waitless_tests::live::Live;
 
 const BULK: usize = 3_000_000;
 

@@ -1,11 +1,12 @@
 //! Addresses and name servers from dnsmasq: by DHCP, DHCPv6 and router advertisements.
 
-use crate::host::{Host, on};
+use crate::host::on;
 use std::net::{IpAddr, Ipv6Addr};
 use waitless::http::Handler;
 use waitless::{IpPort, UdpPort};
 use waitless_tests::graphs::peers::Graph;
 use waitless_tests::lab::{Capture, Dhcp, Lab, Tap, ping};
+use waitless_tests::live::{Host, Live};
 
 /// A tap with IPv6, and a server on it that gives names of servers and a domain. `range` says which
 /// addresses of IPv6, and how it gives them.

@@ -1,7 +1,7 @@
 //! Attackers' tools against a host that serves: it stays up, goes on serving who is connected, and
 //! its counters explain what became of every frame.
 
-use crate::host::{Host, PATIENCE, on};
+use crate::host::on;
 use crate::raw::Raw;
 use std::net::Ipv4Addr;
 use std::process::Command;
@@ -12,6 +12,7 @@ use waitless::{CounterSet, Inspect, NicPort};
 use waitless_tests::corpus;
 use waitless_tests::graphs::peers::Graph;
 use waitless_tests::lab::{Connection, Lab, Running, Tap, run, tool};
+use waitless_tests::live::{Host, Live, PATIENCE};
 use waitless_tests::mutate::Mutator;
 use waitless_tests::world::{self, counter_of};
 

@@ -39,26 +39,21 @@ const TAP: &[Need] = &[Need::Tap];
 
 fn main() -> ExitCode {
     lab::main(&[
-        test("addresses: a server gives both", SERVER, addresses::given),
-        test("addresses: a server informs", SERVER, addresses::informed),
-        test("addresses: a router names servers", SERVER, addresses::by_a_router),
-        test("names: of every kind", SERVER, names::of_every_kind),
-        test("time: from a server", TIME, time::from_a_server),
-        test("time: a server that does not know it", TIME, time::unknown),
-        test("wall: what may pass", CLIENTS, wall::what_may_pass),
-        test("hostile: floods", FLOOD, |lab| hostile::floods(lab, 2)),
-        test("hostile: a scan", SCAN, hostile::scan),
-        test("hostile: frames", TAP, |lab| hostile::frames(lab, 20_000)),
+        Test::new("addresses: a server gives both", SERVER, addresses::given),
+        Test::new("addresses: a server informs", SERVER, addresses::informed),
+        Test::new("addresses: a router names servers", SERVER, addresses::by_a_router),
+        Test::new("names: of every kind", SERVER, names::of_every_kind),
+        Test::new("time: from a server", TIME, time::from_a_server),
+        Test::new("time: a server that does not know it", TIME, time::unknown),
+        Test::new("wall: what may pass", CLIENTS, wall::what_may_pass),
+        Test::new("hostile: floods", FLOOD, |lab| hostile::floods(lab, 2)),
+        Test::new("hostile: a scan", SCAN, hostile::scan),
+        Test::new("hostile: frames", TAP, |lab| hostile::frames(lab, 20_000)),
         on_demand("long: floods", FLOOD, |lab| hostile::floods(lab, 20)),
     ])
 }
 
-fn test(name: &'static str, needs: &'static [Need], run: fn(&lab::Lab)) -> Test {
-    let (name, run) = (name.to_owned(), Box::new(run));
-    Test { name, of: None, needs, on_demand: false, run }
-}
-
 /// One of those that take long: `make test-all` runs them.
-fn on_demand(name: &'static str, needs: &'static [Need], run: fn(&lab::Lab)) -> Test {
-    Test { on_demand: true, ..test(name, needs, run) }
+fn on_demand(name: &str, needs: &'static [Need], run: fn(&lab::Lab)) -> Test {
+    Test { on_demand: true, ..Test::new(name, needs, run) }
 }

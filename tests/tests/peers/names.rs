@@ -1,6 +1,6 @@
 //! Names from dnsmasq, and connections to this machine by them.
 
-use crate::host::{Host, LISTENER, listen, on};
+use crate::host::{LISTENER, listen, on, reach};
 use std::fmt::Write as _;
 use std::fs;
 use std::net::Ipv4Addr;
@@ -9,6 +9,7 @@ use waitless::http::Handler;
 use waitless::{IpPort, UdpPort};
 use waitless_tests::graphs::peers::Graph;
 use waitless_tests::lab::{Capture, Dhcp, Folder, Lab, Tap, run};
+use waitless_tests::live::{Host, Live};
 
 /// The first of the addresses of a name with many, all of them this machine's.
 const MANY: Ipv4Addr = Ipv4Addr::new(10, 79, 0, 0);
@@ -42,13 +43,13 @@ pub fn of_every_kind(_: &Lab) {
     expect(&mut host, "half.test", &heard(&v4));
     assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
     // A hundred addresses do not fit into a datagram.
-    let said = host.reach(&format!("many.test:{LISTENER}"));
+    let said = reach(&mut host, &format!("many.test:{LISTENER}"));
     assert!(said.starts_with("10.79.0.") && said.ends_with(" heard who am I?"), "{said}");
     expect(&mut host, "none.test", "there is no such name");
-    assert_eq!(host.reach("four.test:9"), "it refuses");
+    assert_eq!(reach(&mut host, "four.test:9"), "it refuses");
     // The host itself, by the name and the address that are every host's own.
-    assert_eq!(host.reach("localhost:81"), "it refuses");
-    let said = host.reach("127.0.0.1:80");
+    assert_eq!(reach(&mut host, "localhost:81"), "it refuses");
+    let said = reach(&mut host, "127.0.0.1:80");
     assert!(said.starts_with("HTTP/1.1 400"), "its own web server: {said}");
     host.until("the ends of connections", |host| (host.counter("dial", "open") == 0).then_some(()));
     drop(host);
@@ -63,7 +64,7 @@ pub fn of_every_kind(_: &Lab) {
 
 #[track_caller]
 fn expect(host: &mut Host<Graph<impl Handler>>, name: &str, wanted: &str) {
-    assert_eq!(host.reach(&format!("{name}:{LISTENER}")), wanted);
+    assert_eq!(reach(host, &format!("{name}:{LISTENER}")), wanted);
 }
 
 /// dnsmasq as a name server, and as the address server and the router that name it.

@@ -6,6 +6,7 @@ use std::fs;
 use std::process::Command;
 use std::time::{SystemTime, UNIX_EPOCH};
 use waitless_tests::lab::{Folder, Lab, PATIENCE, Running, Tap, tool};
+use waitless_tests::live::Live;
 
 pub fn from_a_server(_: &Lab) {
     let (tap, folder) = (Tap::new(), Folder::new("time"));

@@ -1,12 +1,13 @@
 //! A firewall against clients that it lets in, and others.
 
-use crate::host::{Host, LISTENER, card, listen};
+use crate::host::{LISTENER, listen, reach, with};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
 use std::process::Command;
 use std::time::Duration;
 use waitless::http::Handler;
 use waitless_tests::graphs::walled::{self, Graph};
 use waitless_tests::lab::{Capture, Connection, Lab, Tap, curl, ping, run, tool};
+use waitless_tests::live::{Host, Live, card};
 
 /// This machine's and the graph's addresses.
 const HERE: Ipv4Addr = Ipv4Addr::new(10, 78, 0, 1);
@@ -27,7 +28,7 @@ pub fn what_may_pass(_: &Lab) {
     }
     run("ip", &["-6", "address", "add", &format!("{HERE_V6}/64"), "dev", &tap.name, "nodad"]);
     let mut capture = Capture::on(&tap);
-    let mut host = Host::new(|cx| {
+    let mut host = with(|cx| {
         let mut graph = walled::graph(cx);
         graph.nic = card(&tap, cx);
         graph
@@ -86,9 +87,9 @@ fn refused() {
 fn outgoing(host: &mut Host<Graph<impl Handler>>) {
     listen();
     for address in [IpAddr::V4(HERE), IpAddr::V6(HERE_V6)] {
-        let said = host.reach(&SocketAddr::new(address, LISTENER).to_string());
+        let said = reach(host, &SocketAddr::new(address, LISTENER).to_string());
         assert_eq!(said, format!("{address} heard who am I?"));
-        assert_eq!(host.reach(&SocketAddr::new(address, 9).to_string()), "it refuses");
+        assert_eq!(reach(host, &SocketAddr::new(address, 9).to_string()), "it refuses");
     }
 }
 

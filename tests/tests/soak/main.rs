@@ -30,9 +30,7 @@ const NEEDS: &[Need] = &[
 ];
 
 fn main() -> ExitCode {
-    let name = "soak: load and faults".to_owned();
-    let run = Box::new(soak);
-    let tests = [Test { name, of: None, needs: NEEDS, on_demand: false, run }];
+    let tests = [Test::new("soak: load and faults", NEEDS, soak)];
     // Beside the load: the build of the image, the start, the wait for rest.
     lab::main_of_variants(&tests, minutes() + Duration::from_secs(900))
 }
