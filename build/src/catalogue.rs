@@ -72,6 +72,8 @@ pub enum Requires {
 /// How a component spreads over cores.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum PerCore {
+    /// There is one, and no other core beside it.
+    Alone,
     /// There is one, on one core.
     One,
     /// There is one device; each core has a queue of it.
@@ -108,6 +110,7 @@ impl PerCore {
     /// In the words of the metadata.
     pub fn text(self) -> &'static str {
         match self {
+            Self::Alone => "alone",
             Self::One => "one",
             Self::Queue => "queue",
             Self::Replicate => "replicate",
@@ -351,11 +354,12 @@ impl Reader<'_> {
     fn per_core(&mut self, table: &Table) -> PerCore {
         let Some(node) = get(table, "per-core") else { return PerCore::Replicate };
         match node.str() {
+            Some("alone") => PerCore::Alone,
             Some("one") => PerCore::One,
             Some("queue") => PerCore::Queue,
             Some("replicate") => PerCore::Replicate,
             _ => {
-                let message = "`per-core` is \"replicate\", \"queue\" or \"one\"";
+                let message = "`per-core` is \"replicate\", \"queue\", \"one\" or \"alone\"";
                 self.reports.push(Report::new(node.at, message));
                 PerCore::Replicate
             }
@@ -376,8 +380,8 @@ impl Reader<'_> {
                 format!("`{}` has no type that the generator knows", key.name)
             });
             self.reports.push(report.help(
-                "u8 u16 u32 u64 bool string duration size ipv4 ipv6 ip cidr4 cidr6 mac, `[T]`,\n\
-                 `T | word`, `a | b` with `rust = \"EnumAtTheRoot\"`, private-keys, or\n\
+                "u8 u16 u32 u64 bool string duration size ipv4 ipv6 ip cidr4 cidr6 mac route4,\n\
+                 `[T]`, `T | word`, `a | b` with `rust = \"EnumAtTheRoot\"`, private-keys, or\n\
                  certificates with `rust = \"StructAtTheRoot\"`",
             ));
             return None;

@@ -292,6 +292,9 @@ impl Project {
         platform: &str,
     ) -> Result<(Option<Graph>, Vec<Report>), String> {
         let (draft, mut reports, stacks) = self.draft(app, platform)?;
+        if let Some(report) = elsewhere(&draft, app, platform) {
+            return Ok((None, vec![report]));
+        }
         let broken = reports.iter().any(|report| report.help.iter().any(|help| is_syntax(help)));
         if let Some(named) = get(&draft.app.keys, "crate").filter(|named| named.str() != Some(app))
         {
@@ -319,6 +322,15 @@ impl Project {
             reports.retain(|report| report.help.iter().any(|help| is_syntax(help)));
         }
         Ok((graph, reports))
+    }
+
+    /// Whether `app` is for `platform`, as far as its manifest says.
+    ///
+    /// # Errors
+    /// One message, when the app or the platform is unknown or cannot be read.
+    pub fn is_for(&mut self, app: &str, platform: &str) -> Result<bool, String> {
+        let (draft, ..) = self.draft(app, platform)?;
+        Ok(elsewhere(&draft, app, platform).is_none())
     }
 
     /// The merged manifests of `app` on `platform`, what is wrong so far, and all stacks with
@@ -403,6 +415,18 @@ fn for_architecture(keys: &Table, arch: Option<&str>) -> Table {
 /// Whether a next step is that of a manifest that cannot be read.
 fn is_syntax(help: &str) -> bool {
     help.contains("as TOML")
+}
+
+/// What is wrong where an app names the platforms that it is for, and this is none of them.
+fn elsewhere(draft: &Draft, app: &str, platform: &str) -> Option<Report> {
+    let only = get(&draft.app.keys, "platforms")?;
+    let names: Vec<_> = only.strings()?.into_iter().map(|(name, _)| name).collect();
+    if names.contains(&platform) {
+        return None;
+    }
+    let report = Report::new(only.at, format!("`{app}` is not for the platform `{platform}`"));
+    let report = report.label(format!("it is for {}", list(&names)));
+    Some(report.help("choose one of these by --platform"))
 }
 
 /// The named stacks and their instances.

@@ -34,6 +34,8 @@ pub enum Type {
     Or(Box<Type>, String),
     /// Files with the private keys of the certificates.
     PrivateKeys,
+    /// An IPv4 network and the router to it.
+    Route4,
     /// Bytes.
     Size,
     /// Text.
@@ -116,6 +118,7 @@ impl Type {
             "ipv6" => Self::Ipv6,
             "mac" => Self::Mac,
             "private-keys" => Self::PrivateKeys,
+            "route4" => Self::Route4,
             "size" => Self::Size,
             "string" => Self::String,
             "u8" => Self::Unsigned(8),
@@ -190,6 +193,10 @@ impl Type {
             Self::PrivateKeys => {
                 ("a PEM or DER file for each certificate".into(), "such as \"certs/server.key\"")
             }
+            Self::Route4 => {
+                let example = "such as \"10.1.0.0/16 via 10.0.0.7\"";
+                ("a network and the router to it".into(), example)
+            }
             Self::Size => (format!("a size in bytes{within}"), "such as \"64K\", \"4M\" or 4096"),
             Self::String => match range {
                 Some(range) => (format!("text of {range} bytes"), ""),
@@ -212,6 +219,7 @@ impl Type {
             Self::Ip | Self::Ipv4 | Self::Ipv6 => "IP addresses",
             Self::List(_) => "lists",
             Self::Mac => "Ethernet addresses",
+            Self::Route4 => "networks with the routers to them",
             Self::Size => "sizes",
             Self::String => "texts",
             Self::Unsigned(_) => "numbers",
@@ -235,6 +243,7 @@ impl Type {
             Self::List(inner) => format!("&'static [{}]", inner.rust(krate)),
             Self::Mac => "waitless::Mac".into(),
             Self::Or(inner, _) => format!("Option<{}>", inner.rust(krate)),
+            Self::Route4 => "waitless::Ipv4Route".into(),
             Self::Size => "u64".into(),
             Self::String => "&'static str".into(),
             Self::Unsigned(bits) => format!("u{bits}"),
@@ -269,7 +278,8 @@ impl Field {
             | Type::Cidr6
             | Type::Folder
             | Type::List(_)
-            | Type::PrivateKeys => return None,
+            | Type::PrivateKeys
+            | Type::Route4 => return None,
             Type::Cidr4 => "boot::cidr4".to_owned(),
             Type::Duration => format!("boot::duration({range})"),
             Type::Mac => "boot::mac".to_owned(),
@@ -374,6 +384,16 @@ fn scalar(
             let parts = parts.filter(|parts| parts.len() == 6)?;
             let parts: Vec<_> = parts.iter().map(|part| format!("{part:#04x}")).collect();
             Ok(format!("waitless::Mac([{}])", parts.join(", ")))
+        }
+        Type::Route4 => {
+            let (network, via) = text.split_once(" via ")?;
+            let (network, bits) = network.trim().split_once('/')?;
+            let bits = bits.parse::<u8>().ok().filter(|bits| *bits <= 32)?;
+            let network: Ipv4Addr = network.parse().ok()?;
+            // Bits of a host in a network are a mistake, of whatever kind.
+            let host = network.to_bits() & u32::MAX.checked_shr(bits.into()).unwrap_or(0);
+            let via = via.trim().parse().ok().filter(|_| host == 0)?;
+            Ok(format!("({}, {bits}, {})", ipv4(network), ipv4(via)))
         }
         Type::Size => ranged(size(text)?).map(grouped),
         Type::String => ranged(text.len() as u64).map(|_| format!("{text:?}")),

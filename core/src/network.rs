@@ -31,15 +31,51 @@ pub fn is_network_broadcast(settings: &Ipv4Configuration, address: Ipv4Addr) -> 
 /// The broadcast address of the host's network, where it has one.
 #[inline]
 pub fn network_broadcast(settings: &Ipv4Configuration) -> Option<Ipv4Addr> {
-    let address = u32::from(settings.address) | !mask(settings);
+    let address = u32::from(settings.address) | !mask(settings.prefix);
     (settings.prefix < 31).then_some(Ipv4Addr::from(address))
 }
 
-/// Whether `address` is reached without a gateway.
+/// Whether `address` begins with the first `bits` bits of `network`.
 #[inline]
-pub fn is_on_link(settings: &Ipv4Configuration, address: Ipv4Addr) -> bool {
-    (u32::from(address) ^ u32::from(settings.address)) & mask(settings) == 0
-        || settings.gateway == Some(address)
+pub fn is_within(address: Ipv4Addr, network: Ipv4Addr, bits: u8) -> bool {
+    (address.to_bits() ^ network.to_bits()) & mask(bits) == 0
+}
+
+/// Whether `address` is that of a router which the settings name. One counts as on the link, also
+/// outside the host's network.
+fn is_router(settings: &Ipv4Configuration, address: Ipv4Addr) -> bool {
+    settings.gateway == Some(address) || settings.routes.iter().any(|&(.., via)| via == address)
+}
+
+/// The most specific route to `remote` as to a single host: how many of its bits count, and who
+/// comes next on the link. Of two alike, the first counts; what is on the link, before any.
+pub fn route(settings: &Ipv4Configuration, remote: Ipv4Addr) -> Option<(u8, Ipv4Addr)> {
+    if is_router(settings, remote) {
+        return Some((32, remote));
+    }
+    let mut best = settings.gateway.map(|gateway| (0, gateway));
+    for &(network, bits, via) in settings.routes {
+        let better = best.is_none_or(|(least, _)| bits > least);
+        if better && is_within(remote, network, bits) {
+            best = Some((bits, via));
+        }
+    }
+    let connected = is_within(remote, settings.address, settings.prefix);
+    best.filter(|(bits, _)| !connected || *bits > settings.prefix)
+        .or_else(|| connected.then_some((settings.prefix, remote)))
+}
+
+/// What [`IpPort::route_bits`](crate::IpPort::route_bits) says of a host with these settings.
+pub fn route_bits(settings: Option<&Ipv4Configuration>, remote: IpAddr) -> Option<u8> {
+    let IpAddr::V4(remote) = remote else { return None };
+    if remote.is_broadcast() || remote.is_multicast() {
+        return Some(if settings.is_none() { 32 } else { 0 });
+    }
+    let settings = settings?;
+    if settings.address == remote || is_network_broadcast(settings, remote) {
+        return Some(32);
+    }
+    is_host(remote).then(|| route(settings, remote))?.map(|(bits, _)| bits)
 }
 
 /// Who a packet to `remote` goes to on the link. Without settings just everybody can be reached,
@@ -58,10 +94,7 @@ pub fn next_hop(settings: Option<&Ipv4Configuration>, remote: Ipv4Addr) -> Optio
     if is_network_broadcast(settings, remote) {
         return Some(NextHop::Broadcast);
     }
-    if is_on_link(settings, remote) {
-        return Some(NextHop::Ipv4(remote));
-    }
-    settings.gateway.map(NextHop::Ipv4)
+    route(settings, remote).map(|(_, next)| NextHop::Ipv4(next))
 }
 
 /// The address that a packet to `remote` goes out from; `None` when there is no route. Without
@@ -100,8 +133,8 @@ fn multicast_mac(group: Ipv4Addr) -> Mac {
 }
 
 #[inline]
-fn mask(settings: &Ipv4Configuration) -> u32 {
-    u32::MAX.checked_shl(32 - u32::from(settings.prefix.min(32))).unwrap_or(0)
+fn mask(bits: u8) -> u32 {
+    u32::MAX.checked_shl(32 - u32::from(bits.min(32))).unwrap_or(0)
 }
 
 #[cfg(test)]

@@ -225,6 +225,7 @@ pub fn dual(
         let config = ipv4::Config {
             address: Some(address),
             gateway: None,
+            routes: &[],
             dns: &[],
             ttl: 64,
             mtu: None,

@@ -8,12 +8,13 @@ use crate::source::{Node, Span, Value, get};
 use crate::types::size;
 
 /// The keys of `[app]`: name, what it may be, what it is for.
-pub const APP_KEYS: [(&str, &str, &str); 6] = [
+pub const APP_KEYS: [(&str, &str, &str); 7] = [
     ("crate", "string", "The package that the image is made from."),
     ("cores", "\"all\" | 1..=64", "How many cores run a graph of their own."),
     ("hostname", "string", "What the image calls itself, for components with a key `hostname`."),
     ("memory", "size", "The memory that the image is given when the runner boots it."),
     ("packets", "0..=1000000", "Packet buffers for each core; 0: by the memory there is."),
+    ("platforms", "[string]", "The platforms that the app is for; without it, all there are."),
     ("stacks", "[string]", "The named stacks whose instances belong to the graph."),
 ];
 

@@ -48,7 +48,25 @@ impl Check<'_> {
                 }
             };
         }
+        self.alone();
         self.crossings();
+    }
+
+    /// Reports components that share an image with no other core.
+    fn alone(&mut self) {
+        let several = self.app.cores > 1;
+        for index in (0..self.slots.len()).filter(|_| several) {
+            let slot = &self.slots[index];
+            let Some(component) = slot.component else { continue };
+            if !slot.alive || component.per_core != PerCore::Alone {
+                continue;
+            }
+            let name = &component.name;
+            let message = format!("`{name}` is for an image with one core");
+            let report = Report::new(slot.entry.name.at, message);
+            let report = report.label("it shares nothing with other cores");
+            self.report(report.help("write `cores = 1` in [app]"));
+        }
     }
 
     /// Reports edges that cross cores without saying so, and those that cannot.

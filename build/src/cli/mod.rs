@@ -90,7 +90,7 @@ enum Command {
         which: Which,
         #[command(flatten)]
         given: Given,
-        /// Every app on every platform
+        /// Every app on every platform that it is for
         #[arg(long)]
         all: bool,
     },
@@ -260,6 +260,9 @@ fn check(which: &Which, given: &Given, all: bool) -> Result<(), String> {
     let mut wrong = String::new();
     for (app, platform, arch) in variants {
         project.set_arch(arch.clone());
+        if all && !project.is_for(&app, &platform)? {
+            continue;
+        }
         let arch = arch.map_or(String::new(), |arch| format!(", {arch}"));
         match project.graph(&app, &platform) {
             Ok(graph) => {

@@ -293,7 +293,7 @@ fn is_id(word: &str) -> bool {
 
 /// `MUST-10`: the RFC's own name for a clause.
 fn is_numbered(word: &str) -> bool {
-    ["MUST-", "SHLD-", "MAY-", "REC-"].iter().any(|start| word.starts_with(start))
+    ["MUST-", "SHLD-", "MAY-", "REC-", "REQ-"].iter().any(|start| word.starts_with(start))
 }
 
 /// The names of the functions below `#[test]`.

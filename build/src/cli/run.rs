@@ -1,5 +1,6 @@
 //! The runner: builds an image, boots it, and ends as it ends.
 
+mod cards;
 mod hvf;
 mod qemu;
 mod services;
@@ -10,6 +11,7 @@ use crate::cli::{self, Given, Which, flat, image};
 use crate::graph::{Graph, Instance};
 use crate::project::Project;
 use crate::types::{bytes, memory_size};
+use cards::Card;
 pub(crate) use qemu::OVMF;
 use services::{Ports, Service};
 use std::io::{BufRead, BufReader, Read, Write};
@@ -29,9 +31,14 @@ pub struct Run {
     /// The network of a virtual machine: QEMU's own, which needs no rights, or a TAP device
     #[arg(long, default_value = "user", value_parser = ["user", "tap"])]
     net: String,
-    /// The TAP device
-    #[arg(long, value_name = "NAME", default_value = "waitless0")]
-    tap: String,
+    /// The TAP device; a machine with several cards has as many, parted by commas
+    #[arg(
+        long,
+        value_name = "NAMES",
+        default_value = "waitless0,waitless1",
+        value_delimiter = ','
+    )]
+    tap: Vec<String>,
     /// This machine's address there, where the device has to be made (root only)
     #[arg(long, value_name = "ADDRESS", default_value = "10.0.2.2")]
     tap_address: Ipv4Addr,
@@ -105,8 +112,9 @@ impl Run {
             hvf::is_on(hvf::HERE)?;
         }
         let services = services::services(&graph, &self.ports, &self.set)?;
-        let tap = self.tap(&graph, runner);
-        if tap.is_none() && !self.dry_run {
+        let cards = cards::cards(&graph);
+        let taps = self.taps(&graph, runner, &cards)?;
+        if taps.is_empty() && !self.dry_run {
             services::free(&services)?;
         }
         let program = match &self.image {
@@ -127,7 +135,14 @@ impl Run {
             return Ok(ExitCode::SUCCESS);
         }
         let mut command = commands.into_iter().next_back().ok_or("there is nothing to run")?;
-        let _tap = tap.as_deref().map(|name| Tap::ready(name, self.tap_address)).transpose()?;
+        let made = taps.iter().enumerate().map(|(number, name)| {
+            // On the first one there is a DHCP server, on the others an address beside the image's.
+            match cards.get(number).and_then(Card::host).filter(|_| number > 0) {
+                Some(host) => Tap::with_address(name, host),
+                None => Tap::ready(name, self.tap_address),
+            }
+        });
+        let _taps = made.collect::<Result<Vec<_>, _>>()?;
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().map_err(|why| start_error(&command, &why))?;
         let outcome = self.watch(&mut child, &graph, &services, &program);
@@ -213,13 +228,23 @@ impl Run {
         Ok(which)
     }
 
-    /// The TAP device that the image uses, if any: the virtual machine's, or a component's.
-    fn tap(&self, graph: &Graph, runner: Runner) -> Option<String> {
+    /// The TAP devices that the image uses, one for each card: a component's, or the virtual
+    /// machine's.
+    fn taps(&self, graph: &Graph, runner: Runner, cards: &[Card]) -> Result<Vec<String>, String> {
         let needs = |instance: &&Instance| instance.component.needs.iter().any(|n| n == "tap");
-        let mut keys = graph.instances.iter().filter(needs).flat_map(|instance| &instance.config);
-        let own = keys.find(|setting| setting.field.name == "device");
-        own.map(|setting| setting.shown.trim_matches('"').to_owned())
-            .or_else(|| (self.net == "tap" && runner == Runner::Qemu).then(|| self.tap.clone()))
+        let keys = graph.instances.iter().filter(needs).flat_map(|instance| &instance.config);
+        let own = keys.filter(|setting| setting.field.name == "device");
+        let own: Vec<_> = own.map(|it| it.shown.trim_matches('"').to_owned()).collect();
+        if !own.is_empty() || self.net != "tap" || runner != Runner::Qemu {
+            return Ok(own);
+        }
+        let several = cards.len().max(1);
+        match self.tap.get(..several) {
+            Some(taps) => Ok(taps.to_vec()),
+            None => {
+                Err(format!("the image has {several} cards; name a TAP device for each (--tap)"))
+            }
+        }
     }
 
     fn native(&self, program: &Path, services: &[Service]) -> Command {

@@ -202,6 +202,9 @@ fn kind(kind_of: &Type, range: Option<(u64, u64)>) -> Value {
         Type::List(inner) => json!({ "type": "array", "items": kind(inner, range) }),
         Type::Mac => text("^[0-9a-fA-F]{2}(:[0-9a-fA-F]{2}){5}$"),
         Type::Or(inner, word) => json!({ "anyOf": [kind(inner, range), { "const": word }] }),
+        Type::Route4 => text(&format!(
+            r"^{OCTET}(\.{OCTET}){{3}}/(3[0-2]|[12]?[0-9]) via {OCTET}(\.{OCTET}){{3}}$"
+        )),
         Type::Size => size_schema(),
         Type::Folder | Type::String => json!({ "type": "string" }),
         Type::Unsigned(bits) => {

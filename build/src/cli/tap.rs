@@ -23,6 +23,18 @@ impl Tap {
     /// # Errors
     /// What a person should do first.
     pub fn ready(name: &str, host: Ipv4Addr) -> Result<Self, String> {
+        let mut tap = Self::with_address(name, host)?;
+        if tap.made.is_some() {
+            tap.server = serve(name, host);
+        }
+        Ok(tap)
+    }
+
+    /// The same without a DHCP server, for an image that has an address beside `host`.
+    ///
+    /// # Errors
+    /// What a person should do first.
+    pub fn with_address(name: &str, host: Ipv4Addr) -> Result<Self, String> {
         let mut tap = Self { made: None, server: None };
         if !cfg!(target_os = "linux") {
             return Ok(tap);
@@ -45,7 +57,6 @@ impl Tap {
         ip(&["link", "set", name, "alias", ALIAS])?;
         ip(&["addr", "add", &format!("{host}/24"), "dev", name])?;
         ip(&["link", "set", name, "up"])?;
-        tap.server = serve(name, host);
         Ok(tap)
     }
 }

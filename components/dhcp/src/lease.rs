@@ -73,7 +73,7 @@ fn configuration(answer: &Answer) -> Option<Ipv4Configuration> {
     let gateway = answer.route.unwrap_or(answer.router);
     let gateway = gateway.filter(|&gateway| is_host(gateway) && gateway != address);
     let mtu = answer.mtu.filter(|&mtu| mtu >= MTU_MIN).unwrap_or(0);
-    Some(Ipv4Configuration { address, prefix, gateway, dns: answer.dns, mtu })
+    Some(Ipv4Configuration { address, prefix, gateway, dns: answer.dns, mtu, routes: &[] })
 }
 
 /// The length of a mask; `None` when its ones are not all in front.

@@ -341,8 +341,9 @@ fn an_address_is_asked_for_offered_requested_and_granted() {
     assert_eq!(bench.ip.settings, None, "an offer is no grant");
     bench.say(Said::grant(ACK).with(6, &[1, 1, 1, 1, 8, 8, 8, 8]).with(26, &[5, 180]));
     let dns = [Ipv4Addr::new(1, 1, 1, 1), Ipv4Addr::new(8, 8, 8, 8), NONE];
+    let (gateway, routes) = (Some(ROUTER), &[][..]);
     let expected =
-        Ipv4Configuration { address: ADDRESS, prefix: 24, gateway: Some(ROUTER), dns, mtu: 1460 };
+        Ipv4Configuration { address: ADDRESS, prefix: 24, gateway, dns, mtu: 1460, routes };
     assert_eq!(bench.ip.settings, Some(expected));
     assert_eq!(bench.cx.now(), Instant::ZERO, "without any waiting");
     assert!(bench.asks_nothing());

@@ -1,9 +1,9 @@
 //! ICMP for IPv4: answers echo requests, tells senders and transports what went wrong.
 //!
-//! An echo request becomes its reply in place. Errors about packets that nobody here wants are
-//! limited by a token bucket; IP has left out those that may not be answered. An error that
-//! arrives goes to its transport when the packet that it quotes is one of ours; the transport
-//! checks whether it really sent that.
+//! An echo request becomes its reply in place. Errors about packets that nobody here wants, or
+//! that are not forwarded, are limited by a token bucket; IP has left out those that may not be
+//! answered. An error that arrives goes to its transport when the packet that it quotes is one of
+//! ours; the transport checks whether it really sent that.
 //!
 //! Not here: echo requests of our own, timestamps, address masks, router discovery. Redirects and
 //! source quench are ignored.

@@ -17,9 +17,12 @@ const ECHO: u8 = 8;
 const TIME_EXCEEDED: u8 = 11;
 const PARAMETER: u8 = 12;
 
+const CODE_NETWORK: u8 = 0;
 const CODE_PROTOCOL: u8 = 2;
 const CODE_PORT: u8 = 3;
 const CODE_TOO_BIG: u8 = 4;
+const CODE_PROHIBITED: u8 = 13;
+const CODE_TRANSIT: u8 = 0;
 const CODE_REASSEMBLY: u8 = 1;
 
 /// The highest code of an unreachable destination (RFC 1812 section 5.2.7.1).
@@ -79,6 +82,16 @@ pub(crate) fn error(why: Reject) -> [u8; HEADER] {
         Reject::Protocol => (UNREACHABLE, CODE_PROTOCOL),
         Reject::Port => (UNREACHABLE, CODE_PORT),
         Reject::Reassembly => (TIME_EXCEEDED, CODE_REASSEMBLY),
+        //= RFC 1812 5.2.7.1: without a route, the network is unreachable
+        Reject::Route => (UNREACHABLE, CODE_NETWORK),
+        //= RFC 1812 5.3.1: who sent a packet whose time is over is told
+        Reject::HopLimit => (TIME_EXCEEDED, CODE_TRANSIT),
+        Reject::Prohibited => (UNREACHABLE, CODE_PROHIBITED),
+        //= RFC 1191 4: the next link's MTU stands in the lower half of the second word
+        Reject::TooBig(mtu) => {
+            let [m0, m1] = mtu.to_be_bytes();
+            return [UNREACHABLE, CODE_TOO_BIG, 0, 0, 0, 0, m0, m1];
+        }
         // The pointer is a byte here; IPv4 does not reject for such a reason.
         Reject::Parameter(_, pointer) => {
             return [PARAMETER, 0, 0, 0, pointer.min(255) as u8, 0, 0, 0];

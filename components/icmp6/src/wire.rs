@@ -82,6 +82,11 @@ pub(crate) fn error(why: Reject) -> [u8; HEADER] {
         Reject::Protocol => (PARAMETER, CODE_NEXT_HEADER, 6),
         Reject::Port => (UNREACHABLE, CODE_PORT, 0),
         Reject::Reassembly => (TIME_EXCEEDED, CODE_REASSEMBLY, 0),
+        // Nothing is forwarded here yet; these are what RFC 4443 section 3 says of it.
+        Reject::Route => (UNREACHABLE, 0, 0),
+        Reject::HopLimit => (TIME_EXCEEDED, 0, 0),
+        Reject::Prohibited => (UNREACHABLE, 1, 0),
+        Reject::TooBig(mtu) => (TOO_BIG, 0, mtu),
         Reject::Parameter(code, at) => (PARAMETER, code, at),
     };
     let [p0, p1] = number.to_be_bytes();

@@ -140,6 +140,8 @@ pub(crate) fn decode(words: [u64; 4]) -> Option<Ipv4Configuration> {
         gateway: (flags & 2 != 0).then(|| address(addresses)),
         dns: [address(dns >> 32), address(dns), address(third)],
         mtu: (flags >> 16) as u16,
+        // Each core has the manifest's.
+        routes: &[],
     })
 }
 
@@ -155,6 +157,7 @@ mod tests {
             gateway: Some(Ipv4Addr::new(10, 1, 2, 254)),
             dns: [1, 2, 3].map(|last| Ipv4Addr::new(9, 9, 9, last)),
             mtu: 1400,
+            routes: &[],
         };
         let bare = Ipv4Configuration { gateway: None, mtu: 0, prefix: 32, ..full };
         for settings in [Some(full), Some(bare), None] {

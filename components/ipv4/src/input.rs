@@ -6,6 +6,7 @@ use crate::wire::{HEADER, Header, Malformed, options_allowed};
 use core::net::{IpAddr, Ipv4Addr};
 use waitless::network::fragments::{Outcome, Reason};
 use waitless::network::{is_host, is_network_broadcast};
+use waitless::packet::ChecksumState;
 use waitless::{Counter, Packet, Protocol, Reject};
 
 /// Every host on the link (RFC 1112 section 4).
@@ -21,10 +22,10 @@ impl Ipv4 {
             Err(why) => return self.malformed(why).add(1),
         };
         if !self.is_other_host(header.source) {
-            return self.counters.bad_source.add(1);
+            return self.accept_looped(&header, packet);
         }
         let Some(broadcast) = self.takes(&header, packet.info().broadcast) else {
-            return self.counters.foreign.add(1);
+            return self.accept_foreign(&header, packet);
         };
         if header.length > HEADER {
             let options = packet.bytes().get(HEADER..header.length).unwrap_or_default();
@@ -44,6 +45,10 @@ impl Ipv4 {
         info.hops = header.hops;
         info.class = header.class;
         info.ip_header = header.length as u16;
+        if let ChecksumState::Partial { .. } = info.checksum {
+            // It never left this machine.
+            info.checksum = ChecksumState::Verified;
+        }
         self.deliver(header.protocol, packet);
     }
 

@@ -11,9 +11,15 @@
 //! On several cores that share a link, the first one sees to the address, and the others use it
 //! when and as long as it does.
 //!
-//! Not here: forwarding, options of our own, group membership (only 224.0.0.1 is listened to), a
-//! table of routes (there is the network and the gateway), and fragmentation. Datagrams longer
-//! than one buffer holds are not put together.
+//! A packet takes the most specific of the routes that the manifest has, the host's own network
+//! among them; the gateway is the one to everywhere else.
+//!
+//! A packet for another host is dropped, unless somebody above forwards it (RFC 1812): then it goes
+//! there as it is, its header checked, and on the way out this layer finds the next hop.
+//!
+//! Not here: options of our own, group membership (only 224.0.0.1 is listened to), fragmentation,
+//! and DHCP's routes (RFC 3442) but the one to everywhere. Datagrams longer than one buffer holds
+//! are not put together.
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -24,6 +30,7 @@ mod cores;
 mod input;
 mod output;
 mod reassembly;
+mod transit;
 mod wire;
 
 #[cfg(test)]
@@ -32,12 +39,13 @@ mod tests;
 use core::net::{IpAddr, Ipv4Addr};
 use cores::{Handover, Notice, Role, decode, encode};
 use output::{Flow, Identifications};
+use transit::Transit;
 use waitless::network::fragments::Fragments;
 use waitless::network::{self, is_host, is_network_broadcast};
 use waitless::{
     BATCH, ClaimState, Component, Context, CounterSet, Duration, EtherType, InitError, Inspect,
-    Instant, IpPort, Ipv4Configuration, LinkPort, Mac, Mailbox, NextHop, Offloads, Packet,
-    PathError, Protocol, Random, Reject, info, warn,
+    Instant, IpPort, Ipv4Configuration, Ipv4Route, LinkPort, Mac, Mailbox, NextHop, Offloads,
+    Packet, PathError, Protocol, Random, Reject, info, warn,
 };
 
 /// What the manifest may set.
@@ -47,6 +55,8 @@ pub struct Config {
     pub address: Option<(Ipv4Addr, u8)>,
     /// The router to everywhere else.
     pub gateway: Option<Ipv4Addr>,
+    /// Networks behind other routers, at most 64.
+    pub routes: &'static [Ipv4Route],
     /// Name servers; the first three count.
     pub dns: &'static [Ipv4Addr],
     /// How many routers a packet may pass, at least 1.
@@ -75,6 +85,8 @@ pub struct Ipv4 {
     rejects: Mailbox<(Packet, Reject), REJECTS>,
     rejects_wanted: bool,
     reassembly: Fragments<()>,
+    /// Packets of others, and the way of the last that was forwarded here.
+    transit: Transit,
     /// Whole packets on their way to the link.
     down: Mailbox<(NextHop, Packet)>,
     /// The destination that was sent to last. The fast path of sending.
@@ -122,6 +134,9 @@ struct Transport {
     errors_wanted: bool,
 }
 
+/// Routes that a manifest may have. Whoever sends to a new destination looks at all of them.
+const ROUTES: usize = 64;
+
 /// Rejected packets that wait for ICMP.
 const REJECTS: usize = 16;
 
@@ -154,6 +169,13 @@ waitless::counters! {
         counter bad_source: packets,
         /// Packets to another address.
         counter foreign: packets,
+        /// Packets of others, left for who forwards them.
+        counter transit: packets,
+        /// Packets to forward between addresses of which one may not leave its network, or that
+        /// came in a frame to all.
+        counter martians: packets,
+        /// Packets that were forwarded, on their way to the link.
+        counter passed: packets,
         /// Packets with malformed options, or options that choose the route.
         counter bad_options: packets,
         /// Packets of a protocol that nobody here speaks.
@@ -215,6 +237,7 @@ impl Ipv4 {
             rejects: Mailbox::new(),
             rejects_wanted: false,
             reassembly: Fragments::new(limit, config.reassembly_timeout, reassembly::FRONT),
+            transit: Transit::default(),
             down: Mailbox::new(),
             flow: None,
             // They are drawn once there is entropy.
@@ -242,7 +265,8 @@ impl Ipv4 {
         let nameservers = dns.iter().copied().chain(core::iter::repeat(Ipv4Addr::UNSPECIFIED));
         let mut dns = [Ipv4Addr::UNSPECIFIED; 3];
         dns.iter_mut().zip(nameservers).for_each(|(place, server)| *place = server);
-        let settings = Ipv4Configuration { address, prefix, gateway, dns, mtu: 0 };
+        let routes = self.config.routes;
+        let settings = Ipv4Configuration { address, prefix, gateway, dns, mtu: 0, routes };
         if prefix > 32 || !is_host(address) || is_network_broadcast(&settings, address) {
             return Err(InitError("the address is not one that a host can have"));
         }
@@ -250,6 +274,18 @@ impl Ipv4 {
             return Err(InitError("the gateway's address is not one that another host can have"));
         }
         Ok(Some(settings))
+    }
+
+    /// Whether the manifest's routes make sense.
+    fn check_routes(&self) -> Result<(), InitError> {
+        let routes = self.config.routes;
+        if routes.len() > ROUTES {
+            return Err(InitError("there are more than 64 routes: put some together"));
+        }
+        if routes.iter().any(|&(.., via)| !is_host(via)) {
+            return Err(InitError("a route leads over an address that no router can have"));
+        }
+        Ok(())
     }
 
     /// Tells the link which address we want, and sees what became of that.
@@ -310,6 +346,7 @@ impl Ipv4 {
             *told = false;
         }
         self.flow = None;
+        self.transit.forget_way();
         self.own = self.active().map_or(Own::NONE, |settings| Own {
             address: settings.address,
             broadcast: network::network_broadcast(settings).unwrap_or(Ipv4Addr::UNSPECIFIED),
@@ -365,6 +402,7 @@ impl<L: LinkPort> Component<L> for Ipv4 {
             self.role = Role::Follows { seen: 0 };
             return Ok(());
         }
+        self.check_routes()?;
         if let Some(settings) = self.manifest_settings()? {
             self.configure(Some(settings));
             self.claim(link, cx);
@@ -376,6 +414,7 @@ impl<L: LinkPort> Component<L> for Ipv4 {
     fn receive(&mut self, link: &mut L, cx: &mut Context) {
         self.now = cx.now();
         self.link_up = link.link_up();
+        self.transit.turns_back = link.turns_back();
         self.listen();
         self.claim(link, cx);
         if self.sweeps < 2 {
@@ -404,6 +443,9 @@ impl<L: LinkPort> Component<L> for Ipv4 {
         if self.claim_due {
             self.claim(link, cx);
         }
+        if !self.transit.is_sent() {
+            self.transmit_transit(link);
+        }
         while let Some((hop, packet)) = self.down.pop_front() {
             if let Err(packet) = link.send(EtherType::IPV4, hop, packet) {
                 let _ = self.down.push_front((hop, packet));
@@ -429,6 +471,7 @@ impl<L: LinkPort> Component<L> for Ipv4 {
             |transport: &Transport| !transport.packets.is_empty() || !transport.errors.is_empty();
         let busy = self.claim_due
             || !self.down.is_empty()
+            || !self.transit.is_empty()
             || !self.rejects.is_empty()
             || [&self.tcp, &self.udp, &self.icmp].into_iter().any(waiting);
         if busy { Instant::ZERO } else { self.reassembly.deadline().min(self.retry) }
@@ -506,6 +549,9 @@ impl IpPort for Ipv4 {
     }
 
     fn configure(&mut self, configuration: Option<Ipv4Configuration>) {
+        // Who gives an address knows nothing of the manifest's routes.
+        let routes = self.config.routes;
+        let configuration = configuration.map(|it| Ipv4Configuration { routes, ..it });
         if self.settings == configuration {
             return;
         }
@@ -542,6 +588,27 @@ impl IpPort for Ipv4 {
 
     fn link_up(&self) -> bool {
         self.link_up
+    }
+
+    fn route_bits(&self, remote: IpAddr) -> Option<u8> {
+        network::route_bits(self.active(), remote)
+    }
+
+    fn forwards(&self) -> bool {
+        true
+    }
+
+    #[inline]
+    fn transit(&mut self) -> Option<Packet> {
+        self.transit.next()
+    }
+
+    fn forward(&mut self, packet: Packet) -> Result<(), Packet> {
+        self.pass(packet)
+    }
+
+    fn turn_away(&mut self, packet: Packet, why: Reject) {
+        self.refuse_transit(packet, why);
     }
 }
 

@@ -4,6 +4,8 @@
 extern crate std;
 
 mod relay;
+mod routes;
+mod transit;
 
 use super::*;
 use crate::wire::{HEADER, Header, Outgoing};
@@ -26,6 +28,7 @@ const ALL: Ipv4Addr = Ipv4Addr::BROADCAST;
 const CONFIG: Config = Config {
     address: Some((OURS, 24)),
     gateway: Some(GATEWAY),
+    routes: &[],
     dns: &[],
     ttl: 64,
     mtu: None,
@@ -42,6 +45,7 @@ struct Link {
     claims: usize,
     state: ClaimState,
     leads: bool,
+    turns_back: bool,
 }
 
 impl LinkPort for Link {
@@ -63,6 +67,10 @@ impl LinkPort for Link {
 
     fn leads(&self) -> bool {
         self.leads
+    }
+
+    fn turns_back(&self) -> bool {
+        self.turns_back
     }
 
     fn claim(&mut self, address: Option<Ipv4Addr>) {
@@ -110,7 +118,9 @@ impl Bench {
     fn on(config: Config, mut cx: Context) -> Self {
         let (arriving, sent) = (VecDeque::new(), VecDeque::new());
         let (state, leads) = (ClaimState::None, cx.core() == 0);
-        let mut link = Link { arriving, sent, room: 100, claimed: None, claims: 0, state, leads };
+        let (claimed, claims, turns_back) = (None, 0, false);
+        let mut link =
+            Link { arriving, sent, room: 100, claimed, claims, state, leads, turns_back };
         let mut ip = Ipv4::new(Box::leak(Box::new(config)), &mut cx);
         ip.init(&mut link, &mut cx).unwrap();
         let mut bench = Self { ip, link, cx };
@@ -383,7 +393,8 @@ fn without_an_address_only_everybody_can_be_reached() {
 }
 
 fn configuration(address: Ipv4Addr) -> Ipv4Configuration {
-    Ipv4Configuration { address, prefix: 24, gateway: Some(GATEWAY), dns: [NONE; 3], mtu: 0 }
+    let (gateway, dns) = (Some(GATEWAY), [NONE; 3]);
+    Ipv4Configuration { address, prefix: 24, gateway, dns, mtu: 0, routes: &[] }
 }
 
 #[test]
@@ -849,6 +860,7 @@ fn other_cores_use_the_address_when_and_as_long_as_the_first_does() {
             gateway: Some(GATEWAY),
             dns: [PEER, NONE, NONE],
             mtu: 1400,
+            routes: &[],
         };
         first.ip.configure(Some(settings));
         first.sweep();

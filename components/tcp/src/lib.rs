@@ -204,7 +204,7 @@ impl<I: IpPort> Component<I> for Tcp {
         self.set_time(cx);
         //= RFC 9293 3.8.6.3 MUST-59: all queued segments are processed before any ACK is sent
         let mut quiet = true;
-        for _ in 0..BATCH {
+        for _ in 0..BATCH * I::LAYERS {
             let Some(packet) = ip.recv(Protocol::TCP) else { break };
             quiet = false;
             self.arrive(ip, packet);

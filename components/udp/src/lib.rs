@@ -193,7 +193,7 @@ impl<I: IpPort> Component<I> for Udp {
         if self.surroundings.are_old(ip) {
             self.surroundings.learn(ip);
         }
-        for _ in 0..BATCH {
+        for _ in 0..BATCH * I::LAYERS {
             let Some(packet) = ip.recv(Protocol::UDP) else { break };
             self.accept(packet, ip);
         }

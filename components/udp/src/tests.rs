@@ -411,6 +411,7 @@ fn ports_towards_a_host_are_those_whose_answers_come_home() {
             gateway: None,
             dns: [Ipv4Addr::new(10, 0, 0, 53), Ipv4Addr::UNSPECIFIED, Ipv4Addr::UNSPECIFIED],
             mtu: 0,
+            routes: &[],
         };
         let mut ip = Ip { settings: Some(settings), ..Ip::default() };
         udp.init(&mut ip, &mut cx).unwrap();

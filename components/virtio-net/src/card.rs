@@ -232,14 +232,13 @@ impl Card {
         if self.features & feature::GUEST_CSUM != 0 {
             if header.flags & NEEDS_CSUM != 0 {
                 // Section 5.1.6.4.2: the positions must be checked. What needs a sum never left
-                // this machine, so nothing can have gone wrong with it.
-                let field =
-                    usize::from(header.checksum_start) + usize::from(header.checksum_offset);
-                if field + 2 > packet.len() {
+                // this machine, so nothing can have gone wrong with it; it gets one where it does.
+                let (start, offset) = (header.checksum_start, header.checksum_offset);
+                if usize::from(start) + usize::from(offset) + 2 > packet.len() {
                     return Err(&counters.bad_header);
                 }
-            }
-            if header.flags & (NEEDS_CSUM | DATA_VALID) != 0 {
+                packet.request_checksum(start.into(), offset.into());
+            } else if header.flags & DATA_VALID != 0 {
                 packet.info_mut().checksum = ChecksumState::Verified;
             }
         }

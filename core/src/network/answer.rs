@@ -31,6 +31,7 @@ impl Budget {
     }
 
     /// Takes one, where there is one.
+    //= RFC 1812 4.3.2.8: errors are limited in their rate
     pub fn take(&mut self, now: Instant) -> bool {
         self.saved = (self.saved + now.since(self.last)).min(self.most);
         self.last = now;

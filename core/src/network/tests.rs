@@ -6,6 +6,7 @@ const SETTINGS: Ipv4Configuration = Ipv4Configuration {
     gateway: Some(Ipv4Addr::new(10, 0, 0, 254)),
     dns: [Ipv4Addr::UNSPECIFIED; 3],
     mtu: 0,
+    routes: &[],
 };
 
 #[test]
@@ -48,4 +49,40 @@ fn every_destination_has_its_hop_or_none() {
     assert!(!is_network_broadcast(&alone, alone.address), "it would be its own");
     let everywhere = Ipv4Configuration { prefix: 0, ..alone };
     assert_eq!(next_hop(Some(&everywhere), at(8, 8, 8, 8)), Some(NextHop::Ipv4(at(8, 8, 8, 8))));
+}
+
+#[test]
+fn the_most_specific_route_counts() {
+    const fn at(a: u8, b: u8, c: u8, d: u8) -> Ipv4Addr {
+        Ipv4Addr::new(a, b, c, d)
+    }
+    const ROUTES: &[crate::Ipv4Route] = &[
+        (at(10, 0, 0, 128), 25, at(10, 0, 0, 2)),
+        (at(10, 0, 0, 0), 24, at(10, 0, 0, 3)),
+        (at(10, 1, 0, 0), 16, at(10, 0, 0, 4)),
+        (at(10, 1, 2, 0), 24, at(10, 9, 9, 9)),
+        (at(10, 1, 2, 0), 24, at(10, 0, 0, 5)),
+        (at(0, 0, 0, 0), 0, at(10, 0, 0, 6)),
+    ];
+    let settings = Ipv4Configuration { routes: ROUTES, ..SETTINGS };
+    for (remote, bits, via) in [
+        (at(10, 0, 0, 9), 24, at(10, 0, 0, 9)), // on the link, which comes before a route
+        (at(10, 0, 0, 200), 25, at(10, 0, 0, 2)), // a part of the link's network elsewhere
+        (at(10, 1, 9, 9), 16, at(10, 0, 0, 4)),
+        (at(10, 1, 2, 9), 24, at(10, 9, 9, 9)), // the first of two
+        (at(10, 9, 9, 9), 32, at(10, 9, 9, 9)), // a router is on the link
+        (at(8, 8, 8, 8), 0, at(10, 0, 0, 254)), // the gateway comes before such a route
+    ] {
+        assert_eq!(route(&settings, remote), Some((bits, via)), "{remote}");
+        assert_eq!(route_bits(Some(&settings), remote.into()), Some(bits), "{remote}");
+        assert_eq!(next_hop(Some(&settings), remote), Some(NextHop::Ipv4(via)), "{remote}");
+    }
+    let alone = Ipv4Configuration { gateway: None, routes: &[], ..settings };
+    assert_eq!(route_bits(Some(&alone), at(8, 8, 8, 8).into()), None);
+    assert_eq!(route_bits(Some(&alone), alone.address.into()), Some(32));
+    // What is for everybody goes best where there is no address yet.
+    let all = Ipv4Addr::BROADCAST.into();
+    assert!(route_bits(None, all) > route_bits(Some(&alone), all));
+    assert_eq!(route_bits(None, at(8, 8, 8, 8).into()), None);
+    assert_eq!(route_bits(Some(&alone), IpAddr::V6(core::net::Ipv6Addr::LOCALHOST)), None);
 }

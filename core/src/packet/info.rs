@@ -28,6 +28,9 @@ pub struct Info {
     pub class: u8,
     /// Whether a received packet was sent to a broadcast or multicast address of the link or IP.
     pub broadcast: bool,
+    /// Whether a packet that seems to be received is from this host itself: address translation
+    /// turned it back, so that its source is an address of ours.
+    pub looped: bool,
     /// Bytes of the IP header of a received packet, options included. Stripped, it still stands
     /// in front of the packet's bytes.
     pub ip_header: u16,
@@ -42,7 +45,8 @@ pub enum ChecksumState {
     /// The device checked it, or the packet never left this machine.
     Verified,
     /// The device must sum from `start`, a position in the buffer, to the end of the packet, and
-    /// write the result `offset` bytes after `start`, where the pseudo header's sum stands.
+    /// write the result `offset` bytes after `start`, where the pseudo header's sum stands. A
+    /// packet may also be received so: it never left this machine, and has no sum yet.
     Partial {
         /// Position in the buffer, unmoved by headers that are prepended later.
         start: u16,
@@ -64,6 +68,7 @@ impl Default for Info {
             hops: 0,
             class: 0,
             broadcast: false,
+            looped: false,
             ip_header: 0,
         }
     }

@@ -1,16 +1,39 @@
-//! Two IP layers as one, for what stands on both.
+//! Two IP layers as one, for what stands on both: those of both versions, or of two networks.
 //!
-//! A layer is chosen by the address's family: one comparison, known at compile time on one side.
-//! Nothing is kept in between, so standing on two costs what asking two costs. What arrives is
-//! taken from the first before the second; that starves nobody, as a link leaves one batch in a
-//! sweep for both, and whoever stands above takes one batch.
+//! Between versions, the address's family chooses: one comparison, known at compile time on one
+//! side. Between two of one version it is the address that a packet goes out from, where that is
+//! settled (the strong model of RFC 1122 section 3.3.4.2), else the more specific route, and the
+//! first of two that are alike. Nothing is kept in between, so standing on two costs what asking
+//! two costs. What arrives is taken from the first before the second; that starves nobody, as
+//! whoever stands above takes a batch for each layer.
 
 use super::{ClaimState, IpPort, Ipv4Configuration, Mac, Offloads, PathError, Protocol, Reject};
 use crate::Packet;
 use crate::network::v6::{Ipv6Lease, Ipv6Network};
 use core::net::IpAddr;
 
+/// Whether the first of two layers is the one for packets between these addresses.
+#[inline]
+fn is_first<A: IpPort, B: IpPort>(a: &A, b: &B, local: Option<IpAddr>, remote: IpAddr) -> bool {
+    if !b.carries(remote) {
+        return true;
+    }
+    a.carries(remote) && suits(a, b, local, remote)
+}
+
+/// The same for two layers of one version.
+#[inline(never)]
+fn suits<A: IpPort, B: IpPort>(a: &A, b: &B, local: Option<IpAddr>, remote: IpAddr) -> bool {
+    match local.map(|local| (a.is_local(local), b.is_local(local))) {
+        Some((true, false)) => true,
+        Some((false, true)) => false,
+        _ => a.route_bits(remote) >= b.route_bits(remote),
+    }
+}
+
 impl<A: IpPort, B: IpPort> IpPort for (&mut A, &mut B) {
+    const LAYERS: usize = A::LAYERS + B::LAYERS;
+
     #[inline]
     fn recv(&mut self, protocol: Protocol) -> Option<Packet> {
         self.0.recv(protocol).or_else(|| self.1.recv(protocol))
@@ -18,7 +41,8 @@ impl<A: IpPort, B: IpPort> IpPort for (&mut A, &mut B) {
 
     #[inline]
     fn send(&mut self, protocol: Protocol, packet: Packet) -> Result<(), Packet> {
-        if self.0.carries(packet.info().remote) {
+        let (local, remote) = (packet.info().local, packet.info().remote);
+        if is_first(self.0, self.1, Some(local), remote) {
             self.0.send(protocol, packet)
         } else {
             self.1.send(protocol, packet)
@@ -32,24 +56,25 @@ impl<A: IpPort, B: IpPort> IpPort for (&mut A, &mut B) {
     }
 
     fn source_for(&self, remote: IpAddr) -> Option<IpAddr> {
-        if self.0.carries(remote) { self.0.source_for(remote) } else { self.1.source_for(remote) }
+        if is_first(self.0, self.1, None, remote) {
+            self.0.source_for(remote)
+        } else {
+            self.1.source_for(remote)
+        }
     }
 
     #[inline]
     fn is_local(&self, address: IpAddr) -> bool {
-        if self.0.carries(address) { self.0.is_local(address) } else { self.1.is_local(address) }
+        // Nobody has an address of the other version.
+        self.0.is_local(address) || self.1.is_local(address)
     }
 
     fn is_broadcast(&self, address: IpAddr) -> bool {
-        if self.0.carries(address) {
-            self.0.is_broadcast(address)
-        } else {
-            self.1.is_broadcast(address)
-        }
+        self.0.is_broadcast(address) || self.1.is_broadcast(address)
     }
 
     fn mtu(&self, remote: IpAddr) -> u16 {
-        if self.0.carries(remote) { self.0.mtu(remote) } else { self.1.mtu(remote) }
+        if is_first(self.0, self.1, None, remote) { self.0.mtu(remote) } else { self.1.mtu(remote) }
     }
 
     /// What the cards of both do.
@@ -63,7 +88,8 @@ impl<A: IpPort, B: IpPort> IpPort for (&mut A, &mut B) {
     }
 
     fn reject(&mut self, protocol: Protocol, packet: Packet, why: Reject) {
-        if self.0.carries(packet.info().remote) {
+        let (local, remote) = (packet.info().local, packet.info().remote);
+        if is_first(self.0, self.1, Some(local), remote) {
             self.0.reject(protocol, packet, why);
         } else {
             self.1.reject(protocol, packet, why);
@@ -75,7 +101,7 @@ impl<A: IpPort, B: IpPort> IpPort for (&mut A, &mut B) {
     }
 
     fn report(&mut self, protocol: Protocol, error: PathError) {
-        if self.0.carries(error.remote) {
+        if is_first(self.0, self.1, Some(error.local), error.remote) {
             self.0.report(protocol, error);
         } else {
             self.1.report(protocol, error);
@@ -123,6 +149,10 @@ impl<A: IpPort, B: IpPort> IpPort for (&mut A, &mut B) {
 
     fn link_up(&self) -> bool {
         self.0.link_up() || self.1.link_up()
+    }
+
+    fn route_bits(&self, remote: IpAddr) -> Option<u8> {
+        self.0.route_bits(remote).max(self.1.route_bits(remote))
     }
 
     #[inline]

@@ -4,6 +4,10 @@ use core::net::{IpAddr, Ipv4Addr};
 
 /// An IP layer, for the transports that stand on it.
 pub trait IpPort {
+    /// Of how many layers this one is made: whoever stands on it takes a batch of packets for each
+    /// in a sweep, so that none waits for another.
+    const LAYERS: usize = 1;
+
     /// The next packet of `protocol` for this host, IP header stripped and checked;
     /// [`Info`](crate::packet::Info) says from where and to where.
     fn recv(&mut self, protocol: Protocol) -> Option<Packet>;
@@ -77,6 +81,38 @@ pub trait IpPort {
         true
     }
 
+    /// How well a packet to `remote` goes out here: the bits of the most specific route, 0 for the
+    /// one to everywhere else; `None` when there is no route. What is for everybody goes best where
+    /// there is no address yet, as DHCP needs it.
+    fn route_bits(&self, remote: IpAddr) -> Option<u8> {
+        self.source_for(remote).map(|_| 0)
+    }
+
+    /// Whether it can leave packets for others to who forwards them, and takes them back.
+    fn forwards(&self) -> bool {
+        false
+    }
+
+    /// The next packet for another host, for who forwards: from `info().remote` to
+    /// `info().local`, with its IP header, which was checked, as were both addresses. Until
+    /// somebody asks, such packets are dropped and counted.
+    fn transit(&mut self) -> Option<Packet> {
+        None
+    }
+
+    /// Queues such a packet, which may be another layer's, on its way to `info().local`. Whoever
+    /// forwards has seen to its TTL and its length. `Err` when there is no room now; that of this
+    /// host's own packets is not used.
+    fn forward(&mut self, packet: Packet) -> Result<(), Packet> {
+        Err(packet)
+    }
+
+    /// Hands back a packet of [`transit`](Self::transit) that goes nowhere, so that its sender may
+    /// be told. Dropped, counted, when there is no room or when it may not be answered.
+    fn turn_away(&mut self, packet: Packet, why: Reject) {
+        let _ = (packet, why);
+    }
+
     /// Whether packets to and from addresses of this one's family pass here.
     #[inline]
     fn carries(&self, address: IpAddr) -> bool {
@@ -113,6 +149,14 @@ pub enum Reject {
     Port,
     /// Its fragments did not all arrive in time.
     Reassembly,
+    /// No route leads to where it should be forwarded.
+    Route,
+    /// It was forwarded as often as it may be.
+    HopLimit,
+    /// It is longer than the next link takes, so many bytes, and must not be fragmented.
+    TooBig(u16),
+    /// It is not let through.
+    Prohibited,
     /// A field of its IP headers is not understood: ICMP's code for IPv6 (RFC 4443 section 3.4),
     /// and where in the packet the field stands.
     Parameter(u8, u16),
@@ -159,4 +203,10 @@ pub struct Ipv4Configuration {
     pub dns: [Ipv4Addr; 3],
     /// The path's MTU where DHCP gave one, otherwise 0.
     pub mtu: u16,
+    /// Networks behind other routers than the gateway, in any order; at most 64.
+    pub routes: &'static [Ipv4Route],
 }
+
+/// A network that is reached through a router on the link, which counts as on the link even
+/// outside the prefix: the network, how many bits of it count (0 to 32), and the router.
+pub type Ipv4Route = (Ipv4Addr, u8, Ipv4Addr);

@@ -21,6 +21,12 @@ pub trait LinkPort {
         true
     }
 
+    /// Whether packets to the claimed address that are sent here come back, translated, instead of
+    /// going to a neighbour (hairpinning).
+    fn turns_back(&self) -> bool {
+        false
+    }
+
     /// Answers for `address` from now on, probes and announces it (RFC 5227); `None` gives the
     /// earlier one up. Claiming the address that is claimed already does nothing.
     fn claim(&mut self, address: Option<Ipv4Addr>);

@@ -337,6 +337,13 @@ impl IpPort for IpRelay {
         address.is_ipv6() == self.mirror.network.is_some()
     }
 
+    fn route_bits(&self, remote: IpAddr) -> Option<u8> {
+        match &self.mirror.network {
+            Some(_) => self.source_for(remote).map(|_| 0),
+            None => network::route_bits(self.mirror.active.as_ref(), remote),
+        }
+    }
+
     fn network(&self) -> Option<&Ipv6Network> {
         self.mirror.network.as_ref()
     }
@@ -431,6 +438,10 @@ impl<T: Relaying<Relay: IpPort>> IpPort for T {
 
     fn carries(&self, address: IpAddr) -> bool {
         self.relay().carries(address)
+    }
+
+    fn route_bits(&self, remote: IpAddr) -> Option<u8> {
+        self.relay().route_bits(remote)
     }
 
     fn network(&self) -> Option<&Ipv6Network> {

@@ -14,9 +14,23 @@ pub struct LinkRelay {
     offloads: Offloads,
     link_up: bool,
     follows: bool,
+    turns_back: bool,
     claims: Wish<Ipv4Addr>,
     claimed: Option<Ipv4Addr>,
     claim_state: Option<ClaimState>,
+}
+
+impl LinkRelay {
+    /// Makes it say that packets to the claimed address come back from here.
+    pub fn set_turns_back(&mut self) {
+        self.turns_back = true;
+    }
+
+    /// The address that the component above has claimed.
+    #[inline]
+    pub fn claimed(&self) -> Option<Ipv4Addr> {
+        self.claimed
+    }
 }
 
 impl Relay for LinkRelay {
@@ -54,6 +68,7 @@ impl<L: LinkPort> RelayOver<L> for LinkRelay {
         self.offloads = one_by_one(below.offloads());
         self.link_up = below.link_up();
         self.follows = !below.leads();
+        self.turns_back |= below.turns_back();
         self.claim_state = Some(below.claim_state());
     }
 
@@ -97,6 +112,10 @@ impl LinkPort for LinkRelay {
 
     fn leads(&self) -> bool {
         !self.follows
+    }
+
+    fn turns_back(&self) -> bool {
+        self.turns_back
     }
 
     fn claim(&mut self, address: Option<Ipv4Addr>) {
@@ -149,6 +168,10 @@ impl<T: Relaying<Relay: LinkPort>> LinkPort for T {
 
     fn leads(&self) -> bool {
         self.relay().leads()
+    }
+
+    fn turns_back(&self) -> bool {
+        self.relay().turns_back()
     }
 
     fn claim(&mut self, address: Option<Ipv4Addr>) {

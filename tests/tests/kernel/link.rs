@@ -215,6 +215,7 @@ fn address(address: Ipv4Addr, mtu: u16) -> ipv4::Config {
     ipv4::Config {
         address: Some((address, 24)),
         gateway: None,
+        routes: &[],
         dns: &[],
         ttl: 64,
         mtu: Some(mtu),

@@ -1,5 +1,6 @@
 //! QEMU's command line: which machine, with which card, around an image.
 
+use super::cards::{Card, cards};
 use super::{Run, Service};
 use crate::cli::flat;
 use crate::cli::iso::{self, Loader};
@@ -109,9 +110,7 @@ pub(super) fn command(
         Arch::X86_64 => command.args(["-device", "isa-debug-exit,iobase=0xf4,iosize=0x04"]),
     };
     command.args(["-nodefaults", "-display", "none", "-serial", "stdio", "-no-reboot"]);
-    command.args(["-netdev", &netdev(run, services)]);
-    let bus = graph.platform.has.iter().any(|has| has == "pci");
-    command.args(card(name, bus, run.machine.nic.as_deref())?);
+    command.args(network(run, name, graph, services)?);
     if hvf {
         // What the runner has too. Apple's processors have no instruction for it.
         command.args(["-device", "virtio-rng-device"]);
@@ -165,27 +164,73 @@ fn machine(wanted: Option<&str>, arch: Arch) -> Result<&'static str, String> {
     })
 }
 
-fn netdev(run: &Run, services: &[Service]) -> String {
-    if run.net == "tap" {
-        return format!("tap,id=n0,ifname={},script=no,downscript=no", run.tap);
-    }
-    let forward = |service: &Service| {
-        let Service { inside, outside, .. } = service;
-        format!(",hostfwd={}:127.0.0.1:{outside}-:{inside}", service.protocol())
-    };
-    format!("user,id=n0{}", services.iter().map(forward).collect::<String>())
+/// The arguments for all cards, and the networks that they are on.
+fn network(
+    run: &Run,
+    machine: &str,
+    graph: &Graph,
+    services: &[Service],
+) -> Result<Vec<String>, String> {
+    let bus = graph.platform.has.iter().any(|has| has == "pci");
+    let mut cards = cards(graph);
+    // A machine has one also for an image that does nothing with it.
+    let several = cards.len().max(1);
+    cards.resize_with(several, Card::default);
+    let networks = cards
+        .iter()
+        .enumerate()
+        .flat_map(|(number, card)| ["-netdev".to_owned(), netdev(run, services, number, card)]);
+    let devices = card(machine, bus, run.machine.nic.as_deref(), several)?;
+    Ok(networks.chain(devices).collect())
 }
 
-/// The card's arguments, on a machine for an image that finds devices on a `bus` or not.
-fn card(machine: &str, bus: bool, wanted: Option<&str>) -> Result<Vec<&'static str>, String> {
+/// The network at the card with this number.
+fn netdev(run: &Run, services: &[Service], number: usize, card: &Card) -> String {
+    if run.net == "tap" {
+        let name = run.tap.get(number).map_or("", String::as_str);
+        return format!("tap,id=n{number},ifname={name},script=no,downscript=no");
+    }
+    // The first network is QEMU's usual one, where an image gets the usual address.
+    let own = card.address.filter(|_| number > 0).zip(card.host());
+    let (network, to) = match own {
+        Some(((address, prefix), host)) => {
+            (format!(",net={address}/{prefix},host={host}"), address.to_string())
+        }
+        None => (String::new(), String::new()),
+    };
+    let here = services.iter().filter(|service| service.card == number);
+    let forward = |service: &Service| {
+        let Service { inside, outside, .. } = service;
+        format!(",hostfwd={}:127.0.0.1:{outside}-{to}:{inside}", service.protocol())
+    };
+    format!("user,id=n{number}{network}{}", here.map(forward).collect::<String>())
+}
+
+/// The arguments for so many cards, on a machine for an image that finds devices on a `bus` or
+/// not.
+fn card(
+    machine: &str,
+    bus: bool,
+    wanted: Option<&str>,
+    count: usize,
+) -> Result<Vec<String>, String> {
     let (bus, fixed) = (bus && machine != "microvm", matches!(machine, "microvm" | "virt"));
     let usual = if bus { "virtio-pci" } else { "virtio-mmio" };
+    let devices = |device: &str| -> Vec<String> {
+        let each = (0..count)
+            .flat_map(|number| ["-device".to_owned(), device.replace("n0", &format!("n{number}"))]);
+        each.collect()
+    };
     match wanted.unwrap_or(usual) {
         // Nothing boots from the card, so it needs no code of its own.
-        "virtio-pci" if bus => Ok(vec!["-device", "virtio-net-pci,netdev=n0,romfile="]),
+        "virtio-pci" if bus => Ok(devices("virtio-net-pci,netdev=n0,romfile=")),
+        "virtio-mmio" if fixed && count > 1 => {
+            // QEMU fills the places from the last one down.
+            Err(format!("the machine `{machine}` has one card only here; use another machine"))
+        }
         "virtio-mmio" if fixed => {
-            let modern = ["-global", "virtio-mmio.force-legacy=false"];
-            Ok([&modern[..], &["-device", "virtio-net-device,netdev=n0"]].concat())
+            let modern = ["-global", "virtio-mmio.force-legacy=false"].map(str::to_owned);
+            Ok([&modern[..], &devices("virtio-net-device,netdev=n0")].concat())
         }
         nic => Err(format!(
             "the machine `{machine}` has no {nic} here; use --nic {usual} or another machine"
@@ -208,12 +253,14 @@ mod tests {
 
     #[test]
     fn a_card_is_where_the_machine_has_room_for_it() {
-        assert!(card("virt", true, None).is_ok_and(|all| all[1].starts_with("virtio-net-pci")));
-        assert!(card("virt", true, Some("virtio-mmio")).is_ok());
-        assert!(card("microvm", true, None).is_ok_and(|all| all.contains(&"-global")));
-        assert!(card("microvm", true, Some("virtio-pci")).is_err());
-        assert!(card("q35", true, Some("virtio-mmio")).is_err());
-        assert!(card("virt", false, None).is_ok_and(|all| all.contains(&"-global")));
-        assert!(card("virt", false, Some("virtio-pci")).is_err());
+        assert!(card("virt", true, None, 1).is_ok_and(|all| all[1].starts_with("virtio-net-pci")));
+        assert!(card("virt", true, Some("virtio-mmio"), 1).is_ok());
+        assert!(card("microvm", true, None, 1).is_ok_and(|all| all[0] == "-global"));
+        assert!(card("microvm", true, Some("virtio-pci"), 1).is_err());
+        assert!(card("q35", true, Some("virtio-mmio"), 1).is_err());
+        assert!(card("virt", false, None, 1).is_ok_and(|all| all[0] == "-global"));
+        assert!(card("virt", false, Some("virtio-pci"), 1).is_err());
+        assert!(card("q35", true, None, 2).is_ok_and(|all| all[3].contains("netdev=n1,")));
+        assert!(card("microvm", true, None, 2).is_err());
     }
 }

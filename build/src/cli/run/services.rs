@@ -1,5 +1,6 @@
 //! What listens in an image, and the ports of this machine that lead there.
 
+use super::cards::card_of;
 use crate::catalogue::Component;
 use crate::graph::{Graph, Instance, Setting};
 use std::net::{TcpListener, TcpStream, UdpSocket};
@@ -30,6 +31,8 @@ pub(super) struct Service {
     pub(super) kind: Kind,
     pub(super) inside: u16,
     pub(super) outside: u16,
+    /// The number of the card that it is reached by.
+    pub(super) card: usize,
     /// The option that chooses the host's port, if there is one.
     option: Option<&'static str>,
 }
@@ -100,7 +103,8 @@ pub(super) fn services(
             _ if inside < 1024 => inside + 8000,
             _ => inside,
         });
-        let service = Service { kind, inside, outside, option };
+        let card = card_of(graph, index);
+        let service = Service { kind, inside, outside, card, option };
         let same =
             |other: &&Service| other.outside == outside && other.protocol() == service.protocol();
         match services.iter().find(same) {

@@ -40,7 +40,8 @@ impl Tree {
         let run = parse(arguments);
         let project = &mut self.0;
         project.set_arch(run.which.arch.clone());
-        let graph = project.graph("webserver", &run.which.platform).unwrap();
+        let app = run.which.app.as_deref().unwrap_or("webserver");
+        let graph = project.graph(app, &run.which.platform).unwrap();
         let services = services::services(&graph, &run.ports, &run.set);
         let commands =
             services.and_then(|services| run.commands(project, &image, &graph, &services));
@@ -113,6 +114,28 @@ fn qemu_emulates_what_the_image_is_for() {
           -netdev tap,id=n0,ifname=waitless0,script=no,downscript=no \
           -global virtio-mmio.force-legacy=false -device virtio-net-device,netdev=n0"]
     );
+}
+
+#[test]
+fn a_machine_has_a_card_for_each_of_the_graph() {
+    let mut tree = Tree::open();
+    let user = tree.last("--app router");
+    let networks = "-netdev user,id=n0 -netdev user,id=n1,net=192.168.77.1/24,\
+        host=192.168.77.2,hostfwd=tcp:127.0.0.1:8080-192.168.77.1:80 \
+        -device virtio-net-pci,netdev=n0,romfile= -device virtio-net-pci,netdev=n1,romfile=";
+    assert!(user.ends_with(networks), "{user}");
+    let taps = tree.last("--app router --net tap --tap one,two");
+    assert!(taps.contains("id=n0,ifname=one,") && taps.contains("id=n1,ifname=two,"), "{taps}");
+    assert!(tree.commands("--app router --machine microvm").is_err());
+    let run = parse("--app router --net tap --tap one");
+    let graph = tree.0.graph("router", "qemu").unwrap();
+    let cards = cards::cards(&graph);
+    assert!(run.taps(&graph, Runner::Qemu, &cards).is_err(), "each card has a device");
+    let graph = tree.0.graph("router", "native").unwrap();
+    let taps = run.taps(&graph, Runner::Nothing, &cards::cards(&graph));
+    assert_eq!(taps.unwrap(), ["waitless0", "waitless1"], "the components'");
+    let hosts: Vec<_> = cards.iter().map(Card::host).collect();
+    assert_eq!(hosts, [None, Some(Ipv4Addr::new(192, 168, 77, 2))]);
 }
 
 #[test]

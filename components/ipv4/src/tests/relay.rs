@@ -55,7 +55,7 @@ fn whatever_the_configuration() {
                 for mtu in [0, 68, 1400] {
                     let what = format!("/{prefix}, {gateway:?}, {mtu}");
                     let settings =
-                        Ipv4Configuration { address: OURS, prefix, gateway, dns: [NONE; 3], mtu };
+                        Ipv4Configuration { prefix, gateway, mtu, ..configuration(OURS) };
                     bench.ip.configure(Some(settings));
                     agree(&mut bench, &mut relay, &what);
                     bench.sweep();
@@ -81,13 +81,7 @@ fn what_is_asked_of_it_becomes_so_below() {
     let mut bench = Bench::new(Config { address: None, gateway: None, ..CONFIG });
     let mut relay = IpRelay::default();
     relay.refresh(&mut bench.ip, &mut bench.cx);
-    let settings = Ipv4Configuration {
-        address: OURS,
-        prefix: 24,
-        gateway: Some(GATEWAY),
-        dns: [NONE; 3],
-        mtu: 0,
-    };
+    let settings = configuration(OURS);
     relay.configure(Some(settings));
     agree(&mut bench, &mut relay, "configured through the relay");
     bench.sweep();
@@ -111,6 +105,7 @@ fn what_arrives_in_the_first_sweep_is_not_rejected() {
         claims: 0,
         state: ClaimState::None,
         leads: true,
+        turns_back: false,
     };
     let mut ip = Ipv4::new(&CONFIG, &mut cx);
     let mut relay = IpRelay::default();

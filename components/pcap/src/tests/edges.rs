@@ -30,6 +30,7 @@ const SETTINGS: Ipv4Configuration = Ipv4Configuration {
     gateway: None,
     dns: [Ipv4Addr::UNSPECIFIED; 3],
     mtu: 0,
+    routes: &[],
 };
 
 impl LinkPort for Below {

@@ -16,6 +16,7 @@ const SETTINGS: Ipv4Configuration = Ipv4Configuration {
     gateway: None,
     dns: [Ipv4Addr::UNSPECIFIED; 3],
     mtu: 0,
+    routes: &[],
 };
 const OURS: IpAddr = IpAddr::V4(SETTINGS.address);
 const PEER: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 2));

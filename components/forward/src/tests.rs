@@ -1,0 +1,389 @@
+//! The router, lent fake layers. A test reads like a trace: what passes a layer, and where it goes.
+
+extern crate std;
+
+use super::*;
+use core::net::Ipv4Addr;
+use std::boxed::Box;
+use std::collections::VecDeque;
+use std::vec::Vec;
+use waitless::checksum::{Checksum, checksum};
+use waitless::{
+    ClaimState, IpPort, Ipv4Configuration, Mac, Offloads, PathError, Protocol, network, testing,
+};
+
+const INSIDE: Ipv4Addr = Ipv4Addr::new(192, 168, 1, 9);
+const OUTSIDE: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 5);
+
+/// A layer with one network.
+struct Ip {
+    settings: Ipv4Configuration,
+    transit: VecDeque<Packet>,
+    sent: Vec<Packet>,
+    turned: Vec<(Packet, Reject)>,
+    mtu: u16,
+    room: usize,
+    forwards: bool,
+}
+
+impl Ip {
+    fn new(address: [u8; 4], prefix: u8, gateway: Option<[u8; 4]>) -> Self {
+        let settings = Ipv4Configuration {
+            address: address.into(),
+            prefix,
+            gateway: gateway.map(Ipv4Addr::from),
+            dns: [Ipv4Addr::UNSPECIFIED; 3],
+            mtu: 0,
+            routes: &[],
+        };
+        let (transit, sent, turned) = (VecDeque::new(), Vec::new(), Vec::new());
+        Self { settings, transit, sent, turned, mtu: 1500, room: 24, forwards: true }
+    }
+}
+
+impl IpPort for Ip {
+    fn recv(&mut self, _: Protocol) -> Option<Packet> {
+        None
+    }
+
+    fn send(&mut self, _: Protocol, packet: Packet) -> Result<(), Packet> {
+        Err(packet)
+    }
+
+    fn room(&self) -> usize {
+        0
+    }
+
+    fn source_for(&self, remote: IpAddr) -> Option<IpAddr> {
+        network::source_for(Some(&self.settings), remote)
+    }
+
+    fn is_local(&self, address: IpAddr) -> bool {
+        network::is_local(Some(&self.settings), address)
+    }
+
+    fn is_broadcast(&self, address: IpAddr) -> bool {
+        network::is_broadcast(Some(&self.settings), address)
+    }
+
+    fn mtu(&self, _: IpAddr) -> u16 {
+        self.mtu
+    }
+
+    fn offloads(&self) -> Offloads {
+        Offloads::default()
+    }
+
+    fn reject(&mut self, _: Protocol, _: Packet, _: Reject) {}
+
+    fn rejected(&mut self) -> Option<(Packet, Reject)> {
+        None
+    }
+
+    fn report(&mut self, _: Protocol, _: PathError) {}
+
+    fn path_error(&mut self, _: Protocol) -> Option<PathError> {
+        None
+    }
+
+    fn wants_address(&self) -> bool {
+        false
+    }
+
+    fn configure(&mut self, _: Option<Ipv4Configuration>) {}
+
+    fn configuration(&self) -> Option<&Ipv4Configuration> {
+        Some(&self.settings)
+    }
+
+    fn claim_state(&self) -> ClaimState {
+        ClaimState::Owned
+    }
+
+    fn generation(&self) -> u32 {
+        0
+    }
+
+    fn mac(&self) -> Mac {
+        Mac::default()
+    }
+
+    fn route_bits(&self, remote: IpAddr) -> Option<u8> {
+        network::route_bits(Some(&self.settings), remote)
+    }
+
+    fn forwards(&self) -> bool {
+        self.forwards
+    }
+
+    fn transit(&mut self) -> Option<Packet> {
+        self.transit.pop_front()
+    }
+
+    fn forward(&mut self, packet: Packet) -> Result<(), Packet> {
+        if self.sent.len() >= self.room {
+            return Err(packet);
+        }
+        self.sent.push(packet);
+        Ok(())
+    }
+
+    fn turn_away(&mut self, packet: Packet, why: Reject) {
+        self.turned.push((packet, why));
+    }
+}
+
+struct Bench {
+    router: Forward,
+    wan: Ip,
+    lan: Ip,
+    cx: Context,
+}
+
+impl Bench {
+    fn new() -> Self {
+        Self::with(Config { reverse_path: true })
+    }
+
+    fn with(config: Config) -> Self {
+        let mut cx = testing::context(256, 1);
+        let mut router = Forward::new(Box::leak(Box::new(config)), &mut cx);
+        let mut wan = Ip::new([198, 51, 100, 2], 24, Some([198, 51, 100, 1]));
+        let mut lan = Ip::new([192, 168, 1, 1], 24, None);
+        router.init(&mut (&mut wan, &mut lan), &mut cx).unwrap();
+        Self { router, wan, lan, cx }
+    }
+
+    fn sweep(&mut self) {
+        self.router.receive(&mut (&mut self.wan, &mut self.lan), &mut self.cx);
+        self.router.transmit(&mut (&mut self.wan, &mut self.lan), &mut self.cx);
+    }
+
+    fn packet(&self, bytes: &[u8]) -> Packet {
+        let mut packet = self.cx.packet().unwrap();
+        packet.append(bytes).unwrap();
+        let address = |at: usize| <[u8; 4]>::try_from(&bytes[at..at + 4]).unwrap().into();
+        packet.info_mut().remote = IpAddr::V4(address(12));
+        packet.info_mut().local = IpAddr::V4(address(16));
+        packet
+    }
+
+    /// A packet from inside that passes.
+    fn out(&mut self, bytes: &[u8]) {
+        let packet = self.packet(bytes);
+        self.lan.transit.push_back(packet);
+        self.sweep();
+    }
+}
+
+/// A UDP datagram with `length` bytes behind the header, and `options` in it.
+fn datagram(ttl: u8, fragment: u16, options: &[u8], length: usize) -> Vec<u8> {
+    let header = HEADER + options.len();
+    let mut bytes = std::vec![0; header + length];
+    bytes[0] = 0x40 | (header / 4) as u8;
+    let total = bytes.len() as u16;
+    bytes[2..4].copy_from_slice(&total.to_be_bytes());
+    bytes[4..6].copy_from_slice(&[0x12, 0x34]);
+    bytes[6..8].copy_from_slice(&fragment.to_be_bytes());
+    (bytes[8], bytes[9]) = (ttl, 17);
+    bytes[12..16].copy_from_slice(&INSIDE.octets());
+    bytes[16..20].copy_from_slice(&OUTSIDE.octets());
+    bytes[20..header].copy_from_slice(options);
+    let sum = checksum(&bytes[..header]).to_be_bytes();
+    bytes[10..12].copy_from_slice(&sum);
+    for (index, byte) in bytes[header..].iter_mut().enumerate() {
+        *byte = (index * 7) as u8;
+    }
+    bytes
+}
+
+#[test]
+fn a_packet_goes_out_where_the_route_leads_with_one_hop_less() {
+    let mut bench = Bench::new();
+    for ttl in 2..=255 {
+        let bytes = datagram(ttl, 0x4000, &[], 8);
+        bench.out(&bytes);
+        let packet = bench.wan.sent.pop().unwrap();
+        assert_eq!(packet.bytes()[8], ttl - 1);
+        assert!(Checksum::new().add(&packet.bytes()[..HEADER]).is_valid(), "{ttl}");
+        assert_eq!(packet.bytes()[12..], bytes[12..]);
+    }
+    assert_eq!(bench.router.counters.forwarded.get(), 254);
+}
+
+#[test]
+fn a_header_that_was_wrong_stays_wrong() {
+    let mut bench = Bench::new();
+    let mut bytes = datagram(9, 0, &[], 8);
+    bytes[1] ^= 4;
+    bench.out(&bytes);
+    let packet = bench.wan.sent.pop().unwrap();
+    assert!(!Checksum::new().add(&packet.bytes()[..HEADER]).is_valid());
+}
+
+#[test]
+fn a_packet_whose_time_is_over_is_answered() {
+    let mut bench = Bench::new();
+    for ttl in [0, 1] {
+        let bytes = datagram(ttl, 0, &[], 8);
+        bench.out(&bytes);
+        let (packet, why) = bench.lan.turned.pop().unwrap();
+        assert_eq!((packet.bytes(), why), (&bytes[..], Reject::HopLimit));
+    }
+    assert!(bench.wan.sent.is_empty());
+}
+
+#[test]
+fn a_packet_to_nowhere_is_answered() {
+    let mut bench = Bench::new();
+    bench.wan.settings.gateway = None;
+    bench.out(&datagram(9, 0, &[], 8));
+    assert_eq!(bench.lan.turned.pop().unwrap().1, Reject::Route);
+}
+
+#[test]
+fn a_packet_that_comes_from_the_wrong_side_is_dropped() {
+    for (reverse_path, dropped) in [(true, 1), (false, 0)] {
+        let mut bench = Bench::with(Config { reverse_path });
+        let spoofed = bench.packet(&datagram(9, 0, &[], 8));
+        bench.wan.transit.push_back(spoofed);
+        bench.sweep();
+        assert_eq!(bench.router.counters.reverse_path.get(), dropped);
+        assert!(bench.lan.turned.is_empty() && bench.wan.turned.is_empty());
+        assert_eq!(bench.wan.sent.len() as u64, 1 - dropped);
+    }
+}
+
+#[test]
+fn what_was_turned_back_may_come_from_an_address_of_the_layer() {
+    let mut bench = Bench::new();
+    let mut bytes = datagram(9, 0, &[], 8);
+    bytes[12..16].copy_from_slice(&[198, 51, 100, 2]);
+    bytes[16..20].copy_from_slice(&INSIDE.octets());
+    let packet = bench.packet(&bytes);
+    bench.wan.transit.push_back(packet);
+    bench.sweep();
+    assert_eq!(bench.lan.sent.len(), 1);
+}
+
+#[test]
+fn a_broadcast_into_a_network_is_not_forwarded() {
+    let mut bench = Bench::new();
+    let mut bytes = datagram(9, 0, &[], 8);
+    bytes[12..16].copy_from_slice(&OUTSIDE.octets());
+    bytes[16..20].copy_from_slice(&[192, 168, 1, 255]);
+    let packet = bench.packet(&bytes);
+    bench.wan.transit.push_back(packet);
+    bench.sweep();
+    assert_eq!(bench.router.counters.broadcasts.get(), 1);
+    assert!(bench.lan.sent.is_empty() && bench.wan.turned.is_empty());
+}
+
+#[test]
+fn what_must_not_be_cut_is_answered_with_what_fits() {
+    let mut bench = Bench::new();
+    bench.wan.mtu = 1280;
+    bench.out(&datagram(9, 0x4000, &[], 1260));
+    assert_eq!(bench.wan.sent.len(), 1, "as long as the link takes");
+    bench.out(&datagram(9, 0x4000, &[], 1261));
+    let (packet, why) = bench.lan.turned.pop().unwrap();
+    assert_eq!((packet.bytes()[8], why), (9, Reject::TooBig(1280)));
+    assert_eq!(bench.router.counters.too_big.get(), 1);
+}
+
+/// Puts pieces together as a host does, and looks at each.
+fn together(pieces: &[Packet], mtu: usize) -> (Vec<u8>, bool) {
+    let (mut whole, mut more) = (Vec::new(), false);
+    for packet in pieces {
+        let bytes = packet.bytes();
+        let header = usize::from(bytes[0] & 15) * 4;
+        assert!(bytes.len() <= mtu && bytes.len() == usize::from(word(bytes, 2)));
+        assert!(Checksum::new().add(&bytes[..header]).is_valid());
+        assert_eq!((word(bytes, 4), bytes[8], bytes[9]), (0x1234, 8, 17));
+        let place = word(bytes, 6);
+        assert_eq!(usize::from(place & 0x1fff) * 8, whole.len() + 800, "each follows the last");
+        whole.extend_from_slice(&bytes[header..]);
+        more = place & 0x2000 != 0;
+    }
+    (whole, more)
+}
+
+fn word(bytes: &[u8], at: usize) -> u16 {
+    u16::from_be_bytes([bytes[at], bytes[at + 1]])
+}
+
+#[test]
+fn what_may_be_cut_arrives_in_pieces_that_fit() {
+    // A fragment itself, in the middle of a datagram or at its end, and every MTU around its size.
+    for more in [0, 0x2000] {
+        for mtu in (68..1500).step_by(13) {
+            let mut bench = Bench::new();
+            (bench.wan.mtu, bench.wan.room) = (mtu, 100);
+            let bytes = datagram(9, more | 100, &[], 1200);
+            bench.out(&bytes);
+            if mtu >= 1220 {
+                assert_eq!(bench.wan.sent.len(), 1);
+                continue;
+            }
+            let (whole, followed) = together(&bench.wan.sent, mtu.into());
+            assert_eq!((&whole[..], followed), (&bytes[HEADER..], more != 0), "{mtu}");
+            assert_eq!(bench.router.counters.fragmented.get(), 1);
+        }
+    }
+}
+
+#[test]
+fn each_piece_has_the_options_that_are_to_be_copied() {
+    let mut bench = Bench::new();
+    (bench.wan.mtu, bench.wan.room) = (576, 100);
+    // Record route, which stays with the first; nothing; a stream, which all have.
+    let options = [7, 3, 4, 1, 0x88, 4, 0xab, 0xcd, 0, 0, 0, 0];
+    let bytes = datagram(9, 100, &options, 1200);
+    bench.out(&bytes);
+    let (whole, _) = together(&bench.wan.sent, 576);
+    assert_eq!(whole, bytes[32..]);
+    assert_eq!(bench.wan.sent[0].bytes()[20..32], options);
+    assert_eq!(bench.wan.sent[1].bytes()[..1], [0x46]);
+    assert_eq!(bench.wan.sent[1].bytes()[20..24], [0x88, 4, 0xab, 0xcd]);
+}
+
+#[test]
+fn a_packet_without_a_sum_gets_one_before_it_is_cut() {
+    let mut bench = Bench::new();
+    bench.wan.mtu = 576;
+    let mut packet = bench.packet(&datagram(9, 0, &[], 1200));
+    packet.request_checksum(HEADER, 6);
+    packet.bytes_mut()[26..28].copy_from_slice(&[0; 2]);
+    let sum = checksum(&packet.bytes()[HEADER..]);
+    bench.lan.transit.push_back(packet);
+    bench.sweep();
+    assert_eq!(word(bench.wan.sent[0].bytes(), 26), sum);
+}
+
+#[test]
+fn a_full_way_out_loses_packets_and_counts_them() {
+    let mut bench = Bench::new();
+    bench.wan.room = 1;
+    for _ in 0..2 {
+        bench.out(&datagram(9, 0, &[], 8));
+    }
+    bench.wan.mtu = 576;
+    bench.out(&datagram(9, 0, &[], 1200));
+    let counters = bench.router.counters;
+    assert_eq!((counters.forwarded.get(), counters.congested.get()), (1, 2));
+    assert_eq!(counters.fragmented.get(), 0);
+    let taken = counters.taken.get();
+    assert_eq!(taken, 3);
+}
+
+#[test]
+fn it_starts_on_two_layers_of_ipv4_alone() {
+    let mut cx = testing::context(8, 1);
+    let mut router = Forward::new(&Config { reverse_path: true }, &mut cx);
+    let (mut one, mut other) = (Ip::new([10, 0, 0, 1], 8, None), Ip::new([11, 0, 0, 1], 8, None));
+    assert!(router.init(&mut (&mut one,), &mut cx).is_err());
+    other.forwards = false;
+    assert!(router.init(&mut (&mut one, &mut other), &mut cx).is_err());
+    other.forwards = true;
+    assert!(router.init(&mut (&mut one, &mut other), &mut cx).is_ok());
+}
