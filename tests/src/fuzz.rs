@@ -8,6 +8,7 @@ use crate::corpus;
 use crate::graphs::{self, names, roaming};
 use crate::pair::Pair;
 use crate::peer::{self, Peer, Side, flags};
+use crate::routed::{Routed, Way};
 use crate::wires;
 use crate::world::OnCard;
 use std::cell::RefCell;
@@ -15,7 +16,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use waitless::{Duration, Family, ResolverPort, Sweep};
 
 /// The targets, by name: one for each parser, and two ends of a connection with somebody between.
-pub const TARGETS: [&str; 19] = [
+pub const TARGETS: [&str; 20] = [
     "ethernet",
     "arp",
     "ipv4",
@@ -35,6 +36,7 @@ pub const TARGETS: [&str; 19] = [
     "sntp",
     "dhcp6",
     "firewall",
+    "router",
 ];
 
 /// Buffers of a host that is fuzzed.
@@ -61,6 +63,7 @@ pub fn run(name: &str, input: &[u8]) {
         "dhcp6" => NAMES.with_borrow_mut(|host| host.dhcp6(input)),
         "firewall" => NAMES.with_borrow_mut(|host| host.walled(input)),
         "http" => SERVER.with_borrow_mut(|host| host.http(input)),
+        "router" => ROUTED.with_borrow_mut(|routed| router(routed, input)),
         "pair" => PAIR.with_borrow_mut(|pair| pair.run(input)),
         "tcp" => SERVER.with_borrow_mut(|host| host.tcp(input)),
         "tls" => SECURE.with_borrow_mut(|host| host.http(input)),
@@ -76,6 +79,7 @@ thread_local! {
     static SERVER: RefCell<Box<dyn Target>> = RefCell::new(Box::new(Fuzzed::server()));
     static PAIR: RefCell<Pair> = RefCell::new(Pair::new());
     static DUAL: RefCell<Box<dyn Target>> = RefCell::new(Box::new(Fuzzed::dual()));
+    static ROUTED: RefCell<(Routed, u32)> = RefCell::new((Routed::new(BUFFERS), 0));
     static SECURE: RefCell<Box<dyn Target>> = RefCell::new(Box::new(Fuzzed::secure()));
     static NAMES: RefCell<Fuzzed<names::Graph>> = RefCell::new(Fuzzed::names());
     static ROAMING: RefCell<Fuzzed<roaming::Graph>> = RefCell::new(Fuzzed::roaming());
@@ -101,6 +105,27 @@ fn hello(input: &[u8]) -> Vec<u8> {
         [&[22, 3, 1, length[0], length[1]], part].concat()
     });
     records.collect()
+}
+
+/// A packet for a router to forward and to translate: the first byte says from which side, and
+/// how long to wait. It is sent as it is and with right checksums, and then its answer is made of
+/// what came out, whatever that is.
+fn router((routed, inputs): &mut (Routed, u32), input: &[u8]) {
+    let Some((&first, packet)) = input.split_first() else { return };
+    let mut packet = packet.to_vec();
+    packet.truncate(1500);
+    let way = if first & 1 == 0 { Way::Out } else { Way::In };
+    routed.send(way, &packet);
+    corpus::repair(&mut packet);
+    for sent in routed.send(way, &packet) {
+        routed.send(sent.way.back(), &sent.answer());
+    }
+    routed.pass(Duration::from_millis(u64::from(first >> 1) * 100));
+    *inputs += 1;
+    if inputs.is_multiple_of(ROUND) {
+        routed.pass(Duration::from_secs(20_000));
+        routed.expect_rest();
+    }
 }
 
 /// Files that a manifest names as certificate and key.

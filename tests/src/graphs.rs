@@ -58,6 +58,12 @@ pub mod dual {
     include!(concat!(env!("OUT_DIR"), "/dual.rs"));
 }
 
+/// A router with two cards.
+#[allow(missing_docs, reason = "generated")]
+pub mod router {
+    include!(concat!(env!("OUT_DIR"), "/router.rs"));
+}
+
 /// Transports on a TAP device.
 #[allow(missing_docs, reason = "generated")]
 pub mod kernel {
@@ -131,6 +137,13 @@ impl OnCard for leased::Graph {
 }
 
 impl OnCard for raw::Graph {
+    fn card(&mut self) -> &mut Card {
+        &mut self.nic
+    }
+}
+
+/// Its card outside.
+impl OnCard for router::Graph {
     fn card(&mut self) -> &mut Card {
         &mut self.nic
     }
@@ -268,4 +281,15 @@ pub fn names(packets: usize, seed: u8) -> Host<names::Graph> {
 #[track_caller]
 pub fn roaming(packets: usize, seed: u8) -> Host<roaming::Graph> {
     Host::new(packets, seed, roaming::graph)
+}
+
+/// A router, whose cards have the stations 1 (outside) and 2.
+#[track_caller]
+pub fn router(packets: usize, seed: u8) -> Host<router::Graph> {
+    Host::new(packets, seed, |cx| {
+        let mut graph = router::graph(cx);
+        graph.nic = Card::with(waitless::Mac([2, 0, 0, 0, 0, 1]));
+        graph.nic2 = Card::with(waitless::Mac([2, 0, 0, 0, 0, 2]));
+        graph
+    })
 }

@@ -2,6 +2,7 @@
 //!
 //! * [`tidy`]: the rules of style and structure, as functions from a source to its findings.
 //! * [`world`], [`graphs`], [`peer`]: hosts on a wire, in virtual time.
+//! * [`routed`]: a router between the two.
 //! * [`pair`]: two ends of a connection, and somebody between them.
 //! * [`script`]: what passes a connection, in packetdrill's syntax, against the component.
 //! * [`corpus`], [`mutate`]: packets that are well-formed, and what makes them otherwise.
@@ -20,6 +21,7 @@ pub mod live;
 pub mod mutate;
 pub mod pair;
 pub mod peer;
+pub mod routed;
 pub mod script;
 mod site;
 pub mod tidy;

@@ -1,11 +1,13 @@
 //! Once warmed up, the whole web graph allocates nothing: from the card to the handler and back.
 
+use std::net::Ipv4Addr;
 use waitless::Duration;
 use waitless::http::Handler;
 use waitless_tests::allocations::Counting;
 use waitless_tests::corpus;
 use waitless_tests::graphs::{self, server};
 use waitless_tests::peer::{self, Peer, Side};
+use waitless_tests::routed::{self, Routed, Way};
 use waitless_tests::wires;
 
 #[global_allocator]
@@ -101,4 +103,36 @@ fn datagrams_and_pings() {
         peer.send(&ping);
     });
     assert_eq!(allocations, 0);
+}
+
+#[test]
+fn packets_that_a_router_translates_and_cuts() {
+    let mut routed = Routed::new(512);
+    let host = (Ipv4Addr::new(192, 168, 77, 9), 5000);
+    let peer = (Ipv4Addr::new(203, 0, 113, 5), 53);
+    let packet = |from: (Ipv4Addr, u16), to: (Ipv4Addr, u16), length| {
+        let mut packet = corpus::ipv4(from.0, to.0, 17, &corpus::udp(from, to, &vec![7; length]));
+        // It may be fragmented.
+        packet[6] = 0;
+        corpus::repair(&mut packet);
+        packet
+    };
+    let round = |routed: &mut Routed, number: u16| {
+        let from = (host.0, host.1 + number);
+        let sent = routed.send(Way::Out, &packet(from, peer, 100));
+        assert_eq!(sent.len(), 1, "{}", routed.host.counters());
+        let outside = &sent[0].bytes;
+        let port = u16::from_be_bytes([outside[20], outside[21]]);
+        for (length, pieces) in [(100, 1), (1400, 2)] {
+            let answer = packet(peer, (routed::OUTSIDE, port), length);
+            assert_eq!(routed.send(Way::In, &answer).len(), pieces);
+        }
+    };
+    (0..20).for_each(|number| round(&mut routed, number));
+    routed.host.allocations = 0;
+    // Ports that are known, and some that are not.
+    (10..60).for_each(|number| round(&mut routed, number));
+    assert_eq!(routed.host.allocations, 0);
+    routed.pass(Duration::from_secs(20_000));
+    routed.expect_rest();
 }

@@ -149,3 +149,8 @@ fn hello() {
 fn certificate() {
     run("certificate");
 }
+
+#[test]
+fn router() {
+    run("router");
+}

@@ -42,11 +42,12 @@ impl Arch {
 }
 
 /// The apps that are built, and what for; `None` for this machine.
-const APPS: [(&str, Option<Arch>); 4] = [
+const APPS: [(&str, Option<Arch>); 5] = [
     ("webserver", Some(Arch::X86_64)),
     ("hello", Some(Arch::X86_64)),
     ("webserver", Some(Arch::Aarch64)),
     ("webserver", None),
+    ("router", None),
 ];
 
 /// A file of the checkout, and what a variant makes of its text.

@@ -18,7 +18,7 @@ pub use build::{
     Arch, Edit, Folder, Images, cargo, checkout, copy_checkout, loaded_size, put_changed, target,
 };
 pub use http::{Answer, Connection, curl};
-pub use network::{Capture, Dhcp, Frames, Tap, UdpProbe, ping};
+pub use network::{Capture, Dhcp, Frames, Tap, UdpProbe, frames_of, ping};
 pub use process::{Finished, Running, run, run_in, tool};
 pub use routes::{free_packets, value, with_ends};
 pub use vm::{Machine, Native, Vm};

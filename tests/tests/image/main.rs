@@ -10,6 +10,7 @@ mod load;
 mod machines;
 mod matrix;
 mod native;
+mod router;
 mod runner;
 mod secure;
 mod serve;
@@ -122,6 +123,16 @@ const SECURE_ARM: &[Need] = &[
     Need::Program("python3"),
     Need::Program("wrk"),
 ];
+/// A process on two taps, and captures on both.
+const ROUTER: &[Need] = &[
+    Need::Tap,
+    Need::Program("nsenter"),
+    Need::Program("dnsmasq"),
+    Need::Program("curl"),
+    Need::Program("ping"),
+    Need::Program("tshark"),
+    Need::Program("dumpcap"),
+];
 /// A process on a tap.
 const PROCESS_ON_TAP: &[Need] =
     &[Need::Tap, Need::Program("dnsmasq"), Need::Program("curl"), Need::Program("wrk")];
@@ -172,6 +183,7 @@ fn main() -> ExitCode {
         test("secure: HTTPS by an image on Arm", VIRT, SECURE_ARM, secure::machine_on_arm),
         test("native: host sockets", NATIVE, PROCESS, native::host_sockets),
         test("native: on a tap", NATIVE_TAP, PROCESS_ON_TAP, native::on_a_tap),
+        test("native: a router", NATIVE, ROUTER, router::between_two_networks),
         test("native: over IPv6", NATIVE_TAP, PROCESS_ON_TAP_CAPTURED, native::over_ipv6),
         test("runner: user network without root", PC, VM, runner::user_network),
         test("runner: a new app builds and boots", PC, VM, runner::new_app),
