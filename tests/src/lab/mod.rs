@@ -41,7 +41,8 @@ pub struct Test {
     pub of: Option<Variant>,
     /// What the machine must have.
     pub needs: &'static [Need],
-    /// Whether it runs only when a word of the command line is in its name.
+    /// Whether it runs only when a word of the command line is in its name, and then builds itself
+    /// what it boots.
     pub on_demand: bool,
     /// It fails by panicking.
     pub run: Box<dyn Fn(&Lab)>,
@@ -97,7 +98,8 @@ const SKIPPED: &str = "WAITLESS_TEST_SKIPPED";
 /// line's words, or all but those on demand. `--list` prints their names.
 pub fn main(tests: &[Test]) -> ExitCode {
     main_with(tests, TEST_MAX, |chosen| {
-        let variants: Vec<Variant> = chosen.iter().filter_map(|test| test.of).collect();
+        let built = chosen.iter().filter(|test| !test.on_demand);
+        let variants: Vec<Variant> = built.filter_map(|test| test.of).collect();
         Images::build(&variants)
     })
 }

@@ -231,6 +231,12 @@ fn ends_on_request(lab: &Lab, machine: Machine, count: usize) {
         client
     });
     let _clients: Vec<_> = clients.collect();
+    shut_down(&mut vm, address, count);
+}
+
+/// Asks an image with such a route to end; it does, and each of its `count` cores has every packet
+/// back.
+pub fn shut_down(vm: &mut Vm, address: Ipv4Addr, count: usize) {
     let mut connection = Connection::to(address, 80);
     connection.send(b"GET /shutdown HTTP/1.1\r\nHost: x\r\n\r\n");
     assert_eq!(connection.answer().map(|answer| answer.text()).as_deref(), Some("bye"));

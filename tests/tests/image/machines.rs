@@ -1,6 +1,7 @@
 //! The same image on other machines than the usual one.
 
 use crate::serve::Served;
+use std::path::Path;
 use waitless_tests::lab::{Folder, Lab, Machine, cargo, checkout, curl, ping, run};
 
 pub fn pc(lab: &Lab) {
@@ -62,17 +63,16 @@ fn iso(lab: &Lab, loader: &str, firmware: &[&str]) {
     let folder = Folder::new("iso");
     let file = folder.path().join("webserver.iso");
     let file = file.to_str().expect("a text path");
-    make_iso(lab, loader, file);
+    make_iso(&lab.images.image("webserver"), loader, file);
     let machine = Machine::new().memory("128M").arguments(firmware).cdrom(file);
     let mut served = Served::boot(lab, "webserver", machine);
     served.vm.expect("debug virtio-pci: devices found: 1");
     serves(&mut served);
 }
 
-/// Puts the image that other tests boot on a CD.
+/// Puts `image` on a CD.
 #[track_caller]
-pub fn make_iso(lab: &Lab, loader: &str, file: &str) {
-    let image = lab.images.image("webserver");
+pub fn make_iso(image: &Path, loader: &str, file: &str) {
     let image = image.to_str().expect("a text path");
     let words = ["run", "--quiet", "--package", "build", "--", "iso", "--platform", "iso"];
     let choice = ["--loader", loader, "--image", image, "--output", file];

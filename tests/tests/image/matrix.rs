@@ -1,14 +1,17 @@
 //! The full matrix: every machine with every firmware and transport that it has, on 1, 2 and 4
 //! cores. It takes a while, so it runs on demand: `make test-all`.
 
-use crate::cores::{SLACK, at_rest};
+use crate::cores::{SLACK, at_rest, shut_down};
 use crate::machines::{UEFI, make_iso, serves};
 use crate::serve::Served;
 use crate::{ARM, CD, HVF, ISO, LIMINE, LOAD, PC, VIRT};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
-use waitless_tests::lab::{Arch, Lab, Machine, Need, Test, Variant, run, target, wait_for};
+use waitless_tests::lab::{
+    Arch, Edit, Lab, Machine, Need, Test, Variant, run, target, wait_for, with_ends,
+};
 
 /// One way to boot.
 #[derive(Clone, Copy)]
@@ -96,20 +99,16 @@ pub fn tests() -> Vec<Test> {
     each.map(test).collect()
 }
 
-/// It gets an address, answers pings, curl and wrk, and has every packet back after that.
+/// It gets an address, answers pings, curl and wrk, has every packet back after that, and switches
+/// itself off when it is asked to end.
 fn serves_and_rests(lab: &Lab, way: Way, cores: usize) {
     let machine = (way.machine)().cores(cores).memory("128M");
-    let mut served = match way.cd {
-        Some((loader, firmware)) => {
-            let machine = machine.arguments(firmware).cdrom(&iso(lab, loader));
-            Served::boot(lab, "webserver", machine)
-        }
-        None if way.of == HVF => {
-            let image = lab.images.variant_with("hvf", &[], "hvf", Arch::Aarch64);
-            Served::boot_image(&image, machine)
-        }
-        None => Served::boot(lab, "webserver", machine),
+    let image = image(lab, way.of, machine.arch());
+    let machine = match way.cd {
+        Some((loader, firmware)) => machine.arguments(firmware).cdrom(&iso(&image, loader)),
+        None => machine,
     };
+    let mut served = Served::boot_image(&image, machine);
     let running = if way.all_cores { cores } else { 1 };
     if running > 1 {
         served.vm.expect(&format!(": {running} cores, "));
@@ -124,16 +123,31 @@ fn serves_and_rests(lab: &Lab, way: Way, cores: usize) {
     });
     let console = served.vm.console();
     assert!(!console.contains("panic") && !console.contains("exception"), "{console}");
+    shut_down(&mut served.vm, served.address, running);
+}
+
+/// The web server with routes that end it, for the platform and the architecture.
+fn image(lab: &Lab, of: Variant, arch: Arch) -> PathBuf {
+    static MADE: Mutex<BTreeMap<String, PathBuf>> = Mutex::new(BTreeMap::new());
+    // A CD holds the image that QEMU also loads itself.
+    let platform = if of == HVF { "hvf" } else { "qemu" };
+    let name = format!("matrix-{platform}-{}", arch.name());
+    let mut made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
+    let make = || {
+        let edit: Edit<'_> = ("apps/webserver/src/main.rs", &with_ends);
+        lab.images.variant_with(&name, &[edit], platform, arch)
+    };
+    made.entry(name.clone()).or_insert_with(make).clone()
 }
 
 /// The CD that `loader` loads the image from, made once.
-fn iso(lab: &Lab, loader: &'static str) -> String {
+fn iso(image: &Path, loader: &'static str) -> String {
     static MADE: Mutex<BTreeSet<&str>> = Mutex::new(BTreeSet::new());
     let file = target().join("lab").join(format!("matrix-{loader}.iso"));
     let file = file.to_str().expect("a text path").to_owned();
     let mut made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
     if !made.contains(loader) {
-        make_iso(lab, loader, &file);
+        make_iso(image, loader, &file);
         made.insert(loader);
     }
     file
