@@ -240,7 +240,7 @@ pub fn shut_down(vm: &mut Vm, address: Ipv4Addr, count: usize) {
     let mut connection = Connection::to(address, 80);
     connection.send(b"GET /shutdown HTTP/1.1\r\nHost: x\r\n\r\n");
     assert_eq!(connection.answer().map(|answer| answer.text()).as_deref(), Some("bye"));
-    expect_whole_end(&mut vm, count);
+    expect_whole_end(vm, count);
 }
 
 /// Whoever runs the machine presses its power button.

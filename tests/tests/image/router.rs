@@ -104,17 +104,63 @@ struct Network {
     /// The router's address outside.
     address: String,
     _dhcp: Dhcp,
+    _forwarding: Forwarding,
+    _second: Second,
+}
+
+/// The router's second tap. It goes with the namespace that it is moved to; who fails before that
+/// takes it away here.
+struct Second;
+
+impl Second {
+    const NAME: &str = "waitless1";
+
+    #[track_caller]
+    fn new() -> Self {
+        run("ip", &["tuntap", "add", "dev", Self::NAME, "mode", "tap"]);
+        Self
+    }
+}
+
+impl Drop for Second {
+    fn drop(&mut self) {
+        // There is none to delete, as a rule.
+        let _ = Command::new("ip").args(["link", "delete", Self::NAME]).output();
+    }
+}
+
+/// This machine's kernel forwards between its networks, until this is dropped.
+struct Forwarding {
+    before: String,
+}
+
+impl Forwarding {
+    const SWITCH: &str = "/proc/sys/net/ipv4/ip_forward";
+
+    #[track_caller]
+    fn on() -> Self {
+        let before = fs::read_to_string(Self::SWITCH).expect("a kernel with IPv4");
+        fs::write(Self::SWITCH, "1").expect("a kernel that forwards");
+        Self { before }
+    }
+}
+
+impl Drop for Forwarding {
+    fn drop(&mut self) {
+        // Not being able to set it back is no reason to panic while another panic goes on.
+        let _ = fs::write(Self::SWITCH, &self.before);
+    }
 }
 
 impl Network {
     #[track_caller]
     fn new(lab: &Lab) -> Self {
         let wan = Tap::named("waitless0");
-        run("ip", &["tuntap", "add", "dev", "waitless1", "mode", "tap"]);
+        let _second = Second::new();
         let dhcp = Dhcp::on(&wan, &[]);
         let outside = Capture::on(&wan);
         // A link from the laboratory to far away that takes packets of 1280 bytes.
-        fs::write("/proc/sys/net/ipv4/ip_forward", "1").expect("a kernel that forwards");
+        let _forwarding = Forwarding::on();
         let link = ["link", "add", "near", "mtu", "1280", "type", "veth", "peer"];
         run("ip", &[&link[..], &["name", "far", "mtu", "1280"]].concat());
         run("ip", &["address", "add", "203.0.113.1/24", "dev", "near"]);
@@ -139,7 +185,20 @@ impl Network {
         capture.expect_output("File:", PATIENCE);
         let servers = [far.serve(lab), inside.serve(lab)];
         let _dhcp = dhcp;
-        Self { router, wan, outside, inside, far, servers, capture, folder, address, _dhcp }
+        Self {
+            router,
+            wan,
+            outside,
+            inside,
+            far,
+            servers,
+            capture,
+            folder,
+            address,
+            _dhcp,
+            _forwarding,
+            _second,
+        }
     }
 
     /// Ends it, and looks at what was on both wires.

@@ -39,6 +39,7 @@ pub fn on(tap: &Tap, address: Option<Ipv4Addr>) -> Host<peers::Graph<impl Handle
             let config = ipv4::Config {
                 address: Some((address, 24)),
                 gateway: Some(tap.address),
+                routes: &[],
                 dns: &[],
                 ttl: 64,
                 mtu: None,
