@@ -43,6 +43,7 @@ RUNS ?= 3
 KVM ?=
 DROP ?=
 ONLY ?=
+OF ?=
 SEEDS ?= 5000
 
 # Says what it compiles the first time, when that takes a while.
@@ -86,7 +87,8 @@ help: ## this list
 	  'DROP=20' 'figures are dropped when others took more per cent of the machine' \
 	  'KVM=1' "with the processor's help" \
 	  'CORES=1 MEMORY=512M' "the guests'" \
-	  'PLATFORM=native' 'processes on this kernel, not guests'
+	  'PLATFORM=native' 'processes on this kernel, not guests' \
+	  'OF="/download?bytes=65536"' 'what `make profile` asks for; /health otherwise'
 	@printf '\nOf `make test`: ARCH=aarch64, PLATFORM=iso, or both, for the images of that variant.\n'
 	@printf 'Of `make fuzz`: FUZZ_SECONDS=60 for each target, FUZZ_TARGET=http for one.\n'
 
@@ -186,7 +188,7 @@ bench: ready-to-test ## measures beside Linux and smoltcp; the tables in docs/pe
 
 .PHONY: profile
 profile: ready-to-test ## says where the instructions of a request go in the default image
-	@$(guests) --runs 1 --workload instructions --only waitless --profile
+	@$(guests) --runs 1 --workload instructions --only waitless --profile $(if $(OF),--path "$(OF)")
 
 .PHONY: clean
 clean: ## removes everything that was built here

@@ -61,10 +61,11 @@ impl Counts {
     }
 }
 
-/// Instructions for each request on `/health` while there is always a next one, on a machine of
-/// its own whose clock counts instructions.
+/// Instructions for each request on a path while there is always a next one, on a machine of its
+/// own whose clock counts instructions.
 pub fn instructions(served: &mut Served<'_>) -> Vec<Figure> {
-    let what = format!("/health, {CONNECTIONS} connections");
+    let path = &served.options.path;
+    let what = format!("{path}, {} connections", connections(path));
     match count(served) {
         Ok((all, user)) => {
             let mut figures = vec![Figure::new(&*what, UNIT, Ok(all))];
@@ -86,7 +87,8 @@ fn count(served: &Served<'_>) -> Result<(f64, f64), String> {
     let mut guest = served.contender.start(&place, &served.options.memory, &more)?;
     guest.wait(PATIENCE)?;
     let seconds = served.options.seconds;
-    let load = Load { path: "/health", connections: CONNECTIONS, seconds, fields: &[], script: "" };
+    let path = served.options.path.as_str();
+    let load = Load { path, connections: connections(path), seconds, fields: &[], script: "" };
     // Once for the connections that this opens, and for what is made when it is first needed.
     Load { seconds: 1, ..load.clone() }.run(place.address)?;
     let before = counts.now()?;
@@ -105,7 +107,11 @@ fn count(served: &Served<'_>) -> Result<(f64, f64), String> {
     Ok((new.values().sum::<u64>() as f64 / requests, user.sum::<u64>() as f64 / requests))
 }
 
-const CONNECTIONS: u32 = 128;
+/// As many as keep a server busy; of what is long, a few.
+fn connections(path: &str) -> u32 {
+    if path == "/health" { 128 } else { 4 }
+}
+
 const UNIT: &str = "instructions/request";
 /// An emulated Linux that counts is slow.
 const PATIENCE: Duration = Duration::from_secs(300);

@@ -114,21 +114,14 @@ fn milliseconds(text: &str) -> Option<f64> {
 
 /// Sends datagrams to the echo, so many at a time, each when one has come back. Echoes a second.
 pub fn echoes(address: Ipv4Addr, at_a_time: usize, duration: Duration) -> Result<f64, String> {
-    let socket = UdpSocket::bind("0.0.0.0:0").and_then(|socket| {
-        socket.connect((address, 7))?;
-        socket.set_read_timeout(Some(Duration::from_millis(200)))?;
-        Ok(socket)
-    });
-    let socket = socket.map_err(|error| error.to_string())?;
-    let (question, mut room) = ([b'x'; 64], [0; 2048]);
-    let fill = || (0..at_a_time).try_for_each(|_| socket.send(&question).map(drop));
-    fill().map_err(|error| error.to_string())?;
+    let mut from = Source::new(address, at_a_time).map_err(|error| error.to_string())?;
+    let mut room = [0; 2048];
     let (start, mut count, mut silences) = (Instant::now(), 0u64, 0);
     while start.elapsed() < duration {
-        match socket.recv(&mut room) {
+        let next = match from.socket.recv(&mut room) {
             Ok(_) => {
                 count += 1;
-                let _ = socket.send(&question);
+                from.next()
             }
             // All that were on the way are lost.
             Err(_) => {
@@ -136,11 +129,46 @@ pub fn echoes(address: Ipv4Addr, at_a_time: usize, duration: Duration) -> Result
                 if silences > 10 {
                     return Err("no echo".to_owned());
                 }
-                let _ = fill();
+                None
             }
+        };
+        if next.is_none() {
+            from = Source::new(address, at_a_time).map_err(|error| error.to_string())?;
         }
     }
     Ok(count as f64 / start.elapsed().as_secs_f64())
+}
+
+/// A port that asks the echo. An echo may take a source that never pauses for another echo and
+/// leave an answer out, as ours does after a thousand, so none asks that often.
+struct Source {
+    socket: UdpSocket,
+    left: usize,
+    under_way: usize,
+}
+
+impl Source {
+    const QUESTIONS: usize = 900;
+
+    fn new(address: Ipv4Addr, at_a_time: usize) -> std::io::Result<Self> {
+        let socket = UdpSocket::bind("0.0.0.0:0")?;
+        socket.connect((address, 7))?;
+        socket.set_read_timeout(Some(Duration::from_millis(200)))?;
+        (0..at_a_time).try_for_each(|_| socket.send(&[b'x'; 64]).map(drop))?;
+        Ok(Self { socket, left: Self::QUESTIONS - at_a_time, under_way: at_a_time })
+    }
+
+    /// What is sent when an answer came; `None` when that was the last.
+    fn next(&mut self) -> Option<()> {
+        if self.left == 0 {
+            self.under_way -= 1;
+            return (self.under_way > 0).then_some(());
+        }
+        self.left -= 1;
+        // What cannot be sent is missed like one that was lost.
+        let _ = self.socket.send(&[b'x'; 64]);
+        Some(())
+    }
 }
 
 #[cfg(test)]

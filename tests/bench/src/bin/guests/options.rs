@@ -25,6 +25,8 @@ pub struct Options {
     pub drop: f64,
     /// Says where our image's instructions go.
     pub profile: bool,
+    /// What is asked for while instructions are counted.
+    pub path: String,
     /// Where the figures are written as JSON.
     pub json: PathBuf,
     /// Where the chart is drawn.
@@ -51,6 +53,7 @@ impl Options {
             only: Vec::new(),
             drop: 1.0,
             profile: false,
+            path: "/health".to_owned(),
             json: target.join("bench.json"),
             chart: target.join("bench.svg"),
         };
@@ -65,6 +68,7 @@ impl Options {
                 "--drop" => options.drop = f64::from(number::<u32>(&word, &value()?)?) / 100.0,
                 "--memory" => options.memory = value()?,
                 "--only" => options.only = list(value()?),
+                "--path" => options.path = value()?,
                 "--json" => options.json = value()?.into(),
                 "--chart" => options.chart = value()?.into(),
                 "--profile" => options.profile = true,
@@ -103,6 +107,7 @@ const HELP: &str = "\
   --kvm              with the processor's help
   --only WORDS       contenders: waitless, hyper, nginx
   --profile          with `instructions`: where our image's go
+  --path /health     what `instructions` asks for; of anything else, 4 at a time
   --drop 100         drop figures during which others took more per cent of the machine
   --json FILE        the figures
   --chart FILE       throughput and latency against connections, as SVG";
