@@ -136,9 +136,9 @@ async fn download(request: Request) -> Result<Finished, Problem> {
                 usize::try_from(bytes - sent).map_or(room.len(), |left| left.min(room.len()));
             let mut rest = room.get_mut(..count).unwrap_or_default();
             // The pattern goes on where the last packet ended.
-            let mut phase = (sent % ALPHABET.len() as u64) as usize;
+            let mut phase = (sent % LINE) as usize;
             while !rest.is_empty() {
-                let pattern = ALPHABET.get(phase..).unwrap_or_default();
+                let pattern = LINES.get(phase..).unwrap_or_default();
                 let (now, later) = rest.split_at_mut(pattern.len().min(rest.len()));
                 now.copy_from_slice(pattern.get(..now.len()).unwrap_or_default());
                 rest = later;
@@ -206,5 +206,16 @@ async fn talk(request: Request) -> Result<Finished, Response> {
     Ok(socket.close(CloseCode::NORMAL, "").await)
 }
 
-/// What `/download` repeats: 64 bytes, so that a line of a dump is easy to check.
-const ALPHABET: &[u8; 64] = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-\n";
+/// What `/download` repeats: lines of 64 bytes, so that a dump is easy to check. Many, so that a
+/// packet is filled by one copy.
+static LINES: [u8; 32 * LINE as usize] = {
+    let alphabet = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-\n";
+    let mut lines = [0; 32 * LINE as usize];
+    let mut at = 0;
+    while at < lines.len() {
+        lines[at] = alphabet[at % alphabet.len()];
+        at += 1;
+    }
+    lines
+};
+const LINE: u64 = 64;

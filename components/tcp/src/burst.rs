@@ -1,4 +1,8 @@
 //! Bursts: packets of consecutive data sent as one, which the device cuts into segments.
+//!
+//! The device cuts where segments end, and packets may end elsewhere: services write what suits
+//! them. So what the other side acknowledges may end within a packet, and what is lost is sent
+//! again packet by packet.
 
 use crate::output::{Busy, take_packet};
 use crate::queue::{Data, NIL};
@@ -9,31 +13,39 @@ use waitless::{IpPort, Packet};
 const PACKETS: usize = 16;
 
 impl Conn {
-    /// Whether more than the `size` bytes of the next segment may be handed down at once.
+    /// Whether more than the packet of `size` bytes at the cursor may be handed down at once.
     #[inline]
     pub fn may_burst(&self, env: &Env, size: u32) -> bool {
-        env.burst > 0
-            && size == u32::from(self.mss)
-            && env.nodes.next(self.cursor) != NIL
+        if env.burst == 0 {
+            return false;
+        }
+        let (node, next) = (env.nodes.get(self.cursor), env.nodes.next(self.cursor));
+        next != NIL
+            && size == u32::from(node.len)
+            && self.next == node.seq
+            && env.nodes.get(next).len > 0
             && self.tuple.remote.is_ipv4()
             // Of a burst only the first segment may say that the window was reduced.
             && !self.flags.has(flag::LOCAL | flag::REDUCED)
-            && self.next.since(env.nodes.get(self.cursor).seq) == 0
+            //= RFC 9293 3.7.4 SHLD-7: of what is short, the last one waits
+            && !self.flags.has(flag::NAGLE)
     }
 
-    /// Sends as many packets from the cursor on as the windows take, in one piece.
+    /// Sends as many packets from the cursor on as the windows take, in one piece; the first has
+    /// `first` bytes, for which there is room.
     pub fn send_burst<I: IpPort>(
         &mut self,
         ip: &mut I,
         env: &mut Env,
         budget: &mut usize,
+        first: u32,
     ) -> Result<(), Busy> {
         let under_way = self.next.since(self.unacked);
         let allowed = self.congestion.window().saturating_sub(self.pipe());
         let allowed = allowed.min(self.window.saturating_sub(under_way));
         let (packets, size) = self.take_burst(env, allowed.min(env.burst));
         if size == 0 {
-            return self.send_next_rarely(ip, env, budget, u32::from(self.mss));
+            return self.send_next_rarely(ip, env, budget, first);
         }
         self.begin_sending(env, size);
         let chain = packets.into_iter().rev().fold(None, |rest, mut packet: Packet| {

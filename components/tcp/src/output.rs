@@ -101,7 +101,7 @@ impl Conn {
             let before = self.next;
             match plan {
                 Plan::Data(size) if self.may_burst(env, size) => {
-                    self.send_burst(ip, env, budget)?;
+                    self.send_burst(ip, env, budget, size)?;
                 }
                 Plan::Data(size) => self.send_next(ip, env, budget, size)?,
                 Plan::Fin => self.send_fin(ip, env, budget)?,

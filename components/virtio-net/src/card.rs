@@ -297,9 +297,11 @@ impl Card {
             } else {
                 return Err(&counters.refused);
             }
-            if segment != 0 && length > ETHERNET + usize::from(self.mtu) {
-                self.segmentation(frame, &mut header, segment).ok_or(&counters.refused)?;
-                return Ok(header);
+            if segment != 0 {
+                let cut = self.segmentation(frame, length, &mut header, segment);
+                if cut.ok_or(&counters.refused)? {
+                    return Ok(header);
+                }
             }
         }
         if length > ETHERNET + VLAN + usize::from(self.mtu) {
@@ -308,18 +310,28 @@ impl Card {
         Ok(header)
     }
 
-    /// Adds to the header that the device must cut the frame. `None` when it cannot.
-    fn segmentation(&self, frame: &Packet, header: &mut Header, segment: u16) -> Option<()> {
+    /// Adds to the header that the device must cut the frame of `length` bytes, when there is more
+    /// in it than one segment; whether there is. `None` when the device cannot.
+    fn segmentation(
+        &self,
+        frame: &Packet,
+        length: usize,
+        header: &mut Header,
+        segment: u16,
+    ) -> Option<bool> {
         let bytes = frame.bytes();
         let start = usize::from(header.checksum_start);
-        let ipv4 = bytes.get(12..14)? == [0x08, 0x00];
-        if self.features & feature::HOST_TSO4 == 0 || !ipv4 {
-            return None;
-        }
         // RFC 9293 section 3.1: the data offset, in words, and the flags, CWR the topmost.
         let (words, flags) = (bytes.get(start + 12)? >> 4, bytes.get(start + 13)?);
         let end = start + 4 * usize::from(words);
         if words < 5 || end > bytes.len() {
+            return None;
+        }
+        if length - end <= usize::from(segment) {
+            return Some(false);
+        }
+        let ipv4 = bytes.get(12..14)? == [0x08, 0x00];
+        if self.features & feature::HOST_TSO4 == 0 || !ipv4 {
             return None;
         }
         header.gso_type = GSO_TCPV4;
@@ -328,7 +340,7 @@ impl Card {
         }
         header.gso_size = segment;
         header.header_length = end as u16;
-        Some(())
+        Some(true)
     }
 
     /// Takes back what the device has sent.

@@ -394,6 +394,24 @@ fn a_chain_of_packets_is_one_large_segment() {
 }
 
 #[test]
+fn a_chain_is_cut_into_segments_that_are_shorter_than_the_link_takes() {
+    let mut pair = Pair::new(&CONFIG, Registers::default(), 64);
+    for (segment, gso) in [(536, 1), (1199, 1), (1200, 0)] {
+        let mut frame = self::segment(&mut pair, 600, 0x10);
+        let tail = pair.packet(&[0x66; 600]);
+        frame.set_next(Some(tail));
+        frame.info_mut().segment = segment;
+        pair.net.send(frame).unwrap();
+        pair.transmit();
+        pair.depart();
+        let sent = pair.sent.pop().unwrap();
+        assert_eq!((sent[0], sent[1], sent.len()), (1, gso, 12 + 66 + 1200), "{segment}");
+        pair.sweep();
+    }
+    assert_eq!(pair.net.counters.segmented.get(), 2);
+}
+
+#[test]
 fn a_chain_waits_for_room_and_one_that_never_fits_is_dropped() {
     let mut pair = Pair::new(&SMALL, Registers::default(), 64);
     for _ in 0..6 {

@@ -556,3 +556,26 @@ fn a_device_that_cuts_gets_many_segments_in_one_piece() {
     t.arrives(acks(20));
     assert_eq!((last.1, t.tcp.kept()), (FIN_PSH.0, 0));
 }
+
+#[test]
+fn what_services_write_in_other_sizes_is_handed_down_in_one_piece_too() {
+    let mut t = Trace::open(plain());
+    t.tcp.env.offload = true;
+    t.tcp.env.burst = 60_000;
+    for _ in 0..4 {
+        let mut packet = t.tcp.env.pool.packet().unwrap();
+        packet.append(&BYTES[..1000]).unwrap();
+        t.tcp.send(t.stream, packet).unwrap();
+    }
+    t.sweep();
+    let packet = t.ip.sent.pop_front().unwrap();
+    assert_eq!((packet.chain_len(), packet.info().segment), (20 + 4000, 1460));
+    assert!(t.ip.sent.is_empty());
+    drop(packet);
+    // The first segment arrived: all of the first packet, and a part of the second one.
+    t.arrives(Seg { ack: 1 + 1460, ..SEG });
+    assert_eq!(t.tcp.kept(), 3);
+    t.after(2000);
+    let again = t.pop().expect("the rest of the second packet");
+    assert_eq!((again.seq, again.data), (1 + 1460, &BYTES[460..1000]));
+}
