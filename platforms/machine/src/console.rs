@@ -18,8 +18,9 @@ pub trait Serial {
 #[derive(Debug)]
 pub struct Console<S>(Spinlock<S>);
 
-/// How often the lock is tried, so that a report gets through whoever holds it.
-const TRIES: u32 = 1_000_000;
+/// How often the lock is tried, so that a report gets through whoever holds it: for the better part
+/// of a second, as the hypervisor may have taken the processor from a core in the middle of a line.
+const TRIES: u32 = 50_000_000;
 
 impl<S: Serial> Console<S> {
     /// A console on `serial`.
@@ -78,6 +79,17 @@ mod tests {
         fn again() -> Self {
             Self
         }
+    }
+
+    #[test]
+    fn a_line_waits_for_a_core_that_was_taken_away_in_the_middle_of_one() {
+        static CONSOLE: Console<Port> = Console::new(Port);
+        let held = CONSOLE.0.lock();
+        let other = std::thread::spawn(|| CONSOLE.line(format_args!("two")));
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        assert!(!other.is_finished());
+        drop(held);
+        other.join().unwrap();
     }
 
     #[test]
