@@ -150,6 +150,14 @@ impl Emit<'_> {
         if self.needs_last() {
             out += "    /// The last core.\n    last: usize,\n";
         }
+        if self.graph.app.trace {
+            let count = self.graph.instances.len();
+            let _ = write!(
+                out,
+                "    /// The time that each takes.\n    \
+                 watch: waitless::trace::Stopwatch<{count}>,\n"
+            );
+        }
         out + "}\n"
     }
 
@@ -180,11 +188,20 @@ impl Emit<'_> {
         if self.needs_last() {
             out += "        last: cx.cores().count() - 1,\n";
         }
+        if self.graph.app.trace {
+            out += "        watch: waitless::trace::Stopwatch::new(),\n";
+        }
         out += "    };\n    let system = cx.system();\n";
-        for instance in &self.graph.instances {
+        for (index, instance) in self.graph.instances.iter().enumerate() {
             let (name, field) = (&instance.name, instance.ident());
-            let arguments = [format!("{name:?}"), format!("graph.{field}.counters()")];
-            out += &statement(4, "system.register", &arguments, ";");
+            let counters = match self.graph.app.trace {
+                false => format!("graph.{field}.counters()"),
+                true => format!("graph.watch.with({index}, graph.{field}.counters())"),
+            };
+            out += &statement(4, "system.register", &[format!("{name:?}"), counters], ";");
+        }
+        if self.graph.app.trace {
+            out += "    system.register(\"sweep\", graph.watch.between());\n";
         }
         out + "    graph\n}\n"
     }
@@ -213,16 +230,14 @@ impl Emit<'_> {
         });
         out += "        Ok(())\n    }\n\n    #[inline(never)]\n";
         out += "    fn poll(&mut self, cx: &mut Context) {\n";
+        if self.graph.app.trace {
+            out += "        self.watch.start();\n";
+        }
         out += "        // What has arrived goes up, from the wire to the services.\n";
-        out += &self.placed(all(), |instance, indent| {
-            let (call, arguments) = self.call(instance, "receive");
-            statement(indent, &call, &arguments, ";")
-        });
+        out += &self.placed(all(), |instance, indent| self.turn(instance, "receive", indent));
         out += "        // What is to be sent goes down, back to the wire.\n";
-        out += &self.placed(all().rev(), |instance, indent| {
-            let (call, arguments) = self.call(instance, "transmit");
-            statement(indent, &call, &arguments, ";")
-        });
+        out +=
+            &self.placed(all().rev(), |instance, indent| self.turn(instance, "transmit", indent));
         out += "    }\n\n    fn deadline(&self) -> Instant {\n        Instant::NEVER\n";
         for instance in all() {
             let (below, field) = (self.below_type(instance), instance.ident());
@@ -253,6 +268,19 @@ impl Emit<'_> {
             out += "\n/// When an instance is due that may run on another core.\n\
                  fn only(here: bool, due: Instant) -> Instant {\n    \
                  if here { due } else { Instant::NEVER }\n}\n";
+        }
+        out
+    }
+
+    /// An instance's turn in a sweep, and the time that it took where that is wanted.
+    fn turn(&self, instance: &Instance, method: &str, indent: usize) -> String {
+        let (call, arguments) = self.call(instance, method);
+        let mut out = statement(indent, &call, &arguments, ";");
+        if self.graph.app.trace {
+            let same = |other: &Instance| other.name == instance.name;
+            let index = self.graph.instances.iter().position(same).unwrap_or(0);
+            let done = if method == "receive" { "received" } else { "transmitted" };
+            let _ = writeln!(out, "{:indent$}self.watch.{done}({index});", "");
         }
         out
     }

@@ -66,6 +66,8 @@ pub struct App {
     pub hostname: Option<String>,
     /// The stacks that are merged in.
     pub stacks: Vec<String>,
+    /// Whether it counts each instance's cycles.
+    pub trace: bool,
 }
 
 /// `[platform]`.

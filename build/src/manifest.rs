@@ -77,9 +77,9 @@ const TABLES: [&str; 3] = ["app", "platform", "stack"];
 /// Names that would be something else in the generated code.
 const TAKEN: &str = "abstract alloc as async await become box break component const context \
     continue core crate cx do dyn else enum extern false final fn for gen graph if image impl in \
-    init-error inspect instant let loop macro main match mod move mut override priv pub ref \
-    return self static std struct super sweep system trait true try type typeof unsafe unsized \
-    use virtual waitless where while yield";
+    init-error inspect instant last let loop macro main match mod move mut override pool priv pub \
+    ref return self static std struct super sweep system trait true try type typeof unsafe unsized \
+    use virtual waitless watch where while yield";
 
 /// The manifests as one.
 pub fn merge(layers: &Layers<'_>, reports: &mut Vec<Report>) -> Draft {

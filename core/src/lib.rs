@@ -40,6 +40,7 @@ mod system;
 pub mod task;
 pub mod testing;
 mod time;
+pub mod trace;
 mod wheel;
 
 pub use component::{Component, InitError, Inspect, Sweep};

@@ -8,7 +8,7 @@ use crate::source::{Node, Span, Value, get};
 use crate::types::size;
 
 /// The keys of `[app]`: name, what it may be, what it is for.
-pub const APP_KEYS: [(&str, &str, &str); 7] = [
+pub const APP_KEYS: [(&str, &str, &str); 8] = [
     ("crate", "string", "The package that the image is made from."),
     ("cores", "\"all\" | 1..=64", "How many cores run a graph of their own."),
     ("hostname", "string", "What the image calls itself, for components with a key `hostname`."),
@@ -16,6 +16,7 @@ pub const APP_KEYS: [(&str, &str, &str); 7] = [
     ("packets", "0..=1000000", "Packet buffers for each core; 0: by the memory there is."),
     ("platforms", "[string]", "The platforms that the app is for; without it, all there are."),
     ("stacks", "[string]", "The named stacks whose instances belong to the graph."),
+    ("trace", "bool", "Whether each instance's cycles are counted, for `top`."),
 ];
 
 /// The keys of `[platform]`, and of the tables in it for its architectures.
@@ -59,6 +60,7 @@ impl Check<'_> {
             stacks: get(&app.keys, "stacks").and_then(Node::strings).map_or(Vec::new(), |names| {
                 names.into_iter().map(|(name, _)| name.to_owned()).collect()
             }),
+            trace: self.switch(app, "trace"),
         };
         let package = self.text(platform, "crate", true).unwrap_or_default();
         let has = get(&platform.keys, "has").and_then(Node::strings).unwrap_or_default();
@@ -122,6 +124,16 @@ impl Check<'_> {
                 None => report.help(format!("its keys are {}", list(&names))),
             });
         }
+    }
+
+    fn switch(&mut self, head: &Head, key: &str) -> bool {
+        let Some(node) = get(&head.keys, key) else { return false };
+        if let Value::Bool(on) = node.value {
+            return on;
+        }
+        let report = Report::new(node.at, format!("bad value for `{key}`"));
+        self.report(report.label("expected true or false"));
+        false
     }
 
     fn text(&mut self, head: &Head, key: &str, required: bool) -> Option<String> {

@@ -18,6 +18,7 @@ mod sim;
 mod size;
 mod symbols;
 mod tap;
+mod top;
 
 use crate::graph::Graph;
 use crate::project::{PlatformFile, Project};
@@ -175,6 +176,10 @@ enum Command {
     #[command(after_help = "Examples:\n  iso\n  iso --app hello --output hello.iso\n  \
         iso --loader grub --command-line log=debug")]
     Iso(iso::Iso),
+    /// Shows live where an image's time goes, instance by instance
+    #[command(after_help = "The image needs `trace = true` in [app]. Examples:\n  \
+        top localhost:8080\n  top 10.0.2.15 --interval 5 --count 1")]
+    Top(top::Top),
     /// Writes a JSON Schema for waitless.toml, by which editors complete and check
     #[command(
         after_help = "Examples:\n  schema                # to target/waitless.schema.json\n  \
@@ -231,6 +236,7 @@ fn dispatch(command: Command) -> Result<ExitCode, String> {
         Command::Run(run) => return run.run(),
         Command::Sim(sim) => return sim.run(),
         Command::Iso(iso) => iso.run()?,
+        Command::Top(top) => top.run()?,
         Command::Schema { output } => {
             let project = open()?;
             let text = schema::schema(&project);

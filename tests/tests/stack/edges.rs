@@ -46,6 +46,21 @@ fn requests_succeed_whatever_happens_between_ip_and_the_link_or_tcp() {
     }
 }
 
+#[test]
+fn a_graph_that_traces_counts_the_cycles_of_every_instance() {
+    let mut world = world("tcp", netem::Config::CLEAN);
+    let sweeps = world.b.counter("sweep", "sweeps");
+    let get = b"GET /hello HTTP/1.1\r\nHost: x\r\n\r\n";
+    request(&mut world, get, |got| got.ends_with(b"hello"));
+    assert!(world.b.counter("sweep", "sweeps") > sweeps);
+    assert!(world.b.counter("sweep", "between") > 0);
+    for name in ["nic", "eth", "ip4", "tcp", "trace", "http", "site", "udp", "echo"] {
+        let both = ["sweep_receive", "sweep_transmit"].map(|part| world.b.counter(name, part));
+        assert!(both.iter().all(|cycles| *cycles > 0), "{name}: {both:?}");
+    }
+    end(world);
+}
+
 /// Sends 100 datagrams to the server's echo service, and gives how many came back.
 fn echoes<B: Handler>(world: &mut World<client::Graph, edges::Graph<B>>) -> usize {
     let socket = world.a.graph.udp.bind(0).expect("a free port");
