@@ -146,6 +146,8 @@ test: ready-to-test platform-exists ## everything that CI runs; with ARCH=, PLAT
 test-all: ready-to-test ## the same, and every machine, firmware, transport, number of cores
 	@rm -f $(summary) $(skipped)
 	@{ $(MAKE) test-everything && $(stage) 'attackers for longer' $(peers) -- long && \
+	  $(stage) 'a million connections' env WAITLESS_CROWD=1000000 \
+	    cargo test --package waitless-tests --test crowd && \
 	  $(stage) 'matrix of machines' $(image-tests) -- matrix; } || \
 	  failed=$$?; $(summed-up); exit $${failed:-0}
 

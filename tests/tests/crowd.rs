@@ -1,5 +1,5 @@
 //! A hundred thousand connections to one host: what each costs while it is idle, and that all of
-//! it comes back.
+//! it comes back. `WAITLESS_CROWD=1000000` makes it a million.
 
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
@@ -14,7 +14,10 @@ use waitless_tests::world::{Host, OnCard};
 #[global_allocator]
 static COUNTING: Counting = Counting;
 
+/// How many there are where the environment does not say.
 const CROWD: usize = 100_000;
+/// Ports of each address of the other side.
+const PORTS: usize = 60_000;
 /// Far fewer than there are connections: an idle one must not keep any.
 const PACKETS: usize = 1024;
 /// Bytes of memory for an idle connection, of TCP and HTTP together.
@@ -26,7 +29,7 @@ const SERVER: (Station, Ipv4Addr) = ([2, 0, 0, 0, 0, 1], Ipv4Addr::new(10, 0, 0,
 const STATION: Station = [2, 0, 0, 0, 0, 2];
 const REQUEST: &[u8] = b"GET /hello HTTP/1.1\r\nHost: x\r\n\r\n";
 
-/// The other side of all connections: two addresses, as one has not enough ports.
+/// The other side of all connections: several addresses, as one has not enough ports.
 struct Crowd<G> {
     host: Host<G>,
     now: Instant,
@@ -45,13 +48,13 @@ struct Side {
 }
 
 impl<G: OnCard> Crowd<G> {
-    fn new(host: Host<G>) -> Self {
-        let from =
-            |at| (Ipv4Addr::new(10, 0, 0, 2 + (at / 60_000) as u8), 2_000 + (at % 60_000) as u16);
+    fn new(host: Host<G>, count: usize) -> Self {
+        let address = |at: usize| Ipv4Addr::new(10, 0, 0, 2 + (at / PORTS) as u8);
+        let from = |at: usize| (address(at), 2_000 + (at % PORTS) as u16);
         let side =
             |at| Side { from: from(at), next: at as u32, expected: 0, came: 0, finished: false };
-        let places = (0..CROWD).map(|at| (from(at), at)).collect();
-        Self { host, now: Instant::ZERO, sides: (0..CROWD).map(side).collect(), places }
+        let places = (0..count).map(|at| (from(at), at)).collect();
+        Self { host, now: Instant::ZERO, sides: (0..count).map(side).collect(), places }
     }
 
     fn send(&mut self, at: usize, flags: u8, payload: &[u8]) {
@@ -147,29 +150,34 @@ impl<G: OnCard> Crowd<G> {
     }
 }
 
-fn crowd() -> Crowd<bench::Graph<impl Handler>> {
-    let mut crowd = Crowd::new(graphs::bench(PACKETS));
+fn crowd(count: usize) -> Crowd<bench::Graph<impl Handler>> {
+    let mut crowd = Crowd::new(graphs::bench(PACKETS), count);
     crowd.settle();
     // The host learns who asks, so that no first answer has to wait for that.
-    for at in [0, CROWD - 1] {
+    for at in (0..count).step_by(PORTS) {
         let frame = corpus::arp_request(STATION, crowd.sides[at].from.0, SERVER.1);
         crowd.host.put(&frame);
+        crowd.settle();
     }
-    crowd.settle();
     crowd
 }
 
 #[test]
-fn a_hundred_thousand_idle_connections_cost_little_and_give_all_of_it_back() {
-    let mut crowd = crowd();
+fn idle_connections_cost_little_and_give_all_of_it_back() {
+    let count = std::env::var("WAITLESS_CROWD").map_or(CROWD, |count| {
+        count.parse().expect("WAITLESS_CROWD is a number")
+    });
+    assert!((10_000..=1_000_000).contains(&count), "WAITLESS_CROWD: 10,000 to 1,000,000");
+    let mut crowd = crowd(count);
     let before = allocations::live();
-    crowd.arrive(CROWD);
-    crowd.holds(CROWD as u64);
-    let each = (allocations::live() - before) as usize / CROWD;
-    println!("{each} bytes for each idle connection");
+    crowd.arrive(count);
+    crowd.holds(count as u64);
+    let all = (allocations::live() - before) as usize;
+    let each = all / count;
+    println!("{count} idle connections: {each} bytes each, {} MiB together", all >> 20);
     assert!(each <= EACH, "{each} bytes for each idle connection");
 
-    crowd.leave(CROWD);
+    crowd.leave(count);
     crowd.holds(0);
     // The places are there to be used again: a second crowd needs no more memory.
     let before = allocations::live();

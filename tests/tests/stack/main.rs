@@ -3,6 +3,7 @@
 mod datagrams;
 mod dual;
 mod edges;
+mod fairness;
 mod goodput;
 mod names;
 mod secure;
