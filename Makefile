@@ -81,7 +81,7 @@ help: ## this list
 	  'NIC=virtio-pci|virtio-mmio' 'where the network card is; by the machine otherwise'
 	@printf '\nOf `make bench`:\n'
 	@printf '  %-26s %s\n' \
-	  'WORKLOAD=health,udp' 'parts of names of workloads; `all` for those that take long too' \
+	  'WORKLOAD=health,tls' 'parts of names of workloads; `all` for those that take long too' \
 	  'SECONDS=4 RUNS=3' 'how long each load lasts, how often each contender is booted' \
 	  'ONLY=waitless,hyper' 'who takes part' \
 	  'DROP=20' 'figures are dropped when others took more per cent of the machine' \
@@ -181,8 +181,8 @@ sim: ready-to-build ## simulates an app (hello) on thousands of bad wires; SEEDS
 	@$(call simulations,$(SEEDS))
 
 .PHONY: bench
-bench: ready-to-test ## measures beside Linux and smoltcp; the tables in docs/performance.md
-	@$(if $(WORKLOAD),true,cargo run --quiet --release --package waitless-bench)
+bench: ready-to-test ## measures beside Linux, smoltcp, rustls; the tables in docs/performance.md
+	@$(if $(WORKLOAD),true,$(one-process) && $(one-process) --bin tls)
 	@$(guests) --runs $(RUNS) --platform $(if $(filter native,$(PLATFORM)),native,qemu) \
 	  $(if $(WORKLOAD),--workload $(WORKLOAD)) $(if $(CORES),--cores $(CORES)) \
 	  $(if $(MEMORY),--memory $(MEMORY)) $(if $(filter 1,$(KVM)),--kvm) \
@@ -207,6 +207,7 @@ lints-of = cargo clippy --quiet --package webserver --package hello --package ro
 hvf-lints = cargo clippy --quiet --package hvf-runner --target aarch64-apple-darwin -- -D warnings
 docs = env RUSTDOCFLAGS='-D warnings -A rustdoc::private-intra-doc-links' \
   cargo doc --quiet --workspace --no-deps --document-private-items
+one-process = cargo run --quiet --release --package waitless-bench
 guests = cargo run --quiet --package waitless-bench --bin guests -- --seconds $(SECONDS)
 # On a wire that does everything a little, and on one that parts for a while.
 simulations = $(waitless-build) sim $(or $(APP),hello) --seeds $(1) $(worst) && \

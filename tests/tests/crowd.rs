@@ -164,9 +164,8 @@ fn crowd(count: usize) -> Crowd<bench::Graph<impl Handler>> {
 
 #[test]
 fn idle_connections_cost_little_and_give_all_of_it_back() {
-    let count = std::env::var("WAITLESS_CROWD").map_or(CROWD, |count| {
-        count.parse().expect("WAITLESS_CROWD is a number")
-    });
+    let count = std::env::var("WAITLESS_CROWD")
+        .map_or(CROWD, |count| count.parse().expect("WAITLESS_CROWD is a number"));
     assert!((10_000..=1_000_000).contains(&count), "WAITLESS_CROWD: 10,000 to 1,000,000");
     let mut crowd = crowd(count);
     let before = allocations::live();

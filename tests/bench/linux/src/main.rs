@@ -1,7 +1,10 @@
-//! The default image's routes as a Linux program: tokio and hyper, one worker for each core.
+//! The default image's routes as a Linux program: tokio, hyper and rustls, one worker for each
+//! core. The command line names a certificate and its key.
 //!
 //! It is what a good engineer would write in an afternoon: static bodies are not copied, sockets
 //! do not wait for more to send, and the answer to `/health` has the same fields and bytes.
+
+mod tls;
 
 use bytes::Bytes;
 use http_body_util::combinators::BoxBody;
@@ -13,44 +16,78 @@ use hyper::{Method, Request, Response, StatusCode, header};
 use hyper_util::rt::TokioIo;
 use std::convert::Infallible;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use tokio::net::{TcpListener, TcpSocket, UdpSocket};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpSocket, TcpStream, UdpSocket};
 use tokio::runtime;
+use tokio_rustls::TlsAcceptor;
 
 type Answer = Response<BoxBody<Bytes, hyper::Error>>;
 
 fn main() {
+    let mut files = std::env::args_os().skip(1).map(PathBuf::from);
+    let (Some(certificate), Some(key)) = (files.next(), files.next()) else {
+        panic!("linux-webserver CERTIFICATE KEY");
+    };
+    let acceptor = tls::acceptor(&certificate, &key);
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let runtime = match cores {
         // Without threads to share with, tokio needs no locks.
         1 => runtime::Builder::new_current_thread().enable_io().build(),
         _ => runtime::Builder::new_multi_thread().worker_threads(cores).enable_io().build(),
     };
-    runtime.expect("a runtime").block_on(serve());
+    runtime.expect("a runtime").block_on(serve(acceptor));
 }
 
-async fn serve() {
-    let any = |port| SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
+async fn serve(acceptor: TlsAcceptor) {
     let socket = UdpSocket::bind(any(7)).await.expect("UDP port 7 is free");
     tokio::spawn(echo_datagrams(socket));
+    tokio::spawn(serve_tls(listen(any(443)), acceptor));
     let listener = listen(any(80));
     loop {
-        let Ok((stream, _)) = listener.accept().await else { continue };
-        let _ = stream.set_nodelay(true);
+        let stream = accept(&listener).await;
+        tokio::spawn(converse(stream));
+    }
+}
+
+async fn serve_tls(listener: TcpListener, acceptor: TlsAcceptor) {
+    loop {
+        let stream = accept(&listener).await;
+        let acceptor = acceptor.clone();
         tokio::spawn(async move {
-            let mut server = http1::Builder::new();
-            server.title_case_headers(true);
-            // A client that goes away is no news.
-            let _ = server.serve_connection(TokioIo::new(stream), service_fn(answer)).await;
+            if let Ok(stream) = acceptor.accept(stream).await {
+                converse(stream).await;
+            }
         });
     }
+}
+
+async fn accept(listener: &TcpListener) -> TcpStream {
+    loop {
+        if let Ok((stream, _)) = listener.accept().await {
+            let _ = stream.set_nodelay(true);
+            return stream;
+        }
+    }
+}
+
+async fn converse(stream: impl AsyncRead + AsyncWrite + Unpin) {
+    let mut server = http1::Builder::new();
+    server.title_case_headers(true);
+    // A client that goes away is no news.
+    let _ = server.serve_connection(TokioIo::new(stream), service_fn(answer)).await;
+}
+
+fn any(port: u16) -> SocketAddr {
+    (Ipv4Addr::UNSPECIFIED, port).into()
 }
 
 fn listen(address: SocketAddr) -> TcpListener {
     let socket = TcpSocket::new_v4().expect("a socket");
     socket.set_reuseaddr(true).expect("an option that all sockets have");
-    socket.bind(address).expect("TCP port 80 is free");
+    socket.bind(address).expect("the port is free");
     socket.listen(65_535).expect("a bound socket listens")
 }
 

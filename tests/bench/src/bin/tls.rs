@@ -24,19 +24,15 @@ const HANDSHAKES: usize = 200;
 const VOLUME: usize = 64 << 20;
 
 fn main() {
-    println!("median of {RUNS} runs, turn by turn");
+    println!("server side, median of {RUNS} runs in turn\n");
+    println!("| what | Waitless | rustls, ring | ratio |\n|---|---|---|---|");
     let keys = Keys::new();
     for resume in [false, true] {
         let what = if resume { "resumptions" } else { "full handshakes" };
-        let (mut mine, mut peers) = (Vec::new(), Vec::new());
-        for _ in 0..RUNS {
-            mine.push(handshakes(&keys, resume, &mut Ours::new(&keys)));
-            peers.push(handshakes(&keys, resume, &mut Rustls::new(&keys)));
-        }
-        let (mine, peers) = (median(mine), median(peers));
-        println!(
-            "{what}, ECDSA P-256 and X25519: Waitless {mine:.0}/s, rustls {peers:.0}/s, {:.2}×",
-            mine / peers
+        row(
+            &format!("{what}, ECDSA P-256 and X25519, a second"),
+            || handshakes(&keys, resume, &mut Ours::new(&keys)),
+            || handshakes(&keys, resume, &mut Rustls::new(&keys)),
         );
     }
     for (name, suite) in [
@@ -44,20 +40,21 @@ fn main() {
         ("AES-256-GCM", Suite::Aes256GcmSha384),
         ("ChaCha20-Poly1305", Suite::ChaCha20Poly1305Sha256),
     ] {
-        for length in [1400, 16_384] {
-            let (mut mine, mut peers) = (Vec::new(), Vec::new());
-            for _ in 0..RUNS {
-                mine.push(seal(suite, length));
-                peers.push(seal_rustls(&keys, suite, length));
-            }
-            let (mine, peers) = (median(mine), median(peers));
-            println!(
-                "{name}, records of {length} bytes: Waitless {mine:.0} MB/s, rustls {peers:.0} \
-                 MB/s, {:.2}×",
-                mine / peers
+        for length in [1_400, 16_384] {
+            row(
+                &format!("{name}, records of {length} bytes, MB/s"),
+                || seal(suite, length),
+                || seal_rustls(&keys, suite, length),
             );
         }
     }
+}
+
+/// Measures both in turn, so that a busy machine hurts both alike, and prints medians.
+fn row(what: &str, mine: impl Fn() -> f64, peers: impl Fn() -> f64) {
+    let runs: (Vec<_>, Vec<_>) = (0..RUNS).map(|_| (mine(), peers())).unzip();
+    let (mine, peers) = (median(runs.0), median(runs.1));
+    println!("| {what} | {mine:.0} | {peers:.0} | {:.2} |", mine / peers);
 }
 
 fn median(mut figures: Vec<f64>) -> f64 {

@@ -24,7 +24,7 @@ pub struct Contender {
 pub enum Kind {
     /// Our image, or our process.
     Waitless,
-    /// tokio and hyper on Linux.
+    /// tokio, hyper and rustls on Linux.
     Hyper,
     /// nginx on Linux, which has no `/compute`, no uploads and no echo.
     Nginx,
@@ -115,11 +115,14 @@ impl Contender {
             }
             // In a network namespace of its own, behind a cable to this one.
             _ => {
+                let (certificate, key) = packages::certificate()?;
                 let script = format!(
                     "ip link set lo up && read ready && ip address add {}/24 dev {FAR} && \
-                     ip link set {FAR} up && ulimit -n $(ulimit -Hn) && exec {}",
+                     ip link set {FAR} up && ulimit -n $(ulimit -Hn) && exec {} {} {}",
                     place.address,
-                    self.program.display()
+                    self.program.display(),
+                    certificate.display(),
+                    key.display()
                 );
                 let mut native =
                     Native::start(&PathBuf::from("unshare"), &["--net", "sh", "-c", &script]);

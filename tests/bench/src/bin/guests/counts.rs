@@ -88,7 +88,7 @@ fn count(served: &Served<'_>) -> Result<(f64, f64), String> {
     guest.wait(PATIENCE)?;
     let seconds = served.options.seconds;
     let path = served.options.path.as_str();
-    let load = Load { path, connections: connections(path), seconds, fields: &[], script: "" };
+    let load = Load { connections: connections(path), ..Load::new(path, seconds) };
     // Once for the connections that this opens, and for what is made when it is first needed.
     Load { seconds: 1, ..load.clone() }.run(place.address)?;
     let before = counts.now()?;

@@ -44,6 +44,8 @@ pub struct Load<'a> {
     pub fields: &'a [&'a str],
     /// A script in Lua; empty for none.
     pub script: &'a str,
+    /// Over TLS.
+    pub secure: bool,
 }
 
 /// What a load was like.
@@ -59,30 +61,55 @@ pub struct Rate {
     pub p99_ms: f64,
 }
 
-impl Load<'_> {
+impl<'a> Load<'a> {
+    /// One of a connection that asks for `path` over and over, in the clear.
+    pub fn new(path: &'a str, seconds: u32) -> Self {
+        Self { path, connections: 1, seconds, fields: &[], script: "", secure: false }
+    }
+
     /// Runs it. An error says what went wrong on the way.
     pub fn run(&self, address: Ipv4Addr) -> Result<Rate, String> {
-        let url = format!("http://{address}{}", self.path);
+        let scheme = if self.secure { "https" } else { "http" };
+        let url = format!("{scheme}://{address}{}", self.path);
         let connections = self.connections.to_string();
         let duration = format!("{}s", self.seconds);
         let mut words = vec!["-t", "1", "-c", &connections, "-d", &duration, "--latency"];
         words.extend(["--timeout", "20s"]);
         self.fields.iter().for_each(|field| words.extend(["-H", *field]));
-        let script = waitless_tests::lab::Folder::new("script");
-        let file = script.path().join("load.lua");
+        let folder = waitless_tests::lab::Folder::new("script");
+        let (script, openssl) = (folder.path().join("load.lua"), folder.path().join("openssl.cnf"));
+        let text = |error: std::io::Error| error.to_string();
         if !self.script.is_empty() {
-            std::fs::write(&file, self.script).map_err(|error| error.to_string())?;
-            words.extend(["-s", file.to_str().ok_or("a path that is no text")?]);
+            std::fs::write(&script, self.script).map_err(text)?;
+            words.extend(["-s", script.to_str().ok_or("a path that is no text")?]);
         }
+        std::fs::write(&openssl, OPENSSL).map_err(text)?;
         words.push(&url);
-        let said = run_in(Path::new("."), "wrk", &words, b"");
+        let settings = format!("OPENSSL_CONF={}", openssl.display());
+        let said = run_in(Path::new("."), "env", &[&[&settings, "wrk"], &words[..]].concat(), b"");
         let complains = |line: &&str| line.contains("errors") || line.contains("Non-2xx");
         if let Some(line) = said.output.lines().find(complains) {
             return Err(line.trim().to_owned());
         }
-        rate(&said.output).ok_or_else(|| format!("wrk: {}{}", said.output, said.errors))
+        match rate(&said.output) {
+            Some(Rate { answers: 0, .. }) => Err("no answer within the time".to_owned()),
+            Some(rate) => Ok(rate),
+            None => Err(format!("wrk: {}{}", said.output, said.errors)),
+        }
     }
 }
+
+/// What wrk's OpenSSL offers, so that all servers choose the same whatever its version prefers.
+const OPENSSL: &str = "openssl_conf = all
+[all]
+ssl_conf = ssl
+[ssl]
+system_default = client
+[client]
+MinProtocol = TLSv1.3
+Ciphersuites = TLS_AES_128_GCM_SHA256
+Groups = X25519
+";
 
 fn rate(said: &str) -> Option<Rate> {
     let after = |begin: &str| {

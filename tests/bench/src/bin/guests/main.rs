@@ -10,6 +10,7 @@ mod ceiling;
 mod chart;
 mod contender;
 mod counts;
+mod handshakes;
 mod load;
 mod machine;
 mod open_loop;

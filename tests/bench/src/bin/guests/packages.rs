@@ -1,10 +1,11 @@
 //! What the Linux guests are made of: Debian's packages, unpacked in a cache folder and never
-//! installed, and our program on tokio and hyper.
+//! installed, our program on tokio and hyper, and the certificate of our image.
 
 use crate::archive::Archive;
 use crate::options::Options;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::SystemTime;
 use std::{env, fs};
 use waitless_tests::lab;
 
@@ -36,10 +37,22 @@ pub fn root(name: &str) -> PathBuf {
     cache().join(format!("{name}.cpio"))
 }
 
+/// The certificate that everyone shows, and its key: those for development, of this checkout.
+pub fn certificate() -> Result<(PathBuf, PathBuf), String> {
+    build::certificates::development(&lab::checkout().join("certs"), SystemTime::now())
+}
+
 /// Builds, fetches and packs what the options want.
 pub fn prepare(options: &Options) -> Result<(), String> {
+    let (certificate, key) = certificate()?;
     build_hyper()?;
     if options.native {
+        // Where the process for a tap is built: it would make another one.
+        let folder = lab::target().join("lab/checkout/certs");
+        for file in [certificate, key] {
+            let copy = folder.join(file.file_name().unwrap_or_default());
+            lab::put_changed(&copy, &fs::read(file).map_err(text)?);
+        }
         return Ok(());
     }
     let unpacked = cache().join("root");
@@ -47,11 +60,17 @@ pub fn prepare(options: &Options) -> Result<(), String> {
         fetch(&unpacked)?;
         fs::copy(find(&unpacked.join("boot"), "vmlinuz-")?, kernel()).map_err(text)?;
     }
-    let mut archive = base(&unpacked)?;
+    let base = || {
+        let mut archive = base(&unpacked)?;
+        archive.copy("certificate.pem", &certificate)?;
+        archive.copy("key.pem", &key)?;
+        Ok::<_, String>(archive)
+    };
+    let mut archive = base()?;
     archive.copy("server", &hyper())?;
-    archive.file("init", init("exec /server").as_bytes());
+    archive.file("init", init("exec /server /certificate.pem /key.pem").as_bytes());
     fs::write(root("hyper"), archive.finish()).map_err(text)?;
-    let mut archive = base(&unpacked)?;
+    let mut archive = base()?;
     nginx(&mut archive, &unpacked)?;
     fs::write(root("nginx"), archive.finish()).map_err(text)
 }
@@ -60,7 +79,7 @@ pub fn prepare(options: &Options) -> Result<(), String> {
 fn build_hyper() -> Result<(), String> {
     let folder = lab::checkout().join("tests/bench/linux");
     let target = lab::target().join("linux");
-    println!("building: the server on tokio and hyper");
+    println!("building: the server on tokio, hyper and rustls");
     let arguments = ["build", "--quiet", "--release", "--target", "x86_64-unknown-linux-gnu"];
     let mut cargo = lab::cargo(&folder, &arguments);
     cargo.env("CARGO_TARGET_DIR", target).env("RUSTFLAGS", "-C target-feature=+crt-static");
@@ -203,8 +222,15 @@ http {
     uwsgi_temp_path /tmp;
     scgi_temp_path /tmp;
     open_file_cache max=100;
+    ssl_certificate /certificate.pem;
+    ssl_certificate_key /key.pem;
+    ssl_protocols TLSv1.3;
+    ssl_conf_command Ciphersuites TLS_AES_128_GCM_SHA256;
+    ssl_ecdh_curve X25519;
+    ssl_session_cache shared:tls:16m;
     server {
         listen 80 backlog=65535;
+        listen 443 ssl backlog=65535;
         location = /health {
             default_type application/json;
             return 200 '{"status":"ok"}';

@@ -3,10 +3,12 @@
 use crate::ceiling::ceiling;
 use crate::contender::{Contender, Guest, Kind, Place};
 use crate::counts;
+use crate::handshakes;
 use crate::load::{self, Load};
 use crate::machine;
 use crate::open_loop;
 use crate::options::Options;
+use crate::packages;
 use std::time::{Duration, Instant};
 
 /// A contender that runs, and what it takes to measure it.
@@ -92,6 +94,11 @@ const ALL: &[Workload] = &[
     Workload { name: "compute", usual: true, native: true, run: compute },
     Workload { name: "download", usual: true, native: true, run: download },
     Workload { name: "upload", usual: true, native: true, run: upload },
+    Workload { name: "tls", usual: true, native: true, run: tls },
+    Workload { name: "tls-close", usual: true, native: true, run: tls_close },
+    Workload { name: "tls-resume", usual: true, native: true, run: tls_resume },
+    Workload { name: "tls-download", usual: true, native: true, run: tls_download },
+    Workload { name: "tls-upload", usual: true, native: true, run: tls_upload },
     Workload { name: "udp", usual: true, native: true, run: udp },
     Workload { name: "open-loop", usual: true, native: true, run: open_loop },
     Workload { name: "loaded", usual: true, native: true, run: loaded },
@@ -151,16 +158,20 @@ fn resident(served: &Served<'_>, what: &str) -> Figure {
 }
 
 fn health(served: &mut Served<'_>) -> Vec<Figure> {
-    [1, 16, 128].into_iter().flat_map(|count| health_with(served, count)).collect()
+    [1, 16, 128].into_iter().flat_map(|count| health_with(served, count, false)).collect()
 }
 
 fn many(served: &mut Served<'_>) -> Vec<Figure> {
-    [1_024, 10_000].into_iter().flat_map(|count| health_with(served, count)).collect()
+    [1_024, 10_000].into_iter().flat_map(|count| health_with(served, count, false)).collect()
 }
 
-fn health_with(served: &Served<'_>, connections: u32) -> Vec<Figure> {
-    let load = Load { connections, ..usual(served, "/health") };
-    let what = format!("/health, {connections} connections");
+fn tls(served: &mut Served<'_>) -> Vec<Figure> {
+    [1, 16, 128].into_iter().flat_map(|count| health_with(served, count, true)).collect()
+}
+
+fn health_with(served: &Served<'_>, connections: u32, secure: bool) -> Vec<Figure> {
+    let load = Load { connections, secure, ..usual(served, "/health") };
+    let what = format!("/health{}, {connections} connections", over(secure));
     match load.run(served.place.address) {
         Ok(rate) => vec![
             Figure::new(what.clone(), REQUESTS, Ok(rate.per_second)),
@@ -169,6 +180,23 @@ fn health_with(served: &Served<'_>, connections: u32) -> Vec<Figure> {
         ],
         Err(said) => vec![Figure::new(what, REQUESTS, Err(said))],
     }
+}
+
+fn tls_close(served: &mut Served<'_>) -> Vec<Figure> {
+    let rate = handshakes(served, false);
+    vec![Figure::new("a TLS connection for each request, 16 at a time", REQUESTS, rate)]
+}
+
+fn tls_resume(served: &mut Served<'_>) -> Vec<Figure> {
+    let rate = handshakes(served, true);
+    vec![Figure::new("a TLS connection for each request, resumed, 16 at a time", REQUESTS, rate)]
+}
+
+fn handshakes(served: &Served<'_>, resume: bool) -> Result<f64, String> {
+    let (certificate, _) = packages::certificate()?;
+    let trusted = handshakes::trust(&certificate)?;
+    let duration = Duration::from_secs(served.options.seconds.into());
+    handshakes::run((served.place.address, 443).into(), &trusted, resume, duration)
 }
 
 fn close(served: &mut Served<'_>) -> Vec<Figure> {
@@ -187,28 +215,48 @@ fn compute(served: &mut Served<'_>) -> Vec<Figure> {
 }
 
 fn download(served: &mut Served<'_>) -> Vec<Figure> {
-    let each = |(name, bytes): (&str, u32)| {
+    downloads(served, &SIZES, false)
+}
+
+fn tls_download(served: &mut Served<'_>) -> Vec<Figure> {
+    downloads(served, &SIZES[1..], true)
+}
+
+fn downloads(served: &Served<'_>, sizes: &[(&str, u32)], secure: bool) -> Vec<Figure> {
+    let each = |(name, bytes): &(&str, u32)| {
         let path = format!("/download?bytes={bytes}");
-        let load = Load { connections: 4, ..usual(served, &path) };
+        let load = Load { connections: 4, secure, ..usual(served, &path) };
         let rate = load.run(served.place.address);
-        let rate = rate.map(|rate| rate.per_second * f64::from(bytes) / 1e6);
-        Figure::new(format!("downloads of {name}, 4 connections"), "MB/s", rate)
+        let rate = rate.map(|rate| rate.per_second * f64::from(*bytes) / 1e6);
+        Figure::new(format!("downloads of {name}{}, 4 connections", over(secure)), "MB/s", rate)
     };
-    SIZES.into_iter().map(each).collect()
+    sizes.iter().map(each).collect()
 }
 
 fn upload(served: &mut Served<'_>) -> Vec<Figure> {
+    uploads(served, &SIZES, false)
+}
+
+fn tls_upload(served: &mut Served<'_>) -> Vec<Figure> {
+    uploads(served, &SIZES[1..], true)
+}
+
+fn uploads(served: &Served<'_>, sizes: &[(&str, u32)], secure: bool) -> Vec<Figure> {
     if served.contender.kind() == Kind::Nginx {
         return Vec::new();
     }
-    let each = |(name, bytes): (&str, u32)| {
+    let each = |(name, bytes): &(&str, u32)| {
         let script = format!("wrk.method = \"POST\"\nwrk.body = string.rep(\"x\", {bytes})\n");
-        let load = Load { connections: 4, script: &script, ..usual(served, "/upload") };
+        let load = Load { connections: 4, script: &script, secure, ..usual(served, "/upload") };
         let rate = load.run(served.place.address);
-        let rate = rate.map(|rate| rate.per_second * f64::from(bytes) / 1e6);
-        Figure::new(format!("uploads of {name}, 4 connections"), "MB/s", rate)
+        let rate = rate.map(|rate| rate.per_second * f64::from(*bytes) / 1e6);
+        Figure::new(format!("uploads of {name}{}, 4 connections", over(secure)), "MB/s", rate)
     };
-    SIZES.into_iter().map(each).collect()
+    sizes.iter().map(each).collect()
+}
+
+fn over(secure: bool) -> &'static str {
+    if secure { " over TLS" } else { "" }
 }
 
 fn udp(served: &mut Served<'_>) -> Vec<Figure> {
@@ -268,8 +316,7 @@ fn least_memory(served: &mut Served<'_>) -> Vec<Figure> {
 }
 
 fn usual<'a>(served: &Served<'_>, path: &'a str) -> Load<'a> {
-    let seconds = served.options.seconds;
-    Load { path, connections: 1, seconds, fields: &[], script: "" }
+    Load::new(path, served.options.seconds)
 }
 
 /// Requests a second that do not wait.
