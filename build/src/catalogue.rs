@@ -380,8 +380,11 @@ impl Reader<'_> {
                 format!("`{}` has no type that the generator knows", key.name)
             });
             self.reports.push(report.help(
-                "u8 u16 u32 u64 bool string duration size ipv4 ipv6 ip cidr4 cidr6 mac route4,\n\
-                 `[T]`, `T | word`, `a | b` with `rust = \"EnumAtTheRoot\"`, private-keys, or\n\
+                "u8 u16 u32 u64 bool string duration size ipv4 ipv6 ip cidr4 cidr6 mac route4,
+\
+                 `[T]`, `T | word`, `a | b` with `rust = \"EnumAtTheRoot\"`, private-keys, trust,
+\
+                 or \
                  certificates with `rust = \"StructAtTheRoot\"`",
             ));
             return None;
@@ -413,7 +416,7 @@ impl Reader<'_> {
             self.reports.push(Report::new(node.at, message).help("remove `boot`"));
         }
         let default = field.default.as_ref();
-        let is_file = matches!(field.kind, Type::Certificates(_) | Type::PrivateKeys);
+        let is_file = matches!(field.kind, Type::Certificates(_) | Type::PrivateKeys | Type::Trust);
         let default = default.filter(|_| !is_file);
         if let Some(Err(why)) = default.map(|default| field.expression(default, "x")) {
             let message = format!("the default of `{}` does not fit its type", key.name);

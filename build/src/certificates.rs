@@ -23,6 +23,15 @@ pub struct Chain {
     public: Vec<u8>,
 }
 
+/// Those whom somebody trusts to vouch for others, as a file holds them.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Trust {
+    /// In DER, in the file's order.
+    pub certificates: Vec<Vec<u8>>,
+    /// How many more the file holds that are not good any more.
+    pub expired: usize,
+}
+
 /// A private key.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PrivateKey {
@@ -35,18 +44,48 @@ pub struct PrivateKey {
 /// How long a certificate for development is good for. It is replaced when half of this is left.
 pub const DEVELOPMENT: Duration = Duration::from_secs(180 * 86_400);
 
+impl Trust {
+    /// The certificates in `bytes`, PEM or DER, that are good at `now` or will be.
+    ///
+    /// # Errors
+    /// What is wrong, as the end of a sentence that names the file.
+    pub fn read(bytes: &[u8], now: SystemTime) -> Result<Self, String> {
+        let now = now.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let (mut certificates, mut expired) = (Vec::new(), 0);
+        for (number, der) in in_der(bytes)?.into_iter().enumerate() {
+            let parsed = x509_cert::Certificate::from_der(&der)
+                .map_err(|why| format!("holds no certificate in place {}: {why}", number + 1))?;
+            let end = parsed.tbs_certificate().validity().not_after.to_unix_duration();
+            if end > now {
+                certificates.push(der);
+            } else {
+                expired += 1;
+            }
+        }
+        match (certificates.is_empty(), expired) {
+            (false, _) => Ok(Self { certificates, expired }),
+            (true, 0) => Err("holds no certificate".to_owned()),
+            (true, _) => Err("holds no certificate that has not expired".to_owned()),
+        }
+    }
+}
+
+/// The certificates in `bytes`, PEM or DER.
+fn in_der(bytes: &[u8]) -> Result<Vec<Vec<u8>>, String> {
+    if !is_pem(bytes) {
+        return Ok(vec![bytes.to_owned()]);
+    }
+    let blocks = blocks(bytes)?.into_iter();
+    Ok(blocks.filter(|(label, _)| label == "CERTIFICATE").map(|(_, der)| der).collect())
+}
+
 impl Chain {
     /// The chain in `bytes`, PEM or DER, which must be good at `now`.
     ///
     /// # Errors
     /// What is wrong, as the end of a sentence that names the file.
     pub fn read(bytes: &[u8], now: SystemTime) -> Result<Self, String> {
-        let certificates: Vec<_> = if is_pem(bytes) {
-            let blocks = blocks(bytes)?.into_iter();
-            blocks.filter(|(label, _)| label == "CERTIFICATE").map(|(_, der)| der).collect()
-        } else {
-            vec![bytes.to_owned()]
-        };
+        let certificates = in_der(bytes)?;
         let parsed: Result<Vec<_>, _> =
             certificates.iter().map(|der| x509_cert::Certificate::from_der(der)).collect();
         let parsed = parsed.map_err(|why| format!("holds no certificate: {why}"))?;

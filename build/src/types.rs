@@ -40,6 +40,8 @@ pub enum Type {
     Size,
     /// Text.
     String,
+    /// Files with the certificates of those who are trusted.
+    Trust,
     /// An unsigned number of so many bits.
     Unsigned(u32),
 }
@@ -121,6 +123,7 @@ impl Type {
             "route4" => Self::Route4,
             "size" => Self::Size,
             "string" => Self::String,
+            "trust" => Self::Trust,
             "u8" => Self::Unsigned(8),
             "u16" => Self::Unsigned(16),
             "u32" => Self::Unsigned(32),
@@ -197,6 +200,10 @@ impl Type {
                 let example = "such as \"10.1.0.0/16 via 10.0.0.7\"";
                 ("a network and the router to it".into(), example)
             }
+            Self::Trust => (
+                "a file with certificates, PEM or DER, or a list of them".into(),
+                "such as \"certs/roots.pem\"; \"development\" trusts the one for tests",
+            ),
             Self::Size => (format!("a size in bytes{within}"), "such as \"64K\", \"4M\" or 4096"),
             Self::String => match range {
                 Some(range) => (format!("text of {range} bytes"), ""),
@@ -210,7 +217,7 @@ impl Type {
     fn plural(&self) -> &'static str {
         match self {
             Self::Bool => "`true` and `false`",
-            Self::Certificates(_) | Self::PrivateKeys => "files",
+            Self::Certificates(_) | Self::PrivateKeys | Self::Trust => "files",
             Self::Choice(..) | Self::Or(..) => "words",
             Self::Cidr4 => "IPv4 addresses with their prefixes",
             Self::Cidr6 => "IPv6 addresses with their prefixes",
@@ -231,7 +238,7 @@ impl Type {
         match self {
             Self::Bool => "bool".into(),
             Self::Certificates(name) => format!("&'static [{krate}::{name}]"),
-            Self::PrivateKeys => "&'static [&'static [u8]]".into(),
+            Self::PrivateKeys | Self::Trust => "&'static [&'static [u8]]".into(),
             Self::Choice(_, name) => format!("{krate}::{name}"),
             Self::Cidr4 => "(core::net::Ipv4Addr, u8)".into(),
             Self::Cidr6 => "(core::net::Ipv6Addr, u8)".into(),
@@ -279,7 +286,8 @@ impl Field {
             | Type::Folder
             | Type::List(_)
             | Type::PrivateKeys
-            | Type::Route4 => return None,
+            | Type::Route4
+            | Type::Trust => return None,
             Type::Cidr4 => "boot::cidr4".to_owned(),
             Type::Duration => format!("boot::duration({range})"),
             Type::Mac => "boot::mac".to_owned(),

@@ -100,6 +100,50 @@ fn what_is_wrong_is_said() {
 }
 
 #[test]
+fn those_who_are_trusted_are_embedded_once_each() {
+    let said = |test: &str, trust: &str, prepare: &dyn Fn(&Path)| {
+        let manifest = format!(
+            "[app]\ncrate = \"web\"\nstacks = [\"tcp\"]\n\n\
+             [caller]\nis = \"secure\"\non = \"tcp\"\n{trust}\n\n\
+             [http]\nis = \"http1\"\non = \"caller\"\nport = 443\n\n[site]\non = [\"http\"]\n"
+        );
+        let mut project = project(&format!("trust-{test}"), &manifest);
+        let app = project.workspace.package("web").unwrap().folder().to_owned();
+        prepare(&app.join("certs"));
+        project.graph("web", "qemu")
+    };
+    let (now, long_ago) = (SystemTime::now(), UNIX_EPOCH + DAY * 10_000);
+    let bundle: &dyn Fn(&Path) = &|folder| {
+        files(folder, "one", now, 90);
+        files(folder, "two", now + DAY, 90);
+        files(folder, "old", long_ago, 90);
+        let all = ["one.pem", "two.pem", "old.pem", "one.pem"];
+        let all = all.map(|name| fs::read(folder.join(name)).unwrap());
+        fs::write(folder.join("all.pem"), all.concat()).unwrap();
+    };
+    let both = "trust = [\"certs/all.pem\", \"certs/one.pem\"]";
+    let graph = said("bundle", both, bundle).unwrap();
+    let blobs = graph.blobs.iter().map(|blob| blob.name.as_str());
+    let names: Vec<_> = blobs.filter(|name| name.ends_with("trust")).collect();
+    assert_eq!(names, ["caller.0.trust", "caller.1.trust"]);
+    assert!(graph.warnings[0].ends_with("1 certificates have expired: left out"));
+    let graph = said("development", "trust = \"development\"", &|_| {}).unwrap();
+    let trusted = graph.blobs.iter().find(|blob| blob.name == "caller.0.trust").unwrap();
+    assert_eq!(trusted.bytes, graph.blobs[0].bytes, "it trusts what it shows itself");
+    for (test, trust, expected) in [
+        ("number", "trust = 1", "this is no file, nor a list of them"),
+        ("absent", "trust = \"certs/three.pem\"", "cannot read `apps/web/certs/three.pem`"),
+        ("expired", "trust = \"certs/old.pem\"", "holds no certificate that has not expired"),
+        ("key", "trust = \"certs/one.key\"", "holds no certificate"),
+    ] {
+        match said(test, trust, bundle) {
+            Ok(_) => panic!("{test}: nothing was said"),
+            Err(text) => assert!(text.contains(expected), "{test}: {text}"),
+        }
+    }
+}
+
+#[test]
 fn the_certificate_for_development_is_made_once() {
     let graph = said("once", "", |_| {}).unwrap();
     let again = said("once-again", "", |_| {}).unwrap();

@@ -47,6 +47,7 @@ pub struct System {
     sets: RefCell<Vec<(&'static str, &'static dyn CounterSet)>>,
     captures: RefCell<Vec<&'static Capture>>,
     dialer: Cell<Option<&'static Dialer>>,
+    secure_dialer: Cell<Option<&'static Dialer>>,
 }
 
 impl System {
@@ -64,6 +65,7 @@ impl System {
             sets: RefCell::new(Vec::new()),
             captures: RefCell::new(Vec::new()),
             dialer: Cell::new(None),
+            secure_dialer: Cell::new(None),
         }
     }
 
@@ -119,6 +121,17 @@ impl System {
     /// Who begins connections for handlers; `None` in an image without an instance of `dial`.
     pub fn dialer(&self) -> Option<&'static Dialer> {
         self.dialer.get()
+    }
+
+    /// Enters who begins connections for handlers that nobody on the way can read or change.
+    pub fn set_secure_dialer(&self, dialer: &'static Dialer) {
+        self.secure_dialer.set(Some(dialer));
+    }
+
+    /// Who begins such connections; `None` in an image without an instance of `dial` on one of
+    /// `tls-client`.
+    pub fn secure_dialer(&self) -> Option<&'static Dialer> {
+        self.secure_dialer.get()
     }
 
     /// Enters a capture. `false` when there is one for the same file already.

@@ -70,12 +70,20 @@ impl Check<'_> {
         let secrets = if required { self.secrets(entry, component) } else { None };
         for field in &component.config {
             let written = get(&entry.keys, &field.name);
+            let trusted = match (&field.kind, required, written.or(field.default.as_ref())) {
+                (Type::Trust, true, Some(node)) => match self.trust(entry, node) {
+                    Some(trusted) if field.is_option() => format!("Some({trusted})"),
+                    Some(trusted) => trusted,
+                    None => continue,
+                },
+                _ => String::new(),
+            };
             let expression = match (&field.kind, &secrets) {
                 (Type::Certificates(_), Some(secrets)) => &secrets.certificates,
                 (Type::PrivateKeys, Some(secrets)) => &secrets.keys,
                 // What is wrong with them has been reported.
                 (Type::Certificates(_) | Type::PrivateKeys, None) => continue,
-                _ => "",
+                _ => trusted.as_str(),
             };
             if !expression.is_empty() {
                 let node = written.or(field.default.as_ref());

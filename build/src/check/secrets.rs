@@ -2,7 +2,7 @@
 
 use super::Check;
 use crate::catalogue::Component;
-use crate::certificates::{Chain, PrivateKey, development};
+use crate::certificates::{Chain, PrivateKey, Trust, development};
 use crate::graph::Blob;
 use crate::manifest::Entry;
 use crate::report::Report;
@@ -85,6 +85,47 @@ impl Check<'_> {
         }
         let list = |items: &str| format!("&[{}]", items.trim_end_matches(", "));
         sound.then(|| Secrets { certificates: list(&made.certificates), keys: list(&made.keys) })
+    }
+
+    /// The constant of the certificates in the files that `node` names, of those whom an instance
+    /// trusts; `None` when something is wrong with them, which is reported.
+    pub(super) fn trust(&mut self, entry: &Entry, node: &Node) -> Option<String> {
+        let paths = if node.str() == Some(DEVELOPMENT) {
+            let folder = self.around.workspace.root.join("certs");
+            match development(&folder, SystemTime::now()) {
+                Ok((certificate, _)) => vec![(certificate, node.at)],
+                Err(why) => {
+                    self.report(Report::new(node.at, why));
+                    return None;
+                }
+            }
+        } else {
+            let Some(names) = node.strings().filter(|names| !names.is_empty()) else {
+                let report = Report::new(node.at, "this is no file, nor a list of them");
+                self.report(report.help("such as \"certs/roots.pem\""));
+                return None;
+            };
+            names.into_iter().map(|(name, at)| (self.beside(at).join(name), at)).collect()
+        };
+        let mut all: Vec<Vec<u8>> = Vec::new();
+        for (path, at) in paths {
+            let read = |bytes: &[u8]| Trust::read(bytes, SystemTime::now());
+            let trust = self.file(&path, at, read)?;
+            if trust.expired > 0 {
+                let (count, shown) = (trust.expired, self.shown(&path));
+                let left = format!("`{shown}`: {count} certificates have expired: left out");
+                self.warnings.push(left);
+            }
+            for der in trust.certificates {
+                if !all.contains(&der) {
+                    all.push(der);
+                }
+            }
+        }
+        let name = &entry.name.name;
+        let each = all.into_iter().enumerate();
+        let each = each.map(|(number, der)| self.embed(format!("{name}.{number}.trust"), der));
+        Some(format!("&[{}]", each.collect::<Vec<_>>().join(", ")))
     }
 
     /// The files that both keys name, in pairs.

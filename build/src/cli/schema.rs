@@ -188,7 +188,7 @@ fn key(field: &Field) -> Value {
 fn kind(kind_of: &Type, range: Option<(u64, u64)>) -> Value {
     match kind_of {
         Type::Bool => json!({ "type": "boolean" }),
-        Type::Certificates(_) | Type::PrivateKeys => json!({ "anyOf": [
+        Type::Certificates(_) | Type::PrivateKeys | Type::Trust => json!({ "anyOf": [
             { "type": "string" },
             { "type": "array", "items": { "type": "string" } },
         ] }),

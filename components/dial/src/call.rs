@@ -2,8 +2,8 @@
 
 use crate::{Config, Counters};
 use core::net::{IpAddr, SocketAddr};
-use heapless::Vec;
-use waitless::dial::DialError;
+use heapless::{String, Vec};
+use waitless::dial::{DialError, TARGET_MAX};
 use waitless::{
     Addresses, AskError, ConnectError, Duration, Family, Instant, NoAddress, Phase, Question,
     ResolverPort, Service, Stream, StreamPort,
@@ -11,6 +11,8 @@ use waitless::{
 
 /// A connection that is being made.
 pub(crate) struct Call {
+    /// What was dialled: who the other end should be.
+    name: String<TARGET_MAX>,
     port: u16,
     /// IPv6 first.
     sides: [Side; 2],
@@ -71,6 +73,7 @@ impl Call {
             names.forget(first);
         }
         Ok(Self {
+            name: String::try_from(host).map_err(|_| DialError::BadTarget)?,
             port,
             sides: [Side::new(first), Side::new(second?)],
             turn: 0,
@@ -109,7 +112,7 @@ impl Call {
             let Some(address) = self.take() else { break };
             let remote = SocketAddr::new(address, self.port);
             counters.tried.add(1);
-            match tcp.connect(service, remote) {
+            match tcp.connect_to(service, remote, &self.name) {
                 Ok(stream) => {
                     tcp.set_tag(stream, tag);
                     // There is room: it was just looked at.
@@ -140,7 +143,7 @@ impl Call {
     ) -> Option<Stream> {
         let (mut open, mut failed) = (None, None);
         self.attempts.retain(|stream| {
-            failed = Some(match tcp.status(*stream).phase {
+            let why = match tcp.status(*stream).phase {
                 Phase::Opening => return true,
                 Phase::Open => {
                     open = open.or(Some(*stream));
@@ -150,7 +153,8 @@ impl Call {
                 Phase::Unreachable => DialError::NoRoute,
                 // Closed at once: it was open in between, and has nothing to say.
                 Phase::Reset | Phase::Closed => DialError::Refused,
-            });
+            };
+            failed = Some(tcp.failure(*stream).map_or(why, DialError::Insecure));
             counters.refused.add(1);
             tcp.release(*stream);
             false

@@ -8,6 +8,9 @@
 //! Then packets are moved between the handler's mailboxes and TCP, whole and without a copy. A
 //! handler that does not read holds its own connection up, and nobody else's.
 //!
+//! On a `tls-client` it is the same, for `Request::connect_secure`: an address that answers and
+//! cannot show that it is who was dialled counts as one that failed.
+//!
 //! Not here: ordering addresses by what is known of earlier connections, and names of services
 //! (SRV, HTTPS records).
 
@@ -89,7 +92,6 @@ impl Dial {
     pub fn new(config: &'static Config, cx: &mut Context) -> Self {
         let lines = usize::from(config.connections);
         let dialer = Dialer::leak(lines, cx.pool());
-        cx.system().set_dialer(dialer);
         Self {
             config,
             dialer,
@@ -249,7 +251,12 @@ fn send<S: StreamPort>(line: &Line, stream: Stream, closed: &mut bool, tcp: &mut
 }
 
 impl<S: StreamPort, N: ResolverPort> Component<(&mut S, &mut N)> for Dial {
-    fn init(&mut self, (tcp, _): &mut (&mut S, &mut N), _: &mut Context) -> Result<(), InitError> {
+    fn init(&mut self, (tcp, _): &mut (&mut S, &mut N), cx: &mut Context) -> Result<(), InitError> {
+        if tcp.is_secure() {
+            cx.system().set_secure_dialer(self.dialer);
+        } else {
+            cx.system().set_dialer(self.dialer);
+        }
         let full = InitError("the port below has no room for another service");
         self.service = Some(tcp.attach().ok_or(full)?);
         Ok(())

@@ -35,6 +35,10 @@ struct Tcp {
     news: VecDeque<Stream>,
     no_route: Vec<IpAddr>,
     no_room: bool,
+    /// It makes sure of the other end, whose name it is told.
+    secure: bool,
+    names: Vec<String>,
+    failure: Option<&'static str>,
 }
 
 /// A connection that was made.
@@ -87,6 +91,24 @@ impl StreamPort for Tcp {
             released: false,
         });
         Ok(Stream { index: self.connections.len() as u32 - 1, generation: 0 })
+    }
+
+    fn connect_to(
+        &mut self,
+        service: Service,
+        remote: SocketAddr,
+        name: &str,
+    ) -> Result<Stream, ConnectError> {
+        self.names.push(name.to_string());
+        self.connect(service, remote)
+    }
+
+    fn is_secure(&self) -> bool {
+        self.secure
+    }
+
+    fn failure(&self, _: Stream) -> Option<&'static str> {
+        self.failure
     }
 
     fn news(&mut self, _: Service) -> Option<Stream> {
@@ -200,9 +222,13 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
+        Self::on(Tcp::default())
+    }
+
+    fn on(mut tcp: Tcp) -> Self {
         let mut cx = testing::context(64, 3);
         let mut dial = Dial::new(&CONFIG, &mut cx);
-        let (mut tcp, mut names) = (Tcp::default(), Names::default());
+        let mut names = Names::default();
         dial.init(&mut (&mut tcp, &mut names), &mut cx).unwrap();
         let tasks = Tasks::new(8);
         Self { dial, tcp, names, cx, tasks, handlers: 0, said: Said::default() }
@@ -214,7 +240,9 @@ impl Bench {
         target: &'static str,
         then: impl FnOnce(Connection, Said) -> F + 'static,
     ) {
-        let (dialer, said) = (self.cx.system().dialer().unwrap(), self.said.clone());
+        let system = self.cx.system();
+        let dialer = if self.tcp.secure { system.secure_dialer() } else { system.dialer() };
+        let (dialer, said) = (dialer.unwrap(), self.said.clone());
         self.tasks.grow().unwrap();
         let future = Box::pin(async move {
             match dialer.connect(target).await {
@@ -323,6 +351,24 @@ impl Bench {
         }
         assert_eq!(self.cx.pool().available(), self.cx.pool().count());
     }
+}
+
+#[test]
+fn what_makes_sure_of_the_other_end_is_told_its_name_and_says_what_is_wrong() {
+    let mut bench = Bench::on(Tcp { secure: true, ..Tcp::default() });
+    assert!(bench.cx.system().dialer().is_none());
+    bench.caller("example.org:443");
+    bench.resolve(0, &V6[..1]);
+    bench.resolve(1, &V4[..1]);
+    bench.tcp.failure = Some("it is somebody else");
+    bench.becomes(0, Phase::Reset);
+    assert_eq!(bench.tried(), [V6[0], V4[0]], "the next address has its turn");
+    bench.becomes(1, Phase::Reset);
+    assert_eq!(bench.said(), ["Insecure(\"it is somebody else\")"]);
+    assert_eq!(bench.tcp.names, ["example.org", "example.org"]);
+    bench.expect_rest();
+    let bench = Bench::new();
+    assert!(bench.cx.system().secure_dialer().is_none());
 }
 
 #[test]

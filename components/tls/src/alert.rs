@@ -14,7 +14,11 @@ impl Alert {
     pub const BAD_RECORD_MAC: Self = Self(20);
     pub const RECORD_OVERFLOW: Self = Self(22);
     pub const HANDSHAKE_FAILURE: Self = Self(40);
+    pub const BAD_CERTIFICATE: Self = Self(42);
+    pub const UNSUPPORTED_CERTIFICATE: Self = Self(43);
+    pub const CERTIFICATE_EXPIRED: Self = Self(45);
     pub const ILLEGAL_PARAMETER: Self = Self(47);
+    pub const UNKNOWN_CA: Self = Self(48);
     pub const DECODE_ERROR: Self = Self(50);
     pub const DECRYPT_ERROR: Self = Self(51);
     pub const PROTOCOL_VERSION: Self = Self(70);
@@ -22,27 +26,56 @@ impl Alert {
     pub const USER_CANCELED: Self = Self(90);
     pub const MISSING_EXTENSION: Self = Self(109);
     pub const UNSUPPORTED_EXTENSION: Self = Self(110);
+    pub const UNRECOGNIZED_NAME: Self = Self(112);
+    pub const CERTIFICATE_REQUIRED: Self = Self(116);
     pub const NO_APPLICATION_PROTOCOL: Self = Self(120);
+}
+
+impl Alert {
+    /// What it says when the other end sends it, as a sentence for a person.
+    pub const fn text(self) -> &'static str {
+        match self {
+            Self::UNEXPECTED_MESSAGE => "the other end did not expect what was said",
+            Self::BAD_RECORD_MAC => "the other end could not decrypt a record",
+            Self::RECORD_OVERFLOW => "the other end found a record too long",
+            Self::HANDSHAKE_FAILURE => "the other end can agree to nothing that was offered",
+            Self::BAD_CERTIFICATE
+            | Self::UNSUPPORTED_CERTIFICATE
+            | Self::CERTIFICATE_EXPIRED
+            | Self::UNKNOWN_CA => "the other end does not accept a certificate",
+            Self::CERTIFICATE_REQUIRED => "the other end wants a certificate",
+            Self::ILLEGAL_PARAMETER | Self::DECODE_ERROR => "the other end found a message wrong",
+            Self::DECRYPT_ERROR => "the other end found a signature or a Finished wrong",
+            Self::PROTOCOL_VERSION => "the other end speaks no TLS 1.3",
+            Self::INTERNAL_ERROR => "the other end has failed",
+            Self::MISSING_EXTENSION => "the other end misses an extension",
+            Self::UNSUPPORTED_EXTENSION => "the other end got an extension that it did not want",
+            Self::UNRECOGNIZED_NAME => "the other end does not have that name",
+            Self::NO_APPLICATION_PROTOCOL => "the other end speaks none of the protocols",
+            _ => "the other end gave up",
+        }
+    }
 }
 
 /// Declares the faults: each with a sentence for a person, its alert, and where the rule stands.
 macro_rules! faults {
     ($($(#[doc = $text:literal])+ $name:ident => $alert:ident,)*) => {
-        /// What a client did that ends its connection.
+        /// What the other end did that ends its connection.
         #[derive(Clone, Copy, PartialEq, Eq, Debug)]
         pub enum Fault {
             $($(#[doc = $text])+ $name,)*
         }
 
         impl Fault {
-            /// The alert that tells the client.
+            /// The alert that tells the other end.
             pub const fn alert(self) -> Alert {
                 match self {
                     $(Self::$name => Alert::$alert,)*
                 }
             }
 
-            const fn text(self) -> &'static str {
+            /// What happened, as a sentence for a person.
+            pub const fn text(self) -> &'static str {
                 match self {
                     $(Self::$name => concat!($($text),+).trim_ascii(),)*
                 }
@@ -134,8 +167,56 @@ faults! {
     IgnoredRetry => ILLEGAL_PARAMETER,
     /// Early data in a second hello.
     EarlyDataAfterRetry => ILLEGAL_PARAMETER,
-    /// The client's Finished does not verify.
+    /// The Finished does not verify.
     BadFinished => DECRYPT_ERROR,
+    /// The server speaks no TLS 1.3: its hello is of an older version.
+    OldServer => PROTOCOL_VERSION,
+    /// The server speaks TLS 1.3, but somebody on the way made it choose an older version.
+    Downgrade => ILLEGAL_PARAMETER,
+    /// The server chose a version that was not offered.
+    VersionNotOffered => ILLEGAL_PARAMETER,
+    /// The server did not send the session's identifier back as it was.
+    ForeignSessionId => ILLEGAL_PARAMETER,
+    /// The server chose a cipher suite that was not offered.
+    SuiteNotOffered => ILLEGAL_PARAMETER,
+    /// The server chose another cipher suite than when it asked for another hello.
+    ChangedSuite => ILLEGAL_PARAMETER,
+    /// The server chose a group that was not offered, or for which it had a key already.
+    GroupNotOffered => ILLEGAL_PARAMETER,
+    /// The server chose a pre-shared key that was not offered, or that does not fit its suite.
+    KeyNotOffered => ILLEGAL_PARAMETER,
+    /// The server chose an application protocol that was not offered.
+    ProtocolNotOffered => ILLEGAL_PARAMETER,
+    /// The server signs by a scheme that was not offered, or that is not one of its key.
+    SchemeNotOffered => ILLEGAL_PARAMETER,
+    /// The server asks for another hello that would be the same.
+    UselessRetry => ILLEGAL_PARAMETER,
+    /// An extension that nobody asked for.
+    ExtensionNotOffered => UNSUPPORTED_EXTENSION,
+    /// An extension in a message that it does not belong to.
+    ExtensionMisplaced => ILLEGAL_PARAMETER,
+    /// A context for certificates, which the handshake has none for.
+    BadContext => ILLEGAL_PARAMETER,
+    /// The server has no certificate.
+    NoCertificate => DECODE_ERROR,
+    /// A certificate of the server's is not good any more.
+    CertificateExpired => CERTIFICATE_EXPIRED,
+    /// A certificate of the server's is not good yet.
+    CertificateNotYetGood => CERTIFICATE_EXPIRED,
+    /// The server's certificate is for other names.
+    CertificateOfOther => BAD_CERTIFICATE,
+    /// Nobody who is trusted vouches for the server's certificate.
+    CertificateUnknown => UNKNOWN_CA,
+    /// The server's certificate is for another purpose, or its issuer may not issue it.
+    CertificateNotAllowed => BAD_CERTIFICATE,
+    /// The server's certificate has a key or a signature of a kind that is not supported.
+    CertificateUnsupported => UNSUPPORTED_CERTIFICATE,
+    /// The server's certificate cannot be read, or is not signed by who should have.
+    CertificateBroken => BAD_CERTIFICATE,
+    /// Nobody here knows the time, so no certificate can be checked: the image needs a clock.
+    NoClock => INTERNAL_ERROR,
+    /// The server's signature is wrong: it does not have the key of its certificate.
+    BadSignature => DECRYPT_ERROR,
     /// A key was used as often as it may be.
     KeyExhausted => INTERNAL_ERROR,
     /// Something failed here, not there.

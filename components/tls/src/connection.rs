@@ -1,5 +1,7 @@
 //! One connection: its session, the bytes that wait on either side, and where it is in its life.
 
+use crate::client::Target;
+use crate::role::Role;
 use crate::session::{Outbox, Session};
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
@@ -9,7 +11,7 @@ use core::ops::Range;
 use waitless::{Instant, Packet, Phase, Service, Stream};
 
 /// The state of one connection.
-pub(crate) struct Connection {
+pub(crate) struct Connection<R: Role> {
     pub(crate) stage: Stage,
     /// The stream below, as long as it was not given up.
     pub(crate) below: Stream,
@@ -18,7 +20,9 @@ pub(crate) struct Connection {
     pub(crate) tag: Option<u32>,
     pub(crate) peer: Option<SocketAddr>,
     pub(crate) local: Option<SocketAddr>,
-    pub(crate) session: Box<Session>,
+    pub(crate) session: Box<Session<R>>,
+    /// Whom it is to, until that is told to the session.
+    pub(crate) target: Option<Target>,
     /// Records to be sent, before anything of `data`.
     pub(crate) out: Outbox,
     /// Data to be sent, not protected yet.
@@ -42,6 +46,8 @@ pub(crate) struct Connection {
     pub(crate) segment: usize,
     /// How it ended, for the service.
     pub(crate) end: Phase,
+    /// What went wrong, where something did.
+    pub(crate) failure: Option<&'static str>,
     pub(crate) flags: Flags,
     pub(crate) deadline: Instant,
 }
@@ -77,6 +83,10 @@ pub(crate) struct Flags {
 pub(crate) enum Stage {
     /// There is none in this place.
     Free,
+    /// It is to be begun: there is no stream below yet.
+    Wanted,
+    /// The stream below is being opened.
+    Opening,
     /// Its handshake goes on. The service does not know it.
     Handshake,
     /// Data passes.
@@ -92,7 +102,7 @@ pub(crate) const INBOX: usize = 8;
 /// Bytes of data that wait to be protected.
 pub(crate) const SEND_BUFFER: usize = 32 << 10;
 
-impl Connection {
+impl<R: Role> Connection<R> {
     pub(crate) fn new(generation: u32) -> Self {
         Self {
             stage: Stage::Free,
@@ -103,6 +113,7 @@ impl Connection {
             peer: None,
             local: None,
             session: Box::new(Session::over()),
+            target: None,
             out: Outbox::new(0),
             data: VecDeque::new(),
             data_bytes: 0,
@@ -117,6 +128,7 @@ impl Connection {
             unacknowledged: 0,
             segment: 0,
             end: Phase::Closed,
+            failure: None,
             flags: Flags::default(),
             deadline: Instant::NEVER,
         }
@@ -135,6 +147,7 @@ impl Connection {
         self.discarded = 0;
         self.unacknowledged = 0;
         self.end = Phase::Closed;
+        (self.failure, self.target) = (None, None);
         // The place may still stand in a queue, from its last connection.
         let (in_news, in_receive, in_transmit) = queued;
         self.flags = Flags { in_news, in_receive, in_transmit, ..Flags::default() };
@@ -145,6 +158,7 @@ impl Connection {
         *self.session = Session::over();
         self.generation = self.generation.wrapping_add(1);
         self.stage = Stage::Free;
+        self.target = None;
         self.out.clear();
         self.drop_data();
         self.drop_arrived();

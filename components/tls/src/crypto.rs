@@ -7,12 +7,15 @@
 mod exchange;
 mod hash;
 mod sign;
+mod verify;
 
 #[cfg(test)]
 pub(crate) use exchange::exchange_with;
-pub use exchange::{Group, Shared, exchange};
+pub use exchange::{Group, Keys, Shared, exchange};
 pub use hash::{Digest, Hash, Secret, Transcript, expand, extract, hmac, sha256};
 pub use sign::{KeyError, Scheme, SigningKey};
+pub(crate) use verify::is_name;
+pub use verify::{Anchors, Distrust, Presented};
 
 use aes_gcm::aead::{AeadInOut, KeyInit};
 use aes_gcm::{Aes128Gcm, Aes256Gcm};

@@ -8,7 +8,7 @@
 mod accept;
 mod certificates;
 mod cookie;
-mod messages;
+pub(crate) mod messages;
 mod negotiate;
 mod ticket;
 
@@ -43,6 +43,8 @@ pub struct Server {
 pub struct Surroundings<'a> {
     /// The time.
     pub now: Instant,
+    /// Seconds since 1970, where somebody knows; servers need not.
+    pub unix_secs: Option<u64>,
     /// Random numbers.
     pub random: &'a mut Random,
 }
@@ -72,6 +74,8 @@ pub enum Step {
     SkipEarlyData,
     /// Send no records of more content than this.
     RecordLimit(u16),
+    /// Another hello was asked for.
+    Retried,
     /// The handshake is complete. Whether it resumed an earlier connection.
     Complete(bool),
 }
@@ -92,12 +96,12 @@ impl Flight {
         self.steps.clear();
     }
 
-    fn step(&mut self, step: Step) -> Result<(), Fault> {
+    pub(crate) fn step(&mut self, step: Step) -> Result<(), Fault> {
         self.steps.push(step).map_err(|_| Fault::Internal)
     }
 
     /// Everything that was written since the last step is sent.
-    fn send(&mut self, level: Level) -> Result<(), Fault> {
+    pub(crate) fn send(&mut self, level: Level) -> Result<(), Fault> {
         self.step(Step::Send(level, self.bytes.len()))
     }
 }

@@ -1,22 +1,23 @@
-//! A TLS 1.3 server on any stream (RFC 8446): it stands on a [`StreamPort`] and provides one, so
-//! that whatever stands on TCP stands on TLS.
+//! TLS 1.3 on any stream (RFC 8446): it stands on a [`StreamPort`] and provides one, so that
+//! whatever stands on TCP stands on TLS. [`Tls`] is a server, [`client::TlsClient`] a client.
 //!
 //! - **Three layers, none of which does input or output.** [`handshake`] turns messages into
-//!   messages and secrets, [`record`] protects, and a session joins the two. [`key_schedule`] and
-//!   [`wire`] serve both, and [`crypto`] is the seam to the primitives, which others have written.
+//!   messages and secrets, [`record`] protects, and a session joins the two. [`client`] is the
+//!   other end's handshake, and [`role`] what differs. [`key_schedule`] and [`wire`] serve all, and
+//!   [`crypto`] is the seam to the primitives, which others have written.
 //! - **In place.** Data is decrypted in the packet that it came in and encrypted in the packet
 //!   that the service made. Only records that span packets are put together first.
 //! - **Bounded.** Hellos, the time of a handshake, handshakes at once, records without content,
 //!   early data, key updates: each has a limit. A sweep does few handshakes, so that new
 //!   connections do not starve old ones.
-//! - **Strict.** What a client does wrong is answered with the alert that the RFC names, counted,
-//!   and said in the log.
+//! - **Strict.** What the other end does wrong is answered with the alert that the RFC names,
+//!   counted, and said in the log.
 //!
 //! A service hears of a connection once its handshake is complete. A stream that ends without
 //! close_notify was cut off, and reads as reset.
 //!
-//! It speaks no older version, and is no client: [`connect`](StreamPort::connect) is refused. It
-//! asks for no client certificates, staples no OCSP responses and accepts no early data.
+//! It speaks no older version. The client has no certificate of its own; the server asks for none,
+//! staples no OCSP responses and accepts no early data.
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -24,6 +25,8 @@
 extern crate alloc;
 
 pub mod alert;
+mod call;
+pub mod client;
 mod connection;
 pub mod crypto;
 pub mod handshake;
@@ -31,6 +34,7 @@ pub mod key_schedule;
 mod port;
 mod receive;
 pub mod record;
+pub mod role;
 mod session;
 #[cfg(test)]
 mod tests;
@@ -43,7 +47,8 @@ use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use connection::{Connection, Stage};
-use handshake::{CertificateError, Certificates, Cookies, Flight, Seed, Server, Tickets};
+use handshake::{Flight, Server};
+use role::{Limits, Role};
 use session::Shared;
 use waitless::{
     BATCH, Component, Context, CounterSet, Duration, InitError, Inspect, Instant, Phase, Service,
@@ -78,6 +83,8 @@ waitless::counters! {
     pub struct Counters {
         /// Connections that were accepted.
         counter accepted: connections,
+        /// Connections that were begun, by a client.
+        counter begun: connections,
         /// Connections that are open, those in their handshake included.
         gauge open: connections,
         /// Connections whose handshake is not complete.
@@ -92,9 +99,10 @@ waitless::counters! {
         counter retried: handshakes,
         /// Handshakes that took too long.
         counter timed_out: handshakes,
-        /// Connections that ended with an alert of ours, because of a broken rule.
+        /// Connections that ended with an alert of ours, because of a broken rule or of
+        /// a certificate.
         counter faulty: connections,
-        /// Connections that ended with an alert of the client's.
+        /// Connections that ended with an alert of the other end's.
         counter rejected: connections,
         /// Connections that ended without close_notify.
         counter truncated: connections,
@@ -109,16 +117,17 @@ waitless::counters! {
     }
 }
 
-/// The component.
-pub struct Tls {
-    config: &'static Config,
+/// The component: a server, where nothing else is said.
+pub struct Tls<R: Role = Server> {
+    config: &'static R::Config,
+    limits: Limits,
     counters: &'static Counters,
     /// What all connections share; `None` until there is entropy to make keys of.
-    shared: Option<Shared>,
+    shared: Option<Shared<R>>,
     services: Vec<Attached>,
     /// Boxed, so that the table grows without moving them.
     #[expect(clippy::vec_box, reason = "they are large, and the table grows")]
-    connections: Vec<Box<Connection>>,
+    connections: Vec<Box<Connection<R>>>,
     free: Vec<u32>,
     /// Connections to read from although nothing new arrived.
     to_receive: VecDeque<u32>,
@@ -150,11 +159,12 @@ const TICK: Duration = Duration::from_millis(16);
 /// Memory for records that span packets, kept for the next ones.
 const SPARES: usize = 16;
 
-impl Tls {
-    /// A server that listens once its services do.
-    pub fn new(config: &'static Config, _: &mut Context) -> Self {
+impl<R: Role> Tls<R> {
+    /// A server that listens once its services do, or a client.
+    pub fn new(config: &'static R::Config, _: &mut Context) -> Self {
         Self {
             config,
+            limits: R::limits(config),
             counters: Counters::leak(),
             shared: None,
             services: Vec::new(),
@@ -247,31 +257,13 @@ impl Tls {
     }
 }
 
-impl<S: StreamPort> Component<S> for Tls {
+impl<R: Role, S: StreamPort> Component<S> for Tls<R> {
     fn init(&mut self, _: &mut S, cx: &mut Context) -> Result<(), InitError> {
         self.now = cx.now();
-        let (config, lifetime) = (self.config, self.config.ticket_lifetime);
-        // In any case, since cores share things in the same order.
-        let seed = Seed::new(lifetime, self.now, cx.cores().count(), &mut cx.random);
-        let seed = cx.share(|| seed);
-        let certificates = Certificates::new(config.certificate, config.key);
-        let certificates = certificates.map_err(|why| match why {
-            CertificateError::None => InitError("there is no certificate: name one"),
-            CertificateError::Count => InitError("each certificate needs its key"),
-            CertificateError::Key => InitError(
-                "a private key cannot be used: it must be of P-256, P-384, Ed25519 or RSA",
-            ),
-        })?;
         self.shared = Some(Shared {
-            server: Server {
-                certificates,
-                protocols: config.alpn,
-                tickets: Tickets::new(lifetime, seed, &mut cx.random),
-                ticket_count: config.tickets.min(4),
-                cookies: Cookies::new(&mut cx.random),
-            },
+            role: R::new(self.config, cx)?,
             flight: Flight::default(),
-            hello_limit: config.hello_limit.clamp(512, 16_384) as usize,
+            hello_limit: self.limits.message,
             pool: cx.pool(),
         });
         Ok(())
@@ -326,7 +318,7 @@ impl<S: StreamPort> Component<S> for Tls {
     }
 }
 
-impl Inspect for Tls {
+impl<R: Role> Inspect for Tls<R> {
     fn counters(&self) -> &'static dyn CounterSet {
         self.counters
     }

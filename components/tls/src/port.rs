@@ -1,10 +1,14 @@
 //! What services see: see [`StreamPort`].
 
+use crate::client::Target;
 use crate::connection::{Connection, Stage};
+use crate::crypto::is_name;
 use crate::record::OVERHEAD;
+use crate::role::Role;
 use crate::wire::record::PROTECTION;
 use crate::{Attached, Tls};
 use alloc::collections::VecDeque;
+use alloc::string::ToString;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 use waitless::{ConnectError, ListenError, Packet, Phase, Service, Status, Stream, StreamPort};
@@ -14,7 +18,7 @@ const SERVICES_MAX: usize = 64;
 /// Bytes of data that a packet of a record that spanned packets carries.
 const PIECE: usize = 1440;
 
-impl StreamPort for Tls {
+impl<R: Role> StreamPort for Tls<R> {
     fn attach(&mut self) -> Option<Service> {
         if self.services.len() == SERVICES_MAX {
             return None;
@@ -25,6 +29,9 @@ impl StreamPort for Tls {
     }
 
     fn listen(&mut self, service: Service, port: u16) -> Result<(), ListenError> {
+        if R::DIALS {
+            return Err(ListenError::Refused);
+        }
         if self.services.iter().any(|service| service.ports.contains(&port)) {
             return Err(ListenError::Taken);
         }
@@ -35,8 +42,33 @@ impl StreamPort for Tls {
         Ok(())
     }
 
-    fn connect(&mut self, _: Service, _: SocketAddr) -> Result<Stream, ConnectError> {
-        Err(ConnectError::BadAddress)
+    fn connect(&mut self, service: Service, remote: SocketAddr) -> Result<Stream, ConnectError> {
+        self.connect_to(service, remote, &remote.ip().to_string())
+    }
+
+    fn connect_to(
+        &mut self,
+        service: Service,
+        remote: SocketAddr,
+        name: &str,
+    ) -> Result<Stream, ConnectError> {
+        // RFC 6066 section 3: without the dot at the end.
+        let name = name.strip_suffix('.').unwrap_or(name);
+        if !R::DIALS || !is_name(name) || usize::from(service.0) >= self.services.len() {
+            return Err(ConnectError::BadAddress);
+        }
+        let target = Target { name: name.into(), port: remote.port() };
+        let place = self.begin(service, remote, target).ok_or(ConnectError::Full)?;
+        let generation = self.connections.get(place as usize).map_or(0, |it| it.generation);
+        Ok(Stream { index: place, generation })
+    }
+
+    fn is_secure(&self) -> bool {
+        true
+    }
+
+    fn failure(&self, stream: Stream) -> Option<&'static str> {
+        self.of(stream)?.failure
     }
 
     #[inline]
@@ -59,7 +91,7 @@ impl StreamPort for Tls {
             return Status { finished: true, ..Status::default() };
         };
         let phase = match connection.stage {
-            Stage::Handshake => Phase::Opening,
+            Stage::Wanted | Stage::Opening | Stage::Handshake => Phase::Opening,
             Stage::Open => Phase::Open,
             Stage::Failed | Stage::Over | Stage::Free => connection.end,
         };
@@ -228,21 +260,23 @@ impl StreamPort for Tls {
         if connection.stage == Stage::Over {
             return self.forget(stream.index);
         }
-        // As a transport would: data that nobody will read resets the connection.
-        connection.flags.aborted |= unread;
+        // As a transport would: data that nobody will read resets the connection. One that does not
+        // open is of no use to anybody; but an alert is still said.
+        let opens = matches!(connection.stage, Stage::Wanted | Stage::Opening | Stage::Handshake);
+        connection.flags.aborted |= unread || opens;
         self.queue_transmit(stream.index);
     }
 }
 
-impl Tls {
+impl<R: Role> Tls<R> {
     #[inline]
-    fn of(&self, stream: Stream) -> Option<&Connection> {
+    fn of(&self, stream: Stream) -> Option<&Connection<R>> {
         let connection = self.connections.get(stream.index as usize)?;
         connection.is(stream).then_some(connection)
     }
 
     #[inline]
-    fn of_mut(&mut self, stream: Stream) -> Option<&mut Connection> {
+    fn of_mut(&mut self, stream: Stream) -> Option<&mut Connection<R>> {
         let connection = self.connections.get_mut(stream.index as usize)?;
         connection.is(stream).then_some(connection)
     }
@@ -263,7 +297,7 @@ impl Tls {
     }
 }
 
-impl Connection {
+impl<R: Role> Connection<R> {
     /// Whether `stream` is this connection, and its service may use it.
     #[inline]
     fn is(&self, stream: Stream) -> bool {

@@ -3,6 +3,7 @@
 use crate::alert::Fault;
 use crate::connection::{Connection, Stage};
 use crate::handshake::Surroundings;
+use crate::role::Role;
 use crate::session::{Received, Shared};
 use crate::wire::record::{HEADER, Header};
 use crate::{Tls, ended};
@@ -25,7 +26,7 @@ enum Progress {
     Failed(Fault),
 }
 
-impl Tls {
+impl<R: Role> Tls<R> {
     /// A stream below has news.
     pub(crate) fn hear<S: StreamPort>(
         &mut self,
@@ -34,7 +35,13 @@ impl Tls {
         below: &mut S,
         cx: &mut Context,
     ) {
-        let Some(place) = below.tag(stream) else { return self.accept(stream, service, below, cx) };
+        let Some(place) = below.tag(stream) else {
+            if R::DIALS {
+                // Nothing that was begun is without its number.
+                return below.release(stream);
+            }
+            return self.accept(stream, service, below, cx);
+        };
         let Some(connection) = self.connections.get_mut(place as usize) else { return };
         if connection.below != stream || matches!(connection.stage, Stage::Free | Stage::Over) {
             return;
@@ -60,19 +67,12 @@ impl Tls {
         below: &mut S,
         cx: &mut Context,
     ) {
-        let full = self.counters.shaking.get() >= self.config.handshakes.into()
-            || self.free.is_empty() && self.connections.len() >= self.config.connections as usize;
-        if full {
+        if self.is_full() {
             self.counters.refused.add(1);
             below.abort(stream);
             return below.release(stream);
         }
-        let place = self.free.pop().unwrap_or_else(|| {
-            self.connections.push(alloc::boxed::Box::new(Connection::new(0)));
-            // Room for all that exist, so that giving one back never allocates.
-            self.free.reserve(self.connections.len());
-            self.connections.len() as u32 - 1
-        });
+        let place = self.place();
         let Some(connection) = self.connections.get_mut(place as usize) else { return };
         connection.begin(stream, service, below.status(stream).segment);
         connection.peer = below.peer(stream);
@@ -81,7 +81,7 @@ impl Tls {
         self.counters.accepted.add(1);
         self.counters.open.add(1);
         self.counters.shaking.add(1);
-        self.set_deadline(place, self.now + self.config.handshake_timeout);
+        self.set_deadline(place, self.now + self.limits.timeout);
         self.read(place, below, cx);
     }
 
@@ -90,7 +90,8 @@ impl Tls {
         for _ in 0..BATCH {
             let Some(connection) = self.connections.get_mut(place as usize) else { return };
             match connection.stage {
-                Stage::Free | Stage::Over => return,
+                Stage::Free | Stage::Wanted | Stage::Over => return,
+                Stage::Opening => return self.open(place, below, cx),
                 Stage::Failed => return self.discard(place, below),
                 Stage::Open if connection.flags.released || connection.flags.finished => {
                     return self.discard(place, below);
@@ -183,7 +184,7 @@ impl Tls {
             },
         };
         self.counters.received.add(1);
-        let around = &mut Surroundings { now: cx.now(), random: &mut cx.random };
+        let around = &mut surroundings::<R>(connection.session.is_complete(), cx);
         let record = packet.bytes_mut().get_mut(..length).unwrap_or_default();
         let received = connection.session.record(record, shared, around, &mut connection.out);
         let data = match received {
@@ -254,7 +255,7 @@ impl Tls {
             return Progress::On;
         }
         self.counters.received.add(1);
-        let around = &mut Surroundings { now: cx.now(), random: &mut cx.random };
+        let around = &mut surroundings::<R>(connection.session.is_complete(), cx);
         let (session, large) = (&mut connection.session, &mut connection.large);
         let received = session.record(large, shared, around, &mut connection.out);
         if let Ok(Received::Data(range)) = received {
@@ -293,13 +294,15 @@ impl Tls {
             Ok(Received::End) => {
                 connection.flags.finished = true;
                 if connection.stage == Stage::Handshake {
+                    connection.failure = Some("the other end closed instead of finishing");
                     self.enter_failed(place);
                 }
                 self.report(place);
             }
             Ok(Received::Alert(alert)) => {
                 self.counters.rejected.add(1);
-                waitless::debug!(cx, "a client gave up: alert {}", alert.0);
+                waitless::debug!(cx, "the other end gave up: alert {}", alert.0);
+                connection.failure = Some(alert.text());
                 connection.out.clear();
                 self.enter_failed(place);
             }
@@ -309,15 +312,21 @@ impl Tls {
         Progress::On
     }
 
-    /// Tells the client what it did wrong. The connection ends.
+    /// Tells the other end what it did wrong. The connection ends.
     pub(crate) fn fail(&mut self, place: u32, fault: Fault, cx: &Context) {
         let (Some(connection), Some(shared)) =
-            (self.connections.get_mut(place as usize), &self.shared)
+            (self.connections.get_mut(place as usize), &mut self.shared)
         else {
             return;
         };
         self.counters.faulty.add(1);
-        waitless::debug!(cx, "alert {}: {fault}", fault.alert().0);
+        connection.failure = Some(fault.text());
+        match shared.role.detail() {
+            Some(detail) => {
+                waitless::debug!(cx, "alert {}: {fault} ({detail})", fault.alert().0);
+            }
+            None => waitless::debug!(cx, "alert {}: {fault}", fault.alert().0),
+        }
         // Without a packet, the client just sees the end.
         let _ = connection.session.alert(fault.alert(), shared.pool, &mut connection.out);
         self.enter_failed(place);
@@ -381,11 +390,16 @@ impl Tls {
     /// Gives the stream below up. The service sees `phase`.
     pub(crate) fn end<S: StreamPort>(&mut self, place: u32, phase: Phase, below: &mut S) {
         let Some(connection) = self.connections.get_mut(place as usize) else { return };
-        below.release(connection.below);
+        if connection.stage != Stage::Wanted {
+            below.release(connection.below);
+        }
         let agreed = connection.flags.finished || connection.flags.closed;
         match connection.stage {
             Stage::Free | Stage::Over => return,
-            Stage::Handshake => self.counters.shaking.sub(1),
+            Stage::Wanted | Stage::Opening | Stage::Handshake => {
+                self.counters.shaking.sub(1);
+                connection.end = ended(phase, false);
+            }
             Stage::Open => connection.end = ended(phase, agreed),
             Stage::Failed => {}
         }
@@ -410,23 +424,39 @@ impl Tls {
         }
         match connection.stage {
             Stage::Free | Stage::Over => return,
-            Stage::Handshake => self.counters.timed_out.add(1),
+            Stage::Wanted | Stage::Opening | Stage::Handshake => self.counters.timed_out.add(1),
             Stage::Open | Stage::Failed => {}
         }
-        below.abort(connection.below);
+        if connection.stage != Stage::Wanted {
+            below.abort(connection.below);
+        }
         self.end(place, Phase::TimedOut, below);
     }
 }
 
 /// Whether the next record must wait: for packets to answer it with, or for a later sweep.
-fn must_wait(connection: &Connection, shared: &Shared, hellos: &mut u8) -> bool {
-    if !connection.session.awaits_hello() {
+fn must_wait<R: Role>(connection: &Connection<R>, shared: &Shared<R>, hellos: &mut u8) -> bool {
+    if !connection.session.is_costly() {
         return false;
     }
-    let packets = shared.server.certificates.longest() / 1024 + RESERVE;
+    let packets = shared.role.longest_answer() / 1024 + RESERVE;
     if *hellos == 0 || shared.pool.available() < packets {
         return true;
     }
     *hellos -= 1;
     false
+}
+
+/// What the core lends for a message. The time of day is only looked at where it may be needed.
+pub(crate) fn surroundings<R: Role>(complete: bool, cx: &mut Context) -> Surroundings<'_> {
+    let unix_secs = if R::DIALS && !complete { time_of_day(cx) } else { None };
+    Surroundings { now: cx.now(), unix_secs, random: &mut cx.random }
+}
+
+/// Seconds since 1970.
+// By itself, so that an audit sees what asks the platform, and that no record of data does.
+#[cold]
+#[inline(never)]
+fn time_of_day(cx: &Context) -> Option<u64> {
+    cx.wall_clock()
 }

@@ -1,9 +1,11 @@
 //! One connection's TLS: records in, content out, and records for the other end.
 
 use crate::alert::{Alert, Fault};
-use crate::handshake::{Flight, Handshake, Level, Server, Step, Surroundings};
+use crate::client::Target;
+use crate::handshake::{Flight, Step, Surroundings};
 use crate::record::Protection;
-use crate::wire::codes::message::KEY_UPDATE;
+use crate::role::Role;
+use crate::wire::codes::message::{self, KEY_UPDATE};
 use crate::wire::record::{Content, HEADER, Header, PLAINTEXT_MAX, PROTECTION};
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
@@ -12,9 +14,10 @@ use core::ops::Range;
 use waitless::{Packet, Pool};
 
 /// The state of one connection's TLS.
-pub(crate) struct Session {
-    /// Gone once the handshake is complete.
-    handshake: Option<Box<Handshake>>,
+pub(crate) struct Session<R: Role> {
+    /// Gone once the handshake is complete, unless something may follow that it must read.
+    handshake: Option<Box<R::Handshake>>,
+    complete: bool,
     /// The beginning of a handshake message.
     partial: Vec<u8>,
     read: Option<Protection>,
@@ -36,8 +39,8 @@ pub(crate) struct Session {
 }
 
 /// What the sessions of one core share.
-pub(crate) struct Shared {
-    pub(crate) server: Server,
+pub(crate) struct Shared<R> {
+    pub(crate) role: R,
     pub(crate) flight: Flight,
     /// The most bytes of a handshake message.
     pub(crate) hello_limit: usize,
@@ -53,7 +56,7 @@ pub(crate) enum Received {
     Data(Range<usize>),
     /// The handshake is complete; whether it resumed an earlier connection.
     Complete(bool),
-    /// The client was asked for another hello.
+    /// Another hello was asked for.
     Retried,
     /// The other end's keys were replaced.
     Updated,
@@ -72,7 +75,7 @@ const IDLE_MAX: u8 = 32;
 /// A change_cipher_spec.
 const CHANGE_CIPHER_SPEC: &[u8] = &[1];
 
-impl Session {
+impl<R: Role> Session<R> {
     /// A session whose handshake begins.
     pub(crate) fn new() -> Self {
         Self { handshake: Some(Box::default()), ..Self::over() }
@@ -82,6 +85,7 @@ impl Session {
     pub(crate) const fn over() -> Self {
         Self {
             handshake: None,
+            complete: false,
             partial: Vec::new(),
             read: None,
             write: None,
@@ -95,17 +99,32 @@ impl Session {
         }
     }
 
-    pub(crate) fn is_complete(&self) -> bool {
-        self.handshake.is_none()
+    pub(crate) const fn is_complete(&self) -> bool {
+        self.complete
     }
 
-    /// Whether reading the next handshake message takes long: it needs public-key operations.
-    pub(crate) fn awaits_hello(&self) -> bool {
-        self.handshake.is_some() && self.read.is_none()
+    /// Whether reading the next handshake message may take long: it needs public-key operations.
+    /// A server's hello does, and its certificates; a client's hello does.
+    pub(crate) const fn is_costly(&self) -> bool {
+        !self.complete && self.handshake.is_some() && (R::DIALS || self.read.is_none())
+    }
+
+    /// Says the first word, to `target`.
+    pub(crate) fn begin(
+        &mut self,
+        target: Target,
+        shared: &mut Shared<R>,
+        around: &mut Surroundings<'_>,
+        out: &mut Outbox,
+    ) -> Result<(), Fault> {
+        shared.flight.clear();
+        let handshake = self.handshake.as_mut().ok_or(Fault::Internal)?;
+        shared.role.begin(handshake, target, around, &mut shared.flight)?;
+        self.perform(shared, out).map(|_| ())
     }
 
     /// Whether the record with `header` is one that could be of use.
-    pub(crate) fn check(&self, header: Header, shared: &Shared) -> Result<(), Fault> {
+    pub(crate) fn check(&self, header: Header, shared: &Shared<R>) -> Result<(), Fault> {
         // Before there are keys, nobody needs long records, and many could fill the memory.
         if self.read.is_none() && self.skip == 0 && header.length > shared.hello_limit {
             return Err(Fault::HandshakeTooLong);
@@ -120,7 +139,7 @@ impl Session {
     pub(crate) fn record(
         &mut self,
         record: &mut [u8],
-        shared: &mut Shared,
+        shared: &mut Shared<R>,
         around: &mut Surroundings<'_>,
         out: &mut Outbox,
     ) -> Result<Received, Fault> {
@@ -151,7 +170,7 @@ impl Session {
         match content {
             Content::ChangeCipherSpec => self.change_cipher_spec(content_bytes, is_protected),
             //= RFC 8446 5: once there are keys, only alerts of a client without them are in clear
-            Content::Alert if is_protected || self.handshake.is_some() => alert(content_bytes),
+            Content::Alert if is_protected || self.hears_clear_alerts() => alert(content_bytes),
             Content::Handshake if is_protected || self.read.is_none() => {
                 self.handshake_bytes(content_bytes, shared, around, out)
             }
@@ -179,7 +198,8 @@ impl Session {
 
     //= RFC 8446 5: dropped between the first hello and the client's Finished; otherwise refused
     fn change_cipher_spec(&mut self, content: &[u8], protected: bool) -> Result<Received, Fault> {
-        let expected = self.handshake.as_ref().is_some_and(|handshake| !handshake.is_fresh());
+        let begun = self.handshake.as_ref().is_some_and(|handshake| !R::is_fresh(handshake));
+        let expected = begun && !self.complete;
         self.change_cipher_specs = self.change_cipher_specs.saturating_add(1);
         let fits = content == CHANGE_CIPHER_SPEC && !protected && expected;
         if !fits || self.change_cipher_specs > CHANGE_CIPHER_SPECS_MAX {
@@ -191,7 +211,7 @@ impl Session {
     fn handshake_bytes(
         &mut self,
         bytes: &[u8],
-        shared: &mut Shared,
+        shared: &mut Shared<R>,
         around: &mut Surroundings<'_>,
         out: &mut Outbox,
     ) -> Result<Received, Fault> {
@@ -199,50 +219,61 @@ impl Session {
             return Err(Fault::EmptyFragment);
         }
         let mut whole = core::mem::take(&mut self.partial);
-        let message = if whole.is_empty() {
+        let mut rest = if whole.is_empty() {
             bytes
         } else {
             whole.extend_from_slice(bytes);
             &whole
         };
-        let Some([_, length @ ..]) = message.first_chunk::<4>() else {
-            self.partial = message.to_vec();
-            return Ok(Received::Nothing);
-        };
-        let [a, b, c] = *length;
-        let length = u32::from_be_bytes([0, a, b, c]) as usize;
-        if length > shared.hello_limit {
-            return Err(Fault::HandshakeTooLong);
+        let mut received = Received::Nothing;
+        // Each turn takes a message of four bytes at least.
+        while let Some([kind, length @ ..]) = rest.first_chunk::<4>() {
+            let [a, b, c] = *length;
+            let length = u32::from_be_bytes([0, a, b, c]) as usize;
+            if length > shared.hello_limit {
+                return Err(Fault::HandshakeTooLong);
+            }
+            let Some((message, behind)) = rest.split_at_checked(4 + length) else { break };
+            //= RFC 8446 5.1: what follows a change of keys is in another record
+            if !behind.is_empty() && changes_keys(*kind) {
+                return Err(Fault::DataAcrossKeyChange);
+            }
+            match self.message(message, shared, around, out)? {
+                Received::Nothing => {}
+                said => received = said,
+            }
+            rest = behind;
         }
-        match message.len().cmp(&(4 + length)) {
-            core::cmp::Ordering::Less if whole.is_empty() => self.partial = message.to_vec(),
-            core::cmp::Ordering::Less => self.partial = whole,
-            core::cmp::Ordering::Equal => return self.message(message, shared, around, out),
-            //= RFC 8446 5.1: every message of a client is followed by a change of keys
-            core::cmp::Ordering::Greater => return Err(Fault::DataAcrossKeyChange),
+        let left = rest.len();
+        if left == whole.len() {
+            self.partial = whole;
+        } else {
+            self.partial = rest.to_vec();
         }
-        Ok(Received::Nothing)
+        Ok(received)
     }
 
     fn message(
         &mut self,
         message: &[u8],
-        shared: &mut Shared,
+        shared: &mut Shared<R>,
         around: &mut Surroundings<'_>,
         out: &mut Outbox,
     ) -> Result<Received, Fault> {
-        let Some(handshake) = &mut self.handshake else { return self.key_update(message) };
+        let updates = message.first() == Some(&KEY_UPDATE) && self.complete;
+        let handshake = self.handshake.as_mut().filter(|_| !updates);
+        let Some(handshake) = handshake else { return self.key_update(message) };
         shared.flight.clear();
-        let read = handshake.read(message, &mut shared.server, around, &mut shared.flight);
+        let read = shared.role.read(handshake, message, around, &mut shared.flight);
         // What is sent of a flight that failed would only confuse.
         read?;
         self.perform(shared, out)
     }
 
     /// Does what the flight says.
-    fn perform(&mut self, shared: &mut Shared, out: &mut Outbox) -> Result<Received, Fault> {
+    fn perform(&mut self, shared: &mut Shared<R>, out: &mut Outbox) -> Result<Received, Fault> {
         let (pool, flight) = (shared.pool, &mut shared.flight);
-        let (mut start, mut received) = (0, Received::Retried);
+        let (mut start, mut received) = (0, Received::Nothing);
         for step in core::mem::take(&mut flight.steps) {
             match step {
                 Step::Send(_, end) => {
@@ -256,25 +287,31 @@ impl Session {
                 Step::WriteKeys(_, suite, secret) => {
                     self.write = Some(Protection::new(suite, secret));
                 }
-                Step::ReadKeys(level, suite, secret) => {
+                Step::ReadKeys(_, suite, secret) => {
                     self.read = Some(Protection::new(suite, secret));
                     self.skip = 0;
-                    if level == Level::Handshake {
-                        received = Received::Nothing;
-                    }
                 }
                 Step::SkipEarlyData => self.skip = SKIP_MAX,
                 //= RFC 8449 4: the limit counts the content's type
                 Step::RecordLimit(limit) => {
                     self.limit = usize::from(limit).saturating_sub(1).min(PLAINTEXT_MAX);
                 }
+                Step::Retried => received = Received::Retried,
                 Step::Complete(resumed) => {
-                    self.handshake = None;
+                    self.complete = true;
+                    // A client of ours says nothing more that a handshake reads.
+                    self.handshake.take_if(|_| !R::DIALS);
                     received = Received::Complete(resumed);
                 }
             }
         }
         Ok(received)
+    }
+
+    /// Whether an alert in clear may be the other end's: a client may have no keys yet when a
+    /// server has them, but not the other way round.
+    const fn hears_clear_alerts(&self) -> bool {
+        !self.complete && (!R::DIALS || self.read.is_none())
     }
 
     //= RFC 8446 4.6.3: the only message that a client may send later
@@ -353,6 +390,12 @@ impl Session {
         Ok(true)
     }
 
+    /// Behaves as if the other end had asked for new keys.
+    #[cfg(test)]
+    pub(crate) fn want_update(&mut self) {
+        self.update_due = true;
+    }
+
     /// Makes all keys look as worn as they may be.
     #[cfg(test)]
     pub(crate) fn wear(&mut self) {
@@ -360,6 +403,14 @@ impl Session {
             protection.wear(crate::record::RECORDS_PER_KEY);
         }
     }
+}
+
+/// Whether what follows a message of this kind is protected by other keys.
+const fn changes_keys(kind: u8) -> bool {
+    matches!(
+        kind,
+        message::CLIENT_HELLO | message::SERVER_HELLO | message::FINISHED | message::KEY_UPDATE
+    )
 }
 
 fn alert(content: &[u8]) -> Result<Received, Fault> {

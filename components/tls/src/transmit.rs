@@ -4,6 +4,7 @@ use crate::Tls;
 use crate::alert::{Alert, Fault};
 use crate::connection::{Connection, Stage};
 use crate::record::OVERHEAD;
+use crate::role::Role;
 use crate::wire::record::{HEADER, PROTECTION};
 use waitless::{Context, Duration, Packet, Phase, Pool, StreamPort};
 
@@ -26,7 +27,7 @@ enum Stop {
     Failed(Fault),
 }
 
-impl Tls {
+impl<R: Role> Tls<R> {
     /// Sends what a connection has to send, at most `left` packets.
     pub(crate) fn flush<S: StreamPort>(
         &mut self,
@@ -37,8 +38,10 @@ impl Tls {
     ) {
         let Some(connection) = self.connections.get_mut(place as usize) else { return };
         let stream = connection.below;
-        if matches!(connection.stage, Stage::Free | Stage::Over) {
-            return;
+        match connection.stage {
+            Stage::Free | Stage::Over => return,
+            Stage::Wanted if R::DIALS => return self.dial(place, below, cx),
+            _ => {}
         }
         if connection.flags.aborted {
             below.abort(stream);
@@ -157,7 +160,7 @@ impl Tls {
     }
 }
 
-impl Connection {
+impl<R: Role> Connection<R> {
     /// Makes a record of the next data; `None` when there is none.
     fn next_record(&mut self, pool: Pool) -> Result<Option<Packet>, Stop> {
         let Some(mut packet) = self.data.pop_front() else { return Ok(None) };

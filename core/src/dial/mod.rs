@@ -47,7 +47,8 @@ pub struct Dialer {
 /// Why there is no connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum DialError {
-    /// No component dials in this image: it has no instance of `dial`.
+    /// No component dials in this image: it has no instance of `dial`, or for secure connections
+    /// none on a `tls-client`.
     NoDialer,
     /// What was given is not `NAME:PORT` or `ADDRESS:PORT`.
     BadTarget,
@@ -61,6 +62,8 @@ pub enum DialError {
     Refused,
     /// None answered in time.
     TimedOut,
+    /// One answered, but there is no secure connection to it, and this is why.
+    Insecure(&'static str),
 }
 
 /// How a connection ended otherwise than in agreement.
@@ -158,13 +161,14 @@ fn split(target: &str) -> Option<(&str, u16)> {
 impl fmt::Display for DialError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::NoDialer => "this image has no instance of `dial`",
+            Self::NoDialer => "this image has no instance of `dial` for that",
             Self::BadTarget => "a target is NAME:PORT, ADDRESS:PORT or [ADDRESS]:PORT",
             Self::Full => "too many connections",
             Self::NoAddress(why) => return why.fmt(f),
             Self::NoRoute => "no route leads there",
             Self::Refused => "it refuses",
             Self::TimedOut => "it does not answer",
+            Self::Insecure(why) => why,
         })
     }
 }

@@ -137,6 +137,13 @@ impl Request {
         dialer.connect(target).await
     }
 
+    /// The same with TLS, which makes sure of who the other end is: of the name or address in
+    /// `target`. For that the image needs an instance of `dial` on one of `tls-client`.
+    pub async fn connect_secure(&self, target: &str) -> Result<Connection, DialError> {
+        let dialer = self.system().secure_dialer().ok_or(DialError::NoDialer)?;
+        dialer.connect(target).await
+    }
+
     /// The next bytes of the body, as they come; `None` at its end. When the body ends early,
     /// or breaks the rules of its encoding, the handler is dropped instead.
     pub async fn chunk(&mut self) -> Option<Packet> {

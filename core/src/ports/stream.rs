@@ -25,6 +25,30 @@ pub trait StreamPort {
     /// Starts a connection to `remote`. The outcome is reported as news.
     fn connect(&mut self, service: Service, remote: SocketAddr) -> Result<Stream, ConnectError>;
 
+    /// Starts a connection to `remote`, which was found as `name`: a host name, or an address. A
+    /// port that makes sure of the other end needs to know who it should be; others need not.
+    fn connect_to(
+        &mut self,
+        service: Service,
+        remote: SocketAddr,
+        name: &str,
+    ) -> Result<Stream, ConnectError> {
+        let _ = name;
+        self.connect(service, remote)
+    }
+
+    /// Whether nobody on the way can read or change what passes.
+    fn is_secure(&self) -> bool {
+        false
+    }
+
+    /// What went wrong with a connection, as a sentence for a person, where the port knows more
+    /// than the [phase](Status::phase) says.
+    fn failure(&self, stream: Stream) -> Option<&'static str> {
+        let _ = stream;
+        None
+    }
+
     /// The next connection of `service` with news. A connection that is new reads as such in
     /// its [`status`](Self::status) until [`set_tag`](Self::set_tag) was called.
     fn news(&mut self, service: Service) -> Option<Stream>;

@@ -129,10 +129,15 @@ fn metadata_findings(path: &str, manifest: &str) -> Vec<Finding> {
         return vec![Finding::new(path, 0, "no [package.metadata.waitless]")];
     };
     let several = metadata.get("components").and_then(toml::Value::as_table);
-    let components: Vec<&toml::Table> = match several {
-        Some(several) => several.values().filter_map(toml::Value::as_table).collect(),
-        None => vec![metadata],
-    };
+    let mut components: Vec<&toml::Table> = several
+        .into_iter()
+        .flat_map(|several| several.values())
+        .filter_map(toml::Value::as_table)
+        .collect();
+    // What the package itself is, beside others or alone.
+    if several.is_none() || metadata.contains_key("component") {
+        components.push(metadata);
+    }
     let mut findings = Vec::new();
     for component in components {
         if !component.contains_key("component") && !component.contains_key("handler") {

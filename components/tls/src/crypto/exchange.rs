@@ -2,8 +2,9 @@
 
 use super::Entropy;
 use crate::alert::Fault;
+use alloc::boxed::Box;
 use heapless::Vec;
-use ml_kem::kem::Encapsulate;
+use ml_kem::kem::{Decapsulate, Encapsulate, KeyExport};
 use p256::elliptic_curve::Generate;
 use p256::elliptic_curve::sec1::ToSec1Point;
 use rand_core::CryptoRng;
@@ -149,4 +150,108 @@ fn p384(peer: &[u8], random: &mut impl CryptoRng) -> Result<Shared, Fault> {
     let public = secret.public_key().to_sec1_point(false);
     let shared = secret.diffie_hellman(&peer);
     Shared::new(&[public.as_bytes()], &[shared.raw_secret_bytes()])
+}
+
+/// A client's private keys, of the groups whose public keys its hello shows. They serve once, and
+/// their memory is wiped when this is dropped.
+#[derive(Default)]
+pub struct Keys {
+    /// Also the hybrid's, where a hello shows both.
+    x25519: Option<EphemeralSecret>,
+    /// Boxed, because it is thousands of bytes long.
+    ml_kem: Option<Box<ml_kem::DecapsulationKey<ml_kem::MlKem768>>>,
+    p256: Option<p256::ecdh::EphemeralSecret>,
+    p384: Option<p384::ecdh::EphemeralSecret>,
+}
+
+impl Keys {
+    /// Keys of `groups`.
+    pub fn new(groups: &[Group], random: &mut Random) -> Self {
+        let random = &mut Entropy(random);
+        let mut keys = Self::default();
+        for group in groups {
+            match group {
+                Group::X25519MlKem768 => {
+                    let mut seed = [0; 64];
+                    random.0.fill(&mut seed);
+                    let key = ml_kem::DecapsulationKey::from_seed(seed.into());
+                    seed.zeroize();
+                    keys.ml_kem = Some(Box::new(key));
+                    keys.x25519.get_or_insert_with(|| EphemeralSecret::random_from_rng(random));
+                }
+                Group::X25519 => {
+                    keys.x25519.get_or_insert_with(|| EphemeralSecret::random_from_rng(random));
+                }
+                Group::P256 => {
+                    keys.p256 = Some(p256::ecdh::EphemeralSecret::generate_from_rng(random));
+                }
+                Group::P384 => {
+                    keys.p384 = Some(p384::ecdh::EphemeralSecret::generate_from_rng(random));
+                }
+            }
+        }
+        keys
+    }
+
+    /// Gives the public key of `group` to `write`, in parts; nothing where there is none.
+    pub fn share(&self, group: Group, mut write: impl FnMut(&[u8])) {
+        if let (Group::X25519MlKem768, Some(key)) = (group, &self.ml_kem) {
+            write(&key.encapsulation_key().to_bytes());
+        }
+        match (group, &self.x25519, &self.p256, &self.p384) {
+            (Group::X25519 | Group::X25519MlKem768, Some(key), ..) => {
+                write(PublicKey::from(key).as_bytes());
+            }
+            (Group::P256, _, Some(key), _) => {
+                write(key.public_key().to_sec1_point(false).as_bytes());
+            }
+            (Group::P384, .., Some(key)) => {
+                write(key.public_key().to_sec1_point(false).as_bytes());
+            }
+            _ => {}
+        }
+    }
+
+    /// The secret that is shared with the server's public key `peer` of `group`.
+    ///
+    /// # Errors
+    /// [`Fault::BadPublicKey`] when it is none of that group, or there is no private key of it.
+    pub fn agree(mut self, group: Group, peer: &[u8]) -> Result<Shared, Fault> {
+        match group {
+            Group::X25519MlKem768 => {
+                let (ciphertext, point) =
+                    peer.split_at_checked(CIPHERTEXT).ok_or(Fault::BadPublicKey)?;
+                let key = self.ml_kem.take().ok_or(Fault::BadPublicKey)?;
+                let classic = self.classic(point)?;
+                let ciphertext = ciphertext.try_into().map_err(|_| Fault::BadPublicKey)?;
+                let mut first = key.decapsulate(ciphertext);
+                let shared = Shared::new(&[], &[&first, classic.as_bytes()]);
+                first.as_mut_slice().zeroize();
+                shared
+            }
+            Group::X25519 => Shared::new(&[], &[self.classic(peer)?.as_bytes()]),
+            Group::P256 => {
+                let key = self.p256.take().filter(|_| is_uncompressed(peer, 65));
+                let peer = p256::PublicKey::from_sec1_bytes(peer);
+                let peer = peer.map_err(|_| Fault::BadPublicKey)?;
+                let shared = key.ok_or(Fault::BadPublicKey)?.diffie_hellman(&peer);
+                Shared::new(&[], &[shared.raw_secret_bytes()])
+            }
+            Group::P384 => {
+                let key = self.p384.take().filter(|_| is_uncompressed(peer, 97));
+                let peer = p384::PublicKey::from_sec1_bytes(peer);
+                let peer = peer.map_err(|_| Fault::BadPublicKey)?;
+                let shared = key.ok_or(Fault::BadPublicKey)?.diffie_hellman(&peer);
+                Shared::new(&[], &[shared.raw_secret_bytes()])
+            }
+        }
+    }
+
+    fn classic(&mut self, peer: &[u8]) -> Result<x25519_dalek::SharedSecret, Fault> {
+        let peer: [u8; 32] = peer.try_into().map_err(|_| Fault::BadPublicKey)?;
+        let key = self.x25519.take().ok_or(Fault::BadPublicKey)?;
+        let shared = key.diffie_hellman(&peer.into());
+        //= RFC 8446 7.4.2: a shared secret of zeros, from a point of low order, is refused
+        if shared.was_contributory() { Ok(shared) } else { Err(Fault::BadPublicKey) }
+    }
 }

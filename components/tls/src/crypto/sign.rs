@@ -27,6 +27,21 @@ pub enum Scheme {
 }
 
 impl Scheme {
+    /// All, the best first.
+    pub const ALL: [Self; 6] = [
+        Self::EcdsaP256Sha256,
+        Self::EcdsaP384Sha384,
+        Self::Ed25519,
+        Self::RsaPssSha256,
+        Self::RsaPssSha384,
+        Self::RsaPssSha512,
+    ];
+
+    /// The scheme with the code point `code`.
+    pub fn from_code(code: u16) -> Option<Self> {
+        Self::ALL.into_iter().find(|scheme| scheme.code() == code)
+    }
+
     /// Its code point.
     pub const fn code(self) -> u16 {
         match self {

@@ -49,6 +49,7 @@ fn retry(
     if hello.early_data {
         flight.step(Step::SkipEarlyData)?;
     }
+    flight.step(Step::Retried)?;
     Ok(State::SecondHello)
 }
 
@@ -188,7 +189,7 @@ impl Answer<'_> {
         let entry = server.certificates.get(self.choice.certificate).ok_or(Fault::Internal)?;
         flight.bytes.extend_from_slice(&entry.message);
         self.say(flight, start);
-        let content = messages::to_be_signed(&self.transcript.digest());
+        let content = messages::to_be_signed(messages::SERVER_CONTEXT, &self.transcript.digest());
         let scheme = self.choice.scheme.ok_or(Fault::NoCommonSignature)?;
         let signature = entry.key.sign(scheme, &content, around.random)?;
         let start = flight.bytes.len();

@@ -91,9 +91,12 @@ pub(super) fn encrypted_extensions(
     });
 }
 
-/// RFC 8446 section 4.4.3: what a server's signature is made over.
-pub(super) fn to_be_signed(transcript: &Digest) -> heapless::Vec<u8, 160> {
-    let parts = [&[b' '; 64][..], b"TLS 1.3, server CertificateVerify\0", transcript.bytes()];
+/// What tells a server's signature from others.
+pub(crate) const SERVER_CONTEXT: &[u8; 34] = b"TLS 1.3, server CertificateVerify\0";
+
+/// RFC 8446 section 4.4.3: what a signature is made over.
+pub(crate) fn to_be_signed(context: &[u8; 34], transcript: &Digest) -> heapless::Vec<u8, 160> {
+    let parts = [&[b' '; 64][..], context, transcript.bytes()];
     let mut content = heapless::Vec::new();
     // It fits: 64, 34 and at most 48 bytes.
     parts.iter().for_each(|part| drop(content.extend_from_slice(part)));
@@ -109,7 +112,7 @@ pub(super) fn certificate_verify(out: &mut Vec<u8>, scheme: Scheme, signature: &
 }
 
 /// RFC 8446 section 4.4.4.
-pub(super) fn finished(out: &mut Vec<u8>, verify: &[u8]) {
+pub(crate) fn finished(out: &mut Vec<u8>, verify: &[u8]) {
     Writer(out).message(message::FINISHED, |body| body.bytes(verify));
 }
 

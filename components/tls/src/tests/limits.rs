@@ -186,7 +186,7 @@ fn a_lack_of_packets_is_waited_out() {
 #[test]
 fn worn_keys_are_replaced() {
     let mut world = World::new(usual());
-    let mut session = Session::new();
+    let mut session = Session::<crate::handshake::Server>::new();
     let mut out = Outbox::new(1400);
     let pool = world.cx.pool();
     assert_eq!(session.refresh(pool, &mut out), Ok(false));
@@ -204,6 +204,7 @@ fn worn_keys_are_replaced() {
 /// What an idle connection holds, beside its place in tables.
 #[test]
 fn an_idle_connection_is_small() {
-    let bytes = size_of::<crate::connection::Connection>() + size_of::<Session>();
+    let bytes = size_of::<crate::connection::Connection<crate::handshake::Server>>()
+        + size_of::<Session<crate::handshake::Server>>();
     assert!(bytes <= 4096, "{bytes} bytes");
 }

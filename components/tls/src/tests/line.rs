@@ -1,5 +1,8 @@
-//! Streams in a test's hands, and a server that stands on them.
+//! Streams in a test's hands, and a server or a client that stands on them.
 
+use crate::client::{self, Client};
+use crate::handshake::Server;
+use crate::role::Role;
 use crate::{Config, Tls};
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
@@ -22,9 +25,11 @@ pub struct Line {
 #[derive(Default)]
 pub struct Wire {
     arrived: VecDeque<Packet>,
-    /// What the server sent.
+    /// It does not open.
+    pub opening: bool,
+    /// What the component sent.
     pub sent: Vec<u8>,
-    /// Bytes that the server may still send.
+    /// Bytes that the component may still send.
     pub room: usize,
     pub client_finished: bool,
     pub closed: bool,
@@ -66,8 +71,15 @@ impl StreamPort for Line {
         Ok(())
     }
 
-    fn connect(&mut self, _: Service, _: SocketAddr) -> Result<Stream, ConnectError> {
-        Err(ConnectError::NoRoute)
+    fn connect(&mut self, _: Service, remote: SocketAddr) -> Result<Stream, ConnectError> {
+        if remote.port() == 1 {
+            return Err(ConnectError::NoRoute);
+        }
+        let opening = remote.port() == 2;
+        self.wires.push(Wire { room: usize::MAX, opening, ..Wire::default() });
+        let index = self.wires.len() - 1;
+        self.report(index);
+        Ok(Stream { index: index as u32, generation: 0 })
     }
 
     fn news(&mut self, _: Service) -> Option<Stream> {
@@ -80,7 +92,11 @@ impl StreamPort for Line {
         let Some(wire) = self.wire(stream) else { return Status::default() };
         let both = wire.client_finished && wire.closed;
         Status {
-            phase: if both || wire.aborted { Phase::Closed } else { Phase::Open },
+            phase: match wire.opening {
+                true => Phase::Opening,
+                false if both || wire.aborted => Phase::Closed,
+                false => Phase::Open,
+            },
             readable: wire.arrived.iter().map(Packet::len).sum(),
             writable: wire.room,
             unacknowledged: 0,
@@ -158,11 +174,11 @@ impl StreamPort for Line {
     }
 }
 
-/// A server on streams in the test's hands, for one service.
-pub struct World {
+/// A server or a client on streams in the test's hands, for one service.
+pub struct World<R: Role = Server> {
     pub cx: Context,
     pub line: Line,
-    pub tls: Tls,
+    pub tls: Tls<R>,
     pub service: Service,
 }
 
@@ -191,7 +207,53 @@ impl World {
         assert_eq!(world.line.listening, [443]);
         world
     }
+}
 
+/// What time it is for clients: in 2026.
+pub const NOW: u64 = 1_790_000_000;
+
+impl World<Client> {
+    /// A client that knows the time.
+    pub fn client(config: client::Config) -> Self {
+        Self::client_at(config, Some(NOW))
+    }
+
+    /// A client for which it is so many seconds after 1970, if it knows.
+    pub fn client_at(config: client::Config, now: Option<u64>) -> Self {
+        let mut cx = testing::context(256, 2);
+        if let Some(now) = now {
+            cx.set_wall_clock(now * 1_000_000_000);
+        }
+        let mut tls = Tls::new(Box::leak(Box::new(config)), &mut cx);
+        let mut line = Line {
+            pool: cx.pool(),
+            wires: Vec::new(),
+            listening: Vec::new(),
+            news: VecDeque::new(),
+        };
+        tls.init(&mut line, &mut cx).unwrap();
+        let service = tls.attach().unwrap();
+        let mut world = Self { cx, line, tls, service };
+        world.sweep();
+        world
+    }
+
+    /// Begins a connection to `name`; the number of its wire comes with it.
+    #[track_caller]
+    pub fn dial(&mut self, name: &str) -> (Stream, usize) {
+        let remote = ([10, 0, 0, 1], 443).into();
+        let stream = self.tls.connect_to(self.service, remote, name).unwrap();
+        self.tls.set_tag(stream, 7);
+        self.settle();
+        (stream, self.line.wires.len() - 1)
+    }
+
+    pub fn role(&mut self) -> &mut Client {
+        &mut self.tls.shared.as_mut().unwrap().role
+    }
+}
+
+impl<R: Role> World<R> {
     /// A client connects.
     pub fn connect(&mut self) -> usize {
         self.line.wires.push(Wire { room: usize::MAX, ..Wire::default() });
@@ -201,7 +263,7 @@ impl World {
         index
     }
 
-    /// A client says `bytes`, in packets of `piece` bytes.
+    /// The other end says `bytes`, in packets of `piece` bytes.
     pub fn say_in(&mut self, wire: usize, bytes: &[u8], piece: usize) {
         for part in bytes.chunks(piece) {
             let mut packet = self.line.pool.packet().unwrap();
@@ -216,7 +278,7 @@ impl World {
         self.say_in(wire, bytes, 1400);
     }
 
-    /// A client sends nothing more.
+    /// The other end sends nothing more.
     pub fn finish(&mut self, wire: usize) {
         self.line.wires[wire].client_finished = true;
         self.line.report(wire);
@@ -230,7 +292,7 @@ impl World {
         self.settle();
     }
 
-    /// What the server sent since it was asked last.
+    /// What was sent since it was asked last.
     pub fn heard(&mut self, wire: usize) -> Vec<u8> {
         core::mem::take(&mut self.line.wires[wire].sent)
     }
@@ -245,7 +307,7 @@ impl World {
         self.sweep();
         for _ in 0..1000 {
             let quiet = self.line.news.is_empty()
-                && <Tls as Component<Line>>::deadline(&self.tls) > self.cx.now();
+                && <Tls<R> as Component<Line>>::deadline(&self.tls) > self.cx.now();
             if quiet {
                 return;
             }

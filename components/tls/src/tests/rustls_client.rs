@@ -159,7 +159,7 @@ fn every_suite_group_and_kind_of_key_works_alone() {
 }
 
 /// A key of RSA with 2,048 bits, made anew.
-fn rsa_key() -> rcgen::KeyPair {
+pub fn rsa_key() -> rcgen::KeyPair {
     use rsa::pkcs8::EncodePrivateKey as _;
     let mut random = waitless::Random::new([7; 32]);
     let key = rsa::PrivateKey::new(&mut crate::crypto::Entropy(&mut random), 2048).unwrap();

@@ -131,6 +131,12 @@ pub fn records(bytes: &[u8]) -> Vec<Record> {
     records
 }
 
+/// The message in the records in clear at the front of `bytes`.
+pub fn message_of(bytes: &[u8]) -> Vec<u8> {
+    let clear = records(bytes).into_iter().take_while(|record| record.content == 22);
+    clear.flat_map(|record| record.body).collect()
+}
+
 /// The alert in clear that a server answers `bytes` with, a whole connection's.
 pub fn alert_for(world: &mut World, bytes: &[u8]) -> Option<u8> {
     let wire = world.connect();
@@ -222,7 +228,7 @@ impl Peer {
     }
 }
 
-fn open(protection: &mut Protection, record: &Record) -> Option<(Content, Vec<u8>)> {
+pub fn open(protection: &mut Protection, record: &Record) -> Option<(Content, Vec<u8>)> {
     let header = Header::bytes(Content::Data, record.body.len() as u16);
     let header: &[u8; HEADER] = &header;
     let mut body = record.body.clone();

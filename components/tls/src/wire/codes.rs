@@ -13,6 +13,7 @@ pub mod message {
     pub const NEW_SESSION_TICKET: u8 = 4;
     pub const ENCRYPTED_EXTENSIONS: u8 = 8;
     pub const CERTIFICATE: u8 = 11;
+    pub const CERTIFICATE_REQUEST: u8 = 13;
     pub const CERTIFICATE_VERIFY: u8 = 15;
     pub const FINISHED: u8 = 20;
     pub const KEY_UPDATE: u8 = 24;
@@ -38,6 +39,10 @@ pub mod extension {
 
 /// The mode of a pre-shared key that still exchanges keys; the only one that is used.
 pub const PSK_DHE_KE: u8 = 1;
+
+/// How the random of a server ends that speaks TLS 1.3 and was asked for an older version, but
+/// for the last byte, which is 0 or 1 (RFC 8446 section 4.1.3).
+pub const DOWNGRADE: [u8; 7] = *b"DOWNGRD";
 
 /// The random of a HelloRetryRequest: SHA-256 of its name (RFC 8446 section 4.1.3).
 pub const RETRY_RANDOM: [u8; 32] = [

@@ -236,14 +236,14 @@ fn identity<'a>(identities: &mut Reader<'a>) -> Result<&'a [u8], Fault> {
 }
 
 /// Which of all code points were seen: a bit for each, so that a message of many costs no more.
-struct Seen([u64; 1024]);
+pub(super) struct Seen([u64; 1024]);
 
 impl Seen {
-    const fn new() -> Self {
+    pub(super) const fn new() -> Self {
         Self([0; 1024])
     }
 
-    fn insert(&mut self, code: u16) -> Result<(), Fault> {
+    pub(super) fn insert(&mut self, code: u16) -> Result<(), Fault> {
         let word = self.0.get_mut(usize::from(code >> 6)).ok_or(Fault::Internal)?;
         let bit = 1 << (code & 63);
         match *word & bit {

@@ -4,6 +4,7 @@ pub mod codes;
 pub mod hello;
 mod reader;
 pub mod record;
+pub mod server;
 mod writer;
 
 pub use reader::{List, Reader};

@@ -64,6 +64,12 @@ impl<'a> Reader<'a> {
         self.vector(length, &range)
     }
 
+    /// A vector of `range` bytes whose length takes three bytes.
+    pub fn vector24(&mut self, range: core::ops::RangeInclusive<usize>) -> Result<&'a [u8], Fault> {
+        let length = self.u24()?;
+        self.vector(length, &range)
+    }
+
     /// Nothing may follow.
     pub fn end(self) -> Result<(), Fault> {
         if self.is_empty() { Ok(()) } else { Err(Fault::TrailingBytes) }

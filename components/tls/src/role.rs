@@ -1,0 +1,138 @@
+//! What differs between the two ends: how a handshake goes. All else, records and streams,
+//! they share.
+
+use crate::alert::Fault;
+use crate::client::Target;
+use crate::handshake::{
+    CertificateError, Certificates, Cookies, Flight, Handshake, Seed, Server, Surroundings, Tickets,
+};
+use alloc::string::String;
+use waitless::{Context, Duration, InitError};
+
+/// One of the two ends, with what its connections on one core share.
+pub trait Role: Sized {
+    /// What the manifest sets.
+    type Config: 'static;
+    /// One connection's handshake.
+    type Handshake: Default;
+
+    /// Whether it begins connections, and does not accept any.
+    const DIALS: bool;
+
+    /// What the connections share; an error says why there can be none.
+    fn new(config: &'static Self::Config, cx: &mut Context) -> Result<Self, InitError>;
+
+    /// What bounds them.
+    fn limits(config: &Self::Config) -> Limits;
+
+    /// Says the first word. Only who dials does.
+    fn begin(
+        &mut self,
+        handshake: &mut Self::Handshake,
+        target: Target,
+        around: &mut Surroundings<'_>,
+        flight: &mut Flight,
+    ) -> Result<(), Fault>;
+
+    /// Reads one whole message, header and all. What is to be done then is added to `flight`.
+    ///
+    /// # Errors
+    /// What the other end did wrong. The handshake is over then.
+    fn read(
+        &mut self,
+        handshake: &mut Self::Handshake,
+        whole: &[u8],
+        around: &mut Surroundings<'_>,
+        flight: &mut Flight,
+    ) -> Result<(), Fault>;
+
+    /// Whether nothing was said yet.
+    fn is_fresh(handshake: &Self::Handshake) -> bool;
+
+    /// Bytes of the longest flight.
+    fn longest_answer(&self) -> usize;
+
+    /// What can be said about the last fault beyond what it says itself.
+    fn detail(&mut self) -> Option<String> {
+        None
+    }
+}
+
+/// What bounds the connections of one core.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Connections at a time.
+    pub connections: u32,
+    /// Those of them whose handshake is not complete.
+    pub handshakes: u32,
+    /// How long a handshake may take.
+    pub timeout: Duration,
+    /// Bytes of a handshake message.
+    pub message: usize,
+}
+
+impl Role for Server {
+    type Config = crate::Config;
+    type Handshake = Handshake;
+
+    const DIALS: bool = false;
+
+    fn new(config: &'static crate::Config, cx: &mut Context) -> Result<Self, InitError> {
+        let (now, cores, lifetime) = (cx.now(), cx.cores().count(), config.ticket_lifetime);
+        // Also where there are no certificates: cores share things in the same order.
+        let seed = Seed::new(lifetime, now, cores, &mut cx.random);
+        let seed = cx.share(|| seed);
+        let certificates = Certificates::new(config.certificate, config.key);
+        let certificates = certificates.map_err(|why| match why {
+            CertificateError::None => InitError("there is no certificate: name one"),
+            CertificateError::Count => InitError("each certificate needs its key"),
+            CertificateError::Key => InitError(
+                "a private key cannot be used: it must be of P-256, P-384, Ed25519 or RSA",
+            ),
+        })?;
+        Ok(Self {
+            certificates,
+            protocols: config.alpn,
+            tickets: Tickets::new(lifetime, seed, &mut cx.random),
+            ticket_count: config.tickets.min(4),
+            cookies: Cookies::new(&mut cx.random),
+        })
+    }
+
+    fn limits(config: &crate::Config) -> Limits {
+        Limits {
+            connections: config.connections,
+            handshakes: config.handshakes,
+            timeout: config.handshake_timeout,
+            message: config.hello_limit.clamp(512, 16_384) as usize,
+        }
+    }
+
+    fn begin(
+        &mut self,
+        _: &mut Handshake,
+        _: Target,
+        _: &mut Surroundings<'_>,
+        _: &mut Flight,
+    ) -> Result<(), Fault> {
+        Err(Fault::Internal)
+    }
+
+    fn read(
+        &mut self,
+        handshake: &mut Handshake,
+        whole: &[u8],
+        around: &mut Surroundings<'_>,
+        flight: &mut Flight,
+    ) -> Result<(), Fault> {
+        handshake.read(whole, self, around, flight)
+    }
+
+    fn is_fresh(handshake: &Handshake) -> bool {
+        handshake.is_fresh()
+    }
+
+    fn longest_answer(&self) -> usize {
+        self.certificates.longest()
+    }
+}

@@ -1,0 +1,145 @@
+//! What servers say, as a client reads it (RFC 8446 section 4).
+
+use super::codes::extension;
+use super::hello::Seen;
+use super::{List, Reader};
+use crate::alert::Fault;
+use alloc::vec::Vec;
+
+/// A server's hello, or its request for another one of the client's. It is well-formed; what it
+/// chose was not looked at.
+#[derive(Clone, Copy, Debug)]
+pub struct ServerHello<'a> {
+    /// What older versions chose by; 0x0303 in TLS 1.3.
+    pub legacy_version: u16,
+    /// The server's random bytes.
+    pub random: &'a [u8; 32],
+    /// What the client sent, or so it should be.
+    pub session_id: &'a [u8],
+    /// The cipher suite.
+    pub suite: u16,
+    /// The compression method.
+    pub compression: u8,
+    /// Everything else.
+    pub extensions: Extensions<'a>,
+}
+
+impl<'a> ServerHello<'a> {
+    /// The meaning of `body`, the message without its header.
+    pub fn parse(body: &'a [u8]) -> Result<Self, Fault> {
+        let mut reader = Reader::new(body);
+        let legacy_version = reader.u16()?;
+        let random = reader.array()?;
+        let session_id = reader.vector8(0..=32)?;
+        let suite = reader.u16()?;
+        let compression = reader.u8()?;
+        // Servers of old versions may end here, and are told that they are old.
+        let extensions = match reader.is_empty() {
+            true => Extensions(&[]),
+            false => Extensions::parse(&mut reader)?,
+        };
+        reader.end()?;
+        Ok(Self { legacy_version, random, session_id, suite, compression, extensions })
+    }
+}
+
+/// The extensions of a message. Having this proves that they are complete, and that none of them
+/// stands twice.
+#[derive(Clone, Copy, Debug)]
+pub struct Extensions<'a>(&'a [u8]);
+
+impl<'a> Extensions<'a> {
+    /// The extensions at the front of `reader`.
+    pub fn parse(reader: &mut Reader<'a>) -> Result<Self, Fault> {
+        let bytes = reader.vector16(0..=0xffff)?;
+        let (mut extensions, mut seen) = (Reader::new(bytes), Seen::new());
+        while !extensions.is_empty() {
+            let (kind, _) = next(&mut extensions)?;
+            seen.insert(kind)?;
+        }
+        Ok(Self(bytes))
+    }
+
+    /// Kinds and contents, in order.
+    pub fn iter(self) -> impl Iterator<Item = (u16, Reader<'a>)> {
+        let mut extensions = Reader::new(self.0);
+        core::iter::from_fn(move || next(&mut extensions).ok())
+            .map(|(kind, content)| (kind, Reader::new(content)))
+    }
+
+    /// What the extension `kind` holds.
+    pub fn find(self, kind: u16) -> Option<Reader<'a>> {
+        self.iter().find(|(other, _)| *other == kind).map(|(_, content)| content)
+    }
+
+    /// Whether there are none.
+    pub const fn is_empty(self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+fn next<'a>(extensions: &mut Reader<'a>) -> Result<(u16, &'a [u8]), Fault> {
+    Ok((extensions.u16()?, extensions.vector16(0..=0xffff)?))
+}
+
+/// The certificates in `body`, a Certificate message without its header, the server's own first
+/// (section 4.4.2).
+pub fn certificates(body: &[u8]) -> Result<Vec<&[u8]>, Fault> {
+    let mut reader = Reader::new(body);
+    if !reader.vector8(0..=255)?.is_empty() {
+        return Err(Fault::BadContext);
+    }
+    let mut list = Reader::new(reader.vector24(0..=0xff_ffff)?);
+    reader.end()?;
+    let mut found = Vec::new();
+    while !list.is_empty() {
+        found.push(list.vector24(1..=0xff_ffff)?);
+        //= RFC 8446 4.4.2: extensions answer the client's, which has asked for none
+        if !Extensions::parse(&mut list)?.is_empty() {
+            return Err(Fault::ExtensionNotOffered);
+        }
+    }
+    //= RFC 8446 4.4.2.4: a server has a certificate
+    if found.is_empty() { Err(Fault::NoCertificate) } else { Ok(found) }
+}
+
+/// Checks `body`, a CertificateRequest without its header (section 4.3.2).
+pub fn certificate_request(body: &[u8]) -> Result<(), Fault> {
+    let mut reader = Reader::new(body);
+    if !reader.vector8(0..=255)?.is_empty() {
+        return Err(Fault::BadContext);
+    }
+    let extensions = Extensions::parse(&mut reader)?;
+    reader.end()?;
+    let mut schemes =
+        extensions.find(extension::SIGNATURE_ALGORITHMS).ok_or(Fault::MissingExtension)?;
+    List::new(schemes.vector16(2..=0xfffe)?)?;
+    schemes.end()
+}
+
+/// A ticket (section 4.6.1).
+#[derive(Clone, Copy, Debug)]
+pub struct NewSessionTicket<'a> {
+    /// How long it is good for, in seconds.
+    pub lifetime_secs: u32,
+    /// What is added to its age when it is shown.
+    pub age_add: u32,
+    /// What its key is made of.
+    pub nonce: &'a [u8],
+    /// What is shown.
+    pub ticket: &'a [u8],
+}
+
+impl<'a> NewSessionTicket<'a> {
+    /// The meaning of `body`, the message without its header.
+    pub fn parse(body: &'a [u8]) -> Result<Self, Fault> {
+        let mut reader = Reader::new(body);
+        let (lifetime_secs, age_add) = (reader.u32()?, reader.u32()?);
+        let nonce = reader.vector8(0..=255)?;
+        let ticket = reader.vector16(1..=0xffff)?;
+        // Early data is all that they could allow; there is none.
+        Extensions::parse(&mut reader)?;
+        reader.end()?;
+        Ok(Self { lifetime_secs, age_add, nonce, ticket })
+    }
+}
