@@ -380,12 +380,9 @@ impl Reader<'_> {
                 format!("`{}` has no type that the generator knows", key.name)
             });
             self.reports.push(report.help(
-                "u8 u16 u32 u64 bool string duration size ipv4 ipv6 ip cidr4 cidr6 mac route4,
-\
-                 `[T]`, `T | word`, `a | b` with `rust = \"EnumAtTheRoot\"`, private-keys, trust,
-\
-                 or \
-                 certificates with `rust = \"StructAtTheRoot\"`",
+                "u8 u16 u32 u64 bool string duration size ipv4 ipv6 ip cidr4 cidr6 mac route4,\n\
+                 `[T]`, `T | word`, `a | b` with `rust = \"EnumAtTheRoot\"`, private-keys, trust,\n\
+                 or certificates with `rust = \"StructAtTheRoot\"`",
             ));
             return None;
         };

@@ -21,6 +21,7 @@ fn main() {
     internet_v6();
     neighbours();
     transports();
+    flights();
     dhcp();
     names();
     http();
@@ -284,6 +285,29 @@ fn secure() {
     }
     write("tls", "alert", &[21, 3, 3, 0, 2, 2, 40]);
     write("tls", "plain", b"GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+}
+
+/// What servers say to a client: so many genuine messages, then one more.
+fn flights() {
+    let dialling = waitless_tests::fuzz::flight::Dialling::new();
+    for (count, message) in (0..).zip(dialling.genuine()) {
+        let body = &message[4..];
+        let names = ["hello", "extensions", "certificate", "signature", "finished"];
+        write("flight", names[count], &[&[count as u8, message[0]], body].concat());
+        if count == 0 {
+            let retry = [
+                &body[..2],
+                &tls::wire::codes::RETRY_RANDOM,
+                &body[34..70],
+                &vector(&[0, 43, 0, 2, 3, 4, 0, 51, 0, 2, 0, 23, 0, 44, 0, 4, 0, 2, 1, 2]),
+            ];
+            write("flight", "retry", &[&[0, 2], &retry.concat()[..]].concat());
+        }
+    }
+    let request = vector(&[0, 13, 0, 4, 0, 2, 4, 3]);
+    write("flight", "request", &[&[2, 13, 0][..], &request].concat());
+    let ticket = [&[5, 4, 0, 0, 14, 16, 1, 2, 3, 4, 1, 0][..], &vector(&[9; 120]), &[0, 0]];
+    write("flight", "ticket", &ticket.concat());
 }
 
 /// `content` behind its length in two bytes.

@@ -4,6 +4,8 @@
 //! number of mutations. It panics when something is wrong: the graph did, or it lost buffers, or
 //! it is busy with nothing, or it does not serve any more.
 
+pub mod flight;
+
 use crate::corpus;
 use crate::graphs::{self, names, roaming};
 use crate::pair::Pair;
@@ -16,7 +18,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use waitless::{Duration, Family, ResolverPort, Sweep};
 
 /// The targets, by name: one for each parser, and two ends of a connection with somebody between.
-pub const TARGETS: [&str; 20] = [
+pub const TARGETS: [&str; 21] = [
     "ethernet",
     "arp",
     "ipv4",
@@ -37,6 +39,7 @@ pub const TARGETS: [&str; 20] = [
     "dhcp6",
     "firewall",
     "router",
+    "flight",
 ];
 
 /// Buffers of a host that is fuzzed.
@@ -57,6 +60,7 @@ pub fn run(name: &str, input: &[u8]) {
     match name {
         "dhcp" => ROAMING.with_borrow_mut(|host| host.dhcp(input)),
         "certificate" => certificate(input),
+        "flight" => DIALLING.with_borrow_mut(|client| client.run(input)),
         "hello" => SECURE.with_borrow_mut(|host| host.http(&hello(input))),
         "dns" => NAMES.with_borrow_mut(|host| host.dns(input)),
         "sntp" => NAMES.with_borrow_mut(|host| host.answer_to(123, &[(24, 8)], input)),
@@ -82,6 +86,7 @@ thread_local! {
     static ROUTED: RefCell<(Routed, u32)> = RefCell::new((Routed::new(BUFFERS), 0));
     static SECURE: RefCell<Box<dyn Target>> = RefCell::new(Box::new(Fuzzed::secure()));
     static NAMES: RefCell<Fuzzed<names::Graph>> = RefCell::new(Fuzzed::names());
+    static DIALLING: RefCell<flight::Dialling> = RefCell::new(flight::Dialling::new());
     static ROAMING: RefCell<Fuzzed<roaming::Graph>> = RefCell::new(Fuzzed::roaming());
 }
 
@@ -130,9 +135,12 @@ fn router((routed, inputs): &mut (Routed, u32), input: &[u8]) {
 
 /// Files that a manifest names as certificate and key.
 fn certificate(input: &[u8]) {
-    use build::certificates::{Chain, PrivateKey};
+    use build::certificates::{Chain, PrivateKey, Trust};
     let now = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_800_000_000);
     let (chain, key) = (Chain::read(input, now), PrivateKey::read(input));
+    if let Ok(trust) = Trust::read(input, now) {
+        assert!(!trust.certificates.is_empty());
+    }
     if let (Ok(chain), Ok(key)) = (&chain, &key) {
         assert!(!chain.certificates.is_empty());
         let _ = chain.belongs_to(key);

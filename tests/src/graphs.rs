@@ -2,6 +2,7 @@
 
 use crate::world::{Card, Host, OnCard};
 use netem::{Netem, NetemIp, NetemLink, NetemUdp};
+use std::time::{SystemTime, UNIX_EPOCH};
 use waitless::http::Handler;
 
 /// The web server's graph, on a bad wire.
@@ -95,6 +96,18 @@ pub mod names {
 }
 
 impl OnCard for names::Graph {
+    fn card(&mut self) -> &mut Card {
+        &mut self.nic
+    }
+}
+
+/// A client with TLS.
+#[allow(missing_docs, reason = "generated")]
+pub mod fetch {
+    include!(concat!(env!("OUT_DIR"), "/fetch.rs"));
+}
+
+impl OnCard for fetch::Graph {
     fn card(&mut self) -> &mut Card {
         &mut self.nic
     }
@@ -274,6 +287,16 @@ pub fn names(packets: usize, seed: u8) -> Host<names::Graph> {
         let mut graph = names::graph(cx);
         graph.nic = Card::with(waitless::Mac([2, 0, 0, 0, 0, 1]));
         graph
+    })
+}
+
+/// A client with TLS, and `packets` buffers, that knows what time it is.
+#[track_caller]
+pub fn fetch(packets: usize, seed: u8) -> Host<fetch::Graph> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Host::new(packets, seed, |cx| {
+        cx.set_wall_clock(now.as_nanos() as u64);
+        fetch::graph(cx)
     })
 }
 

@@ -22,7 +22,7 @@ fn run(target: &str) {
     // A whole connection takes longer than a packet, and a hello longer than that.
     let times = match target {
         "pair" => executions() / 10,
-        "hello" | "tls" => executions() / 20,
+        "flight" | "hello" | "tls" => executions() / 20,
         _ => executions(),
     };
     for _ in 0..times {
@@ -133,6 +133,11 @@ fn every_target_has_a_corpus_and_a_test() {
         let file = format!("tests/fuzz/fuzz_targets/{target}.rs");
         assert!(waitless_tests::tidy::checkout().join(&file).is_file(), "no {file}");
     }
+}
+
+#[test]
+fn flight() {
+    run("flight");
 }
 
 #[test]

@@ -36,20 +36,30 @@ pub fn on(tap: &Tap, address: Option<Ipv4Addr>) -> Host<peers::Graph<impl Handle
         let mut graph = peers::graph(cx);
         graph.nic = card(tap, cx);
         if let Some(address) = address {
-            let config = ipv4::Config {
-                address: Some((address, 24)),
-                gateway: Some(tap.address),
-                routes: &[],
-                dns: &[],
-                ttl: 64,
-                mtu: None,
-                reassembly: 16,
-                reassembly_timeout: waitless::Duration::from_secs(3),
-            };
-            graph.ip4 = ipv4::Ipv4::new(leak(config), cx);
+            graph.ip4 = fixed(tap, address, &[], cx);
         }
         graph
     })
+}
+
+/// IPv4 with an address of its own on `tap`, and servers of names.
+pub fn fixed(
+    tap: &Tap,
+    address: Ipv4Addr,
+    dns: &'static [Ipv4Addr],
+    cx: &mut Context,
+) -> ipv4::Ipv4 {
+    let config = ipv4::Config {
+        address: Some((address, 24)),
+        gateway: Some(tap.address),
+        routes: &[],
+        dns,
+        ttl: 64,
+        mtu: None,
+        reassembly: 16,
+        reassembly_timeout: waitless::Duration::from_secs(3),
+    };
+    ipv4::Ipv4::new(leak(config), cx)
 }
 
 /// What a handler hears that connects to `target`, asks, and says that it has said all; or why
@@ -57,12 +67,28 @@ pub fn on(tap: &Tap, address: Option<Ipv4Addr>) -> Host<peers::Graph<impl Handle
 #[track_caller]
 pub fn reach<G: Sweep>(host: &mut Host<G>, target: &str) -> String {
     let dialer = host.cx.system().dialer().expect("the graph dials");
+    hear(host, target, async |to| heard_at(dialer, to, b"who am I?", true).await)
+}
+
+/// The page that a handler gets of `target` over TLS, or why it does not.
+#[track_caller]
+pub fn fetch<G: Sweep>(host: &mut Host<G>, target: &str) -> String {
+    let dialer = host.cx.system().secure_dialer().expect("the graph dials with TLS");
+    // openssl resets a connection on which there is something that it has not read.
+    hear(host, target, async |to| heard_at(dialer, to, b"GET / HTTP/1.0\r\n\r\n", false).await)
+}
+
+#[track_caller]
+fn hear<G: Sweep>(
+    host: &mut Host<G>,
+    target: &str,
+    ask: impl AsyncFnOnce(&str) -> String + 'static,
+) -> String {
     let said = Rc::new(RefCell::new(None));
     let (tell, to) = (Rc::clone(&said), target.to_owned());
     let mut tasks: Tasks<Pin<Box<dyn Future<Output = ()>>>> = Tasks::new(1);
     tasks.grow().expect("room for a task");
-    let ask = async move { *tell.borrow_mut() = Some(heard_at(dialer, &to).await) };
-    tasks.start(0, Box::pin(ask));
+    tasks.start(0, Box::pin(async move { *tell.borrow_mut() = Some(ask(&to).await) }));
     let said = host.until(&format!("an answer of {target}"), |host| {
         tasks.scheduler().advance(host.cx.now(), 8);
         tasks.run(8);
@@ -72,15 +98,17 @@ pub fn reach<G: Sweep>(host: &mut Host<G>, target: &str) -> String {
     said
 }
 
-async fn heard_at(dialer: &'static Dialer, target: &str) -> String {
+async fn heard_at(dialer: &'static Dialer, target: &str, question: &[u8], is_all: bool) -> String {
     let mut connection = match dialer.connect(target).await {
         Ok(connection) => connection,
         Err(why) => return why.to_string(),
     };
-    if let Err(why) = connection.write(b"who am I?").await {
+    if let Err(why) = connection.write(question).await {
         return why.to_string();
     }
-    connection.finish();
+    if is_all {
+        connection.finish();
+    }
     let mut heard = String::new();
     loop {
         match connection.recv().await {

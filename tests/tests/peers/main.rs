@@ -9,6 +9,7 @@ mod host;
 mod hostile;
 mod names;
 mod raw;
+mod secure;
 mod time;
 mod wall;
 
@@ -33,6 +34,8 @@ const CLIENTS: &[Need] = &[
     Need::Program("tshark"),
     Need::Program("dumpcap"),
 ];
+/// Servers with TLS, and one of their names.
+const SECURE: &[Need] = &[Need::Tap, Need::Program("dnsmasq"), Need::Program("openssl")];
 const FLOOD: &[Need] = &[Need::Tap, Need::Program("hping3")];
 const SCAN: &[Need] = &[Need::Tap, Need::Program("nmap")];
 const TAP: &[Need] = &[Need::Tap];
@@ -45,6 +48,9 @@ fn main() -> ExitCode {
         Test::new("names: of every kind", SERVER, names::of_every_kind),
         Test::new("time: from a server", TIME, time::from_a_server),
         Test::new("time: a server that does not know it", TIME, time::unknown),
+        Test::new("tls client: every suite and group", SECURE, secure::every_suite_and_group),
+        Test::new("tls client: every kind of key", SECURE, secure::every_kind_of_key),
+        Test::new("tls client: who is not believed", SECURE, secure::who_is_not_believed),
         Test::new("wall: what may pass", CLIENTS, wall::what_may_pass),
         Test::new("hostile: floods", FLOOD, |lab| hostile::floods(lab, 2)),
         Test::new("hostile: a scan", SCAN, hostile::scan),

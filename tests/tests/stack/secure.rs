@@ -8,8 +8,8 @@ use std::io::{Read, Write};
 use std::sync::Arc;
 use std::time::SystemTime;
 use waitless::http::Handler;
-use waitless::{Duration, Phase, StreamPort};
-use waitless_tests::graphs::{self, client, secure};
+use waitless::{Duration, Phase, Service, StreamPort};
+use waitless_tests::graphs::{self, client, fetch, secure};
 use waitless_tests::tidy::checkout;
 use waitless_tests::wires;
 use waitless_tests::world::World;
@@ -100,6 +100,85 @@ fn requests_are_answered_over_every_wire() {
             assert!(answer.len() > 50_000 && answer.ends_with(b"."), "{} bytes", answer.len());
             assert_eq!(how, kind);
         }
+        world.run_for(Duration::from_secs(600));
+        assert_eq!((world.a.buffers_out(), world.b.buffers_out()), (0, 0), "buffers out");
+    }
+}
+
+/// The same with our own client: a request to `name` on a connection of its own, and the answer.
+fn own_request<Site: Handler>(
+    world: &mut World<fetch::Graph, secure::Graph<Site>>,
+    service: Service,
+    name: &str,
+) -> Result<Vec<u8>, Option<&'static str>> {
+    let tls = &mut world.a.graph.tls_client;
+    let remote = (std::net::Ipv4Addr::new(10, 0, 0, 2), 443).into();
+    let stream = tls.connect_to(service, remote, name).expect("room");
+    tls.set_tag(stream, 1);
+    let (mut said, mut got) = (false, Vec::new());
+    world.run_until(Duration::from_secs(600), |world| {
+        let tls = &mut world.a.graph.tls_client;
+        while tls.news(service).is_some() {}
+        let status = tls.status(stream);
+        if status.phase == Phase::Open && !said {
+            let room = tls.writable(stream);
+            room[..GET.len()].copy_from_slice(GET);
+            tls.commit(stream, GET.len());
+            said = true;
+        }
+        while let Some(packet) = tls.recv(stream) {
+            got.extend_from_slice(packet.bytes());
+        }
+        let ends = status.finished && status.readable == 0;
+        ends && status.phase != Phase::Opening || status.phase == Phase::Reset
+    });
+    let tls = &mut world.a.graph.tls_client;
+    let (phase, why) = (tls.status(stream).phase, tls.failure(stream));
+    tls.close(stream);
+    tls.release(stream);
+    if matches!(phase, Phase::Open | Phase::Closed) { Ok(got) } else { Err(why) }
+}
+
+/// The same, and once more where a handshake or a segment took too long: some wires lose so much.
+fn patient_request<Site: Handler>(
+    world: &mut World<fetch::Graph, secure::Graph<Site>>,
+    service: Service,
+    name: &str,
+) -> Result<Vec<u8>, Option<&'static str>> {
+    for _ in 0..5 {
+        let before = timed_out(world);
+        let answer = own_request(world, service, name);
+        if answer != Err(None) {
+            return answer;
+        }
+        assert_ne!(timed_out(world), before, "cut off by nobody");
+        println!("  it took too long");
+    }
+    Err(None)
+}
+
+/// How often either end has given up.
+fn timed_out<Site: Handler>(world: &World<fetch::Graph, secure::Graph<Site>>) -> u64 {
+    let a = ["tcp", "tls-client"].map(|name| world.a.counter(name, "timed_out"));
+    let b = ["tcp", "tls"].map(|name| world.b.counter(name, "timed_out"));
+    a.into_iter().chain(b).sum()
+}
+
+#[test]
+fn our_own_client_fetches_over_every_wire() {
+    for (seed, (name, wire)) in (1..).zip(wires::ALL) {
+        println!("{name}");
+        let client = graphs::fetch(512, seed as u8);
+        let mut world = World::new(client, graphs::secure(512, !seed as u8, wire(seed)));
+        world.run_for(Duration::from_secs(3));
+        let service = world.a.graph.tls_client.attach().expect("room for a service");
+        for _ in 0..2 {
+            let answer = patient_request(&mut world, service, "localhost").expect("an answer");
+            assert!(answer.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&answer));
+            assert!(answer.len() > 50_000 && answer.ends_with(b"."), "{} bytes", answer.len());
+        }
+        let other = patient_request(&mut world, service, "example.org");
+        assert_eq!(other, Err(Some("The server's certificate is for other names.")));
         world.run_for(Duration::from_secs(600));
         assert_eq!((world.a.buffers_out(), world.b.buffers_out()), (0, 0), "buffers out");
     }

@@ -1,0 +1,189 @@
+//! Connections that a handler begins with TLS, to `openssl s_server`: what it agrees to, and why a
+//! handler gets no connection.
+
+use crate::host::{fetch, fixed, with};
+use std::fs;
+use std::net::TcpStream;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tls::client::TlsClient;
+use waitless::Inspect;
+use waitless::http::Handler;
+use waitless_tests::graphs::peers::{self, Graph};
+use waitless_tests::lab::{Dhcp, Folder, Lab, Running, Tap, run, wait_for};
+use waitless_tests::live::{Host, Live, PATIENCE, card, leak};
+use waitless_tests::world::counter_of;
+
+const P256: &[&str] = &["ec", "-pkeyopt", "ec_paramgen_curve:P-256"];
+const SUITES: [&str; 3] =
+    ["TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256"];
+
+/// A network with names, and files for whoever serves there.
+struct Site {
+    tap: Tap,
+    folder: Folder,
+    _names: Dhcp,
+    /// Servers that were started.
+    started: u16,
+}
+
+/// A server, and where it is.
+struct Server {
+    port: u16,
+    _process: Running,
+}
+
+pub fn every_suite_and_group(_: &Lab) {
+    let mut site = Site::new();
+    let own = site.certificate("server.test", P256);
+    for suite in SUITES {
+        // Of the last two, a first hello shows no key.
+        for group in ["X25519", "P-256", "P-384"] {
+            let server = site.serve(&own, &["-ciphersuites", suite, "-groups", group]);
+            let mut host = site.host(&own, Duration::ZERO);
+            let page = server.page(&mut host, "server.test");
+            assert!(page.contains(suite) && page.contains("New, TLSv1.3"), "{page}");
+            // And again, with a ticket.
+            let page = server.page(&mut host, "server.test");
+            assert!(page.contains(suite) && page.contains("Reused, TLSv1.3"), "{page}");
+            let retried = if group == "X25519" { 0 } else { 2 };
+            assert_eq!(counted(&host, "retried"), retried, "{group}");
+            assert_eq!(counted(&host, "resumed"), 1);
+        }
+    }
+}
+
+pub fn every_kind_of_key(_: &Lab) {
+    let mut site = Site::new();
+    for (name, algorithm) in [
+        ("p256", P256),
+        ("p384", &["ec", "-pkeyopt", "ec_paramgen_curve:P-384"]),
+        ("ed25519", &["ed25519"]),
+        ("rsa-2048", &["rsa:2048"]),
+        ("rsa-3072", &["rsa:3072"]),
+    ] {
+        let own = site.certificate(name, algorithm);
+        let server = site.serve(&own, &[]);
+        let page = server.page(&mut site.host(&own, Duration::ZERO), "server.test");
+        assert!(page.contains("New, TLSv1.3"), "{name}: {page}");
+    }
+}
+
+pub fn who_is_not_believed(_: &Lab) {
+    let mut site = Site::new();
+    let (own, foreign) = (site.certificate("own", P256), site.certificate("foreign", P256));
+    let server = site.serve(&own, &[]);
+    let mut host = site.host(&own, Duration::ZERO);
+    let page = server.page(&mut host, "server.test");
+    assert!(page.contains("New, TLSv1.3"), "{page}");
+    // By an address that its certificate names, and by a name that it does not.
+    let page = server.page(&mut host, &site.tap.address.to_string());
+    assert!(page.contains("New, TLSv1.3"), "{page}");
+    let said = server.page(&mut host, "other.test");
+    assert_eq!(said, "The server's certificate is for other names.");
+    // A server of old.
+    let old = site.serve(&own, &["-tls1_2"]);
+    let said = old.page(&mut host, "server.test");
+    assert_eq!(said, "the other end speaks no TLS 1.3");
+    // Nothing is left of those that failed.
+    host.until("the ends of connections", |host| (counted(host, "open") == 0).then_some(()));
+    assert_eq!(counted(&host, "completed"), 2);
+    drop(host);
+    let said = server.page(&mut site.host(&foreign, Duration::ZERO), "server.test");
+    assert_eq!(said, "Nobody who is trusted vouches for the server's certificate.");
+    let month = Duration::from_secs(31 * 86_400);
+    let said = server.page(&mut site.host(&own, month), "server.test");
+    assert_eq!(said, "A certificate of the server's is not good any more.");
+}
+
+/// The counter `name` of the client, which nobody else knows: the test has put it there.
+#[track_caller]
+fn counted(host: &Host<Graph<impl Handler>>, name: &str) -> u64 {
+    counter_of(host.graph.tls_client.counters(), name)
+}
+
+impl Site {
+    #[track_caller]
+    fn new() -> Self {
+        let tap = Tap::new();
+        let names = ["server.test", "other.test"];
+        let records = names.map(|name| format!("--host-record={name},{}", tap.address));
+        let names = Dhcp::and_names_on(&tap, &["--local=/test/", &records[0], &records[1]]);
+        Self { tap, folder: Folder::new("secure"), _names: names, started: 0 }
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// A certificate for `server.test` that vouches for itself and is good for a month, with
+    /// a key by `algorithm`: its file and the key's.
+    #[track_caller]
+    fn certificate(&self, name: &str, algorithm: &[&str]) -> [PathBuf; 2] {
+        let (config, address) = (self.file(&format!("{name}.cnf")), self.tap.address);
+        let text = format!(
+            "[req]\ndistinguished_name = dn\nx509_extensions = ext\nprompt = no\n\
+             [dn]\nCN = {name}\n\
+             [ext]\nsubjectAltName = DNS:server.test, IP:{address}\n\
+             basicConstraints = critical,CA:FALSE\n"
+        );
+        fs::write(&config, text).expect("a file");
+        let files = ["pem", "key"].map(|kind| self.file(&format!("{name}.{kind}")));
+        let [config, certificate, key] =
+            [&config, &files[0], &files[1]].map(|path| path.display().to_string());
+        let fixed = ["req", "-x509", "-nodes", "-days", "30", "-config", &config];
+        let made = ["-keyout", &key, "-out", &certificate];
+        run("openssl", &[&fixed[..], &["-newkey"], algorithm, &made].concat());
+        files
+    }
+
+    /// `openssl s_server`, which tells whoever asks what was agreed.
+    #[track_caller]
+    fn serve(&mut self, [certificate, key]: &[PathBuf; 2], arguments: &[&str]) -> Server {
+        self.started += 1;
+        let port = 4430 + self.started;
+        let to = (self.tap.address, port);
+        let mut command = Command::new("openssl");
+        command.args(["s_server", "-www", "-quiet", "-accept", &format!("{}:{port}", to.0)]);
+        command.arg("-cert").arg(certificate).arg("-key").arg(key).args(arguments);
+        let process = Running::start(command);
+        wait_for("a server", PATIENCE, || TcpStream::connect(to).ok());
+        Server { port, _process: process }
+    }
+
+    /// A host that trusts what is in the first of `files`, and whose clock is ahead by `ahead`.
+    #[track_caller]
+    fn host(&self, files: &[PathBuf; 2], ahead: Duration) -> Host<Graph<impl Handler + use<>>> {
+        let pem = fs::read(&files[0]).expect("a certificate");
+        let trust = build::certificates::Trust::read(&pem, SystemTime::now());
+        let trust = trust.expect("a certificate").certificates.into_iter();
+        let config = tls::client::Config {
+            trust: leak(trust.map(|der| &**leak(der)).collect::<Vec<&'static [u8]>>()),
+            alpn: &[],
+            connections: 10,
+            handshakes: 10,
+            handshake_timeout: waitless::Duration::from_secs(60),
+            message_limit: 65_536,
+            sessions: 4,
+        };
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock") + ahead;
+        with(|cx| {
+            cx.set_wall_clock(now.as_nanos() as u64);
+            let mut graph = peers::graph(cx);
+            graph.nic = card(&self.tap, cx);
+            let names = leak([self.tap.address]);
+            graph.ip4 = fixed(&self.tap, self.tap.host(2), names, cx);
+            graph.tls_client = TlsClient::new(leak(config), cx);
+            graph
+        })
+    }
+}
+
+impl Server {
+    /// What it says to a host that dials it as `name`, or why the host does not listen.
+    #[track_caller]
+    fn page(&self, host: &mut Host<Graph<impl Handler>>, name: &str) -> String {
+        fetch(host, &format!("{name}:{}", self.port))
+    }
+}
