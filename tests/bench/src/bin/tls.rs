@@ -190,8 +190,11 @@ impl Serves for Ours {
                 _ => {}
             }
             self.flight.clear();
-            let around =
-                &mut Surroundings { now: waitless::Instant::ZERO, random: &mut self.random };
+            let around = &mut Surroundings {
+                now: waitless::Instant::ZERO,
+                unix_secs: None,
+                random: &mut self.random,
+            };
             let read = self.handshake.read(&body, &mut self.server, around, &mut self.flight);
             read.unwrap_or_else(|why| panic!("{why}"));
             let mut start = 0;
@@ -208,7 +211,10 @@ impl Serves for Ours {
                     Step::ReadKeys(_, suite, secret) => {
                         self.read = Some(Protection::new(suite, secret));
                     }
-                    Step::SkipEarlyData | Step::RecordLimit(_) | Step::Complete(_) => {}
+                    Step::SkipEarlyData
+                    | Step::RecordLimit(_)
+                    | Step::Complete(_)
+                    | Step::Retried => {}
                 }
             }
         }
