@@ -225,7 +225,8 @@ fn certificates_and_signatures_are_checked() {
         it.tell(&bytes);
         assert_eq!(it.alert(), expected);
     }
-    let wrong: &[(fn(&Impostor) -> Vec<u8>, u8)] = &[
+    type Proof = fn(&Impostor) -> Vec<u8>;
+    let wrong: &[(Proof, u8)] = &[
         (|it| [&it.verify()[..4], &[4, 1], &it.verify()[6..]].concat(), 47),
         (|it| [&it.verify()[..4], &[2, 3], &it.verify()[6..]].concat(), 47),
         // Schemes that were offered, but not of this key.
@@ -263,7 +264,7 @@ fn who_is_asked_for_a_certificate_says_that_there_is_none() {
     let schemes = (ext::SIGNATURE_ALGORITHMS, vec![0, 2, 4, 3]);
     for (bytes, expected) in [
         (request(&[], &[]), 109),
-        (request(&[1], &[schemes.clone()]), 47),
+        (request(&[1], core::slice::from_ref(&schemes)), 47),
         (request(&[], &[(ext::SIGNATURE_ALGORITHMS, vec![0, 1, 4])]), 50),
         (request(&[], &[schemes.clone(), schemes.clone()]), 47),
     ] {
@@ -288,7 +289,8 @@ fn who_is_asked_for_a_certificate_says_that_there_is_none() {
 
 #[test]
 fn the_server_must_finish() {
-    let wrong: &[(fn(Vec<u8>) -> Vec<u8>, u8)] = &[
+    type Change = fn(Vec<u8>) -> Vec<u8>;
+    let wrong: &[(Change, u8)] = &[
         (
             |mut it| {
                 it[4] ^= 1;
@@ -311,7 +313,8 @@ fn the_server_must_finish() {
 
 #[test]
 fn records_are_checked() {
-    let cases: &[(&str, fn(&mut Impostor), u8)] = &[
+    type Saying = fn(&mut Impostor);
+    let cases: &[(&str, Saying, u8)] = &[
         ("a message in clear", |it| it.say_clear(22, &[8, 0, 0, 2, 0, 0]), 10),
         ("an alert in clear", |it| it.say_clear(21, &[2, 40]), 10),
         ("data", |it| it.say(23, b"early"), 10),
