@@ -87,6 +87,7 @@ help: ## this list
 	  'DROP=20' 'figures are dropped when others took more per cent of the machine' \
 	  'KVM=1' "with the processor's help" \
 	  'CORES=1 MEMORY=512M' "the guests'" \
+	  'ARCH=aarch64' 'our image alone, on 64-bit Arm' \
 	  'PLATFORM=native' 'processes on this kernel, not guests' \
 	  'OF="/download?bytes=65536"' 'what `make profile` asks for; /health otherwise'
 	@printf '\nOf `make test`: ARCH=aarch64, PLATFORM=iso, or both, for the images of that variant.\n'
@@ -186,7 +187,7 @@ bench: ready-to-test ## measures beside Linux, smoltcp, rustls; the tables in do
 	@$(guests) --runs $(RUNS) --platform $(if $(filter native,$(PLATFORM)),native,qemu) \
 	  $(if $(WORKLOAD),--workload $(WORKLOAD)) $(if $(CORES),--cores $(CORES)) \
 	  $(if $(MEMORY),--memory $(MEMORY)) $(if $(filter 1,$(KVM)),--kvm) \
-	  $(if $(DROP),--drop $(DROP)) $(if $(ONLY),--only $(ONLY))
+	  $(if $(DROP),--drop $(DROP)) $(if $(ONLY),--only $(ONLY)) $(addprefix --arch ,$(one-arch))
 
 .PHONY: profile
 profile: ready-to-test ## says where the instructions of a request go in the default image

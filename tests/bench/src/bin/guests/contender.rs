@@ -44,7 +44,11 @@ impl Contender {
                 Self { name: "hyper", kind: Kind::Hyper, program: packages::hyper() },
             ],
             false => vec![
-                Self { name: "Waitless", kind: Kind::Waitless, program: images.image("webserver") },
+                Self {
+                    name: "Waitless",
+                    kind: Kind::Waitless,
+                    program: images.image_for("webserver", options.arch),
+                },
                 Self { name: "Linux, hyper", kind: Kind::Hyper, program: packages::kernel() },
                 Self { name: "Linux, nginx", kind: Kind::Nginx, program: packages::kernel() },
             ],
@@ -80,6 +84,7 @@ impl Contender {
             return self.start_native(place);
         }
         let machine = if place.kvm { Machine::new().kvm() } else { Machine::new() };
+        let machine = if place.arch == Arch::Aarch64 { machine.virt() } else { machine };
         let machine = machine.memory(memory).cores(place.cores).queues(place.cores);
         let card = match place.cores {
             1 => format!("mac={MAC}"),
@@ -143,6 +148,7 @@ pub struct Place {
     /// The contender's address.
     pub address: Ipv4Addr,
     cores: usize,
+    arch: Arch,
     native: bool,
     kvm: bool,
 }
@@ -159,8 +165,8 @@ impl Place {
             Tap::new()
         };
         let address = tap.host(HOST);
-        let place =
-            Self { tap, address, cores: options.cores, native: options.native, kvm: options.kvm };
+        let Options { cores, arch, native, kvm, .. } = *options;
+        let place = Self { tap, address, cores, arch, native, kvm };
         if !options.native {
             place.know_neighbour();
         }

@@ -25,7 +25,7 @@ use options::Options;
 use report::Results;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
-use waitless_tests::lab::{self, Arch, Entered, Images};
+use waitless_tests::lab::{self, Entered, Images};
 use workloads::{Served, Workload};
 
 fn main() -> ExitCode {
@@ -56,7 +56,7 @@ fn main() -> ExitCode {
 /// Builds and fetches what needs the world outside.
 fn prepare(options: &Options, chosen: &[&Workload]) -> Result<(), String> {
     if !options.native && options.lets("waitless") {
-        Images::build_these(&[("webserver", Some(Arch::X86_64))])?;
+        Images::build_these(&[("webserver", Some(options.arch))])?;
     }
     if !options.native && chosen.iter().any(|workload| workload.counts()) {
         counts::prepare()?;

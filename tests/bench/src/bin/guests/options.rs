@@ -1,6 +1,7 @@
 //! What the command line says.
 
 use std::path::PathBuf;
+use waitless_tests::lab::Arch;
 
 /// How to measure, and what.
 #[derive(Debug)]
@@ -13,6 +14,8 @@ pub struct Options {
     pub cores: usize,
     /// How often each contender is booted.
     pub runs: usize,
+    /// What the guest is an image for. Linux is here for 64-bit PCs alone.
+    pub arch: Arch,
     /// A guest's memory, in QEMU's words.
     pub memory: String,
     /// Processes on this machine's kernel, not guests.
@@ -47,6 +50,7 @@ impl Options {
             seconds: 4,
             cores: 1,
             runs: 3,
+            arch: Arch::X86_64,
             memory: "512M".to_owned(),
             native: false,
             kvm: false,
@@ -73,6 +77,7 @@ impl Options {
                 "--chart" => options.chart = value()?.into(),
                 "--profile" => options.profile = true,
                 "--kvm" => options.kvm = true,
+                "--arch" => options.arch = arch(&value()?)?,
                 "--platform" => options.native = platform(&value()?)?,
                 _ => return Err(format!("{word}: not known\n{HELP}")),
             }
@@ -81,8 +86,22 @@ impl Options {
         if wrong {
             return Err("--seconds, --cores and --runs are at least 1".to_owned());
         }
+        if options.arch == Arch::Aarch64 {
+            if options.native {
+                return Err("--platform native is this machine's own: leave --arch out".to_owned());
+            }
+            // Who is emulated needs the emulation of its own.
+            options.kvm = false;
+            options.only = vec!["waitless".to_owned()];
+        }
         Ok(options)
     }
+}
+
+fn arch(name: &str) -> Result<Arch, String> {
+    let all = [Arch::X86_64, Arch::Aarch64];
+    let found = all.into_iter().find(|arch| arch.name() == name);
+    found.ok_or_else(|| format!("--arch {name}: x86_64 or aarch64"))
 }
 
 fn platform(name: &str) -> Result<bool, String> {
@@ -101,6 +120,7 @@ const HELP: &str = "\
   --workload WORDS   names of workloads or parts of them, with commas; `all` for every one
   --seconds 4        how long each load lasts
   --cores 1          a guest's processors
+  --arch x86_64      or aarch64, with our image alone
   --runs 3           how often each contender is booted
   --memory 512M      a guest's memory
   --platform qemu    or native: processes, without guests

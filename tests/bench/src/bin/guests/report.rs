@@ -47,7 +47,8 @@ impl<'a> Results<'a> {
             (true, _) => "processes on this machine".to_owned(),
             (false, kvm) => {
                 let with = if kvm { "KVM" } else { "TCG" };
-                format!("QEMU with {with}, {} vCPU, {}", options.cores, options.memory)
+                let arch = options.arch.name();
+                format!("QEMU with {with}, {arch}, {} vCPU, {}", options.cores, options.memory)
             }
         };
         format!(
