@@ -575,7 +575,7 @@ pub fn cycles() -> u64 {
         // SAFETY: reading the counter changes nothing, images run where it can be read, and systems
         // let their processes read it.
         unsafe {
-            core::arch::asm!("mrs {}, cntvct_el0", out(reg) count, options(nostack, preserves_flags));
+            core::arch::asm!("mrs {}, cntvct_el0", out(reg) count, options(nomem, nostack));
         }
         count
     }

@@ -13,9 +13,9 @@ use alloc::boxed::Box;
 crate::counters! {
     /// The time of one instance.
     pub struct Spent {
-        /// Cycles of the processor's time stamp counter in `receive`; ticks of the generic timer on 64-bit Arm.
+        /// Cycles in `receive`, by the time stamp counter; on 64-bit Arm, ticks of the timer.
         counter sweep_receive: cycles,
-        /// Cycles of the processor's time stamp counter in `transmit`; ticks of the generic timer on 64-bit Arm.
+        /// Cycles in `transmit`, by the time stamp counter; on 64-bit Arm, ticks of the timer.
         counter sweep_transmit: cycles,
     }
 }

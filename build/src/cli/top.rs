@@ -13,7 +13,12 @@ pub struct Top {
     /// Where it answers `/metrics`: a name or an address, with a port other than 80 behind a colon
     host: String,
     /// Seconds between two looks, 1 to 60
-    #[arg(long, value_name = "SECONDS", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=60))]
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        default_value_t = 1,
+        value_parser = clap::value_parser!(u64).range(1..=60)
+    )]
     interval: u64,
     /// How many tables are printed; without it, until Ctrl-C
     #[arg(long, value_name = "COUNT")]

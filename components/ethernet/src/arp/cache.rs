@@ -62,6 +62,10 @@ enum State {
     Reachable,
     /// Stale and in use: so many unicast requests were sent, and none was answered yet.
     Probing(u8),
+    /// Another station says that it has the address now, and is believed for a moment: so many
+    /// broadcast requests were sent since. Whose address it is answers them; a forged message, or
+    /// one that the wire changed, has nobody who does.
+    Moved(u8),
     /// It did not answer.
     Unreachable,
 }
@@ -126,7 +130,9 @@ impl Cache {
                 self.next = now;
                 Lookup::Known(entry.mac, now + USE_INTERVAL)
             }
-            State::Probing(_) => Lookup::Known(entry.mac, entry.until.min(now + USE_INTERVAL)),
+            State::Probing(_) | State::Moved(_) => {
+                Lookup::Known(entry.mac, entry.until.min(now + USE_INTERVAL))
+            }
             State::Unreachable if now < entry.until => Lookup::Unreachable,
             State::Free | State::Unreachable => {
                 (entry.state, entry.until) = (State::Incomplete(0), now);
@@ -150,7 +156,17 @@ impl Cache {
         let index = if learn { known.or_else(|| self.insert(address, now)) } else { known }?;
         let until = now + self.reachable;
         let entry = self.entries.get_mut(usize::from(index.0))?;
-        (entry.mac, entry.state, entry.until) = (mac, State::Reachable, until);
+        let moved = entry.mac != mac;
+        match entry.state {
+            State::Reachable | State::Probing(_) if moved => {
+                (entry.state, entry.until) = (State::Moved(0), now);
+                self.next = now;
+            }
+            // Whoever says so now, the next request goes out when it is due.
+            State::Moved(_) if moved => {}
+            _ => (entry.state, entry.until) = (State::Reachable, until),
+        }
+        entry.mac = mac;
         (entry.pending > 0).then_some(index)
     }
 
@@ -162,9 +178,9 @@ impl Cache {
         }
         let mut next = Instant::NEVER;
         for (index, entry) in self.entries.iter_mut().enumerate() {
-            let (tries, unicast) = match entry.state {
+            let (tries, known) = match entry.state {
                 State::Incomplete(tries) => (tries, false),
-                State::Probing(tries) => (tries, true),
+                State::Probing(tries) | State::Moved(tries) => (tries, true),
                 State::Free | State::Reachable | State::Unreachable => continue,
             };
             if now < entry.until {
@@ -177,7 +193,7 @@ impl Cache {
             }
             // What else is due is found by the next call, for which `next` stays as it is.
             entry.until = now + REQUEST_INTERVAL;
-            if tries == TRIES && unicast {
+            if tries == TRIES && known {
                 // RFC 1122 section 2.3.2.1 (2): forget it, and ask everybody at the next use.
                 (entry.state, entry.until) = (State::Unreachable, now);
                 continue;
@@ -186,11 +202,12 @@ impl Cache {
                 entry.state = State::Unreachable;
                 return Some(Due::Failed(Index(index as u16)));
             }
-            if unicast {
+            if let State::Probing(_) = entry.state {
                 entry.state = State::Probing(tries + 1);
                 return Some(Due::Unicast(entry.address, entry.mac));
             }
-            entry.state = State::Incomplete(tries + 1);
+            let next = if known { State::Moved } else { State::Incomplete };
+            entry.state = next(tries + 1);
             return Some(Due::Broadcast(entry.address));
         }
         self.next = next;
@@ -205,7 +222,8 @@ impl Cache {
     /// The station of an entry, once it has answered.
     pub fn station(&self, index: Index) -> Option<Mac> {
         let entry = self.entries.get(usize::from(index.0))?;
-        matches!(entry.state, State::Reachable | State::Probing(_)).then_some(entry.mac)
+        let known = matches!(entry.state, State::Reachable | State::Probing(_) | State::Moved(_));
+        known.then_some(entry.mac)
     }
 
     /// How many packets wait for an entry, to change it.
@@ -280,7 +298,9 @@ impl Cache {
             let entry = self.entries.get(self.hand)?;
             let used = match entry.state {
                 State::Free | State::Unreachable if entry.pending == 0 => Instant::ZERO,
-                State::Reachable | State::Probing(_) if entry.pending == 0 => entry.used,
+                State::Reachable | State::Probing(_) | State::Moved(_) if entry.pending == 0 => {
+                    entry.used
+                }
                 _ => continue,
             };
             if best.is_none_or(|(oldest, _)| used < oldest) {

@@ -194,8 +194,46 @@ fn what_nobody_asked_for_changes_only_what_is_known() {
     bench.send(GATEWAY, b"one");
     assert_eq!(bench.sent(), [framed(PEER, b"one")]);
     bench.hear(ALL, OTHER, &ask(OTHER, GATEWAY, GATEWAY));
+    assert_eq!(bench.sent(), [asks(GATEWAY)]);
     bench.send(GATEWAY, b"two");
     assert_eq!(bench.sent(), [framed(OTHER, b"two")], "the neighbour has moved");
+    bench.hear(OURS, OTHER, &reply(OTHER, GATEWAY, ADDRESS));
+    bench.run_to(60_000);
+    bench.send(GATEWAY, b"three");
+    assert_eq!(bench.sent(), [framed(OTHER, b"three")]);
+}
+
+#[test]
+fn a_forged_address_lasts_until_its_owner_is_asked() {
+    let mut bench = Bench::announced();
+    bench.send(GATEWAY, b"one");
+    bench.answer();
+    bench.sent();
+    bench.hear(OURS, OTHER, &reply(OTHER, GATEWAY, ADDRESS));
+    assert_eq!(bench.sent(), [asks(GATEWAY)]);
+    bench.answer();
+    bench.send(GATEWAY, b"two");
+    assert_eq!(bench.sent(), [framed(PEER, b"two")]);
+    // Nobody makes it ask more often than once a second.
+    for _ in 0..5 {
+        bench.hear(OURS, OTHER, &reply(OTHER, GATEWAY, ADDRESS));
+        bench.answer();
+    }
+    assert!(bench.sent().is_empty());
+    bench.run_to(6_000);
+    assert_eq!(bench.sent(), [asks(GATEWAY)]);
+    bench.answer();
+    bench.run_to(50_000);
+    bench.send(GATEWAY, b"three");
+    assert_eq!(bench.sent(), [framed(PEER, b"three")]);
+    // A forger whom nobody contradicts is asked like everybody, and forgotten.
+    bench.hear(OURS, OTHER, &reply(OTHER, GATEWAY, ADDRESS));
+    bench.run_to(53_000);
+    assert_eq!(bench.sent(), vec![asks(GATEWAY); 3]);
+    bench.send(GATEWAY, b"four");
+    assert_eq!(bench.sent(), [asks(GATEWAY)]);
+    bench.answer();
+    assert_eq!(bench.sent(), [framed(PEER, b"four")]);
 }
 
 #[test]
