@@ -142,8 +142,10 @@ nmap nmap
 LIST
     want_unpacked <<'LIST'
 chronyd chrony
+nginx nginx
 LIST
-    say "ready to test: make, gcc, wrk, tshark, ping, openssl, valgrind, hping3, nmap, chronyd"
+    say "ready to test: make, gcc, wrk, tshark, ping, openssl, valgrind, hping3, nmap," \
+        "chronyd, nginx"
 }
 
 # --- The toolchain -----------------------------------------------------------------------------

@@ -5,6 +5,7 @@ use crate::capture::Capture;
 use crate::cores::{Cores, Pin};
 use crate::counter::Metric;
 use crate::dial::Dialer;
+use crate::http::client::Client;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
@@ -48,6 +49,7 @@ pub struct System {
     captures: RefCell<Vec<&'static Capture>>,
     dialer: Cell<Option<&'static Dialer>>,
     secure_dialer: Cell<Option<&'static Dialer>>,
+    client: Cell<Option<&'static Client>>,
 }
 
 impl System {
@@ -66,6 +68,7 @@ impl System {
             captures: RefCell::new(Vec::new()),
             dialer: Cell::new(None),
             secure_dialer: Cell::new(None),
+            client: Cell::new(None),
         }
     }
 
@@ -132,6 +135,16 @@ impl System {
     /// `tls-client`.
     pub fn secure_dialer(&self) -> Option<&'static Dialer> {
         self.secure_dialer.get()
+    }
+
+    /// Enters who asks other servers for handlers.
+    pub fn set_client(&self, client: &'static Client) {
+        self.client.set(Some(client));
+    }
+
+    /// Who asks other servers for handlers; `None` in an image without an instance of `fetch`.
+    pub fn client(&self) -> Option<&'static Client> {
+        self.client.get()
     }
 
     /// Enters a capture. `false` when there is one for the same file already.

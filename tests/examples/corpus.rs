@@ -25,6 +25,7 @@ fn main() {
     dhcp();
     names();
     http();
+    answers();
     secure();
 }
 
@@ -241,6 +242,34 @@ fn http() {
     ];
     for (name, request) in requests {
         write("http", name, request.as_bytes());
+    }
+}
+
+/// Answers to a client; the first byte chooses the method, and how they are cut.
+fn answers() {
+    let answers = [
+        ("length", "\x06HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"),
+        (
+            "chunked",
+            "\x00HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n\
+             3;a=b\r\nhel\r\n2\r\nlo\r\n0\r\nT: x\r\n\r\n",
+        ),
+        ("until-end", "\x0aHTTP/1.0 200 OK\r\nConnection: keep-alive\r\n\r\nok"),
+        ("head", "\x05HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n"),
+        (
+            "interim",
+            "\x08HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 E\r\nLink: x\r\n\r\n\
+             HTTP/1.1 204 No Content\r\n\r\n",
+        ),
+        ("folded", "\x04HTTP/1.1 200 OK\r\nX: a\r\n b\r\nContent-Length: 0, 0\r\n\r\n"),
+        ("not-modified", "\x02HTTP/1.1 304 \r\nContent-Length: 5\r\nETag: \"x\"\r\n\r\n"),
+        ("upgrade", "\x02HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n"),
+        ("both", "\x02HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n"),
+        ("version", "\x0aHTTP/2.0 r00EOK\r\n\r\n"),
+        ("two", "\x02HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\nHTTP/1.1 200 OK\r\n\r\n"),
+    ];
+    for (name, answer) in answers {
+        write("fetch", name, answer.as_bytes());
     }
 }
 

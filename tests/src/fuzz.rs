@@ -7,6 +7,7 @@
 pub mod flight;
 
 use crate::corpus;
+use crate::fetching::Fetching;
 use crate::graphs::{self, names, roaming};
 use crate::pair::Pair;
 use crate::peer::{self, Peer, Side, flags};
@@ -18,7 +19,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use waitless::{Duration, Family, ResolverPort, Sweep};
 
 /// The targets, by name: one for each parser, and two ends of a connection with somebody between.
-pub const TARGETS: [&str; 21] = [
+pub const TARGETS: [&str; 22] = [
     "ethernet",
     "arp",
     "ipv4",
@@ -40,6 +41,7 @@ pub const TARGETS: [&str; 21] = [
     "firewall",
     "router",
     "flight",
+    "fetch",
 ];
 
 /// Buffers of a host that is fuzzed.
@@ -65,6 +67,7 @@ pub fn run(name: &str, input: &[u8]) {
         "dns" => NAMES.with_borrow_mut(|host| host.dns(input)),
         "sntp" => NAMES.with_borrow_mut(|host| host.answer_to(123, &[(24, 8)], input)),
         "dhcp6" => NAMES.with_borrow_mut(|host| host.dhcp6(input)),
+        "fetch" => FETCHING.with_borrow_mut(|client| client.answer(input)),
         "firewall" => NAMES.with_borrow_mut(|host| host.walled(input)),
         "http" => SERVER.with_borrow_mut(|host| host.http(input)),
         "router" => ROUTED.with_borrow_mut(|routed| router(routed, input)),
@@ -87,6 +90,7 @@ thread_local! {
     static SECURE: RefCell<Box<dyn Target>> = RefCell::new(Box::new(Fuzzed::secure()));
     static NAMES: RefCell<Fuzzed<names::Graph>> = RefCell::new(Fuzzed::names());
     static DIALLING: RefCell<flight::Dialling> = RefCell::new(flight::Dialling::new());
+    static FETCHING: RefCell<Fetching> = RefCell::new(Fetching::new());
     static ROAMING: RefCell<Fuzzed<roaming::Graph>> = RefCell::new(Fuzzed::roaming());
 }
 

@@ -14,6 +14,7 @@ extern crate self as waitless_tests;
 
 pub mod allocations;
 pub mod corpus;
+mod fetching;
 pub mod fuzz;
 pub mod graphs;
 pub mod lab;

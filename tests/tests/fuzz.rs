@@ -141,6 +141,11 @@ fn flight() {
 }
 
 #[test]
+fn fetch() {
+    run("fetch");
+}
+
+#[test]
 fn tls() {
     run("tls");
 }

@@ -1,11 +1,7 @@
 //! One connection: what it is doing, and what of its bytes was not used up.
 
-use alloc::boxed::Box;
-use alloc::vec::Vec;
-use waitless::http::HeadBytes;
-use waitless::{Instant, Packet, Pool, Stream};
-
-use crate::exchange::{NoPacket, copy};
+use waitless::http::wire::Input;
+use waitless::{Instant, Stream};
 
 /// The state of one connection. An idle one has nothing beside this.
 pub(crate) struct Connection {
@@ -46,18 +42,6 @@ pub(crate) enum Phase {
     Abort,
 }
 
-/// Bytes that have arrived and were not used up.
-#[derive(Default)]
-pub(crate) enum Input {
-    /// None.
-    #[default]
-    Empty,
-    /// In a packet.
-    Packet(Packet),
-    /// More than a packet holds: a long head.
-    Memory(Vec<u8>),
-}
-
 impl Connection {
     pub(crate) fn new(stream: Stream) -> Self {
         Self {
@@ -71,81 +55,6 @@ impl Connection {
             input: Input::Empty,
             deadline: Instant::NEVER,
             armed: Instant::NEVER,
-        }
-    }
-}
-
-impl Input {
-    pub(crate) fn is_empty(&self) -> bool {
-        matches!(self, Self::Empty)
-    }
-
-    pub(crate) fn bytes(&self) -> &[u8] {
-        match self {
-            Self::Empty => &[],
-            Self::Packet(packet) => packet.bytes(),
-            Self::Memory(memory) => memory,
-        }
-    }
-
-    /// Adds a packet behind what there is.
-    pub(crate) fn append(&mut self, packet: Packet) {
-        *self = match core::mem::take(self) {
-            Self::Empty => Self::Packet(packet),
-            Self::Packet(mut first) => match first.append(packet.bytes()) {
-                Ok(()) => Self::Packet(first),
-                Err(_) => {
-                    let mut memory = Vec::with_capacity(first.len() + packet.len());
-                    memory.extend_from_slice(first.bytes());
-                    memory.extend_from_slice(packet.bytes());
-                    Self::Memory(memory)
-                }
-            },
-            Self::Memory(mut memory) => {
-                memory.extend_from_slice(packet.bytes());
-                Self::Memory(memory)
-            }
-        };
-    }
-
-    /// Takes the first `length` bytes, a head, off. Nothing changes when there is no packet for
-    /// what must be copied.
-    #[inline]
-    pub(crate) fn take_head(&mut self, length: usize, pool: Pool) -> Result<HeadBytes, NoPacket> {
-        match core::mem::take(self) {
-            // The usual case: the packet is the head.
-            Self::Packet(packet) if packet.len() <= length => Ok(HeadBytes::Packet(packet)),
-            Self::Packet(mut packet) => {
-                let head = copy(packet.bytes().get(..length).unwrap_or(&[]), pool);
-                if head.is_ok() {
-                    packet.trim_front(length);
-                }
-                *self = Self::Packet(packet);
-                head.map(HeadBytes::Packet)
-            }
-            Self::Memory(mut memory) => {
-                if let Some(behind) = memory.get(length..).filter(|behind| !behind.is_empty()) {
-                    match copy(behind, pool) {
-                        Ok(rest) => *self = Self::Packet(rest),
-                        Err(NoPacket) => {
-                            *self = Self::Memory(memory);
-                            return Err(NoPacket);
-                        }
-                    }
-                }
-                memory.truncate(length);
-                Ok(HeadBytes::Memory(Box::from(memory)))
-            }
-            Self::Empty => Ok(HeadBytes::Memory(Box::from([].as_slice()))),
-        }
-    }
-
-    /// Takes the bytes as a packet; what is left of a head always is one.
-    #[inline]
-    pub(crate) fn take_packet(&mut self) -> Option<Packet> {
-        match core::mem::take(self) {
-            Self::Packet(packet) => Some(packet),
-            Self::Empty | Self::Memory(_) => None,
         }
     }
 }

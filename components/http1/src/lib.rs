@@ -13,18 +13,15 @@
 
 extern crate alloc;
 
-mod chunked;
 mod connection;
 mod end;
 mod exchange;
-mod host;
 mod parse;
 mod patience;
 mod port;
 mod receive;
 mod recent;
 mod response;
-mod scan;
 #[cfg(test)]
 mod tests;
 mod transmit;
@@ -32,13 +29,14 @@ mod transmit;
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
-use connection::{Connection, Input, NONE};
+use connection::{Connection, NONE};
 use exchange::Active;
 use parse::Limits;
 use patience::{Patience, Rate};
 use recent::Recent;
 use response::Template;
 use waitless::http::Date;
+use waitless::http::wire::Input;
 use waitless::{
     BATCH, Component, Context, CounterSet, Duration, InitError, Inspect, Instant, Pool, Service,
     StreamPort, Wheel,

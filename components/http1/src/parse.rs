@@ -7,8 +7,10 @@
 //! What comes out depends on the bytes alone, not on how they were cut into packets: an error in
 //! the first bytes of a head is the error of the whole head.
 
-use crate::host::is_host;
-use crate::scan::{find_control, name_length, path_length, target_length, token_length};
+use waitless::http::wire::scan::{
+    find_control, name_length, path_length, target_length, token_length,
+};
+use waitless::http::wire::{Codings, Options, is_host, length};
 use waitless::http::{Layout, Length, Method, Span, Status, Version};
 
 /// A head that is complete and keeps the rules.
@@ -96,8 +98,8 @@ fn parse_window(window: &[u8], limits: &Limits) -> Result<Parsed, Stop> {
         return Err(Stop::Refused(Status::EXPECTATION_FAILED));
     }
     let keep_alive = match line.version {
-        Version::Http11 => !fields.close,
-        _ => fields.keep_alive && !fields.close,
+        Version::Http11 => !fields.options.close,
+        _ => fields.options.keep_alive && !fields.options.close,
     };
     Ok(Parsed {
         layout: Layout {
@@ -288,11 +290,8 @@ struct Fields {
     count: usize,
     host: Option<Span>,
     length: Option<u64>,
-    has_coding: bool,
-    chunked: bool,
-    unknown_coding: bool,
-    close: bool,
-    keep_alive: bool,
+    codings: Option<Codings>,
+    options: Options,
     expects_continue: bool,
     unknown_expectation: bool,
 }
@@ -304,11 +303,8 @@ impl Fields {
             count: 0,
             host: None,
             length: None,
-            has_coding: false,
-            chunked: false,
-            unknown_coding: false,
-            close: false,
-            keep_alive: false,
+            codings: None,
+            options: Options::default(),
             expects_continue: false,
             unknown_expectation: false,
         }
@@ -374,10 +370,7 @@ impl Fields {
                 Ok(())
             }
             (10, b'c') if name.eq_ignore_ascii_case(b"connection") => {
-                for option in value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii) {
-                    self.close |= option.eq_ignore_ascii_case(b"close");
-                    self.keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
-                }
+                self.options.add(value);
                 Ok(())
             }
             (14, b'c') if name.eq_ignore_ascii_case(b"content-length") => self.note_length(value),
@@ -399,54 +392,28 @@ impl Fields {
         Ok(())
     }
 
-    /// Exactly one, of digits only: no list, no sign, no white space among them.
+    /// Exactly one.
     fn note_length(&mut self, value: &[u8]) -> Result<(), Stop> {
-        // Of what `trim_ascii` takes away, no value has anything but spaces and tabs.
-        let digits = value.trim_ascii();
-        if self.length.is_some() || digits.is_empty() {
+        if self.length.is_some() {
             return Err(BAD);
         }
-        let mut length = 0_u64;
-        for &digit in digits {
-            let value = digit.wrapping_sub(b'0');
-            if value > 9 {
-                return Err(BAD);
-            }
-            length = length
-                .checked_mul(10)
-                .and_then(|length| length.checked_add(value.into()))
-                .ok_or(BAD)?;
-        }
-        self.length = Some(length);
+        self.length = Some(length(value).ok_or(BAD)?);
         Ok(())
     }
 
-    /// A list of codings, of which the last, and only that, is `chunked`.
     fn note_coding(&mut self, value: &[u8]) -> Result<(), Stop> {
-        self.has_coding = true;
-        for coding in value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii) {
-            if self.chunked {
-                return Err(BAD);
-            }
-            if coding.eq_ignore_ascii_case(b"chunked") {
-                self.chunked = true;
-            } else if waitless::http::is_token(coding) {
-                self.unknown_coding = true;
-            } else {
-                return Err(BAD);
-            }
-        }
-        Ok(())
+        let known = self.codings.get_or_insert_default().add(value);
+        if known { Ok(()) } else { Err(BAD) }
     }
 
     /// The body's length (RFC 9112, section 6.3), with every ambiguity refused.
     fn body_length(&self) -> Result<Length, Stop> {
-        if self.has_coding {
+        if let Some(codings) = self.codings {
             let refused = self.version == Version::Http10 || self.length.is_some();
-            if refused || !self.chunked {
+            if refused || !codings.chunked {
                 return Err(BAD);
             }
-            if self.unknown_coding {
+            if codings.unknown {
                 return Err(Stop::Refused(Status::NOT_IMPLEMENTED));
             }
             return Ok(Length::Unknown);

@@ -1,13 +1,12 @@
 //! What the service above sees.
 
-use crate::exchange::{self, Active, Framing, Outgoing, PIECE};
-use crate::response::{
-    Announced, ChunkFrame, Date, HEAD_LONG, Lines, Persistence, Template, continue_packet,
-    last_chunk,
-};
+use crate::exchange::{self, Active, Outgoing, PIECE};
+use crate::response::{Announced, Date, HEAD_LONG, Lines, Persistence, Template, continue_packet};
 use crate::{Config, Http1};
 use alloc::vec::Vec;
 use core::net::SocketAddr;
+use waitless::http::wire::Framing;
+use waitless::http::wire::chunked::{ChunkFrame, last_chunk};
 use waitless::http::{Body, Fields, Head, Length, Response, Status};
 use waitless::{Chunk, Duration, Exchange, HttpPort, Instant, Packet, Pool};
 
@@ -108,7 +107,7 @@ impl HttpPort for Http1 {
         if active.complete {
             active.answered();
         }
-        let upgraded = active.framing == Framing::Upgraded;
+        let upgraded = active.framing == Framing::UntilEnd;
         if overlong {
             self.counters.overlong.add(1);
         }
@@ -316,7 +315,7 @@ impl Active {
         }
         if upgrades {
             // Whatever the client says from here on is the other protocol's.
-            self.framing = Framing::Upgraded;
+            self.framing = Framing::UntilEnd;
         }
         self.without_body = without_body;
         self.outgoing = outgoing;

@@ -1,10 +1,11 @@
 //! The upward half: connections, heads and bodies that come in, and what has taken too long.
 
 use crate::Http1;
-use crate::connection::{Connection, Input, Phase};
-use crate::exchange::{self, Framing, NoPacket, Taken};
+use crate::connection::{Connection, Phase};
+use crate::exchange;
 use crate::parse::{Parsed, SHORT, parse};
 use core::net::SocketAddr;
+use waitless::http::wire::{Framing, Input, NoPacket, Taken};
 use waitless::http::{Head, Length, Method, Status, Version};
 use waitless::{BATCH, Instant, Packet, StreamPort};
 
@@ -282,7 +283,7 @@ impl Http1 {
             connection.discarded = connection.discarded.saturating_add(data.len() as u32);
             return connection.discarded <= DRAIN_LIMIT;
         }
-        let is_body = exchange.framing != Framing::Upgraded;
+        let is_body = exchange.framing != Framing::UntilEnd;
         if is_body && self.config.body_limit.is_some_and(|limit| exchange.received > limit) {
             self.refuse(place, Status::CONTENT_TOO_LARGE);
             return false;
@@ -324,7 +325,7 @@ impl Http1 {
             // what there is must not pass for all of it.
             let index = connection.exchange;
             let upgraded =
-                self.exchanges.get_mut(index as usize).filter(|it| it.framing == Framing::Upgraded);
+                self.exchanges.get_mut(index as usize).filter(|it| it.framing == Framing::UntilEnd);
             match upgraded {
                 Some(exchange) => {
                     exchange.framing = Framing::Done;
@@ -342,7 +343,7 @@ impl Http1 {
     pub(crate) fn await_body(&mut self, place: u32) {
         let Some(connection) = self.connections.get(place as usize) else { return };
         if let Some(exchange) = self.exchanges.get_mut(connection.exchange as usize)
-            && exchange.framing != Framing::Upgraded
+            && exchange.framing != Framing::UntilEnd
         {
             // How long the other protocol may be silent is its own affair.
             exchange.reading.wait(self.now);

@@ -292,52 +292,6 @@ const CLOSED: &[u8; 19] = b"\r\nConnection: close";
 const UPGRADED: &[u8; 21] = b"\r\nConnection: upgrade";
 const BREAK: &[u8; 2] = b"\r\n";
 
-/// What stands before a chunk of `length` bytes: the line break behind the chunk before, unless
-/// this is the first, and the size in hexadecimal.
-pub(crate) struct ChunkFrame {
-    bytes: [u8; 20],
-    start: usize,
-}
-
-impl ChunkFrame {
-    #[inline]
-    pub(crate) fn new(mut length: usize, first: bool) -> Self {
-        let mut bytes = *b"                  \r\n";
-        let mut start = 18;
-        loop {
-            start -= 1;
-            bytes[start] = HEX[length & 15];
-            length >>= 4;
-            if length == 0 {
-                break;
-            }
-        }
-        if !first {
-            bytes[start - 2..start].copy_from_slice(b"\r\n");
-            start -= 2;
-        }
-        Self { bytes, start }
-    }
-
-    #[inline]
-    pub(crate) fn bytes(&self) -> &[u8] {
-        self.bytes.get(self.start..).unwrap_or(&[])
-    }
-}
-
-const HEX: &[u8; 16] = b"0123456789abcdef";
-
-/// What ends a chunked body: the last line break, unless there was no chunk, a chunk of nothing,
-/// and the empty line, unless there are trailer fields before that.
-pub(crate) fn last_chunk(first: bool, trailed: bool) -> &'static [u8] {
-    match (first, trailed) {
-        (true, false) => b"0\r\n\r\n",
-        (false, false) => b"\r\n0\r\n\r\n",
-        (true, true) => b"0\r\n",
-        (false, true) => b"\r\n0\r\n",
-    }
-}
-
 /// The interim response that asks for the body; `None` when there is no packet.
 pub(crate) fn continue_packet(pool: Pool) -> Option<Packet> {
     let mut packet = pool.packet()?;
@@ -350,6 +304,7 @@ mod tests {
     extern crate std;
 
     use super::*;
+    use waitless::http::wire::chunked::ChunkFrame;
 
     #[test]
     fn heads_are_as_long_as_they_say() {

@@ -1,10 +1,12 @@
 //! The downward half: what is sent, and what follows when all of it is.
 
 use crate::Http1;
-use crate::connection::{Input, Phase};
-use crate::exchange::{self, Framing, Outgoing};
+use crate::connection::Phase;
+use crate::exchange::{self, Outgoing};
 use crate::receive::DRAIN_LIMIT;
-use crate::response::{Announced, Lines, Persistence, continue_packet, last_chunk};
+use crate::response::{Announced, Lines, Persistence, continue_packet};
+use waitless::http::wire::chunked::last_chunk;
+use waitless::http::wire::{Framing, Input};
 use waitless::http::{Fields, Status};
 use waitless::{Packet, StreamPort};
 
@@ -194,7 +196,7 @@ impl exchange::Active {
             _ if self.expects => false,
             Framing::Length(left) => left <= DRAIN_LIMIT.into(),
             Framing::Chunked(_) => true,
-            Framing::Upgraded => false,
+            Framing::UntilEnd => false,
         }
     }
 

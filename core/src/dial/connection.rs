@@ -7,13 +7,22 @@ use crate::task::{Task, yield_now};
 use core::fmt;
 use core::future::poll_fn;
 use core::net::SocketAddr;
-use core::task::Poll;
+use core::task::{Context, Poll};
 
 /// A connection that a handler began. Dropping it gives it up: what was written is still sent, and
 /// the end is agreed with the other side.
 pub struct Connection {
     dialer: &'static Dialer,
     line: &'static Line,
+}
+
+/// Why a packet was not sent.
+#[derive(Debug)]
+pub(crate) enum Unsent {
+    /// There is no room now: the packet.
+    Full(Packet),
+    /// There never will be.
+    Broken(Broken),
 }
 
 /// Bytes of a packet that [`Connection::write`] makes, at most: what fits into one segment on
@@ -39,47 +48,71 @@ impl Connection {
 
     /// The next bytes, as they come; `None` once the other side has said all.
     pub async fn recv(&mut self) -> Result<Option<Packet>, Broken> {
-        poll_fn(|cx| {
-            let was_full = !self.line.has_room();
-            if let Some(packet) = self.line.incoming.pop() {
-                if was_full {
-                    self.dialer.touch(self.line.index());
-                }
-                return Poll::Ready(Ok(Some(packet)));
-            }
-            if self.line.has_ended() {
-                return Poll::Ready(self.line.broken.get().map_or(Ok(None), Err));
-            }
-            self.line.wait(Task::expect(cx));
-            Poll::Pending
-        })
-        .await
+        poll_fn(|cx| self.poll_recv(cx)).await
     }
 
     /// Sends `packet`, once there is room.
     pub async fn send(&mut self, packet: Packet) -> Result<(), Broken> {
         let mut waiting = Some(packet);
         poll_fn(|cx| {
-            if let Some(why) = self.line.broken.get() {
-                return Poll::Ready(Err(why));
-            }
-            if self.line.finished.get() {
-                return Poll::Ready(Err(Broken::Finished));
-            }
             let Some(packet) = waiting.take() else { return Poll::Ready(Ok(())) };
-            match self.line.outgoing.push(packet) {
-                Ok(()) => {
-                    self.dialer.touch(self.line.index());
-                    Poll::Ready(Ok(()))
-                }
-                Err(packet) => {
+            match self.try_send(packet, cx) {
+                Ok(()) => Poll::Ready(Ok(())),
+                Err(Unsent::Broken(why)) => Poll::Ready(Err(why)),
+                Err(Unsent::Full(packet)) => {
                     waiting = Some(packet);
-                    self.line.wait(Task::expect(cx));
                     Poll::Pending
                 }
             }
         })
         .await
+    }
+
+    /// The next bytes, as [`recv`](Self::recv) gives them; or the task is woken once there is
+    /// something.
+    pub(crate) fn poll_recv(&self, cx: &Context<'_>) -> Poll<Result<Option<Packet>, Broken>> {
+        let was_full = !self.line.has_room();
+        if let Some(packet) = self.line.incoming.pop() {
+            if was_full {
+                self.dialer.touch(self.line.index());
+            }
+            return Poll::Ready(Ok(Some(packet)));
+        }
+        if self.line.has_ended() {
+            return Poll::Ready(self.line.broken.get().map_or(Ok(None), Err));
+        }
+        self.line.wait(Task::expect(cx));
+        Poll::Pending
+    }
+
+    /// Sends `packet`; or the task is woken once there may be room for it.
+    pub(crate) fn try_send(&self, packet: Packet, cx: &Context<'_>) -> Result<(), Unsent> {
+        if let Some(why) = self.line.broken.get() {
+            return Err(Unsent::Broken(why));
+        }
+        if self.line.finished.get() {
+            return Err(Unsent::Broken(Broken::Finished));
+        }
+        match self.line.outgoing.push(packet) {
+            Ok(()) => {
+                self.dialer.touch(self.line.index());
+                Ok(())
+            }
+            Err(packet) => {
+                self.line.wait(Task::expect(cx));
+                Err(Unsent::Full(packet))
+            }
+        }
+    }
+
+    /// Whether it is open, and the other side has said nothing that was not received.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.line.incoming.is_empty() && !self.line.has_ended()
+    }
+
+    /// Nobody waits for anything here any more.
+    pub(crate) fn rest(&self) {
+        self.line.forget();
     }
 
     /// Sends a copy of `bytes`.

@@ -213,6 +213,10 @@ impl Line {
         self.task.set(Some(task));
     }
 
+    pub(super) fn forget(&self) {
+        self.task.set(None);
+    }
+
     #[inline]
     fn wake(&self) {
         if let Some(task) = self.task.take() {

@@ -26,6 +26,7 @@ mod line;
 mod tests;
 
 pub use connection::Connection;
+pub(crate) use connection::Unsent;
 pub use line::{Line, Work};
 
 use crate::task::Task;
@@ -97,6 +98,15 @@ impl Dialer {
     /// brackets. Where a name has several addresses, the first that answers is taken.
     pub async fn connect(&'static self, target: &str) -> Result<Connection, DialError> {
         let (host, port) = split(target).ok_or(DialError::BadTarget)?;
+        self.connect_to(host, port).await
+    }
+
+    /// The same for a name or an address that was taken apart, without brackets.
+    pub(crate) async fn connect_to(
+        &'static self,
+        host: &str,
+        port: u16,
+    ) -> Result<Connection, DialError> {
         let line = self.lines.iter().find(|line| line.is_free()).ok_or(DialError::Full)?;
         // From here on the line is given back when the handler goes away.
         let connection = Connection::begin(self, line, host, port);

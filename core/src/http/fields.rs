@@ -173,6 +173,13 @@ impl FieldValue for &str {
     }
 }
 
+/// Whatever a field may have, text or not.
+impl FieldValue for &[u8] {
+    fn write(self, fields: &mut Fields) -> Result<(), NoRoom> {
+        fields.append(self)
+    }
+}
+
 /// One behind the other.
 impl<const N: usize> FieldValue for [&str; N] {
     fn write(self, fields: &mut Fields) -> Result<(), NoRoom> {

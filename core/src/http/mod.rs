@@ -29,6 +29,7 @@
 
 mod admission;
 mod body;
+pub mod client;
 mod conditional;
 mod content;
 mod date;
@@ -56,6 +57,7 @@ mod tests;
 mod upgrade;
 mod uri;
 mod websocket;
+pub mod wire;
 mod writer;
 
 pub use body::{BodyWriter, Finished};

@@ -1,8 +1,9 @@
 //! Requests, as a handler sees them.
 
+use super::client::{Fetch, Incoming};
 use super::head::is_same_name;
 use super::response::TEXT;
-use super::slot::{BODY_ENDED, BROKEN, Reply, STARTED, STREAMED, WANTS_BODY};
+use super::slot::{BROKEN, Reply, STARTED, STREAMED};
 use super::{Body, BodyWriter, Head, IntoResponse, Length, Method, Response, Status, Version, uri};
 use crate::dial::{Connection, DialError};
 use crate::task::{Sleep, sleep};
@@ -12,7 +13,6 @@ use core::fmt;
 use core::future::poll_fn;
 use core::net::SocketAddr;
 use core::str::FromStr;
-use core::task::Poll;
 
 /// A request. It owns its head, so what it shows can be held across awaits.
 pub struct Request {
@@ -144,24 +144,30 @@ impl Request {
         dialer.connect(target).await
     }
 
+    /// Begins to ask another server for `url`: `http://example.org/path?query`. What is sent
+    /// with it is added to what this returns, which then is [sent](Fetch::send). For that the
+    /// image needs an instance of `fetch`.
+    pub fn fetch<'a>(&self, method: Method, url: &'a str) -> Fetch<'a> {
+        Fetch::begin(self.system().client(), self.pool(), method.name(), url)
+    }
+
     /// The next bytes of the body, as they come; `None` at its end. When the body ends early,
     /// or breaks the rules of its encoding, the handler is dropped instead.
     pub async fn chunk(&mut self) -> Option<Packet> {
-        poll_fn(|_| {
-            let Some(slot) = self.reply.slot() else { return Poll::Ready(None) };
-            if let Some(packet) = slot.incoming.pop() {
-                return Poll::Ready(Some(packet));
-            }
-            if slot.has(BODY_ENDED) {
-                if slot.has(super::slot::TRAILED) {
-                    self.trailers.append(&mut slot.trailers.take());
-                }
-                return Poll::Ready(None);
-            }
-            slot.set(WANTS_BODY);
-            Poll::Pending
-        })
-        .await
+        let chunk = poll_fn(|_| self.reply.poll_chunk()).await;
+        if chunk.is_none()
+            && let Some(slot) = self.reply.slot()
+            && slot.has(super::slot::TRAILED)
+        {
+            self.trailers.append(&mut slot.trailers.take());
+        }
+        chunk
+    }
+
+    /// The body, to be passed on to another server as it comes: see
+    /// [`Fetch::stream`](Fetch::stream). Its trailer fields are left out.
+    pub fn incoming(&self) -> Incoming {
+        Incoming::new(self.reply)
     }
 
     /// The trailer fields, which stand behind a body (RFC 9110, section 6.5): those of which it

@@ -137,6 +137,14 @@ impl Response {
         Self::new(status).content_type(TEXT).body(body)
     }
 
+    /// The same with one more field, whose name is known only now: see
+    /// [`IntoResponse::header`] for what makes it a 500.
+    #[must_use]
+    pub fn field(mut self, pool: Pool, name: &str, value: impl FieldValue) -> Self {
+        self.add_field(pool, name, value);
+        self
+    }
+
     pub(super) fn add_field<V: FieldValue>(&mut self, pool: Pool, name: &str, value: V) {
         if self.fields.is_none() {
             self.fields = Fields::new(pool);

@@ -4,10 +4,11 @@
 use super::{Body, Fields, Files, Response, Status};
 use crate::ring::Ring;
 use crate::task::Task;
-use crate::{Pool, System};
+use crate::{Packet, Pool, System};
 use alloc::vec::Vec;
 use core::cell::Cell;
 use core::net::SocketAddr;
+use core::task::Poll;
 
 pub(super) struct Slot {
     pub(super) task: &'static Task,
@@ -150,6 +151,20 @@ impl Reply {
     #[inline]
     pub(super) fn slot(&self) -> Option<&'static Slot> {
         (self.slot.generation.get() == self.generation).then_some(self.slot)
+    }
+
+    /// The next part of the request's body; where there is none yet, the server wakes the handler
+    /// once there is.
+    pub(super) fn poll_chunk(&self) -> Poll<Option<Packet>> {
+        let Some(slot) = self.slot() else { return Poll::Ready(None) };
+        if let Some(packet) = slot.incoming.pop() {
+            return Poll::Ready(Some(packet));
+        }
+        if slot.has(BODY_ENDED) {
+            return Poll::Ready(None);
+        }
+        slot.set(WANTS_BODY);
+        Poll::Pending
     }
 
     /// The handler returned `response`.

@@ -12,6 +12,7 @@ mod raw;
 mod secure;
 mod time;
 mod wall;
+mod web;
 
 use std::process::ExitCode;
 use waitless_tests::lab::{self, Need, Test};
@@ -38,6 +39,9 @@ const CLIENTS: &[Need] = &[
 const SECURE: &[Need] = &[Need::Tap, Need::Program("dnsmasq"), Need::Program("openssl")];
 const FLOOD: &[Need] = &[Need::Tap, Need::Program("hping3")];
 const SCAN: &[Need] = &[Need::Tap, Need::Program("nmap")];
+/// Web servers.
+const NGINX: &[Need] = &[Need::Tap, Need::Program("nginx")];
+const PYTHON: &[Need] = &[Need::Tap, Need::Program("python3")];
 const TAP: &[Need] = &[Need::Tap];
 
 fn main() -> ExitCode {
@@ -52,6 +56,8 @@ fn main() -> ExitCode {
         Test::new("tls client: every kind of key", SECURE, secure::every_kind_of_key),
         Test::new("tls client: who is not believed", SECURE, secure::who_is_not_believed),
         Test::new("wall: what may pass", CLIENTS, wall::what_may_pass),
+        Test::new("web: nginx", NGINX, web::nginx),
+        Test::new("web: Python", PYTHON, web::python),
         Test::new("hostile: floods", FLOOD, |lab| hostile::floods(lab, 2)),
         Test::new("hostile: a scan", SCAN, hostile::scan),
         Test::new("hostile: frames", TAP, |lab| hostile::frames(lab, 20_000)),

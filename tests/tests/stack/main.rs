@@ -4,6 +4,7 @@ mod datagrams;
 mod dual;
 mod edges;
 mod fairness;
+mod fetch;
 mod goodput;
 mod names;
 mod secure;

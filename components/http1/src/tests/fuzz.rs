@@ -3,10 +3,10 @@
 
 use super::site;
 use super::wire::Bench;
-use crate::chunked::Decoder;
 use crate::parse::{Limits, parse};
 use alloc::string::String;
 use alloc::vec::Vec;
+use waitless::http::wire::chunked::Decoder;
 use waitless::http::{Head, HeadBytes};
 use waitless::{Duration, Random};
 

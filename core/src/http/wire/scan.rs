@@ -3,12 +3,12 @@
 //! The bytes of a word are told apart all at once, each in its own highest bit. Nothing carries
 //! from one byte into the next, as the highest bits are left out of every sum.
 
-use crate::host::is_name_byte;
-use waitless::http::TOKEN;
+use super::host::is_name_byte;
+use crate::http::TOKEN;
 
 /// Bytes of the token that `bytes` begin with.
 #[inline]
-pub(crate) fn token_length(bytes: &[u8]) -> usize {
+pub fn token_length(bytes: &[u8]) -> usize {
     let usual = |word| letters(word) | among(word, b'-', b'-');
     span(bytes, usual, |byte| TOKEN[usize::from(byte)])
 }
@@ -16,7 +16,7 @@ pub(crate) fn token_length(bytes: &[u8]) -> usize {
 /// Bytes in front of `bytes` that may stand in a target: what is visible in ASCII, but no
 /// fragment.
 #[inline]
-pub(crate) fn target_length(bytes: &[u8]) -> usize {
+pub fn target_length(bytes: &[u8]) -> usize {
     // All but the fragment's mark.
     let visible = |word| among(word, b'!', b'"') | among(word, b'$', b'~');
     span(bytes, visible, |_| false)
@@ -24,21 +24,21 @@ pub(crate) fn target_length(bytes: &[u8]) -> usize {
 
 /// The same up to the question mark that a query begins with.
 #[inline]
-pub(crate) fn path_length(bytes: &[u8]) -> usize {
+pub fn path_length(bytes: &[u8]) -> usize {
     let usual = |word| among(word, b'!', b'"') | among(word, b'$', b'>') | among(word, b'@', b'~');
     span(bytes, usual, |_| false)
 }
 
 /// Bytes in front of `bytes` that may stand in a host's name.
 #[inline]
-pub(crate) fn name_length(bytes: &[u8]) -> usize {
+pub fn name_length(bytes: &[u8]) -> usize {
     let usual = |word| letters(word) | among(word, b'-', b'.') | among(word, b'0', b'9');
     span(bytes, usual, is_name_byte)
 }
 
 /// The place of the first control character that is no tab, or the length.
 #[inline]
-pub(crate) fn find_control(bytes: &[u8]) -> usize {
+pub fn find_control(bytes: &[u8]) -> usize {
     // Bytes from 0x80 on are no control characters.
     let usual = |word| among(word, b' ', b'~') | word;
     span(bytes, usual, |byte| byte == b'\t')

@@ -1,10 +1,11 @@
-//! The chunked coding of requests, decoded in place (RFC 9112, section 7.1).
+//! The chunked coding: decoded in place, and what is put around what is sent (RFC 9112, section
+//! 7.1).
 
 use core::ops::Range;
 
 /// What is known of a chunked body so far.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Decoder {
+pub struct Decoder {
     state: State,
     /// Bytes that the current chunk still has, or what was read of its size.
     size: u64,
@@ -39,29 +40,36 @@ enum State {
 
 /// What one call did.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Progress {
+pub struct Progress {
     /// Bytes of data, which now stand in front.
-    pub(crate) data: usize,
+    pub data: usize,
     /// Where the lines of trailer fields stand, as far as they are among these bytes. Decoding
     /// leaves them where they are.
-    pub(crate) trailers: Range<usize>,
+    pub trailers: Range<usize>,
     /// Bytes that were used up. Less than all only behind the end.
-    pub(crate) used: usize,
+    pub used: usize,
     /// Whether the body is complete.
-    pub(crate) done: bool,
+    pub done: bool,
 }
 
 /// The body breaks a rule.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Malformed;
+pub struct Malformed;
+
+impl Default for Decoder {
+    fn default() -> Self {
+        Self::new()
+    }
+}
 
 impl Decoder {
-    pub(crate) const fn new() -> Self {
+    /// At the start of a body.
+    pub const fn new() -> Self {
         Self { state: State::Size, size: 0, digits: 0, excess: 0, trailer: 0 }
     }
 
     /// Moves the data in `bytes` to the front, and drops what is around it.
-    pub(crate) fn decode(&mut self, bytes: &mut [u8]) -> Result<Progress, Malformed> {
+    pub fn decode(&mut self, bytes: &mut [u8]) -> Result<Progress, Malformed> {
         let (mut data, mut used) = (0, 0);
         let mut trailers = 0..0;
         while used < bytes.len() && self.state != State::Done {
@@ -107,9 +115,7 @@ impl Decoder {
             (State::DataCr, b'\r') => Ok(State::DataLf),
             (State::DataLf, b'\n') => Ok(State::Size),
             (State::Trailer, b'\r') => Ok(State::LastLf),
-            (State::Trailer | State::TrailerName, _)
-                if waitless::http::TOKEN[usize::from(byte)] =>
-            {
+            (State::Trailer | State::TrailerName, _) if crate::http::TOKEN[usize::from(byte)] => {
                 self.count_trailer(State::TrailerName)
             }
             (State::TrailerName, b':') => self.count_trailer(State::TrailerValue),
@@ -156,6 +162,55 @@ impl Decoder {
     fn count_trailer(&mut self, state: State) -> Result<State, Malformed> {
         self.trailer += 1;
         if self.trailer > TRAILER { Err(Malformed) } else { Ok(state) }
+    }
+}
+
+/// What stands before a chunk of `length` bytes: the line break behind the chunk before, unless
+/// this is the first, and the size in hexadecimal.
+#[derive(Clone, Copy, Debug)]
+pub struct ChunkFrame {
+    bytes: [u8; 20],
+    start: usize,
+}
+
+impl ChunkFrame {
+    /// For a chunk of `length` bytes, the `first` one or another.
+    #[inline]
+    pub fn new(mut length: usize, first: bool) -> Self {
+        let mut bytes = *b"                  \r\n";
+        let mut start = 18;
+        loop {
+            start -= 1;
+            bytes[start] = HEX[length & 15];
+            length >>= 4;
+            if length == 0 {
+                break;
+            }
+        }
+        if !first {
+            bytes[start - 2..start].copy_from_slice(b"\r\n");
+            start -= 2;
+        }
+        Self { bytes, start }
+    }
+
+    /// The bytes.
+    #[inline]
+    pub fn bytes(&self) -> &[u8] {
+        self.bytes.get(self.start..).unwrap_or(&[])
+    }
+}
+
+const HEX: &[u8; 16] = b"0123456789abcdef";
+
+/// What ends a chunked body: the last line break, unless there was no chunk, a chunk of nothing,
+/// and the empty line, unless there are trailer fields before that.
+pub fn last_chunk(first: bool, trailed: bool) -> &'static [u8] {
+    match (first, trailed) {
+        (true, false) => b"0\r\n\r\n",
+        (false, false) => b"\r\n0\r\n\r\n",
+        (true, true) => b"0\r\n",
+        (false, true) => b"\r\n0\r\n",
     }
 }
 

@@ -1,9 +1,9 @@
 //! Host and port, as in `Host` and in targets (RFC 3986, section 3.2, without user information).
 
-use crate::scan::name_length;
+use super::scan::name_length;
 
 /// Whether `bytes` are a host with or without a port. Empty is well-formed.
-pub(crate) fn is_host(bytes: &[u8]) -> bool {
+pub fn is_host(bytes: &[u8]) -> bool {
     let (host_is_good, port) = match bytes {
         [b'[', rest @ ..] => {
             let Some(end) = rest.iter().position(|&byte| byte == b']') else { return false };
@@ -36,7 +36,7 @@ fn is_port(port: &[u8]) -> bool {
 }
 
 #[inline]
-pub(crate) fn is_name_byte(byte: u8) -> bool {
+pub(super) fn is_name_byte(byte: u8) -> bool {
     NAME[usize::from(byte)]
 }
 
