@@ -70,8 +70,8 @@ async fn form(mut request: Request) -> Result<String, Problem> {
 
 /// Sends messages back.
 async fn socket(request: Request) -> Result<Finished, Response> {
-    // Every task has room for the longest handler, and is moved into place for each request: what
-    // lives long and is large has a place of its own.
+    // Every task has room for the longest handler: what lives long and is large has a place of its
+    // own.
     Box::pin(talk(request)).await
 }
 

@@ -13,6 +13,7 @@ const UNSAFE: &[Exception] = &[
     Exception { path: "core/src/cores/ring.rs", why: "two cores share the places of a ring" },
     Exception { path: "core/src/cores/once.rs", why: "a pointer changes hands between cores" },
     Exception { path: "core/src/device.rs", why: "registers and DMA memory are not Rust's" },
+    Exception { path: "core/src/task/room.rs", why: "futures are made where they stay" },
     Exception { path: "core/src/task/waker.rs", why: "wakers without reference counts or boxes" },
     Exception { path: "components/tcp/tests/memory.rs", why: "an allocator that counts" },
     Exception { path: "tests/tests/hvf/guest.rs", why: "a machine reaches packets as devices do" },

@@ -5,8 +5,8 @@ use crate::response::{Announced, Date, HEAD_LONG, Lines, Persistence, Template, 
 use crate::{Config, Http1};
 use alloc::vec::Vec;
 use core::net::SocketAddr;
-use waitless::http::wire::Framing;
 use waitless::http::wire::chunked::{ChunkFrame, last_chunk};
+use waitless::http::wire::{Framing, NoPacket};
 use waitless::http::{Body, Fields, Head, Length, Response, Status};
 use waitless::{Chunk, Duration, Exchange, HttpPort, Instant, Packet, Pool};
 
@@ -85,7 +85,7 @@ impl HttpPort for Http1 {
     }
 
     #[inline]
-    fn respond(&mut self, exchange: Exchange, response: Response) -> Result<(), Response> {
+    fn respond(&mut self, exchange: Exchange, mut response: Response) -> Result<(), Response> {
         let (pool, config, fixed) = (self.pool, self.config, self.fixed);
         let Some(active) = open(&mut self.exchanges, exchange) else { return Ok(()) };
         if active.outgoing != Outgoing::Unanswered {
@@ -93,10 +93,10 @@ impl HttpPort for Http1 {
         }
         let place = active.connection;
         let (date, template) = (self.date.as_ref(), &mut self.template);
-        let composed = active.compose(response, date, fixed, config, pool, template);
+        let composed = active.compose(&mut response, date, fixed, config, pool, template);
         let overlong = match composed {
             Ok(overlong) => overlong,
-            Err(response) => {
+            Err(NoPacket) => {
                 active.blocked = true;
                 // What is missing is a packet, of which nobody tells: the next sweep asks again.
                 self.counters.starved.add(1);
@@ -257,27 +257,28 @@ fn open(exchanges: &mut [Active], exchange: Exchange) -> Option<&mut Active> {
 }
 
 impl Active {
-    /// Queues a response. `Err` when a packet is missing; whether its fields were too long.
+    /// Queues a response. `Err`, and the response whole, when a packet is missing; whether its
+    /// fields were too long.
     #[inline]
     fn compose(
         &mut self,
-        mut response: Response,
+        response: &mut Response,
         date: Option<&Date>,
         fixed: &[u8],
         config: &Config,
         pool: Pool,
         template: &mut Template,
-    ) -> Result<bool, Response> {
+    ) -> Result<bool, NoPacket> {
         let streamed = matches!(response.body_ref(), Body::Stream);
         let upgrades = response.code() == Status::SWITCHING_PROTOCOLS;
         let without_body = self.without_body || response.code().has_no_body() && !upgrades;
         let (length, outgoing) = match upgrades {
             true => (Announced::Nothing, Outgoing::UntilClose),
-            false => self.framing_of(&response, streamed),
+            false => self.framing_of(response, streamed),
         };
         if streamed && self.expects && self.framing != Framing::Done {
             // Whoever streams may read on, and then it would be too late to say so.
-            let Some(packet) = continue_packet(pool) else { return Err(response) };
+            let packet = continue_packet(pool).ok_or(NoPacket)?;
             let _ = self.out.push_back(packet);
             self.expects = false;
         }
@@ -301,16 +302,20 @@ impl Active {
         }
         let head_length = lines.len() + added;
         if lines.len() > HEAD_LONG || head_length as u64 > config.response_head_limit {
-            return self.compose_overlong(date, fixed, config, pool, template);
+            return self.compose_overlong(response, date, fixed, config, pool, template);
         }
         let body = if without_body { Body::Empty } else { body };
         if head_length > HEAD_LONG {
-            let Some(head) = pool.packet() else { return Err(response.body(body)) };
+            let Some(head) = pool.packet() else {
+                response.put_body(body);
+                return Err(NoPacket);
+            };
             self.queue_long_head(&lines, head, response.take_fields(), body);
         } else {
             lines.fields = response.fields().map_or(&[], Fields::bytes);
             if let Err(body) = self.queue_response(&lines, head_length, body, pool) {
-                return Err(response.body(body));
+                response.put_body(body);
+                return Err(NoPacket);
             }
         }
         if upgrades {
@@ -343,14 +348,15 @@ impl Active {
     #[cold]
     fn compose_overlong(
         &mut self,
+        response: &mut Response,
         date: Option<&Date>,
         fixed: &[u8],
         config: &Config,
         pool: Pool,
         template: &mut Template,
-    ) -> Result<bool, Response> {
-        let plain = Response::new(Status::INTERNAL_SERVER_ERROR);
-        self.compose(plain, date, fixed, config, pool, template).map(|_| true)
+    ) -> Result<bool, NoPacket> {
+        *response = Response::new(Status::INTERNAL_SERVER_ERROR);
+        self.compose(response, date, fixed, config, pool, template).map(|_| true)
     }
 
     /// Queues a head and its body, the body back when there is no packet for the head.

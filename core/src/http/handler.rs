@@ -2,6 +2,7 @@
 
 use super::slot::Reply;
 use super::{Behind, IntoResponse, Layer, Request};
+use crate::task::{Filled, Room};
 use core::pin::Pin;
 use core::task::{Context, Poll, ready};
 use pin_project_lite::pin_project;
@@ -16,8 +17,9 @@ pub trait Handler: 'static {
     /// What answers one request. It gives the response to the request's exchange by itself.
     type Future: Future<Output = ()>;
 
-    /// Begins to answer `request`.
-    fn call(&self, request: Request) -> Self::Future;
+    /// Begins to answer `request`, by a future in `room`.
+    fn begin<'r>(&self, request: Request, room: Room<'r, Self::Future>)
+    -> Filled<'r, Self::Future>;
 
     /// The same behind `layer`, which looks at each request first.
     fn behind<L: Layer>(self, layer: L) -> Behind<L, Self>
@@ -36,9 +38,9 @@ where
     type Future = Respond<A>;
 
     #[inline]
-    fn call(&self, request: Request) -> Respond<A> {
+    fn begin<'r>(&self, request: Request, room: Room<'r, Respond<A>>) -> Filled<'r, Respond<A>> {
         let reply = request.reply();
-        Respond { future: self(request), reply }
+        room.put(Respond { future: self(request), reply })
     }
 }
 

@@ -44,6 +44,7 @@ struct Elements<'a> {
 struct NoForm;
 
 impl<'a> Serializer<'a> {
+    #[inline(always)]
     fn open(self, open: &[u8], close: &'static [u8]) -> Elements<'a> {
         self.writer.write(open);
         Elements { writer: self.writer, first: true, close }
@@ -64,6 +65,7 @@ impl<'a> Serializer<'a> {
 }
 
 impl Elements<'_> {
+    #[inline]
     fn next(&mut self) {
         if !core::mem::take(&mut self.first) {
             self.writer.write(b",");
@@ -75,7 +77,8 @@ impl Elements<'_> {
         value.serialize(Serializer { writer: self.writer })
     }
 
-    #[inline]
+    // Where it is called, the compiler knows the key, and that nothing in it must be escaped.
+    #[inline(always)]
     fn member<T: Serialize + ?Sized>(&mut self, key: &str, value: &T) -> Result<(), NoForm> {
         self.next();
         write_text(self.writer, key);
@@ -83,6 +86,7 @@ impl Elements<'_> {
         value.serialize(Serializer { writer: self.writer })
     }
 
+    #[inline(always)]
     fn close(self) -> Result<(), NoForm> {
         self.writer.write(self.close);
         Ok(())
@@ -90,13 +94,40 @@ impl Elements<'_> {
 }
 
 /// `text` in quotes, with what must be escaped escaped.
-#[inline]
+#[inline(always)]
 fn write_text(writer: &mut Writer, text: &str) {
     // The usual case; where the text is known to the compiler, so is the outcome.
-    match text.bytes().all(is_plain) {
+    match is_all_plain(text.as_bytes()) {
         true => writer.write_quoted(text.as_bytes()),
         false => write_escaped(writer, text),
     }
+}
+
+/// Whether every byte stands for itself in a text. Looks at words, of which the last two may
+/// overlap.
+#[inline]
+fn is_all_plain(text: &[u8]) -> bool {
+    match (text.last_chunk::<8>(), text.first_chunk::<4>(), text.last_chunk::<4>()) {
+        (Some(last), ..) => {
+            let (words, _) = text.as_chunks::<8>();
+            words.iter().chain([last]).all(|word| is_plain_word(u64::from_ne_bytes(*word)))
+        }
+        (None, Some(first), Some(last)) => {
+            let [first, last] = [first, last].map(|half| u64::from(u32::from_ne_bytes(*half)));
+            is_plain_word(first | last << 32)
+        }
+        _ => text.iter().all(|byte| is_plain(*byte)),
+    }
+}
+
+/// The same for the eight bytes of `word`, in whatever order.
+#[inline]
+fn is_plain_word(word: u64) -> bool {
+    const ONES: u64 = u64::MAX / 255;
+    // A byte that is less than `least` borrows, and sets its highest bit, which it had not.
+    let has_less = |word: u64, least: u64| word.wrapping_sub(ONES * least) & !word & (ONES << 7);
+    let is_in = |byte: u8| has_less(word ^ (ONES * u64::from(byte)), 1);
+    has_less(word, 0x20) | is_in(b'"') | is_in(b'\\') == 0
 }
 
 /// Whether a byte stands for itself in a text.
@@ -189,6 +220,7 @@ impl<'a> ser::Serializer for Serializer<'a> {
         self.serialize_str(value.encode_utf8(&mut [0; 4]))
     }
 
+    #[inline]
     fn serialize_str(self, value: &str) -> Result<(), NoForm> {
         write_text(self.writer, value);
         Ok(())
@@ -269,6 +301,7 @@ impl<'a> ser::Serializer for Serializer<'a> {
         Ok(self.open(b"{", b"}"))
     }
 
+    #[inline]
     fn serialize_struct(self, _: &'static str, _: usize) -> Result<Elements<'a>, NoForm> {
         Ok(self.open(b"{", b"}"))
     }
@@ -417,6 +450,7 @@ impl ser::Serializer for Key<'_> {
         serialize_i8: i8, serialize_i16: i16, serialize_i32: i32, serialize_i64: i64
     );
 
+    #[inline]
     fn serialize_str(self, value: &str) -> Result<(), NoForm> {
         write_text(self.0, value);
         Ok(())
@@ -490,5 +524,27 @@ impl core::error::Error for NoForm {}
 impl ser::Error for NoForm {
     fn custom<T: fmt::Display>(_: T) -> Self {
         Self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_must_be_escaped_is_found_wherever_it_stands() {
+        for length in 0..20 {
+            let text = &b"20 bytes and no more"[..length];
+            assert!(is_all_plain(text));
+            for at in 0..length {
+                for byte in 0..=u8::MAX {
+                    let mut other = [0; 20];
+                    other[..length].copy_from_slice(text);
+                    other[at] = byte;
+                    let found = !is_all_plain(&other[..length]);
+                    assert_eq!(found, !is_plain(byte), "{byte} at {at} of {length}");
+                }
+            }
+        }
     }
 }

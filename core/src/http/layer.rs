@@ -3,9 +3,8 @@
 
 use super::slot::EXTRA;
 use super::{FieldValue, Fields, Handler, Request, Response, Status};
-use core::pin::Pin;
-use core::task::{Context, Poll};
-use pin_project_lite::pin_project;
+use crate::task::{Filled, OneOf, Room};
+use core::future::{Ready, ready};
 
 /// What looks at a request before its handler does: a function from `&mut Request`, or a type with
 /// state of its own. Put in front of a handler or of a whole router by [`Handler::behind`].
@@ -35,37 +34,21 @@ pub struct Behind<L, H> {
 }
 
 impl<L: Layer, H: Handler> Handler for Behind<L, H> {
-    type Future = Passed<H::Future>;
+    /// The handler's future, where it was asked.
+    type Future = OneOf<H::Future, Ready<()>>;
 
     #[inline]
-    fn call(&self, mut request: Request) -> Self::Future {
+    fn begin<'r>(
+        &self,
+        mut request: Request,
+        room: Room<'r, Self::Future>,
+    ) -> Filled<'r, Self::Future> {
         match self.layer.before(&mut request) {
-            Ok(()) => Passed { future: Some(self.handler.call(request)) },
+            Ok(()) => room.first(|room| self.handler.begin(request, room)),
             Err(response) => {
                 request.reply().complete(response);
-                Passed { future: None }
+                room.second(|room| room.put(ready(())))
             }
-        }
-    }
-}
-
-pin_project! {
-    /// The handler's future, where it was asked.
-    #[must_use = "nothing runs until it is polled"]
-    pub struct Passed<F> {
-        #[pin]
-        future: Option<F>,
-    }
-}
-
-impl<F: Future<Output = ()>> Future for Passed<F> {
-    type Output = ();
-
-    #[inline]
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        match self.project().future.as_pin_mut() {
-            Some(future) => future.poll(cx),
-            None => Poll::Ready(()),
         }
     }
 }

@@ -70,7 +70,7 @@ pub use files::{File, Files, files};
 pub use handler::{Handler, Respond};
 pub use head::{Head, HeadBytes, Layout, Span, Version};
 pub use json::Json;
-pub use layer::{Behind, Layer, Passed};
+pub use layer::{Behind, Layer};
 pub use method::{Method, Methods};
 pub use negotiation::Coding;
 pub use ports::HttpPorts;
@@ -79,7 +79,7 @@ pub use response::{
     Body, FieldValue, Html, IntoBody, IntoResponse, Length, Response, Text, WithField, WithMedia,
     WithStatus,
 };
-pub use router::{End, Found, Route, Routed, Router, Routes};
+pub use router::{End, Found, Route, Router, Routes};
 pub use server::{Server, ServerConfig};
 pub use status::Status;
 pub use upgrade::Upgraded;

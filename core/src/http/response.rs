@@ -128,6 +128,12 @@ impl Response {
         core::mem::take(&mut self.body)
     }
 
+    /// Puts it back.
+    #[inline]
+    pub fn put_body(&mut self, body: Body) {
+        self.body = body;
+    }
+
     /// A response of `status` that says in words what it is.
     pub fn plain(status: Status) -> Self {
         let body = match status.has_no_body() {

@@ -5,10 +5,8 @@ use super::{
     uri,
 };
 use crate::packet::NoRoom;
+use crate::task::{Filled, OneOf, Room};
 use core::future::{Ready, ready};
-use core::pin::Pin;
-use core::task::{Context, Poll};
-use pin_project_lite::pin_project;
 
 /// Handlers by method and path.
 ///
@@ -66,8 +64,13 @@ pub trait Routes: 'static {
     /// The pattern of route number `index`; empty for one that there is not.
     fn pattern(&self, index: usize) -> &'static str;
 
-    /// Calls the handler of route number `index`; `None` calls nobody.
-    fn call(&self, index: Option<usize>, request: Request) -> Self::Future;
+    /// Has the handler of route number `index` begin; `None` asks nobody.
+    fn begin<'r>(
+        &self,
+        index: Option<usize>,
+        request: Request,
+        room: Room<'r, Self::Future>,
+    ) -> Filled<'r, Self::Future>;
 }
 
 /// A route that fits.
@@ -138,14 +141,14 @@ impl<R: Routes> Handler for Router<R> {
     type Future = R::Future;
 
     #[inline]
-    fn call(&self, request: Request) -> R::Future {
+    fn begin<'r>(&self, request: Request, room: Room<'r, R::Future>) -> Filled<'r, R::Future> {
         let mut allowed = Methods::NONE;
         let (method, path) = (request.method(), request.head().path_bytes());
         let mut found = self.routes.find(method, path, false, &mut allowed);
         if !found.is_some_and(|found| found.literal) {
             found = self.find_rare(found, &request, &mut allowed);
         }
-        self.routes.call(found.map(|found| found.index), request)
+        self.routes.begin(found.map(|found| found.index), request, room)
     }
 }
 
@@ -199,14 +202,20 @@ impl Routes for End {
     }
 
     #[inline]
-    fn call(&self, _: Option<usize>, _: Request) -> Ready<()> {
-        ready(())
+    fn begin<'r>(
+        &self,
+        _: Option<usize>,
+        _: Request,
+        room: Room<'r, Ready<()>>,
+    ) -> Filled<'r, Ready<()>> {
+        room.put(ready(()))
     }
 }
 
 impl<H: Handler, R: Routes> Routes for Route<H, R> {
     const COUNT: usize = R::COUNT + 1;
-    type Future = Routed<H::Future, R::Future>;
+    /// That of this route, or of one that was declared before it.
+    type Future = OneOf<H::Future, R::Future>;
 
     #[inline]
     fn find(
@@ -221,7 +230,7 @@ impl<H: Handler, R: Routes> Routes for Route<H, R> {
             return earlier;
         }
         let matches = match self.literal {
-            true if !escaped => self.pattern.as_bytes() == path,
+            true if !escaped => uri::is_equal(self.pattern.as_bytes(), path),
             _ => uri::matches(self.pattern, path),
         };
         if !matches {
@@ -246,41 +255,17 @@ impl<H: Handler, R: Routes> Routes for Route<H, R> {
     }
 
     #[inline]
-    fn call(&self, index: Option<usize>, mut request: Request) -> Self::Future {
+    fn begin<'r>(
+        &self,
+        index: Option<usize>,
+        mut request: Request,
+        room: Room<'r, Self::Future>,
+    ) -> Filled<'r, Self::Future> {
         if index == Some(R::COUNT) {
             request.set_pattern(self.pattern);
-            return Routed { which: Which::Here { future: self.handler.call(request) } };
+            return room.first(|room| self.handler.begin(request, room));
         }
-        Routed { which: Which::Earlier { future: self.earlier.call(index, request) } }
-    }
-}
-
-pin_project! {
-    /// The future of one route, or of one that was declared before it.
-    #[must_use = "nothing runs until it is polled"]
-    pub struct Routed<A, B> {
-        #[pin]
-        which: Which<A, B>,
-    }
-}
-
-pin_project! {
-    #[project = Projected]
-    enum Which<A, B> {
-        Here { #[pin] future: A },
-        Earlier { #[pin] future: B },
-    }
-}
-
-impl<A: Future<Output = ()>, B: Future<Output = ()>> Future for Routed<A, B> {
-    type Output = ();
-
-    #[inline]
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        match self.project().which.project() {
-            Projected::Here { future } => future.poll(cx),
-            Projected::Earlier { future } => future.poll(cx),
-        }
+        room.second(|room| self.earlier.begin(index, request, room))
     }
 }
 

@@ -132,11 +132,11 @@ impl<H: Handler> Server<H> {
     }
 
     /// Bytes of memory that one task takes.
-    pub const TASK_SIZE: usize = size_of::<Option<H::Future>>()
+    pub const TASK_SIZE: usize = size_of::<H::Future>()
         + size_of::<Slot>()
         + size_of::<Binding>()
         + size_of::<crate::task::Task>()
-        + 2 * size_of::<usize>()
+        + 3 * size_of::<usize>()
         + size_of::<u32>();
 
     /// A place for one more task, by making more of them if need be.
@@ -193,8 +193,9 @@ impl<H: Handler> Server<H> {
                     Binding { exchange, port: port as u8, phase: Phase::Running };
                 self.counters.requests.add(1);
                 self.counters.tasks.add(1);
-                let request = Request::new(head, slot.reply());
-                self.tasks.start(place, self.handler.call(request));
+                let (handler, request) = (&self.handler, Request::new(head, slot.reply()));
+                let done = self.tasks.begin(place, |room| handler.begin(request, room));
+                self.polled(place, done, below);
             }
         }
     }
@@ -230,10 +231,10 @@ impl<H: Handler> Server<H> {
         if binding.phase == Phase::Free {
             return;
         }
-        if let Some(response) = slot.response.take() {
+        if let Some(response) = slot.take_response() {
             let class = response.code().class();
             if let Err(response) = below.respond(port, exchange, response) {
-                slot.response.set(Some(response));
+                slot.put(response);
                 return;
             }
             self.count(class);
@@ -319,12 +320,18 @@ impl<H: Handler> Server<H> {
     fn poll_ready<P: HttpPorts>(&mut self, below: &mut P) {
         for _ in 0..POLLS {
             let Some(place) = self.tasks.scheduler().next_ready() else { return };
-            if self.tasks.poll(place) {
-                let Some(binding) = self.bindings.get_mut(place as usize) else { continue };
-                binding.phase = Phase::Draining;
-            }
-            self.service(place, below);
+            let done = self.tasks.poll(place);
+            self.polled(place, done, below);
         }
+    }
+
+    /// The task in `place` was polled, and is done or not.
+    #[inline]
+    fn polled<P: HttpPorts>(&mut self, place: u32, done: bool, below: &mut P) {
+        if done && let Some(binding) = self.bindings.get_mut(place as usize) {
+            binding.phase = Phase::Draining;
+        }
+        self.service(place, below);
     }
 
     /// Ends an exchange that cannot be completed, and its handler where it waits.
@@ -406,8 +413,8 @@ impl<H: Handler> core::fmt::Debug for Server<H> {
     }
 }
 
-/// Polls of tasks in one sweep: each task that was just accepted, and as many that go on.
-const POLLS: usize = 2 * BATCH;
+/// Polls in one sweep of tasks that go on.
+const POLLS: usize = BATCH;
 
 /// Places made at a time.
 const GROWTH: usize = 16;

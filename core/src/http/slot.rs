@@ -6,7 +6,7 @@ use crate::ring::Ring;
 use crate::task::Task;
 use crate::{Packet, Pool, System};
 use alloc::vec::Vec;
-use core::cell::Cell;
+use core::cell::{Cell, RefCell};
 use core::net::SocketAddr;
 use core::task::Poll;
 
@@ -16,10 +16,10 @@ pub(super) struct Slot {
     pub(super) system: &'static System,
     pub(super) files: Files,
     /// How many exchanges this served before; who remembers another number talks to nobody.
-    generation: Cell<u32>,
+    generation: Cell<u64>,
     flags: Cell<u16>,
     pub(super) peer: Cell<Option<SocketAddr>>,
-    pub(super) response: Cell<Option<Response>>,
+    response: RefCell<Option<Response>>,
     /// Fields for whatever response is given.
     pub(super) extra: Cell<Option<Fields>>,
     /// The trailer fields of the request, once its body has ended.
@@ -66,7 +66,7 @@ impl Slot {
             generation: Cell::new(0),
             flags: Cell::new(0),
             peer: Cell::new(None),
-            response: Cell::new(None),
+            response: RefCell::new(None),
             extra: Cell::new(None),
             trailers: Cell::new(Vec::new()),
             response_trailers: Cell::new(None),
@@ -99,28 +99,48 @@ impl Slot {
     #[inline]
     pub(super) fn respond(&self, response: Response) {
         // An interim status would leave the client waiting for the final one.
-        let response = match response.status.class() {
-            1 => Response::plain(Status::INTERNAL_SERVER_ERROR),
-            _ => response,
-        };
+        if response.status.class() == 1 {
+            return self.give(Response::plain(Status::INTERNAL_SERVER_ERROR));
+        }
         self.give(response);
     }
 
     /// Leaves a response for the server, of whatever status.
     #[inline]
     pub(super) fn give(&self, response: Response) {
-        let more = if self.has(EXTRA) { self.extra.take() } else { None };
-        self.response.set(Some(match more {
-            None => response,
-            Some(more) => response.with_fields(more),
-        }));
+        if self.has(EXTRA)
+            && let Some(more) = self.extra.take()
+        {
+            return self.put(response.with_fields(more));
+        }
+        self.put(response);
+    }
+
+    /// Leaves a response for the server, as it is. It is copied once: what lay there before is
+    /// dropped where it is.
+    #[inline]
+    pub(super) fn put(&self, response: Response) {
+        // Nobody keeps a borrow of it.
+        if let Ok(mut there) = self.response.try_borrow_mut() {
+            *there = Some(response);
+        }
+    }
+
+    /// Takes the response that was left.
+    #[inline]
+    pub(super) fn take_response(&self) -> Option<Response> {
+        self.response.try_borrow_mut().ok()?.take()
     }
 
     /// Makes the slot ready for another exchange.
     #[inline]
     pub(super) fn reset(&self) {
         self.generation.set(self.generation.get().wrapping_add(1));
-        self.response.take();
+        if let Ok(mut response) = self.response.try_borrow_mut()
+            && response.is_some()
+        {
+            *response = None;
+        }
         if self.has(TRAILED | EXTRA) {
             self.extra.take();
             self.trailers.take();
@@ -137,7 +157,8 @@ impl Slot {
 #[derive(Clone, Copy)]
 pub(super) struct Reply {
     slot: &'static Slot,
-    generation: u32,
+    /// As wide as the rest of a request, which is moved by words.
+    generation: u64,
 }
 
 impl Reply {

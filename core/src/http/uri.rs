@@ -3,6 +3,22 @@
 #[cfg(test)]
 mod tests;
 
+/// Whether two texts are the same. Most are short, and then it takes two comparisons of words that
+/// may overlap, instead of a call that looks at each byte.
+#[inline]
+pub(super) fn is_equal(one: &[u8], two: &[u8]) -> bool {
+    fn at_ends<const N: usize>(one: &[u8], two: &[u8]) -> bool {
+        one.first_chunk::<N>() == two.first_chunk() && one.last_chunk::<N>() == two.last_chunk()
+    }
+    one.len() == two.len()
+        && match one.len() {
+            0..4 => one.iter().eq(two),
+            4..8 => at_ends::<4>(one, two),
+            8..=16 => at_ends::<8>(one, two),
+            _ => one == two,
+        }
+}
+
 /// Whether `path` is of the form `pattern`, in which `{name}` stands for one segment that is not
 /// empty, and `{name...}`, as the last one, for whatever follows.
 pub(super) fn matches(pattern: &str, path: &[u8]) -> bool {

@@ -58,12 +58,13 @@ impl Writer {
 
     /// What was written; `None` when it was too long, or when there were not enough packets.
     #[inline]
-    pub fn into_body(self) -> Option<Body> {
+    pub fn into_body(mut self) -> Option<Body> {
         if self.spoilt {
             return None;
         }
-        let mut body = self.last?;
-        for mut packet in self.full.into_iter().rev() {
+        let mut body = self.last.take()?;
+        // Where they are: to move the list would be most of the work for a small body.
+        while let Some(mut packet) = self.full.pop() {
             packet.set_next(Some(body));
             body = packet;
         }

@@ -12,6 +12,7 @@
 
 mod channel;
 mod combine;
+mod room;
 mod scheduler;
 mod tasks;
 #[cfg(test)]
@@ -21,6 +22,7 @@ mod waker;
 
 pub use channel::{OneshotReceiver, OneshotSender, Receiver, Refused, Sender, channel, oneshot};
 pub use combine::{Either, Join, Select, Yield, join, select, yield_now};
+pub use room::{Filled, OneOf, Room};
 pub use scheduler::Scheduler;
 pub use tasks::Tasks;
 pub use time::{Elapsed, Interval, Sleep, Timeout, interval, sleep, sleep_until, timeout};

@@ -1,23 +1,17 @@
 //! The futures themselves, each in a place of its own that is used again and again.
 
+use super::room::{Filled, Place, Room};
 use super::{Scheduler, Task};
-use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::fmt;
-use core::pin::Pin;
 use core::task::Poll;
 
 /// Futures of one type, by index. A place is allocated when it is first used and never moves;
 /// after that, starting and ending a task allocates nothing.
 pub struct Tasks<F> {
     scheduler: &'static Scheduler,
-    places: Vec<Place<F>>,
+    places: Vec<(&'static Task, Place<F>)>,
     limit: u32,
-}
-
-struct Place<F> {
-    task: &'static Task,
-    future: Pin<Box<Option<F>>>,
 }
 
 impl<F: Future<Output = ()>> Tasks<F> {
@@ -42,7 +36,7 @@ impl<F: Future<Output = ()>> Tasks<F> {
     pub fn grow(&mut self) -> Option<&'static Task> {
         let index = u32::try_from(self.places.len()).ok().filter(|&index| index < self.limit)?;
         let task = Task::leak(self.scheduler, index);
-        self.places.push(Place { task, future: Box::pin(None) });
+        self.places.push((task, Place::new()));
         Some(task)
     }
 
@@ -50,22 +44,38 @@ impl<F: Future<Output = ()>> Tasks<F> {
     /// Does nothing when there is no such place.
     #[inline]
     pub fn start(&mut self, index: u32, future: F) {
-        if let Some(place) = self.places.get_mut(index as usize) {
-            place.future.set(Some(future));
+        if let Some((_, place)) = self.places.get_mut(index as usize) {
+            place.fill(|room| room.put(future));
             self.scheduler.make_ready(index);
         }
+    }
+
+    /// Starts the future that `fill` makes where it stays, and polls it at once; as [`poll`], says
+    /// whether it is done.
+    ///
+    /// [`poll`]: Self::poll
+    #[inline]
+    pub fn begin(
+        &mut self,
+        index: u32,
+        fill: impl for<'r> FnOnce(Room<'r, F>) -> Filled<'r, F>,
+    ) -> bool {
+        let Some((_, place)) = self.places.get_mut(index as usize) else { return false };
+        place.fill(fill);
+        self.poll(index)
     }
 
     /// Polls the task in place `index`; whether it is done, and its place free. A place without
     /// a task counts as not done.
     #[inline]
     pub fn poll(&mut self, index: u32) -> bool {
-        let Some(place) = self.places.get_mut(index as usize) else { return false };
-        let Some(future) = place.future.as_mut().as_pin_mut() else { return false };
-        match future.poll(&mut place.task.context()) {
+        let Some((task, place)) = self.places.get_mut(index as usize) else { return false };
+        let Some(future) = place.get() else { return false };
+        match future.poll(&mut task.context()) {
             Poll::Pending => false,
             Poll::Ready(()) => {
-                self.stop(index);
+                place.clear();
+                self.scheduler.make_unready(index);
                 true
             }
         }
@@ -74,16 +84,16 @@ impl<F: Future<Output = ()>> Tasks<F> {
     /// Drops the task in place `index` where it stands.
     #[inline]
     pub fn stop(&mut self, index: u32) {
-        if let Some(place) = self.places.get_mut(index as usize) {
-            place.future.set(None);
-            self.scheduler.make_unready(place.task.index());
+        if let Some((_, place)) = self.places.get_mut(index as usize) {
+            place.clear();
+            self.scheduler.make_unready(index);
         }
     }
 
     /// Whether a task runs in place `index`.
     #[inline]
     pub fn is_running(&self, index: u32) -> bool {
-        self.places.get(index as usize).is_some_and(|place| place.future.is_some())
+        self.places.get(index as usize).is_some_and(|(_, place)| place.is_filled())
     }
 
     /// Polls up to `limit` ready tasks; how many it polled.

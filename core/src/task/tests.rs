@@ -351,6 +351,67 @@ fn places_are_used_again_and_never_more_than_there_may_be() {
     assert_eq!(tasks.run(10), 0);
 }
 
+/// Is done after some polls, all of them where the first one was.
+struct Still {
+    polls: Cell<u32>,
+    at: Cell<Option<usize>>,
+    dropped: Rc<Cell<u32>>,
+    _stays: core::marker::PhantomPinned,
+}
+
+impl Future for Still {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, _: &mut core::task::Context<'_>) -> Poll<()> {
+        let here = core::ptr::from_ref(&*self).addr();
+        assert_eq!(*self.at.get().get_or_insert(here), here, "it was moved");
+        self.at.set(Some(here));
+        self.polls.set(self.polls.get() - 1);
+        if self.polls.get() == 0 { Poll::Ready(()) } else { Poll::Pending }
+    }
+}
+
+impl Drop for Still {
+    fn drop(&mut self) {
+        self.dropped.set(self.dropped.get() + 1);
+    }
+}
+
+#[test]
+fn what_is_made_in_its_room_stays_there_and_is_dropped_once() {
+    type Ready = core::future::Ready<()>;
+    let dropped = Rc::new(Cell::new(0));
+    let still = |polls| Still {
+        polls: Cell::new(polls),
+        at: Cell::new(None),
+        dropped: dropped.clone(),
+        _stays: core::marker::PhantomPinned,
+    };
+    let mut tasks: Tasks<OneOf<Still, OneOf<Still, Ready>>> = Tasks::new(100);
+    (0..3).for_each(|_| _ = tasks.grow());
+    let begun = [
+        tasks.begin(0, |room| room.first(|room| room.put(still(2)))),
+        tasks.begin(1, |room| room.second(|room| room.first(|room| room.put(still(3))))),
+        tasks.begin(2, |room| {
+            room.second(|room| room.second(|room| room.put(core::future::ready(()))))
+        }),
+    ];
+    assert_eq!(begun, [false, false, true]);
+    // The places move, and what is in them does not.
+    (3..100).for_each(|_| _ = tasks.grow());
+    assert_eq!([0, 1, 2].map(|index| tasks.poll(index)), [true, false, false]);
+    assert_eq!(dropped.get(), 1);
+    // One that is stopped, one that another takes the place of, and one that is left.
+    tasks.stop(1);
+    tasks.stop(1);
+    assert_eq!(dropped.get(), 2);
+    assert!(!tasks.begin(1, |room| room.first(|room| room.put(still(9)))));
+    assert!(!tasks.begin(1, |room| room.first(|room| room.put(still(9)))));
+    assert_eq!((dropped.get(), tasks.is_running(1), tasks.is_running(2)), (3, true, false));
+    drop(tasks);
+    assert_eq!(dropped.get(), 4);
+}
+
 #[test]
 #[should_panic(expected = "must be polled by a Waitless task")]
 fn a_sleep_elsewhere_says_what_is_wrong() {

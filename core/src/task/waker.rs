@@ -1,6 +1,6 @@
 //! A task's waker: a pointer to the task's place, which lives as long as the image.
 //!
-//! This is the one file of the module with `unsafe`, and this is the whole argument: the data
+//! One of the module's two files with `unsafe`, and this is the whole argument for it: the data
 //! pointer of a waker with `VTABLE` was made from a `&'static Task` by `Task::leak`, because the
 //! table is private to this file and nothing else here hands it out. So it is valid for ever;
 //! nothing is counted and nothing is freed. Wakers may be cloned and sent to other threads, tasks

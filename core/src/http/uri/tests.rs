@@ -64,3 +64,17 @@ fn paths_that_lead_elsewhere_are_suspicious() {
         assert!(!is_suspicious(path.as_bytes()), "{path}");
     }
 }
+
+#[test]
+fn texts_are_equal_when_every_byte_is() {
+    let text = b"/a/path/of/some/24/bytes";
+    for length in 0..=text.len() {
+        let one = &text[..length];
+        assert!(is_equal(one, one) && !is_equal(one, &text[..length / 2]) || length == 0);
+        for at in 0..length {
+            let mut other = *text;
+            other[at] ^= 1;
+            assert!(!is_equal(one, &other[..length]), "{length}, {at}");
+        }
+    }
+}
