@@ -39,8 +39,10 @@ pub struct Component {
     pub needs: Vec<String>,
     /// What it brings instead of the platform, of what every image needs.
     pub brings: Vec<String>,
-    /// The component of the same package of which this is the form for another port.
+    /// The component of the same package of which this is another form.
     pub variant_of: Option<String>,
+    /// The key that makes it the form that is meant, where the edge does not decide.
+    pub when_set: Option<String>,
     /// Whether one instance alone may stand on it; by its port's kind when absent.
     pub exclusive: Option<bool>,
     /// Its keys, in the order of the metadata.
@@ -176,9 +178,18 @@ impl Catalogue {
         &'a self,
         component: &'a Component,
     ) -> impl Iterator<Item = &'a Component> + use<'a> {
+        let of_port = self.forms(component).filter(|form| form.when_set.is_none());
+        std::iter::once(component).chain(of_port)
+    }
+
+    /// The other forms of a component.
+    pub fn forms<'a>(
+        &'a self,
+        component: &'a Component,
+    ) -> impl Iterator<Item = &'a Component> + use<'a> {
         let of = |other: &Component| other.variant_of.as_ref() == Some(&component.name);
         let same = move |other: &&Component| other.package == component.package && of(other);
-        std::iter::once(component).chain(self.components.iter().filter(same))
+        self.components.iter().filter(same)
     }
 
     /// The names of the components that provide `port`, and do not just pass it on.
@@ -253,7 +264,7 @@ struct Reader<'a> {
     reports: &'a mut Vec<Report>,
 }
 
-const KEYS: [&str; 12] = [
+const KEYS: [&str; 13] = [
     "brings",
     "component",
     "config",
@@ -266,6 +277,7 @@ const KEYS: [&str; 12] = [
     "provides",
     "requires",
     "variant-of",
+    "when-set",
 ];
 const FIELD_KEYS: [&str; 8] =
     ["boot", "default", "doc", "memory", "optional", "range", "rust", "type"];
@@ -314,6 +326,7 @@ impl Reader<'_> {
             needs: self.strings(table, "needs"),
             brings: self.strings(table, "brings"),
             variant_of: text("variant-of").map(str::to_owned),
+            when_set: text("when-set").map(str::to_owned),
             exclusive: get(table, "exclusive").map(|node| node.value == Value::Bool(true)),
             config,
         })

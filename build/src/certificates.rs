@@ -17,6 +17,8 @@ pub struct Chain {
     pub certificates: Vec<Vec<u8>>,
     /// The host names that it is for, in lower case.
     pub names: Vec<String>,
+    /// Whether it is for anything that has a name or an address.
+    pub is_named: bool,
     /// How long it is still good for.
     pub remaining: Duration,
     /// Its public key, as a SubjectPublicKeyInfo in DER.
@@ -112,8 +114,10 @@ impl Chain {
             remaining = remaining.min(left);
         }
         let names = names(first)?;
+        let is_named = names.is_some();
+        let names = names.unwrap_or_default();
         let public = first.subject_public_key_info().to_der().map_err(|why| why.to_string())?;
-        Ok(Self { certificates, names, remaining, public })
+        Ok(Self { certificates, names, is_named, remaining, public })
     }
 
     /// Whether `key` is this certificate's.
@@ -122,16 +126,17 @@ impl Chain {
     }
 }
 
-fn names(certificate: &x509_cert::TbsCertificate) -> Result<Vec<String>, String> {
+/// The host names in the list of what `certificate` is for, where it has one.
+fn names(certificate: &x509_cert::TbsCertificate) -> Result<Option<Vec<String>>, String> {
     let found = certificate.get_extension::<SubjectAltName>();
     let Some((_, alternatives)) = found.map_err(|why| why.to_string())? else {
-        return Err("is for no name: clients want a subjectAltName".to_owned());
+        return Ok(None);
     };
     let name = |name: &GeneralName| match name {
         GeneralName::DnsName(name) => Some(name.as_str().to_ascii_lowercase()),
         _ => None,
     };
-    Ok(alternatives.0.iter().filter_map(name).collect())
+    Ok(Some(alternatives.0.iter().filter_map(name).collect()))
 }
 
 impl PrivateKey {

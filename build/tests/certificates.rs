@@ -2,6 +2,7 @@
 
 mod common;
 
+use build::catalogue::Code;
 use build::certificates::{Chain, PrivateKey, make};
 use common::project;
 use std::fs;
@@ -140,6 +141,20 @@ fn those_who_are_trusted_are_embedded_once_each() {
             Ok(_) => panic!("{test}: nothing was said"),
             Err(text) => assert!(text.contains(expected), "{test}: {text}"),
         }
+    }
+}
+
+#[test]
+fn a_key_chooses_the_form_of_a_component() {
+    for (test, keys, expected) in
+        [("alone", "", "Secure"), ("mutual", "trust = \"development\"", "Mutual")]
+    {
+        let graph = said(&format!("form-{test}"), keys, |_| {}).unwrap();
+        let tls = graph.find("tls").unwrap();
+        let Code::Type(name, config) = &tls.component.code else { panic!("a handler") };
+        assert_eq!((name.as_str(), config.as_str()), (expected, "Config"));
+        let trust = &tls.config[2].expression;
+        assert_eq!(trust != "None", expected == "Mutual", "{trust}");
     }
 }
 

@@ -164,7 +164,9 @@ impl<'a> Check<'a> {
         };
         let catalogue = self.around.catalogue;
         if let Some(found) = catalogue.find(kind, preferred) {
-            return Some(found);
+            let is_set = |key: &String| get(&entry.keys, key).is_some();
+            let meant = catalogue.forms(found).find(|it| it.when_set.as_ref().is_some_and(is_set));
+            return Some(meant.unwrap_or(found));
         }
         let near = nearest(kind, catalogue.components.iter().map(|c| c.name.as_str()));
         let report = Report::new(at, format!("there is no component `{kind}`"));

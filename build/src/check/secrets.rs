@@ -35,6 +35,10 @@ impl Check<'_> {
         let keys = field(|kind| matches!(kind, Type::PrivateKeys))?;
         let written = get(&entry.keys, &certificates.name);
         let Some(node) = written.or(certificates.default.as_ref()) else {
+            if certificates.is_option() && get(&entry.keys, &keys.name).is_none() {
+                let none = || "None".to_owned();
+                return Some(Secrets { certificates: none(), keys: none() });
+            }
             self.missing_key(entry, certificates);
             return None;
         };
@@ -66,7 +70,7 @@ impl Check<'_> {
         let mut sound = true;
         for (number, (certificate, at, key, key_at)) in paths.into_iter().enumerate() {
             let name = &entry.name.name;
-            let pair = self.pair(&certificate, at, &key, key_at);
+            let pair = self.pair(&certificate, at, &key, key_at, certificates.is_option());
             let Some((chain, key)) = pair else {
                 sound = false;
                 continue;
@@ -83,7 +87,10 @@ impl Check<'_> {
             made.keys += &self.embed(format!("{name}.{number}.key"), key.pkcs8);
             made.keys += ", ";
         }
-        let list = |items: &str| format!("&[{}]", items.trim_end_matches(", "));
+        let list = |items: &str| {
+            let list = format!("&[{}]", items.trim_end_matches(", "));
+            if certificates.is_option() { format!("Some({list})") } else { list }
+        };
         sound.then(|| Secrets { certificates: list(&made.certificates), keys: list(&made.keys) })
     }
 
@@ -162,16 +169,23 @@ impl Check<'_> {
         file.parent().unwrap_or(Path::new("")).to_owned()
     }
 
+    /// `nameless` is whether the certificate needs no names: who is visited by name has some.
     fn pair(
         &mut self,
         certificate: &Path,
         at: Span,
         key: &Path,
         key_at: Span,
+        nameless: bool,
     ) -> Option<(Chain, PrivateKey)> {
         let chain = self.file(certificate, at, |bytes| Chain::read(bytes, SystemTime::now()));
         let private = self.file(key, key_at, PrivateKey::read);
         let (chain, private) = (chain?, private?);
+        if !chain.is_named && !nameless {
+            let message = format!("`{}` is for no name", self.shown(certificate));
+            self.report(Report::new(at, message).help("clients want a subjectAltName"));
+            return None;
+        }
         if !chain.belongs_to(&private) {
             let message = format!("`{}` is not the key of the certificate", self.shown(key));
             let report = Report::new(key_at, message).label("another key");

@@ -62,11 +62,14 @@ fn section(out: &mut String, component: &Component) {
         let _ = writeln!(out, "{}\n", component.doc);
     }
     if let Some(base) = &component.variant_of {
-        let ports = ports(&component.provides);
-        let _ = writeln!(
-            out,
-            "[{base}](#{base}) in an edge of {ports}, chosen there by `under`, with the same keys."
-        );
+        let _ = match &component.when_set {
+            Some(key) => writeln!(out, "[{base}](#{base}) where `{key}` is set."),
+            None => writeln!(
+                out,
+                "[{base}](#{base}) in an edge of {}, chosen there by `under`, with the same keys.",
+                ports(&component.provides)
+            ),
+        };
         return;
     }
     let mut facts = vec![format!("Crate `{}`", component.package)];

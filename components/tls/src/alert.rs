@@ -16,9 +16,12 @@ impl Alert {
     pub const HANDSHAKE_FAILURE: Self = Self(40);
     pub const BAD_CERTIFICATE: Self = Self(42);
     pub const UNSUPPORTED_CERTIFICATE: Self = Self(43);
+    pub const CERTIFICATE_REVOKED: Self = Self(44);
     pub const CERTIFICATE_EXPIRED: Self = Self(45);
+    pub const CERTIFICATE_UNKNOWN: Self = Self(46);
     pub const ILLEGAL_PARAMETER: Self = Self(47);
     pub const UNKNOWN_CA: Self = Self(48);
+    pub const ACCESS_DENIED: Self = Self(49);
     pub const DECODE_ERROR: Self = Self(50);
     pub const DECRYPT_ERROR: Self = Self(51);
     pub const PROTOCOL_VERSION: Self = Self(70);
@@ -41,7 +44,10 @@ impl Alert {
             Self::HANDSHAKE_FAILURE => "the other end can agree to nothing that was offered",
             Self::BAD_CERTIFICATE
             | Self::UNSUPPORTED_CERTIFICATE
+            | Self::CERTIFICATE_REVOKED
             | Self::CERTIFICATE_EXPIRED
+            | Self::CERTIFICATE_UNKNOWN
+            | Self::ACCESS_DENIED
             | Self::UNKNOWN_CA => "the other end does not accept a certificate",
             Self::CERTIFICATE_REQUIRED => "the other end wants a certificate",
             Self::ILLEGAL_PARAMETER | Self::DECODE_ERROR => "the other end found a message wrong",
@@ -187,7 +193,7 @@ faults! {
     KeyNotOffered => ILLEGAL_PARAMETER,
     /// The server chose an application protocol that was not offered.
     ProtocolNotOffered => ILLEGAL_PARAMETER,
-    /// The server signs by a scheme that was not offered, or that is not one of its key.
+    /// The other end signs by a scheme that was not offered, or that is not one of its key.
     SchemeNotOffered => ILLEGAL_PARAMETER,
     /// The server asks for another hello that would be the same.
     UselessRetry => ILLEGAL_PARAMETER,
@@ -199,23 +205,25 @@ faults! {
     BadContext => ILLEGAL_PARAMETER,
     /// The server has no certificate.
     NoCertificate => DECODE_ERROR,
-    /// A certificate of the server's is not good any more.
+    /// The client has no certificate, and must have one.
+    CertificateMissing => CERTIFICATE_REQUIRED,
+    /// A certificate of the other end's is not good any more.
     CertificateExpired => CERTIFICATE_EXPIRED,
-    /// A certificate of the server's is not good yet.
+    /// A certificate of the other end's is not good yet.
     CertificateNotYetGood => CERTIFICATE_EXPIRED,
     /// The server's certificate is for other names.
     CertificateOfOther => BAD_CERTIFICATE,
-    /// Nobody who is trusted vouches for the server's certificate.
+    /// Nobody who is trusted vouches for the other end's certificate.
     CertificateUnknown => UNKNOWN_CA,
-    /// The server's certificate is for another purpose, or its issuer may not issue it.
+    /// The other end's certificate is for another purpose, or its issuer may not issue it.
     CertificateNotAllowed => BAD_CERTIFICATE,
-    /// The server's certificate has a key or a signature of a kind that is not supported.
+    /// The other end's certificate has a key or a signature of a kind that is not supported.
     CertificateUnsupported => UNSUPPORTED_CERTIFICATE,
-    /// The server's certificate cannot be read, or is not signed by who should have.
+    /// The other end's certificate cannot be read, or is not signed by who should have.
     CertificateBroken => BAD_CERTIFICATE,
     /// Nobody here knows the time, so no certificate can be checked: the image needs a clock.
     NoClock => INTERNAL_ERROR,
-    /// The server's signature is wrong: it does not have the key of its certificate.
+    /// The other end's signature is wrong: it does not have the key of its certificate.
     BadSignature => DECRYPT_ERROR,
     /// A key was used as often as it may be.
     KeyExhausted => INTERNAL_ERROR,

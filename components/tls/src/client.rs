@@ -17,7 +17,7 @@ mod sessions;
 use crate::Tls;
 use crate::alert::Fault;
 use crate::crypto::{Anchors, Group, Scheme, Secret, Suite};
-use crate::handshake::{Flight, Surroundings};
+use crate::handshake::{Certificates, Chain, Flight, Surroundings};
 use crate::key_schedule::ticket_key;
 use crate::role::{Limits, Role};
 use crate::wire::codes::message;
@@ -35,6 +35,11 @@ use waitless::{Context, Duration, InitError};
 pub struct Config {
     /// Certificates of those who may vouch for servers, in DER.
     pub trust: &'static [&'static [u8]],
+    /// Certificates with what vouches for them, for servers that ask who is there: the first whose
+    /// signature they take.
+    pub certificate: Option<&'static [Chain]>,
+    /// The certificates' private keys, as PKCS#8 in DER.
+    pub key: Option<&'static [&'static [u8]]>,
     /// Application protocols (ALPN) to offer, the favourite first; none offers none.
     pub alpn: &'static [&'static str],
     /// The most connections at a time, 1 to 100,000.
@@ -55,6 +60,8 @@ pub type TlsClient = Tls<Client>;
 /// What the client's connections of one core share.
 pub struct Client {
     anchors: Anchors,
+    /// What it shows servers that ask who it is.
+    pub(crate) own: Option<Certificates>,
     protocols: &'static [&'static str],
     sessions: Sessions,
     pub(crate) suites: &'static [Suite],
@@ -113,6 +120,7 @@ impl Role for Client {
     type Handshake = Handshake;
 
     const DIALS: bool = true;
+    const VERIFIES: bool = true;
 
     fn new(config: &'static Config, _: &mut Context) -> Result<Self, InitError> {
         if config.trust.is_empty() {
@@ -120,8 +128,15 @@ impl Role for Client {
         }
         let anchors = Anchors::new(config.trust);
         let anchors = anchors.map_err(|_| InitError("a trusted certificate cannot be read"))?;
+        let own = match (config.certificate, config.key) {
+            (None, None) => None,
+            (certificate, key) => {
+                Some(Certificates::new(certificate.unwrap_or_default(), key.unwrap_or_default())?)
+            }
+        };
         Ok(Self {
             anchors,
+            own,
             protocols: config.alpn,
             sessions: Sessions::new(config.sessions.min(4096).into()),
             suites: &Suite::ALL,
@@ -180,7 +195,7 @@ impl Role for Client {
     }
 
     fn longest_answer(&self) -> usize {
-        2048
+        2048 + self.own.as_ref().map_or(0, Certificates::longest)
     }
 
     fn detail(&mut self) -> Option<String> {

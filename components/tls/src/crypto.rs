@@ -6,6 +6,7 @@
 
 mod exchange;
 mod hash;
+mod identity;
 mod sign;
 mod verify;
 
@@ -13,6 +14,7 @@ mod verify;
 pub(crate) use exchange::exchange_with;
 pub use exchange::{Group, Keys, Shared, exchange};
 pub use hash::{Digest, Hash, Secret, Transcript, expand, extract, hmac, sha256};
+pub use identity::Identity;
 pub use sign::{KeyError, Scheme, SigningKey};
 pub(crate) use verify::is_name;
 pub use verify::{Anchors, Distrust, Presented};

@@ -7,26 +7,32 @@
 
 mod accept;
 mod certificates;
+mod clients;
 mod cookie;
 pub(crate) mod messages;
 mod negotiate;
+pub(crate) mod proof;
 mod ticket;
 
 pub use certificates::{CertificateError, Certificates, Chain};
+pub use clients::Clients;
 pub use cookie::Cookies;
 pub use ticket::{Seed, Tickets};
 
 use crate::alert::Fault;
-use crate::crypto::{Secret, Suite, Transcript, equal};
+use crate::crypto::{Identity, Secret, Suite, Transcript, equal};
 use crate::key_schedule::{Schedule, finished, ticket_key};
 use crate::wire::Reader;
 use crate::wire::codes::message;
 use alloc::boxed::Box;
+use alloc::string::String;
 use alloc::vec::Vec;
+use clients::Shown;
 use waitless::{Instant, Random};
 
-/// What the handshakes of one core share.
-pub struct Server {
+/// What the handshakes of one core share. A server that asks its clients who they are is a type of
+/// its own, so that nothing of that is in an image that does not.
+pub struct Server<const ASKS: bool = false> {
     /// Certificates with their keys.
     pub certificates: Certificates,
     /// Application protocols, the favourite first; when there are none, ALPN is ignored.
@@ -37,13 +43,17 @@ pub struct Server {
     pub ticket_count: u8,
     /// What cookies are made with.
     pub cookies: Cookies,
+    /// What is wanted of clients, where the server asks them.
+    pub clients: Option<&'static Clients>,
+    /// What is to be said in the log about the last fault.
+    pub detail: Option<String>,
 }
 
 /// What the core lends for a message.
 pub struct Surroundings<'a> {
     /// The time.
     pub now: Instant,
-    /// Seconds since 1970, where somebody knows; servers need not.
+    /// Seconds since 1970, where somebody knows; who looks at no certificates need not.
     pub unix_secs: Option<u64>,
     /// Random numbers.
     pub random: &'a mut Random,
@@ -110,6 +120,8 @@ impl Flight {
 #[derive(Default)]
 pub struct Handshake {
     state: State,
+    /// Who the client is, once the handshake is complete.
+    pub(crate) client: Option<Box<Identity>>,
 }
 
 #[derive(Default)]
@@ -119,6 +131,10 @@ enum State {
     Hello,
     /// A second hello comes next. All that must be known of the first one is in the cookie.
     SecondHello,
+    /// The client's certificate comes next, where it is asked for one.
+    Certificate(Box<ExpectFinished>),
+    /// The proof that the client has that certificate's key comes next.
+    Proof(Box<Shown>),
     /// The client's Finished comes next.
     Finished(Box<ExpectFinished>),
     /// Everything was said, or something went wrong.
@@ -128,7 +144,7 @@ enum State {
 /// What is known while the client's Finished is awaited.
 struct ExpectFinished {
     suite: Suite,
-    /// Up to the server's Finished.
+    /// Up to the last message.
     transcript: Transcript,
     /// At the master secret.
     schedule: Schedule,
@@ -136,6 +152,8 @@ struct ExpectFinished {
     client_application: Secret,
     certificate: u8,
     resumes: bool,
+    /// Who the client has shown to be, now or on the connection that goes on.
+    client: Option<Box<Identity>>,
 }
 
 impl Handshake {
@@ -153,10 +171,10 @@ impl Handshake {
     ///
     /// # Errors
     /// What the client did wrong. The handshake is over then.
-    pub fn read(
+    pub fn read<const ASKS: bool>(
         &mut self,
         message: &[u8],
-        server: &mut Server,
+        server: &mut Server<ASKS>,
         around: &mut Surroundings<'_>,
         flight: &mut Flight,
     ) -> Result<(), Fault> {
@@ -171,9 +189,18 @@ impl Handshake {
                 self.state = State::Over;
                 accept::second_hello(message, server, around, flight)?
             }
+            (State::Certificate(expected), message::CERTIFICATE) if ASKS => {
+                self.state = State::Over;
+                let clients = server.clients.ok_or(Fault::Internal)?;
+                clients.certificate(message, expected, around, &mut server.detail)?
+            }
+            (State::Proof(shown), message::CERTIFICATE_VERIFY) if ASKS => {
+                self.state = State::Over;
+                shown.proof(message, &mut server.detail)?
+            }
             (State::Finished(expected), message::FINISHED) => {
                 self.state = State::Over;
-                expected.read(message, server, around, flight)?;
+                self.client = expected.read(message, server, around, flight)?;
                 State::Over
             }
             _ => {
@@ -186,13 +213,13 @@ impl Handshake {
 }
 
 impl ExpectFinished {
-    fn read(
+    fn read<const ASKS: bool>(
         mut self,
         message: &[u8],
-        server: &mut Server,
+        server: &mut Server<ASKS>,
         around: &mut Surroundings<'_>,
         flight: &mut Flight,
-    ) -> Result<(), Fault> {
+    ) -> Result<Option<Box<Identity>>, Fault> {
         let hash = self.suite.hash();
         let mut reader = Reader::new(message);
         reader.bytes(4)?;
@@ -206,10 +233,12 @@ impl ExpectFinished {
         self.transcript.add(message);
         flight.step(Step::ReadKeys(Level::Application, self.suite, self.client_application))?;
         let resumption = self.schedule.resumption(&self.transcript.digest());
+        let known = self.client.as_ref().filter(|_| ASKS);
+        let client = known.map_or_else(Vec::new, |client| client.to_bytes());
         for number in 0..server.ticket_count {
             let key = ticket_key(hash, &resumption, &[number]);
-            let contents =
-                ticket::Contents { suite: self.suite, certificate: self.certificate, key };
+            let (suite, certificate) = (self.suite, self.certificate);
+            let contents = ticket::Contents { suite, certificate, key, client: client.as_slice() };
             let ticket = server.tickets.seal(&contents, around);
             let lifetime = server.tickets.lifetime_secs();
             let age_add = around.random.u32();
@@ -218,6 +247,7 @@ impl ExpectFinished {
         if server.ticket_count > 0 {
             flight.send(Level::Application)?;
         }
-        flight.step(Step::Complete(self.resumes))
+        flight.step(Step::Complete(self.resumes))?;
+        Ok(self.client)
     }
 }

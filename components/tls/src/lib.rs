@@ -16,8 +16,8 @@
 //! A service hears of a connection once its handshake is complete. A stream that ends without
 //! close_notify was cut off, and reads as reset.
 //!
-//! It speaks no older version. The client has no certificate of its own; the server asks for none,
-//! staples no OCSP responses and accepts no early data.
+//! It speaks no older version, staples no OCSP responses and accepts no early data. [`MutualTls`]
+//! is a server that asks its clients who they are.
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -76,7 +76,24 @@ pub struct Config {
     pub tickets: u8,
     /// How long a ticket is good for, 1 min to 7 days.
     pub ticket_lifetime: Duration,
+    /// Certificates of those who may vouch for clients, in DER; with them, the server is
+    /// a [`MutualTls`].
+    pub clients: Option<&'static [&'static [u8]]>,
+    /// Whether a client must have a certificate then.
+    pub client_certificate: ClientCertificate,
 }
+
+/// Whether clients that are asked for a certificate must have one.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ClientCertificate {
+    /// Who has none is refused.
+    Required,
+    /// Who has none is served, and not known.
+    Optional,
+}
+
+/// A server that asks its clients who they are.
+pub type MutualTls = Tls<Server<true>>;
 
 waitless::counters! {
     /// What a [`Tls`] counts.

@@ -67,6 +67,10 @@ impl<R: Role> StreamPort for Tls<R> {
         true
     }
 
+    fn identity(&self, stream: Stream) -> Option<&str> {
+        Some(&self.of(stream)?.session.peer()?.subject)
+    }
+
     fn failure(&self, stream: Stream) -> Option<&'static str> {
         self.of(stream)?.failure
     }

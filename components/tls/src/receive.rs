@@ -449,7 +449,7 @@ fn must_wait<R: Role>(connection: &Connection<R>, shared: &Shared<R>, hellos: &m
 
 /// What the core lends for a message. The time of day is only looked at where it may be needed.
 pub(crate) fn surroundings<R: Role>(complete: bool, cx: &mut Context) -> Surroundings<'_> {
-    let unix_secs = if R::DIALS && !complete { time_of_day(cx) } else { None };
+    let unix_secs = if R::VERIFIES && !complete { time_of_day(cx) } else { None };
     Surroundings { now: cx.now(), unix_secs, random: &mut cx.random }
 }
 

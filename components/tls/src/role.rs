@@ -3,9 +3,11 @@
 
 use crate::alert::Fault;
 use crate::client::Target;
+use crate::crypto::Identity;
 use crate::handshake::{
-    CertificateError, Certificates, Cookies, Flight, Handshake, Seed, Server, Surroundings, Tickets,
+    Certificates, Clients, Cookies, Flight, Handshake, Seed, Server, Surroundings, Tickets,
 };
+use alloc::boxed::Box;
 use alloc::string::String;
 use waitless::{Context, Duration, InitError};
 
@@ -18,6 +20,8 @@ pub trait Role: Sized {
 
     /// Whether it begins connections, and does not accept any.
     const DIALS: bool;
+    /// Whether it looks at certificates of the other end, which takes time and a clock.
+    const VERIFIES: bool;
 
     /// What the connections share; an error says why there can be none.
     fn new(config: &'static Self::Config, cx: &mut Context) -> Result<Self, InitError>;
@@ -52,6 +56,12 @@ pub trait Role: Sized {
     /// Bytes of the longest flight.
     fn longest_answer(&self) -> usize;
 
+    /// Who the other end is, where that was found out beyond its name.
+    fn identity(handshake: &mut Self::Handshake) -> Option<Box<Identity>> {
+        let _ = handshake;
+        None
+    }
+
     /// What can be said about the last fault beyond what it says itself.
     fn detail(&mut self) -> Option<String> {
         None
@@ -71,31 +81,32 @@ pub struct Limits {
     pub message: usize,
 }
 
-impl Role for Server {
+impl<const ASKS: bool> Role for Server<ASKS> {
     type Config = crate::Config;
     type Handshake = Handshake;
 
     const DIALS: bool = false;
+    const VERIFIES: bool = ASKS;
 
     fn new(config: &'static crate::Config, cx: &mut Context) -> Result<Self, InitError> {
         let (now, cores, lifetime) = (cx.now(), cx.cores().count(), config.ticket_lifetime);
         // Also where there are no certificates: cores share things in the same order.
         let seed = Seed::new(lifetime, now, cores, &mut cx.random);
         let seed = cx.share(|| seed);
-        let certificates = Certificates::new(config.certificate, config.key);
-        let certificates = certificates.map_err(|why| match why {
-            CertificateError::None => InitError("there is no certificate: name one"),
-            CertificateError::Count => InitError("each certificate needs its key"),
-            CertificateError::Key => InitError(
-                "a private key cannot be used: it must be of P-256, P-384, Ed25519 or RSA",
-            ),
-        })?;
+        let certificates = Certificates::new(config.certificate, config.key)?;
+        let clients = match ASKS {
+            true => Some(Clients::new(config.clients, config.client_certificate)?),
+            false => None,
+        };
         Ok(Self {
             certificates,
             protocols: config.alpn,
             tickets: Tickets::new(lifetime, seed, &mut cx.random),
             ticket_count: config.tickets.min(4),
             cookies: Cookies::new(&mut cx.random),
+            // As long as the image: there is one for each core.
+            clients: clients.map(|clients| &*Box::leak(Box::new(clients))),
+            detail: None,
         })
     }
 
@@ -133,6 +144,15 @@ impl Role for Server {
     }
 
     fn longest_answer(&self) -> usize {
-        self.certificates.longest()
+        let request = self.clients.filter(|_| ASKS).map_or(0, Clients::longest);
+        self.certificates.longest() + request
+    }
+
+    fn identity(handshake: &mut Handshake) -> Option<Box<Identity>> {
+        if ASKS { handshake.client.take() } else { None }
+    }
+
+    fn detail(&mut self) -> Option<String> {
+        if ASKS { self.detail.take() } else { None }
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::alert::{Alert, Fault};
 use crate::client::Target;
+use crate::crypto::Identity;
 use crate::handshake::{Flight, Step, Surroundings};
 use crate::record::Protection;
 use crate::role::Role;
@@ -18,6 +19,8 @@ pub(crate) struct Session<R: Role> {
     /// Gone once the handshake is complete, unless something may follow that it must read.
     handshake: Option<Box<R::Handshake>>,
     complete: bool,
+    /// Who the other end is, where that was found out beyond its name.
+    peer: Option<Box<Identity>>,
     /// The beginning of a handshake message.
     partial: Vec<u8>,
     read: Option<Protection>,
@@ -86,6 +89,7 @@ impl<R: Role> Session<R> {
         Self {
             handshake: None,
             complete: false,
+            peer: None,
             partial: Vec::new(),
             read: None,
             write: None,
@@ -103,10 +107,14 @@ impl<R: Role> Session<R> {
         self.complete
     }
 
+    pub(crate) fn peer(&self) -> Option<&Identity> {
+        self.peer.as_deref()
+    }
+
     /// Whether reading the next handshake message may take long: it needs public-key operations.
-    /// A server's hello does, and its certificates; a client's hello does.
+    /// A client's hello does, a server's, and certificates.
     pub(crate) const fn is_costly(&self) -> bool {
-        !self.complete && self.handshake.is_some() && (R::DIALS || self.read.is_none())
+        !self.complete && self.handshake.is_some() && (R::VERIFIES || self.read.is_none())
     }
 
     /// Says the first word, to `target`.
@@ -299,6 +307,7 @@ impl<R: Role> Session<R> {
                 Step::Retried => received = Received::Retried,
                 Step::Complete(resumed) => {
                     self.complete = true;
+                    self.peer = self.handshake.as_mut().and_then(|it| R::identity(it));
                     // A client of ours says nothing more that a handshake reads.
                     self.handshake.take_if(|_| !R::DIALS);
                     received = Received::Complete(resumed);

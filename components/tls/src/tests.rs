@@ -8,6 +8,7 @@ mod impostor;
 mod limits;
 mod line;
 mod misled;
+mod mutual;
 mod post_quantum;
 mod rfc8448;
 mod rustls_client;
@@ -35,6 +36,8 @@ fn config(chains: Vec<Chain>, keys: Vec<&'static [u8]>) -> Config {
         hello_limit: 8192,
         tickets: 2,
         ticket_lifetime: Duration::from_secs(3600),
+        clients: None,
+        client_certificate: crate::ClientCertificate::Required,
     }
 }
 
@@ -48,6 +51,8 @@ fn trusting(chains: &[Chain]) -> crate::client::Config {
     let trust: Vec<_> = chains.iter().map(|chain| chain.certificates[0]).collect();
     crate::client::Config {
         trust: trust.leak(),
+        certificate: None,
+        key: None,
         alpn: &["http/1.1"],
         connections: 20,
         handshakes: 10,

@@ -42,6 +42,13 @@ pub trait StreamPort {
         false
     }
 
+    /// Who the other end has shown to be, by a certificate that somebody who is trusted vouches
+    /// for: its subject, as in RFC 4514. `None` where nobody asked, or nothing was shown.
+    fn identity(&self, stream: Stream) -> Option<&str> {
+        let _ = stream;
+        None
+    }
+
     /// What went wrong with a connection, as a sentence for a person, where the port knows more
     /// than the [phase](Status::phase) says.
     fn failure(&self, stream: Stream) -> Option<&'static str> {

@@ -37,6 +37,8 @@ impl Dialling {
         let trust = &*certificates.leak();
         let config = Box::leak(Box::new(Config {
             trust,
+            certificate: None,
+            key: None,
             alpn: &["http/1.1"],
             connections: 1,
             handshakes: 1,
@@ -60,12 +62,14 @@ impl Dialling {
         let random = &mut Random::new([9; 32]);
         let minute = Duration::from_secs(60);
         let seed = Seed::new(minute, Instant::ZERO, 1, random);
-        let mut server = Server {
+        let mut server: Server = Server {
             certificates: Certificates::new(chains, keys).expect("a key"),
             protocols: &["http/1.1"],
             tickets: Tickets::new(minute, &seed, random),
             ticket_count: 1,
             cookies: Cookies::new(random),
+            clients: None,
+            detail: None,
         };
         let mut around = Surroundings { now: Instant::ZERO, unix_secs: None, random };
         let mut answer = Flight::default();

@@ -35,7 +35,9 @@ const CLIENTS: &[Need] = &[
     Need::Program("tshark"),
     Need::Program("dumpcap"),
 ];
-/// Servers with TLS, and one of their names.
+/// Servers and clients with TLS, and a server of names.
+const MUTUAL: &[Need] =
+    &[Need::Tap, Need::Program("dnsmasq"), Need::Program("openssl"), Need::Program("curl")];
 const SECURE: &[Need] = &[Need::Tap, Need::Program("dnsmasq"), Need::Program("openssl")];
 const FLOOD: &[Need] = &[Need::Tap, Need::Program("hping3")];
 const SCAN: &[Need] = &[Need::Tap, Need::Program("nmap")];
@@ -55,6 +57,8 @@ fn main() -> ExitCode {
         Test::new("tls client: every suite and group", SECURE, secure::every_suite_and_group),
         Test::new("tls client: every kind of key", SECURE, secure::every_kind_of_key),
         Test::new("tls client: who is not believed", SECURE, secure::who_is_not_believed),
+        Test::new("tls: who the client is", MUTUAL, secure::who_the_client_is),
+        Test::new("tls client: who it is", SECURE, secure::who_our_client_is),
         Test::new("wall: what may pass", CLIENTS, wall::what_may_pass),
         Test::new("web: nginx", NGINX, web::nginx),
         Test::new("web: Python", PYTHON, web::python),

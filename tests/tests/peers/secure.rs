@@ -4,14 +4,15 @@
 use crate::host::{fetch, fixed, with};
 use std::fs;
 use std::net::TcpStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tls::client::TlsClient;
+use tls::{Chain, MutualTls};
 use waitless::Inspect;
 use waitless::http::Handler;
 use waitless_tests::graphs::peers::{self, Graph};
-use waitless_tests::lab::{Dhcp, Folder, Lab, Running, Tap, run, wait_for};
+use waitless_tests::lab::{Dhcp, Folder, Lab, Running, Tap, run, run_in, wait_for};
 use waitless_tests::live::{Host, Live, PATIENCE, card, leak};
 use waitless_tests::world::counter_of;
 
@@ -91,10 +92,82 @@ pub fn who_is_not_believed(_: &Lab) {
     assert_eq!(counted(&host, "completed"), 2);
     drop(host);
     let said = server.page(&mut site.host(&foreign, Duration::ZERO), "server.test");
-    assert_eq!(said, "Nobody who is trusted vouches for the server's certificate.");
+    assert_eq!(said, "Nobody who is trusted vouches for the other end's certificate.");
     let month = Duration::from_secs(31 * 86_400);
     let said = server.page(&mut site.host(&own, month), "server.test");
-    assert_eq!(said, "A certificate of the server's is not good any more.");
+    assert_eq!(said, "A certificate of the other end's is not good any more.");
+}
+
+pub fn who_the_client_is(_: &Lab) {
+    let site = Site::new();
+    let own = site.certificate("server", P256);
+    let (authority, other) = (site.authority("authority"), site.authority("other"));
+    let alice = site.client("alice", &authority, &["rsa:2048"]);
+    let stranger = site.client("stranger", &other, P256);
+    let mut host = site.asking_host(&own, &authority);
+    let address = site.tap.host(2);
+    let there = format!("server.test:443:{address}");
+    let trust = own[0].display().to_string();
+    let visit = |files: Option<&[PathBuf; 2]>| {
+        let paths = files.map(|files| files.each_ref().map(|path| path.display().to_string()));
+        let mut arguments = vec!["-sS", "--resolve", &there, "--cacert", &trust];
+        if let Some([certificate, key]) = &paths {
+            arguments.extend(["--cert", certificate, "--key", key]);
+        }
+        arguments.push("https://server.test/hello");
+        run_in(site.folder.path(), "curl", &arguments, b"")
+    };
+    let said = host.during(|| visit(Some(&alice)));
+    assert_eq!(said.output, "hello", "{said:?}");
+    for (files, expected) in
+        [(None, "alert certificate required"), (Some(&stranger), "alert unknown ca")]
+    {
+        let said = host.during(|| visit(files));
+        assert!(said.errors.contains(expected), "{expected}: {said:?}");
+    }
+    // By openssl, which resumes then.
+    let [certificate, key] = alice.each_ref().map(|path| path.display().to_string());
+    let (to, session) = (format!("{address}:443"), site.file("session").display().to_string());
+    for (option, expected) in [("-sess_out", "New, TLSv1.3"), ("-sess_in", "Reused, TLSv1.3")] {
+        let arguments = [
+            &["s_client", "-connect", &to, "-servername", "server.test", "-ign_eof"][..],
+            &["-CAfile", &trust, "-cert", &certificate, "-key", &key, option, &session],
+        ];
+        let get = b"GET /hello HTTP/1.1\r\nHost: server.test\r\nConnection: close\r\n\r\n";
+        let said = host.during(|| run_in(site.folder.path(), "openssl", &arguments.concat(), get));
+        assert!(said.output.contains(expected), "{said:?}");
+        assert!(said.output.contains("\r\n\r\nhello"), "{said:?}");
+        // What it chooses its certificate by.
+        let names = said.output.contains("Acceptable client certificate CA names");
+        assert_eq!(names, option == "-sess_out", "{said:?}");
+    }
+    host.until("the ends of connections", |host| {
+        (counter_of(host.graph.tls.counters(), "open") == 0).then_some(())
+    });
+    let counters = ["completed", "resumed", "faulty"];
+    let counters = counters.map(|name| counter_of(host.graph.tls.counters(), name));
+    assert_eq!(counters, [3, 1, 2]);
+}
+
+pub fn who_our_client_is(_: &Lab) {
+    let mut site = Site::new();
+    let own = site.certificate("server", P256);
+    let authority = site.authority("authority");
+    let trust = authority[0].display().to_string();
+    let asks = ["-Verify", "1", "-verify_return_error", "-CAfile", &trust];
+    for (name, algorithm) in [("alice", P256), ("bob", &["ed25519"]), ("carol", &["rsa:2048"])] {
+        let files = site.client(name, &authority, algorithm);
+        let server = site.serve(&own, &asks);
+        let mut host = site.host_as(&own, Some(&files), Duration::ZERO);
+        let page = server.page(&mut host, "server.test");
+        // Some versions put spaces there.
+        let subject = format!("Subject: CN={name}");
+        assert!(page.replace(" = ", "=").contains(&subject), "{page}");
+    }
+    // It is asked, and has nothing to show: the server says so once the handshake is over here.
+    let server = site.serve(&own, &asks);
+    let said = server.page(&mut site.host(&own, Duration::ZERO), "server.test");
+    assert_eq!(said, "the other side reset the connection");
 }
 
 /// The counter `name` of the client, which nobody else knows: the test has put it there.
@@ -121,12 +194,23 @@ impl Site {
     /// a key by `algorithm`: its file and the key's.
     #[track_caller]
     fn certificate(&self, name: &str, algorithm: &[&str]) -> [PathBuf; 2] {
-        let (config, address) = (self.file(&format!("{name}.cnf")), self.tap.address);
+        let names = format!("subjectAltName = DNS:server.test, IP:{}", self.tap.address);
+        let extensions = format!("{names}\nbasicConstraints = critical,CA:FALSE");
+        self.made(name, algorithm, &extensions, &[])
+    }
+
+    #[track_caller]
+    fn made(
+        &self,
+        name: &str,
+        algorithm: &[&str],
+        extensions: &str,
+        more: &[&str],
+    ) -> [PathBuf; 2] {
+        let config = self.file(&format!("{name}.cnf"));
         let text = format!(
             "[req]\ndistinguished_name = dn\nx509_extensions = ext\nprompt = no\n\
-             [dn]\nCN = {name}\n\
-             [ext]\nsubjectAltName = DNS:server.test, IP:{address}\n\
-             basicConstraints = critical,CA:FALSE\n"
+             [dn]\nCN = {name}\n[ext]\n{extensions}\n"
         );
         fs::write(&config, text).expect("a file");
         let files = ["pem", "key"].map(|kind| self.file(&format!("{name}.{kind}")));
@@ -134,8 +218,23 @@ impl Site {
             [&config, &files[0], &files[1]].map(|path| path.display().to_string());
         let fixed = ["req", "-x509", "-nodes", "-days", "30", "-config", &config];
         let made = ["-keyout", &key, "-out", &certificate];
-        run("openssl", &[&fixed[..], &["-newkey"], algorithm, &made].concat());
+        run("openssl", &[&fixed[..], &["-newkey"], algorithm, &made, more].concat());
         files
+    }
+
+    /// Somebody who may vouch for others: the certificate's file and the key's.
+    #[track_caller]
+    fn authority(&self, name: &str) -> [PathBuf; 2] {
+        let extensions = "basicConstraints = critical,CA:TRUE";
+        self.made(name, P256, extensions, &[])
+    }
+
+    /// A certificate for a client, for whom `authority` vouches.
+    #[track_caller]
+    fn client(&self, name: &str, authority: &[PathBuf; 2], algorithm: &[&str]) -> [PathBuf; 2] {
+        let [certificate, key] = authority.each_ref().map(|path| path.display().to_string());
+        let extensions = "basicConstraints = critical,CA:FALSE\nextendedKeyUsage = clientAuth";
+        self.made(name, algorithm, extensions, &["-CA", &certificate, "-CAkey", &key])
     }
 
     /// `openssl s_server`, which tells whoever asks what was agreed.
@@ -155,11 +254,22 @@ impl Site {
     /// A host that trusts what is in the first of `files`, and whose clock is ahead by `ahead`.
     #[track_caller]
     fn host(&self, files: &[PathBuf; 2], ahead: Duration) -> Host<Graph<impl Handler + use<>>> {
-        let pem = fs::read(&files[0]).expect("a certificate");
-        let trust = build::certificates::Trust::read(&pem, SystemTime::now());
-        let trust = trust.expect("a certificate").certificates.into_iter();
+        self.host_as(files, None, ahead)
+    }
+
+    /// The same, with a certificate of its own.
+    #[track_caller]
+    fn host_as(
+        &self,
+        files: &[PathBuf; 2],
+        own: Option<&[PathBuf; 2]>,
+        ahead: Duration,
+    ) -> Host<Graph<impl Handler + use<>>> {
+        let (certificate, key) = own.map(pair).unzip();
         let config = tls::client::Config {
-            trust: leak(trust.map(|der| &**leak(der)).collect::<Vec<&'static [u8]>>()),
+            trust: trusted(&files[0]),
+            certificate,
+            key,
             alpn: &[],
             connections: 10,
             handshakes: 10,
@@ -178,6 +288,56 @@ impl Site {
             graph
         })
     }
+
+    /// A host that serves with `own`, and asks clients for certificates of `authority`.
+    #[track_caller]
+    fn asking_host(
+        &self,
+        own: &[PathBuf; 2],
+        authority: &[PathBuf; 2],
+    ) -> Host<Graph<impl Handler + use<>>> {
+        let (certificate, key) = pair(own);
+        let config = tls::Config {
+            certificate,
+            key,
+            alpn: &["http/1.1"],
+            connections: 100,
+            handshakes: 10,
+            handshake_timeout: waitless::Duration::from_secs(60),
+            hello_limit: 8192,
+            tickets: 2,
+            ticket_lifetime: waitless::Duration::from_secs(3600),
+            clients: Some(trusted(&authority[0])),
+            client_certificate: tls::ClientCertificate::Required,
+        };
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock");
+        with(|cx| {
+            cx.set_wall_clock(now.as_nanos() as u64);
+            let mut graph = peers::graph(cx);
+            graph.nic = card(&self.tap, cx);
+            graph.ip4 = fixed(&self.tap, self.tap.host(2), &[], cx);
+            graph.tls = MutualTls::new(leak(config), cx);
+            graph
+        })
+    }
+}
+
+/// The certificates in a file.
+#[track_caller]
+fn trusted(file: &Path) -> &'static [&'static [u8]] {
+    let pem = fs::read(file).expect("a certificate");
+    let trust = build::certificates::Trust::read(&pem, SystemTime::now());
+    let trust = trust.expect("a certificate").certificates.into_iter();
+    leak(trust.map(|der| &**leak(der)).collect::<Vec<&'static [u8]>>())
+}
+
+/// The certificate and the key in two files.
+#[track_caller]
+fn pair(files: &[PathBuf; 2]) -> (&'static [Chain], &'static [&'static [u8]]) {
+    let [_, key] = files.each_ref().map(|file| fs::read(file).expect("a file"));
+    let key = build::certificates::PrivateKey::read(&key).expect("a key").pkcs8;
+    let chain = Chain { certificates: trusted(&files[0]), names: &["server.test"] };
+    (leak([chain]), leak([&**leak(key)]))
 }
 
 impl Server {

@@ -194,7 +194,7 @@ impl ExpectHello {
             traffic,
             awaited: Awaited::Extensions,
             resumes: key.is_some(),
-            asked: false,
+            asked: None,
             own: Vec::new(),
         })))
     }

@@ -4,15 +4,13 @@
 use super::answer::misplaced;
 use super::{Client, Late, State, Target};
 use crate::alert::Fault;
-use crate::crypto::{Distrust, Presented, Scheme, Secret, Suite, Transcript, equal};
-use crate::handshake::messages::SERVER_CONTEXT;
-use crate::handshake::{Flight, Level, Step, Surroundings, messages};
+use crate::crypto::{Presented, Scheme, Secret, Suite, Transcript, equal};
+use crate::handshake::{Flight, Level, Step, Surroundings, messages, proof};
 use crate::key_schedule::{Schedule, Traffic, finished};
 use crate::wire::codes::{extension, message};
 use crate::wire::server::{Extensions, certificate_request, certificates};
 use crate::wire::{Reader, Writer};
 use alloc::boxed::Box;
-use alloc::string::String;
 use alloc::vec::Vec;
 
 /// The rest of the server's flight is awaited.
@@ -26,8 +24,9 @@ pub(super) struct Flighted {
     pub(super) traffic: Traffic,
     pub(super) awaited: Awaited,
     pub(super) resumes: bool,
-    /// The server wants a certificate of the client's.
-    pub(super) asked: bool,
+    /// The server wants a certificate of the client's: which one that is, and how to sign with it,
+    /// where there is one.
+    pub(super) asked: Option<Option<(u8, Scheme)>>,
     /// The server's own certificate, once it was found good.
     pub(super) own: Vec<u8>,
 }
@@ -48,7 +47,7 @@ impl Flighted {
         mut self: Box<Self>,
         whole: &[u8],
         client: &mut Client,
-        around: &Surroundings<'_>,
+        around: &mut Surroundings<'_>,
         flight: &mut Flight,
     ) -> Result<State, Fault> {
         let kind = whole.first().copied().ok_or(Fault::EmptyFragment)?;
@@ -59,8 +58,9 @@ impl Flighted {
                 if self.resumes { Awaited::Finished } else { Awaited::CertificateOrRequest }
             }
             (Awaited::CertificateOrRequest, message::CERTIFICATE_REQUEST) => {
-                certificate_request(body)?;
-                self.asked = true;
+                let schemes = certificate_request(body)?;
+                let own = client.own.as_ref().map(|own| own.choose(None, Some(schemes)));
+                self.asked = Some(own.and_then(|it| Some((it.index, it.scheme?))));
                 Awaited::Certificate
             }
             (Awaited::CertificateOrRequest | Awaited::Certificate, message::CERTIFICATE) => {
@@ -68,10 +68,15 @@ impl Flighted {
                 Awaited::Verify
             }
             (Awaited::Verify, message::CERTIFICATE_VERIFY) => {
-                self.verify(body, client)?;
+                let (schemes, detail) = (client.schemes, &mut client.detail);
+                let digest = self.transcript.digest();
+                //= RFC 8446 4.4.3: the server has the key of its certificate, and has signed this
+                proof::check(body, proof::SERVER_CONTEXT, &digest, &self.own, schemes, detail)?;
                 Awaited::Finished
             }
-            (Awaited::Finished, message::FINISHED) => return self.finish(whole, flight),
+            (Awaited::Finished, message::FINISHED) => {
+                return self.finish(whole, client, around, flight);
+            }
             _ => return Err(Fault::UnexpectedMessage),
         };
         self.transcript.add(whole);
@@ -86,37 +91,24 @@ impl Flighted {
         around: &Surroundings<'_>,
     ) -> Result<Vec<u8>, Fault> {
         let chain = certificates(body)?;
+        //= RFC 8446 4.4.2.4: a server has a certificate
+        let own = chain.first().ok_or(Fault::NoCertificate)?.to_vec();
         // Nothing is believed because nobody knows better.
         let now = around.unix_secs.ok_or(Fault::NoClock)?;
-        let own = chain.first().map_or_else(Vec::new, |own| own.to_vec());
         let chain = Presented(chain.into_iter().map(Into::into).collect());
         match client.anchors.check(&chain, &self.target.name, now) {
             Ok(()) => Ok(own),
-            Err(why) => Err(fault_of(why, client)),
+            Err(why) => Err(proof::fault_of(why, &mut client.detail)),
         }
     }
 
-    //= RFC 8446 4.4.3: the server has the key of its certificate, and has signed all of this
-    fn verify(&self, body: &[u8], client: &mut Client) -> Result<(), Fault> {
-        let mut reader = Reader::new(body);
-        let scheme = Scheme::from_code(reader.u16()?);
-        let scheme = scheme.filter(|scheme| client.schemes.contains(scheme));
-        let scheme = scheme.ok_or(Fault::SchemeNotOffered)?;
-        let signature = reader.vector16(0..=0xffff)?;
-        reader.end()?;
-        let content = messages::to_be_signed(SERVER_CONTEXT, &self.transcript.digest());
-        let own = Presented(alloc::vec![self.own.as_slice().into()]);
-        own.verify(scheme, &content, signature).map_err(|why| match why {
-            // The key is of another kind.
-            Distrust::Unsupported(text) => {
-                client.detail = Some(text);
-                Fault::SchemeNotOffered
-            }
-            _ => Fault::BadSignature,
-        })
-    }
-
-    fn finish(mut self: Box<Self>, whole: &[u8], flight: &mut Flight) -> Result<State, Fault> {
+    fn finish(
+        mut self: Box<Self>,
+        whole: &[u8],
+        client: &Client,
+        around: &mut Surroundings<'_>,
+        flight: &mut Flight,
+    ) -> Result<State, Fault> {
         let hash = self.suite.hash();
         let mut reader = Reader::new(whole);
         reader.bytes(4)?;
@@ -128,22 +120,17 @@ impl Flighted {
             return Err(Fault::BadFinished);
         }
         self.transcript.add(whole);
-        let schedule = self.schedule.into_master();
-        let application = schedule.application_traffic(&self.transcript.digest());
-        let start = flight.bytes.len();
-        //= RFC 8446 4.4.2: who is asked and has no certificate says so
-        if self.asked {
-            Writer(&mut flight.bytes).message(message::CERTIFICATE, |body| {
-                body.u8(0); // no context
-                body.vector::<3>(|_| {});
-            });
+        let digest = self.transcript.digest();
+        if let Some(chosen) = self.asked {
+            self.show(chosen, client, around, flight)?;
         }
-        self.transcript.add(flight.bytes.get(start..).unwrap_or_default());
         let verify = finished(hash, &self.traffic.client, &self.transcript.digest());
         let start = flight.bytes.len();
         messages::finished(&mut flight.bytes, verify.bytes());
-        self.transcript.add(flight.bytes.get(start..).unwrap_or_default());
+        self.say(flight, start);
         flight.send(Level::Handshake)?;
+        let schedule = self.schedule.into_master();
+        let application = schedule.application_traffic(&digest);
         let resumption: Secret = schedule.resumption(&self.transcript.digest());
         flight.step(Step::WriteKeys(Level::Application, self.suite, application.client))?;
         flight.step(Step::ReadKeys(Level::Application, self.suite, application.server))?;
@@ -151,6 +138,45 @@ impl Flighted {
         let (target, suite) = (self.target, self.suite);
         Ok(State::Late(Box::new(Late { target, suite, resumption, tickets: 0 })))
     }
+
+    /// Shows the certificate that was chosen, and that its key is here.
+    fn show(
+        &mut self,
+        chosen: Option<(u8, Scheme)>,
+        client: &Client,
+        around: &mut Surroundings<'_>,
+        flight: &mut Flight,
+    ) -> Result<(), Fault> {
+        let start = flight.bytes.len();
+        let Some((index, scheme)) = chosen else {
+            //= RFC 8446 4.4.2: who is asked and has no certificate says so
+            none(&mut flight.bytes);
+            self.say(flight, start);
+            return Ok(());
+        };
+        let entry = client.own.as_ref().and_then(|own| own.get(index)).ok_or(Fault::Internal)?;
+        flight.bytes.extend_from_slice(&entry.message);
+        self.say(flight, start);
+        let content = proof::to_be_signed(proof::CLIENT_CONTEXT, &self.transcript.digest());
+        let signature = entry.key.sign(scheme, &content, around.random)?;
+        let start = flight.bytes.len();
+        proof::message(&mut flight.bytes, scheme, &signature);
+        self.say(flight, start);
+        Ok(())
+    }
+
+    /// Adds what was written to the flight since `start` to the transcript.
+    fn say(&mut self, flight: &Flight, start: usize) {
+        self.transcript.add(flight.bytes.get(start..).unwrap_or_default());
+    }
+}
+
+/// No certificate.
+fn none(bytes: &mut Vec<u8>) {
+    Writer(bytes).message(message::CERTIFICATE, |body| {
+        body.u8(0); // no context
+        body.vector::<3>(|_| {});
+    });
 }
 
 //= RFC 8446 4.3.1: answers to what was asked, and nothing else
@@ -192,18 +218,4 @@ fn encrypted_extensions(
         content.end()?;
     }
     Ok(())
-}
-
-fn fault_of(why: Distrust, client: &mut Client) -> Fault {
-    let (fault, detail) = match why {
-        Distrust::Expired(text) => (Fault::CertificateExpired, text),
-        Distrust::NotYet(text) => (Fault::CertificateNotYetGood, text),
-        Distrust::OtherName(text) => (Fault::CertificateOfOther, text),
-        Distrust::Unknown => (Fault::CertificateUnknown, String::new()),
-        Distrust::NotAllowed(text) => (Fault::CertificateNotAllowed, text),
-        Distrust::Unsupported(text) => (Fault::CertificateUnsupported, text),
-        Distrust::Broken(text) => (Fault::CertificateBroken, text),
-    };
-    client.detail = Some(detail).filter(|detail| !detail.is_empty());
-    fault
 }

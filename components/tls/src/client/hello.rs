@@ -3,7 +3,7 @@
 use super::{Client, Remembered, Target};
 use crate::alert::Fault;
 use crate::crypto::{Group, Keys, Transcript};
-use crate::handshake::Surroundings;
+use crate::handshake::{Surroundings, proof};
 use crate::key_schedule::{Schedule, finished};
 use crate::wire::Writer;
 use crate::wire::codes::{PSK_DHE_KE, TLS12, TLS13, extension, message};
@@ -90,9 +90,7 @@ impl Said {
         });
         list.extension(extension::SIGNATURE_ALGORITHMS, |content| {
             content.vector::<2>(|schemes| {
-                client.schemes.iter().for_each(|scheme| schemes.u16(scheme.code()));
-                // Of certificates only (section 4.2.3).
-                RSA_PKCS1.iter().for_each(|scheme| schemes.u16(*scheme));
+                proof::offer(client.schemes, schemes);
             });
         });
         if !client.protocols.is_empty() {
@@ -144,9 +142,6 @@ fn pre_shared_key(list: &mut Writer<'_>, remembered: &Remembered, around: &Surro
         });
     });
 }
-
-/// rsa_pkcs1_sha256, rsa_pkcs1_sha384, rsa_pkcs1_sha512.
-const RSA_PKCS1: [u16; 3] = [0x0401, 0x0501, 0x0601];
 
 //= RFC 8446 4.2.11.2: the binder is made over everything that stands before the binders
 fn bind(

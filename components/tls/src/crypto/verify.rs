@@ -1,7 +1,7 @@
 //! Whether a server is who it should be: certificates, names and signatures. The paths of
 //! certificates are `webpki`'s to check; the primitives are those of the rest.
 
-use super::Scheme;
+use super::{Identity, Scheme};
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt::{self, Write as _};
@@ -61,17 +61,39 @@ impl Anchors {
     /// Whether one of them vouches for `presented` at `now`, in seconds since 1970, and its
     /// certificate is for `name`, a host name or an address.
     pub fn check(&self, presented: &Presented<'_>, name: &str, now: u64) -> Result<(), Distrust> {
-        let (first, others) = presented.0.split_first().ok_or(Distrust::Unknown)?;
-        let own = EndEntityCert::try_from(first).map_err(Distrust::of)?;
-        let now = UnixTime::since_unix_epoch(Duration::from_secs(now));
-        own.verify_for_usage(ALGORITHMS, &self.0, others, now, KeyUsage::server_auth(), None, None)
-            .map_err(Distrust::of)?;
+        let own = self.vouches(presented, now, KeyUsage::server_auth())?;
         let nothing = |_| Distrust::OtherName(String::from("what was dialled is no name"));
         let subject = ServerName::try_from(name).map_err(nothing)?;
         own.verify_is_valid_for_subject_name(&subject).map_err(|error| match error {
             Error::CertNotValidForName(context) => other_name(name, &context.presented),
             error => Distrust::of(error),
         })
+    }
+
+    /// Whether one of them vouches for `presented`, a client's, at `now`, in seconds since 1970:
+    /// who that is.
+    pub fn check_client(&self, presented: &Presented<'_>, now: u64) -> Result<Identity, Distrust> {
+        Identity::of(&self.vouches(presented, now, KeyUsage::client_auth())?)
+    }
+
+    /// Their names, in DER.
+    pub fn subjects(&self) -> impl Iterator<Item = Vec<u8>> {
+        self.0.iter().map(|anchor| Identity::name_of(&anchor.subject))
+    }
+
+    /// Whether one of them vouches for the first of `presented`, and `usage` is what it is for.
+    fn vouches<'a>(
+        &self,
+        presented: &'a Presented<'_>,
+        now: u64,
+        usage: KeyUsage,
+    ) -> Result<EndEntityCert<'a>, Distrust> {
+        let (first, others) = presented.0.split_first().ok_or(Distrust::Unknown)?;
+        let own = EndEntityCert::try_from(first).map_err(Distrust::of)?;
+        let now = UnixTime::since_unix_epoch(Duration::from_secs(now));
+        own.verify_for_usage(ALGORITHMS, &self.0, others, now, usage, None, None)
+            .map_err(Distrust::of)?;
+        Ok(own)
     }
 }
 

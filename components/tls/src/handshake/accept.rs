@@ -1,7 +1,7 @@
 //! From a hello to the server's Finished, or to a request for another hello.
 
 use super::negotiate::{self, Choice, Resumed};
-use super::{ExpectFinished, Flight, Level, Server, State, Step, Surroundings, messages};
+use super::{ExpectFinished, Flight, Level, Server, State, Step, Surroundings, messages, proof};
 use crate::alert::Fault;
 use crate::crypto::{Group, Hash, Shared, Suite, Transcript, exchange};
 use crate::key_schedule::{Schedule, finished};
@@ -10,9 +10,9 @@ use crate::wire::hello::ClientHello;
 use alloc::boxed::Box;
 
 /// Answers the first hello.
-pub(super) fn hello(
+pub(super) fn hello<const ASKS: bool>(
     message: &[u8],
-    server: &mut Server,
+    server: &mut Server<ASKS>,
     around: &mut Surroundings<'_>,
     flight: &mut Flight,
 ) -> Result<State, Fault> {
@@ -30,12 +30,12 @@ pub(super) fn hello(
 
 /// Asks for a hello with a key share of `group`. Nothing is kept: all that must be known later
 /// goes to the client and back in a cookie.
-fn retry(
+fn retry<const ASKS: bool>(
     message: &[u8],
     hello: &ClientHello<'_>,
     suite: Suite,
     group: Group,
-    server: &mut Server,
+    server: &mut Server<ASKS>,
     around: &mut Surroundings<'_>,
     flight: &mut Flight,
 ) -> Result<State, Fault> {
@@ -54,9 +54,9 @@ fn retry(
 }
 
 /// Answers the hello that [`retry`] asked for.
-pub(super) fn second_hello(
+pub(super) fn second_hello<const ASKS: bool>(
     message: &[u8],
-    server: &mut Server,
+    server: &mut Server<ASKS>,
     around: &mut Surroundings<'_>,
     flight: &mut Flight,
 ) -> Result<State, Fault> {
@@ -100,9 +100,9 @@ struct Answer<'a> {
 }
 
 impl Answer<'_> {
-    fn give(
+    fn give<const ASKS: bool>(
         mut self,
-        server: &mut Server,
+        server: &mut Server<ASKS>,
         around: &mut Surroundings<'_>,
         flight: &mut Flight,
     ) -> Result<State, Fault> {
@@ -147,31 +147,39 @@ impl Answer<'_> {
         let schedule = schedule.into_master();
         let application = schedule.application_traffic(&self.transcript.digest());
         flight.step(Step::WriteKeys(Level::Application, suite, application.server))?;
-        Ok(State::Finished(Box::new(ExpectFinished {
+        let resumes = resumed.is_some();
+        let expected = Box::new(ExpectFinished {
             suite,
             transcript: self.transcript,
             schedule,
             client_handshake: traffic.client,
             client_application: application.client,
             certificate: self.choice.certificate,
-            resumes: resumed.is_some(),
-        })))
+            resumes,
+            client: resumed.and_then(|resumed| resumed.client),
+        });
+        //= RFC 8446 4.3.2: who resumes is not asked
+        Ok(if ASKS && !resumes { State::Certificate(expected) } else { State::Finished(expected) })
     }
 
     /// The key of an earlier connection that the client offers and this server still takes.
-    fn resume(&self, server: &Server, around: &Surroundings<'_>) -> Result<Option<Resumed>, Fault> {
+    fn resume<const ASKS: bool>(
+        &self,
+        server: &Server<ASKS>,
+        around: &Surroundings<'_>,
+    ) -> Result<Option<Resumed>, Fault> {
         let Some(keys) = self.hello.keys else { return Ok(None) };
         let covered = self.message.len().saturating_sub(keys.binders_length());
         let mut transcript = self.transcript.clone();
         transcript.add(self.message.get(..covered).unwrap_or_default());
-        negotiate::resume(&self.hello, &self.choice, &transcript.digest(), server, around.now)
+        negotiate::resume(&self.hello, &self.choice, &transcript.digest(), server, around)
     }
 
     /// What comes between the server's hello and its Finished.
-    fn protected(
+    fn protected<const ASKS: bool>(
         &mut self,
         resumes: bool,
-        server: &Server,
+        server: &Server<ASKS>,
         around: &mut Surroundings<'_>,
         flight: &mut Flight,
     ) -> Result<(), Fault> {
@@ -186,14 +194,17 @@ impl Answer<'_> {
             self.say(flight, start);
             return Ok(());
         }
+        if ASKS && let Some(clients) = server.clients {
+            flight.bytes.extend_from_slice(&clients.request);
+        }
         let entry = server.certificates.get(self.choice.certificate).ok_or(Fault::Internal)?;
         flight.bytes.extend_from_slice(&entry.message);
         self.say(flight, start);
-        let content = messages::to_be_signed(messages::SERVER_CONTEXT, &self.transcript.digest());
+        let content = proof::to_be_signed(proof::SERVER_CONTEXT, &self.transcript.digest());
         let scheme = self.choice.scheme.ok_or(Fault::NoCommonSignature)?;
         let signature = entry.key.sign(scheme, &content, around.random)?;
         let start = flight.bytes.len();
-        messages::certificate_verify(&mut flight.bytes, scheme, &signature);
+        proof::message(&mut flight.bytes, scheme, &signature);
         self.say(flight, start);
         Ok(())
     }

@@ -4,6 +4,7 @@ use crate::crypto::{Scheme, SigningKey};
 use crate::wire::codes::message::CERTIFICATE;
 use crate::wire::{List, Writer};
 use alloc::vec::Vec;
+use waitless::InitError;
 
 /// A certificate with those that vouch for it.
 #[derive(Clone, Copy, Debug)]
@@ -14,15 +15,15 @@ pub struct Chain {
     pub names: &'static [&'static str],
 }
 
-/// All certificates of a server: at least one.
+/// All certificates of one end: at least one.
 pub struct Certificates(Vec<Entry>);
 
 /// A certificate that is ready to be used.
 pub struct Entry {
     names: &'static [&'static str],
     /// The whole message.
-    pub(super) message: Vec<u8>,
-    pub(super) key: SigningKey,
+    pub(crate) message: Vec<u8>,
+    pub(crate) key: SigningKey,
 }
 
 /// Why certificates cannot be used.
@@ -36,14 +37,26 @@ pub enum CertificateError {
     Key,
 }
 
-/// What a client gets.
+impl From<CertificateError> for InitError {
+    fn from(why: CertificateError) -> Self {
+        Self(match why {
+            CertificateError::None => "there is no certificate: name one",
+            CertificateError::Count => "each certificate needs its key",
+            CertificateError::Key => {
+                "a private key cannot be used: it must be of P-256, P-384, Ed25519 or RSA"
+            }
+        })
+    }
+}
+
+/// What the other end gets.
 #[derive(Clone, Copy)]
-pub(super) struct Chosen {
-    pub(super) index: u8,
+pub(crate) struct Chosen {
+    pub(crate) index: u8,
     /// Whether the client has asked for its name.
-    pub(super) is_named: bool,
+    pub(crate) is_named: bool,
     /// What to sign with; `None` when the client takes no signature that there is.
-    pub(super) scheme: Option<Scheme>,
+    pub(crate) scheme: Option<Scheme>,
 }
 
 impl Certificates {
@@ -65,7 +78,7 @@ impl Certificates {
         chains.iter().zip(keys).map(entry).collect::<Result<_, _>>().map(Self)
     }
 
-    pub(super) fn get(&self, index: u8) -> Option<&Entry> {
+    pub(crate) fn get(&self, index: u8) -> Option<&Entry> {
         self.0.get(usize::from(index))
     }
 
@@ -76,7 +89,7 @@ impl Certificates {
 
     /// The first certificate that is for `name` and that the client can check; where none is
     /// for it, the first that the client can check.
-    pub(super) fn choose(&self, name: Option<&[u8]>, signatures: Option<List<'_>>) -> Chosen {
+    pub(crate) fn choose(&self, name: Option<&[u8]>, signatures: Option<List<'_>>) -> Chosen {
         let name = name.map(|name| name.strip_suffix(b".").unwrap_or(name));
         let is_named = name.is_some_and(|name| self.0.iter().any(|entry| entry.is_for(name)));
         let fits = |entry: &Entry| !is_named || name.is_some_and(|name| entry.is_for(name));

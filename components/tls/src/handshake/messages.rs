@@ -1,6 +1,6 @@
 //! The messages that a server writes.
 
-use crate::crypto::{Digest, Group, Scheme, Suite};
+use crate::crypto::{Group, Suite};
 use crate::wire::Writer;
 use crate::wire::codes::{RETRY_RANDOM, TLS12, TLS13, extension, message};
 use crate::wire::record::PLAINTEXT_MAX;
@@ -88,26 +88,6 @@ pub(super) fn encrypted_extensions(
                 });
             }
         });
-    });
-}
-
-/// What tells a server's signature from others.
-pub(crate) const SERVER_CONTEXT: &[u8; 34] = b"TLS 1.3, server CertificateVerify\0";
-
-/// RFC 8446 section 4.4.3: what a signature is made over.
-pub(crate) fn to_be_signed(context: &[u8; 34], transcript: &Digest) -> heapless::Vec<u8, 160> {
-    let parts = [&[b' '; 64][..], context, transcript.bytes()];
-    let mut content = heapless::Vec::new();
-    // It fits: 64, 34 and at most 48 bytes.
-    parts.iter().for_each(|part| drop(content.extend_from_slice(part)));
-    content
-}
-
-/// RFC 8446 section 4.4.3.
-pub(super) fn certificate_verify(out: &mut Vec<u8>, scheme: Scheme, signature: &[u8]) {
-    Writer(out).message(message::CERTIFICATE_VERIFY, |body| {
-        body.u16(scheme.code());
-        body.vector::<2>(|bytes| bytes.bytes(signature));
     });
 }
 

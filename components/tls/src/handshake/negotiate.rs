@@ -1,12 +1,12 @@
 //! What both ends can do, and which of it is done.
 
-use super::Server;
+use super::{Server, Surroundings};
 use crate::alert::Fault;
-use crate::crypto::{Digest, Group, Scheme, Secret, Suite, equal};
+use crate::crypto::{Digest, Group, Identity, Scheme, Secret, Suite, equal};
 use crate::key_schedule::{Schedule, finished};
 use crate::wire::codes::{PSK_DHE_KE, TLS13};
 use crate::wire::hello::ClientHello;
-use waitless::Instant;
+use alloc::boxed::Box;
 
 /// What was chosen from a hello.
 pub(super) struct Choice<'a> {
@@ -25,6 +25,8 @@ pub(super) struct Resumed {
     /// The place of its key among those that were offered.
     pub(super) index: u16,
     pub(super) key: Secret,
+    /// Who the client was then.
+    pub(super) client: Option<Box<Identity>>,
 }
 
 /// Keys of earlier connections that are looked at.
@@ -58,7 +60,10 @@ pub(super) fn parse(message: &[u8]) -> Result<ClientHello<'_>, Fault> {
 }
 
 /// Everything but the group.
-pub(super) fn choose<'a>(hello: &ClientHello<'a>, server: &Server) -> Result<Choice<'a>, Fault> {
+pub(super) fn choose<'a, const ASKS: bool>(
+    hello: &ClientHello<'a>,
+    server: &Server<ASKS>,
+) -> Result<Choice<'a>, Fault> {
     let suite = suite(hello)?;
     let chosen = server.certificates.choose(hello.server_name, hello.signatures);
     let protocol = match hello.protocols {
@@ -117,23 +122,31 @@ pub(super) fn only_share<'a>(hello: &ClientHello<'a>, group: Group) -> Result<&'
 
 /// The first of the offered keys that is good, if any is. `digest` is the transcript's up to
 /// the binders.
-pub(super) fn resume(
+pub(super) fn resume<const ASKS: bool>(
     hello: &ClientHello<'_>,
     choice: &Choice<'_>,
     digest: &Digest,
-    server: &Server,
-    now: Instant,
+    server: &Server<ASKS>,
+    around: &Surroundings<'_>,
 ) -> Result<Option<Resumed>, Fault> {
     let modes = hello.key_modes.unwrap_or_default();
     let Some(keys) = hello.keys.filter(|_| modes.contains(&PSK_DHE_KE)) else {
         return may_sign(choice);
     };
     for (index, (identity, binder)) in keys.iter().enumerate().take(KEYS_MAX) {
-        let Some(contents) = server.tickets.open(identity, now) else { continue };
+        let Some(contents) = server.tickets.open(identity, around.now) else { continue };
         //= RFC 8446 4.2.11: the key's hash is that of the suite; and a name keeps its certificate
         let fits = contents.suite.hash() == choice.suite.hash()
             && contents.certificate == choice.certificate;
         if !fits {
+            continue;
+        }
+        let client = if ASKS { Identity::from_bytes(&contents.client).map(Box::new) } else { None };
+        //= RFC 8446 4.6.1: what was shown once is believed for a time, and no longer
+        if ASKS
+            && let Some(clients) = server.clients
+            && !clients.remembers(client.as_deref(), around.unix_secs)
+        {
             continue;
         }
         let hash = choice.suite.hash();
@@ -141,7 +154,7 @@ pub(super) fn resume(
         if !equal(binder, finished(hash, &key, digest).bytes()) {
             return Err(Fault::BadBinder);
         }
-        return Ok(Some(Resumed { index: index as u16, key: contents.key }));
+        return Ok(Some(Resumed { index: index as u16, key: contents.key, client }));
     }
     may_sign(choice)
 }

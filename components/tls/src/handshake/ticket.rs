@@ -42,13 +42,15 @@ struct Key {
 }
 
 /// What a ticket says.
-pub(super) struct Contents {
+pub(super) struct Contents<Client> {
     /// The suite of the connection that it comes from.
     pub(super) suite: Suite,
     /// The place of the certificate that the server had there.
     pub(super) certificate: u8,
     /// The pre-shared key.
     pub(super) key: Secret,
+    /// What was found out of the client, as bytes; empty when that is nothing.
+    pub(super) client: Client,
 }
 
 const NAME: usize = 16;
@@ -109,7 +111,11 @@ impl Tickets {
     }
 
     /// A ticket that says `contents`.
-    pub(super) fn seal(&mut self, contents: &Contents, around: &mut Surroundings<'_>) -> Vec<u8> {
+    pub(super) fn seal(
+        &mut self,
+        contents: &Contents<&[u8]>,
+        around: &mut Surroundings<'_>,
+    ) -> Vec<u8> {
         self.rotate(around.now);
         let nonce: [u8; NONCE] = around.random.bytes();
         let key = &self.current;
@@ -121,6 +127,7 @@ impl Tickets {
         ticket.push(contents.certificate);
         ticket.extend_from_slice(&around.now.as_nanos().to_be_bytes());
         ticket.extend_from_slice(contents.key.bytes());
+        ticket.extend_from_slice(contents.client);
         let sealed = ticket.get_mut(start..).unwrap_or_default();
         match key.key.seal(&nonce, &key.name, sealed) {
             Ok(tag) => ticket.extend_from_slice(&tag),
@@ -131,27 +138,27 @@ impl Tickets {
     }
 
     /// What `ticket` says, when it is one of ours and still good.
-    pub(super) fn open(&self, ticket: &[u8], now: Instant) -> Option<Contents> {
+    pub(super) fn open(&self, ticket: &[u8], now: Instant) -> Option<Contents<Vec<u8>>> {
         let (name, rest) = ticket.split_first_chunk::<NAME>()?;
         let (nonce, sealed) = rest.split_first_chunk::<NONCE>()?;
         let (sealed, tag) = sealed.split_last_chunk::<TAG>()?;
         let keys = core::iter::once(&self.current).chain(&self.previous);
         let key = keys.into_iter().find(|key| key.name == *name)?;
-        let mut said = heapless::Vec::<u8, 64>::from_slice(sealed).ok()?;
+        let mut said = sealed.to_vec();
         key.key.open(nonce, name, &mut said, tag).ok()?;
         let contents = self.read(&said, now);
         said.as_mut_slice().zeroize();
         contents
     }
 
-    fn read(&self, said: &[u8], now: Instant) -> Option<Contents> {
+    fn read(&self, said: &[u8], now: Instant) -> Option<Contents<Vec<u8>>> {
         let mut reader = Reader::new(said);
         let suite = Suite::from_code(reader.u16().ok()?)?;
         let certificate = reader.u8().ok()?;
         let made = Instant::from_nanos(u64::from_be_bytes(*reader.array().ok()?));
         let key = Secret::new(reader.bytes(suite.hash().length()).ok()?);
         let is_good = now.since(made) < self.lifetime;
-        is_good.then_some(Contents { suite, certificate, key })
+        is_good.then(|| Contents { suite, certificate, key, client: reader.rest().to_vec() })
     }
 }
 
@@ -186,9 +193,9 @@ mod tests {
 
     const HOUR: Duration = Duration::from_secs(3600);
 
-    fn contents() -> Contents {
+    fn contents() -> Contents<&'static [u8]> {
         let key = Secret::new(&[7; 32]);
-        Contents { suite: Suite::Aes128GcmSha256, certificate: 3, key }
+        Contents { suite: Suite::Aes128GcmSha256, certificate: 3, key, client: b"somebody" }
     }
 
     fn seal(tickets: &mut Tickets, now: Instant, random: &mut Random) -> Vec<u8> {
@@ -216,7 +223,9 @@ mod tests {
                 other.rotate(then);
                 let opened = other.open(&ticket, then);
                 assert_eq!(opened.is_some(), good, "after {hours} h and {later} s");
-                assert!(opened.is_none_or(|it| it.key.bytes() == [7; 32] && it.certificate == 3));
+                assert!(opened.is_none_or(|it| it.key.bytes() == [7; 32]
+                    && it.certificate == 3
+                    && it.client == b"somebody"));
             }
         }
     }

@@ -6,15 +6,16 @@ use super::script::message_of;
 use super::{certificate, certificate_of, config, trusting, until_2030, usual};
 use crate::client::Client;
 use crate::crypto::{Group, Scheme, Suite};
+use crate::handshake::Server;
 use crate::wire::hello::ClientHello;
 use alloc::vec;
 use alloc::vec::Vec;
 use waitless::{Component, ConnectError, Duration, Phase, Stream, StreamPort};
 
 /// A client and a server, and a connection between them.
-pub struct Ends {
+pub struct Ends<const ASKS: bool = false> {
     pub client: World<Client>,
-    pub server: World,
+    pub server: World<Server<ASKS>>,
 }
 
 impl Ends {
@@ -23,7 +24,9 @@ impl Ends {
         let trust = trusting(config.certificate);
         Self { client: World::client(trust), server: World::new(config) }
     }
+}
 
+impl<const ASKS: bool> Ends<ASKS> {
     /// Passes bytes both ways until neither end says anything.
     pub fn exchange(&mut self, wire: usize, peer: usize) {
         for _ in 0..100 {
@@ -271,23 +274,23 @@ fn only_certificates_that_are_good_now_are_believed() {
     let later = NOW + 4 * 366 * 86_400;
     for (served, key, trusted, now, expected) in [
         (chain, key, chain, NOW, "nothing is wrong"),
-        (chain, key, other, NOW, "Nobody who is trusted vouches for the server's certificate."),
+        (chain, key, other, NOW, "Nobody who is trusted vouches for the other end's certificate."),
         (
             other,
             other_key,
             chain,
             NOW,
-            "Nobody who is trusted vouches for the server's certificate.",
+            "Nobody who is trusted vouches for the other end's certificate.",
         ),
-        (chain, key, chain, 5, "A certificate of the server's is not good yet."),
-        (chain, key, chain, later, "A certificate of the server's is not good any more."),
+        (chain, key, chain, 5, "A certificate of the other end's is not good yet."),
+        (chain, key, chain, later, "A certificate of the other end's is not good any more."),
         // Somebody shows a certificate without having its key.
         (
             chain,
             other_key,
             chain,
             NOW,
-            "The server's signature is wrong: it does not have the key of its certificate.",
+            "The other end's signature is wrong: it does not have the key of its certificate.",
         ),
     ] {
         assert_eq!(verdict(served, key, trusted, now), expected);
@@ -387,7 +390,7 @@ fn authorities_in_between_are_followed() {
     let now = super::line::NOW;
     assert_eq!(verdict(chain(&[leaf, middle]), key, trusted, now), "nothing is wrong");
     // Without who stands between, the way is not found.
-    let unknown = "Nobody who is trusted vouches for the server's certificate.";
+    let unknown = "Nobody who is trusted vouches for the other end's certificate.";
     assert_eq!(verdict(chain(&[leaf]), key, trusted, now), unknown);
     // An authority is no server.
     let middle_key = leak(middle_key.serialize_der());

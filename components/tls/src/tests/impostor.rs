@@ -5,7 +5,7 @@ use super::script::{message_of, open, record, records};
 use super::{certificate, trusting};
 use crate::client::Client;
 use crate::crypto::{Group, Hash, Scheme, Secret, SigningKey, Suite, exchange};
-use crate::handshake::messages::{SERVER_CONTEXT, to_be_signed};
+use crate::handshake::proof::{SERVER_CONTEXT, to_be_signed};
 use crate::key_schedule::{Schedule, finished};
 use crate::record::Protection;
 use crate::wire::Writer;

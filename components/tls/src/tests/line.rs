@@ -188,7 +188,24 @@ impl World {
     }
 
     pub fn with(config: Config, packets: usize) -> Self {
+        Self::serving(config, packets, None)
+    }
+}
+
+impl World<Server<true>> {
+    /// A server that asks its clients who they are, and for which it is so many seconds after
+    /// 1970, if it knows.
+    pub fn asking(config: Config, now: Option<u64>) -> Self {
+        Self::serving(config, 256, now)
+    }
+}
+
+impl<const ASKS: bool> World<Server<ASKS>> {
+    fn serving(config: Config, packets: usize, now: Option<u64>) -> Self {
         let mut cx = testing::context(packets, 1);
+        if let Some(now) = now {
+            cx.set_wall_clock(now * 1_000_000_000);
+        }
         // A device may bring entropy when the graph starts, and not before.
         let seeded = core::mem::replace(&mut cx.random, Random::unseeded());
         let mut tls = Tls::new(Box::leak(Box::new(config)), &mut cx);

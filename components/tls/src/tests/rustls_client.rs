@@ -3,6 +3,7 @@
 use super::line::World;
 use super::std;
 use super::{certificate, certificate_of, config, usual};
+use crate::role::Role;
 use alloc::string::ToString;
 use alloc::sync::Arc;
 use alloc::vec;
@@ -12,21 +13,33 @@ use rustls::client::{
     Tls13ClientSessionValue,
 };
 use rustls::crypto::{CryptoProvider, ring};
-use rustls::pki_types::ServerName;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, HandshakeKind, NamedGroup, RootCertStore};
 use waitless::{Phase, Stream, StreamPort};
 
 /// A client that trusts the first certificate of `chain`.
 pub fn trusting(chains: &[crate::Chain], provider: CryptoProvider) -> ClientConfig {
+    showing(chains, provider, None)
+}
+
+/// The same with a certificate of its own.
+pub fn showing(
+    chains: &[crate::Chain],
+    provider: CryptoProvider,
+    own: Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>,
+) -> ClientConfig {
     let mut roots = RootCertStore::empty();
     for chain in chains {
         roots.add(chain.certificates[0].to_vec().into()).unwrap();
     }
-    let mut config = ClientConfig::builder_with_provider(Arc::new(provider))
+    let config = ClientConfig::builder_with_provider(Arc::new(provider))
         .with_protocol_versions(&[&rustls::version::TLS13])
         .unwrap()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
+        .with_root_certificates(roots);
+    let mut config = match own {
+        Some((chain, key)) => config.with_client_auth_cert(chain, key).unwrap(),
+        None => config.with_no_client_auth(),
+    };
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     config
 }
@@ -40,13 +53,17 @@ pub struct Client {
 }
 
 impl Client {
-    pub fn connect(world: &mut World, config: &Arc<ClientConfig>, name: &'static str) -> Self {
+    pub fn connect(
+        world: &mut World<impl Role>,
+        config: &Arc<ClientConfig>,
+        name: &'static str,
+    ) -> Self {
         let tls = ClientConnection::new(config.clone(), name.try_into().unwrap()).unwrap();
         Self { tls, wire: world.connect(), piece: 1400, got: Vec::new() }
     }
 
     /// Passes bytes both ways until neither end says anything.
-    pub fn exchange(&mut self, world: &mut World) -> Result<(), rustls::Error> {
+    pub fn exchange(&mut self, world: &mut World<impl Role>) -> Result<(), rustls::Error> {
         loop {
             let mut said = Vec::new();
             while self.tls.wants_write() {
@@ -68,7 +85,7 @@ impl Client {
         }
     }
 
-    pub fn write(&mut self, bytes: &[u8], world: &mut World) {
+    pub fn write(&mut self, bytes: &[u8], world: &mut World<impl Role>) {
         use std::io::Write as _;
         self.tls.set_buffer_limit(None);
         self.tls.writer().write_all(bytes).unwrap();
@@ -106,7 +123,7 @@ impl Client {
 }
 
 /// Data passes both ways, of lengths around the borders of records and packets.
-pub fn talk(client: &mut Client, world: &mut World) -> Stream {
+pub fn talk(client: &mut Client, world: &mut World<impl Role>) -> Stream {
     client.exchange(world).unwrap();
     let stream = world.accept();
     world.tls.set_tag(stream, 5);

@@ -4,6 +4,7 @@ use super::line::World;
 use crate::crypto::{Hash, Secret, Suite};
 use crate::key_schedule::{Schedule, finished};
 use crate::record::Protection;
+use crate::role::Role;
 use crate::wire::codes::extension;
 use crate::wire::record::{Content, HEADER, Header};
 use crate::wire::{Reader, Writer};
@@ -138,7 +139,7 @@ pub fn message_of(bytes: &[u8]) -> Vec<u8> {
 }
 
 /// The alert in clear that a server answers `bytes` with, a whole connection's.
-pub fn alert_for(world: &mut World, bytes: &[u8]) -> Option<u8> {
+pub fn alert_for(world: &mut World<impl Role>, bytes: &[u8]) -> Option<u8> {
     let wire = world.connect();
     world.say(wire, bytes);
     let heard = records(&world.heard(wire));
@@ -158,11 +159,14 @@ pub struct Peer {
     /// The next keys, for after the client's Finished.
     next: (Secret, Secret),
     pub finished: Vec<u8>,
+    /// Everything that was said, and the secret of the client's Finished.
+    pub transcript: Vec<u8>,
+    secret: Secret,
 }
 
 impl Peer {
     /// Says `hello` and hears the flight.
-    pub fn greet(world: &mut World, hello: &Hello) -> Self {
+    pub fn greet(world: &mut World<impl Role>, hello: &Hello) -> Self {
         let message = hello.bytes();
         let wire = world.connect();
         world.say(wire, &record(22, &message));
@@ -185,14 +189,16 @@ impl Peer {
         Self {
             wire,
             read: Protection::new(SUITE, application.server.clone()),
-            write: Protection::new(SUITE, traffic.client),
+            write: Protection::new(SUITE, traffic.client.clone()),
+            transcript: [&message[..], answer, &flight].concat(),
+            secret: traffic.client,
             next: (application.client, application.server),
             finished: [&[20, 0, 0, 32], verify.bytes()].concat(),
         }
     }
 
     /// A connection whose handshake is complete.
-    pub fn connect(world: &mut World) -> Self {
+    pub fn connect(world: &mut World<impl Role>) -> Self {
         let mut peer = Self::greet(world, &Hello::new());
         let finished = peer.finished.clone();
         peer.say(world, 22, &finished);
@@ -203,6 +209,18 @@ impl Peer {
         peer
     }
 
+    /// Says a message that counts.
+    pub fn tell(&mut self, world: &mut World<impl Role>, message: &[u8]) {
+        self.transcript.extend_from_slice(message);
+        self.say(world, 22, message);
+    }
+
+    /// The Finished behind all that was told.
+    pub fn finish(&self) -> Vec<u8> {
+        let digest = Hash::Sha256.of(&[&self.transcript]);
+        [&[20, 0, 0, 32], finished(Hash::Sha256, &self.secret, &digest).bytes()].concat()
+    }
+
     /// A protected record.
     pub fn seal(&mut self, content: u8, bytes: &[u8]) -> Vec<u8> {
         let mut inner = [bytes, &[content]].concat();
@@ -210,13 +228,13 @@ impl Peer {
         [&header[..], &inner, &tag].concat()
     }
 
-    pub fn say(&mut self, world: &mut World, content: u8, bytes: &[u8]) {
+    pub fn say(&mut self, world: &mut World<impl Role>, content: u8, bytes: &[u8]) {
         let record = self.seal(content, bytes);
         world.say(self.wire, &record);
     }
 
     /// The alert that the server has sent since it was asked last.
-    pub fn alert(&mut self, world: &mut World) -> Option<u8> {
+    pub fn alert(&mut self, world: &mut World<impl Role>) -> Option<u8> {
         for record in records(&world.heard(self.wire)) {
             let (content, bytes) = open(&mut self.read, &record).unwrap();
             if content == Content::Alert {

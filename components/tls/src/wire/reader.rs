@@ -70,6 +70,11 @@ impl<'a> Reader<'a> {
         self.vector(length, &range)
     }
 
+    /// What is left.
+    pub const fn rest(self) -> &'a [u8] {
+        self.0
+    }
+
     /// Nothing may follow.
     pub fn end(self) -> Result<(), Fault> {
         if self.is_empty() { Ok(()) } else { Err(Fault::TrailingBytes) }

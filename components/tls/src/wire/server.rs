@@ -82,8 +82,8 @@ fn next<'a>(extensions: &mut Reader<'a>) -> Result<(u16, &'a [u8]), Fault> {
     Ok((extensions.u16()?, extensions.vector16(0..=0xffff)?))
 }
 
-/// The certificates in `body`, a Certificate message without its header, the server's own first
-/// (section 4.4.2).
+/// The certificates in `body`, a Certificate message without its header, the sender's own first
+/// (section 4.4.2). A client may have none.
 pub fn certificates(body: &[u8]) -> Result<Vec<&[u8]>, Fault> {
     let mut reader = Reader::new(body);
     if !reader.vector8(0..=255)?.is_empty() {
@@ -94,17 +94,16 @@ pub fn certificates(body: &[u8]) -> Result<Vec<&[u8]>, Fault> {
     let mut found = Vec::new();
     while !list.is_empty() {
         found.push(list.vector24(1..=0xff_ffff)?);
-        //= RFC 8446 4.4.2: extensions answer the client's, which has asked for none
+        //= RFC 8446 4.4.2: extensions answer the other end's, which has asked for none
         if !Extensions::parse(&mut list)?.is_empty() {
             return Err(Fault::ExtensionNotOffered);
         }
     }
-    //= RFC 8446 4.4.2.4: a server has a certificate
-    if found.is_empty() { Err(Fault::NoCertificate) } else { Ok(found) }
+    Ok(found)
 }
 
-/// Checks `body`, a CertificateRequest without its header (section 4.3.2).
-pub fn certificate_request(body: &[u8]) -> Result<(), Fault> {
+/// The schemes of signatures in `body`, a CertificateRequest without its header (section 4.3.2).
+pub fn certificate_request(body: &[u8]) -> Result<List<'_>, Fault> {
     let mut reader = Reader::new(body);
     if !reader.vector8(0..=255)?.is_empty() {
         return Err(Fault::BadContext);
@@ -113,8 +112,9 @@ pub fn certificate_request(body: &[u8]) -> Result<(), Fault> {
     reader.end()?;
     let mut schemes =
         extensions.find(extension::SIGNATURE_ALGORITHMS).ok_or(Fault::MissingExtension)?;
-    List::new(schemes.vector16(2..=0xfffe)?)?;
-    schemes.end()
+    let list = List::new(schemes.vector16(2..=0xfffe)?)?;
+    schemes.end()?;
+    Ok(list)
 }
 
 /// A ticket (section 4.6.1).

@@ -159,6 +159,8 @@ impl Ours {
                 tickets: Tickets::new(hour, &seed, &mut random),
                 ticket_count: 2,
                 cookies: Cookies::new(&mut random),
+                clients: None,
+                detail: None,
             },
             random,
             flight: Flight::default(),
