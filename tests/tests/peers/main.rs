@@ -59,6 +59,7 @@ fn main() -> ExitCode {
         Test::new("tls client: who is not believed", SECURE, secure::who_is_not_believed),
         Test::new("tls: who the client is", MUTUAL, secure::who_the_client_is),
         Test::new("tls client: who it is", SECURE, secure::who_our_client_is),
+        Test::new("tls client: https", SECURE, secure::https),
         Test::new("wall: what may pass", CLIENTS, wall::what_may_pass),
         Test::new("web: nginx", NGINX, web::nginx),
         Test::new("web: Python", PYTHON, web::python),

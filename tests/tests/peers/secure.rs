@@ -10,7 +10,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tls::client::TlsClient;
 use tls::{Chain, MutualTls};
 use waitless::Inspect;
-use waitless::http::Handler;
+use waitless::http::client::FetchError;
+use waitless::http::{Handler, Method};
 use waitless_tests::graphs::peers::{self, Graph};
 use waitless_tests::lab::{Dhcp, Folder, Lab, Running, Tap, run, run_in, wait_for};
 use waitless_tests::live::{Host, Live, PATIENCE, card, leak};
@@ -53,6 +54,23 @@ pub fn every_suite_and_group(_: &Lab) {
             assert_eq!(counted(&host, "resumed"), 1);
         }
     }
+}
+
+/// The client of HTTP, by a name that the certificate has and by one that it has not.
+pub fn https(_: &Lab) {
+    let mut site = Site::new();
+    let own = site.certificate("server.test", P256);
+    let server = site.serve(&own, &[]);
+    let mut host = site.host(&own, Duration::ZERO);
+    let known = format!("https://server.test:{}/", server.port);
+    let unknown = format!("https://other.test:{}/", server.port);
+    crate::web::during(&mut host, move |client| async move {
+        let mut answer = client.fetch(Method::Get, &known).send().await.expect("an answer");
+        let page = answer.text(100_000).await.expect("a page");
+        assert!(page.contains("New, TLSv1.3"), "{page}");
+        let refused = client.fetch(Method::Get, &unknown).send().await.err();
+        assert!(matches!(refused, Some(FetchError::Dial(_))), "{refused:?}");
+    });
 }
 
 pub fn every_kind_of_key(_: &Lab) {

@@ -204,7 +204,7 @@ impl Client {
     ) -> Result<Lease, FetchError> {
         let dialer = match place.secure {
             false => self.system.dialer(),
-            true => return Err(FetchError::NoTls),
+            true => Some(self.system.secure_dialer().ok_or(FetchError::NoTls)?),
         };
         let dialer = dialer.ok_or(FetchError::Dial(crate::dial::DialError::NoDialer))?;
         let found = poll_fn(|cx| {
