@@ -206,8 +206,10 @@ impl Cache {
                 entry.state = State::Probing(tries + 1);
                 return Some(Due::Unicast(entry.address, entry.mac));
             }
-            let next = if known { State::Moved } else { State::Incomplete };
-            entry.state = next(tries + 1);
+            entry.state = match known {
+                true => State::Moved(tries + 1),
+                false => State::Incomplete(tries + 1),
+            };
             return Some(Due::Broadcast(entry.address));
         }
         self.next = next;
