@@ -171,7 +171,6 @@ pub fn echoes(address: Ipv4Addr, at_a_time: usize, duration: Duration) -> Result
 struct Source {
     socket: UdpSocket,
     left: usize,
-    under_way: usize,
 }
 
 impl Source {
@@ -182,16 +181,13 @@ impl Source {
         socket.connect((address, 7))?;
         socket.set_read_timeout(Some(Duration::from_millis(200)))?;
         (0..at_a_time).try_for_each(|_| socket.send(&[b'x'; 64]).map(drop))?;
-        Ok(Self { socket, left: Self::QUESTIONS - at_a_time, under_way: at_a_time })
+        Ok(Self { socket, left: Self::QUESTIONS - at_a_time })
     }
 
-    /// What is sent when an answer came; `None` when that was the last.
+    /// What is sent when an answer came; `None` when it has asked often enough. Answers that are
+    /// still on their way count for nobody.
     fn next(&mut self) -> Option<()> {
-        if self.left == 0 {
-            self.under_way -= 1;
-            return (self.under_way > 0).then_some(());
-        }
-        self.left -= 1;
+        self.left = self.left.checked_sub(1)?;
         // What cannot be sent is missed like one that was lost.
         let _ = self.socket.send(&[b'x'; 64]);
         Some(())
