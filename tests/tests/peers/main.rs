@@ -67,6 +67,7 @@ fn main() -> ExitCode {
         Test::new("hostile: a scan", SCAN, hostile::scan),
         Test::new("hostile: frames", TAP, |lab| hostile::frames(lab, 20_000)),
         on_demand("long: floods", FLOOD, |lab| hostile::floods(lab, 20)),
+        on_demand("long: frames", TAP, |lab| hostile::frames(lab, 1_000_000)),
     ])
 }
 
