@@ -1,12 +1,8 @@
 //! How connections share a path. Time is virtual, so figures are the same on every machine.
 
+use crate::goodput::{Ends, fill};
 use std::collections::HashMap;
 use waitless::{Duration, Stream, StreamPort};
-use waitless_tests::graphs::{self, client, raw};
-use waitless_tests::world::World;
-
-const PORT: u16 = 9000;
-const BUFFERS: usize = 8192;
 
 /// Bytes that each of `count` connections brings over a path of 20 Mbit/s and `rtt` milliseconds
 /// in a minute, after all have been there for a while. Each begins two seconds after the one
@@ -21,13 +17,7 @@ fn shares(count: usize, rtt: u64, loss: u16, seed: u64) -> Vec<u64> {
         seed,
         ..netem::Config::CLEAN
     };
-    let mut world: World<client::Graph, raw::Graph> =
-        World::new(graphs::client(BUFFERS, seed as u8), graphs::raw(BUFFERS, !seed as u8, wire));
-    world.run_for(Duration::from_secs(3));
-    let here = world.a.graph.tcp.attach().expect("room for a service");
-    let there = world.b.graph.tcp.attach().expect("room for a service");
-    world.b.graph.tcp.listen(there, PORT).expect("a free port");
-    let remote = (std::net::Ipv4Addr::new(10, 0, 0, 2), PORT).into();
+    let Ends { mut world, here, there, remote } = Ends::over(wire);
     let begun = world.now;
     let after = |seconds| begun + Duration::from_secs(seconds);
     let measured = after(2 * count as u64 + 10);
@@ -38,10 +28,7 @@ fn shares(count: usize, rtt: u64, loss: u16, seed: u64) -> Vec<u64> {
             senders.push(world.a.graph.tcp.connect(here, remote).expect("a route"));
         }
         for &sender in &senders {
-            let tcp = &mut world.a.graph.tcp;
-            while let room @ 1.. = tcp.writable(sender).len() {
-                tcp.commit(sender, room);
-            }
+            fill(&mut world.a.graph.tcp, sender);
         }
         let tcp = &mut world.b.graph.tcp;
         while let Some(new) = tcp.news(there) {

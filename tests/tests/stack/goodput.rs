@@ -4,6 +4,7 @@
 //! `cargo test -p waitless-tests --test stack -- --ignored --nocapture goodput` prints the table of
 //! docs/performance.md.
 
+use std::net::SocketAddr;
 use tcp::Tcp;
 use waitless::{Duration, Instant, Phase, Service, Stream, StreamPort};
 use waitless_tests::graphs::{self, client, raw};
@@ -24,7 +25,7 @@ struct Path {
 }
 
 /// Sends all it can.
-fn fill(tcp: &mut Tcp, stream: Stream) {
+pub fn fill(tcp: &mut Tcp, stream: Stream) {
     loop {
         let room = tcp.writable(stream).len();
         if room == 0 {
@@ -47,6 +48,32 @@ fn drain(tcp: &mut Tcp, service: Service, stream: &mut Option<Stream>) -> u64 {
     read
 }
 
+/// Two hosts on a path, of which one listens.
+pub struct Ends {
+    pub world: World<client::Graph, raw::Graph>,
+    /// Who connects.
+    pub here: Service,
+    /// Who listens.
+    pub there: Service,
+    /// Where.
+    pub remote: SocketAddr,
+}
+
+impl Ends {
+    /// Those that `wire` joins, with randomness by its seed.
+    pub fn over(wire: netem::Config) -> Self {
+        let seed = wire.seed as u8;
+        let mut world: World<client::Graph, raw::Graph> =
+            World::new(graphs::client(BUFFERS, seed), graphs::raw(BUFFERS, !seed, wire));
+        world.run_for(Duration::from_secs(3));
+        let here = world.a.graph.tcp.attach().expect("room for a service");
+        let there = world.b.graph.tcp.attach().expect("room for a service");
+        world.b.graph.tcp.listen(there, PORT).expect("a free port");
+        let remote = (std::net::Ipv4Addr::new(10, 0, 0, 2), PORT).into();
+        Self { world, here, there, remote }
+    }
+}
+
 /// Bits that arrive in a second, of one connection, within the first `seconds` of its life.
 fn goodput(path: Path, seconds: u64, seed: u64) -> u64 {
     let under_way = path.rate / 8 / 1_500 * path.rtt / 1_000;
@@ -58,13 +85,7 @@ fn goodput(path: Path, seconds: u64, seed: u64) -> u64 {
         seed,
         ..netem::Config::CLEAN
     };
-    let mut world: World<client::Graph, raw::Graph> =
-        World::new(graphs::client(BUFFERS, seed as u8), graphs::raw(BUFFERS, !seed as u8, wire));
-    world.run_for(Duration::from_secs(3));
-    let here = world.a.graph.tcp.attach().expect("room for a service");
-    let there = world.b.graph.tcp.attach().expect("room for a service");
-    world.b.graph.tcp.listen(there, PORT).expect("a free port");
-    let remote = (std::net::Ipv4Addr::new(10, 0, 0, 2), PORT).into();
+    let Ends { mut world, here, there, remote } = Ends::over(wire);
     let sender = world.a.graph.tcp.connect(here, remote).expect("a route");
     let (mut receiver, mut read) = (None, 0);
     let mut begun: Option<Instant> = None;

@@ -70,6 +70,13 @@ enum State {
     Unreachable,
 }
 
+impl State {
+    /// Whether a station answers for the address, as far as is known.
+    fn is_known(self) -> bool {
+        matches!(self, Self::Reachable | Self::Probing(_) | Self::Moved(_))
+    }
+}
+
 /// What is known of an address.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Lookup {
@@ -224,8 +231,7 @@ impl Cache {
     /// The station of an entry, once it has answered.
     pub fn station(&self, index: Index) -> Option<Mac> {
         let entry = self.entries.get(usize::from(index.0))?;
-        let known = matches!(entry.state, State::Reachable | State::Probing(_) | State::Moved(_));
-        known.then_some(entry.mac)
+        entry.state.is_known().then_some(entry.mac)
     }
 
     /// How many packets wait for an entry, to change it.
@@ -300,9 +306,7 @@ impl Cache {
             let entry = self.entries.get(self.hand)?;
             let used = match entry.state {
                 State::Free | State::Unreachable if entry.pending == 0 => Instant::ZERO,
-                State::Reachable | State::Probing(_) | State::Moved(_) if entry.pending == 0 => {
-                    entry.used
-                }
+                state if state.is_known() && entry.pending == 0 => entry.used,
                 _ => continue,
             };
             if best.is_none_or(|(oldest, _)| used < oldest) {
