@@ -157,10 +157,9 @@ impl Flighted {
         let entry = client.own.as_ref().and_then(|own| own.get(index)).ok_or(Fault::Internal)?;
         flight.bytes.extend_from_slice(&entry.message);
         self.say(flight, start);
-        let content = proof::to_be_signed(proof::CLIENT_CONTEXT, &self.transcript.digest());
-        let signature = entry.key.sign(scheme, &content, around.random)?;
-        let start = flight.bytes.len();
-        proof::message(&mut flight.bytes, scheme, &signature);
+        let (start, digest) = (flight.bytes.len(), self.transcript.digest());
+        let key = (&entry.key, scheme);
+        proof::give(&mut flight.bytes, proof::CLIENT_CONTEXT, &digest, key, around.random)?;
         self.say(flight, start);
         Ok(())
     }

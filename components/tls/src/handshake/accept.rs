@@ -200,11 +200,10 @@ impl Answer<'_> {
         let entry = server.certificates.get(self.choice.certificate).ok_or(Fault::Internal)?;
         flight.bytes.extend_from_slice(&entry.message);
         self.say(flight, start);
-        let content = proof::to_be_signed(proof::SERVER_CONTEXT, &self.transcript.digest());
         let scheme = self.choice.scheme.ok_or(Fault::NoCommonSignature)?;
-        let signature = entry.key.sign(scheme, &content, around.random)?;
-        let start = flight.bytes.len();
-        proof::message(&mut flight.bytes, scheme, &signature);
+        let (start, digest) = (flight.bytes.len(), self.transcript.digest());
+        let key = (&entry.key, scheme);
+        proof::give(&mut flight.bytes, proof::SERVER_CONTEXT, &digest, key, around.random)?;
         self.say(flight, start);
         Ok(())
     }

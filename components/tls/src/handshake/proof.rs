@@ -2,11 +2,12 @@
 //! ends, but for the words that are signed.
 
 use crate::alert::Fault;
-use crate::crypto::{Digest, Distrust, Presented, Scheme};
+use crate::crypto::{Digest, Distrust, Presented, Scheme, SigningKey};
 use crate::wire::codes::message;
 use crate::wire::{Reader, Writer};
 use alloc::string::String;
 use alloc::vec::Vec;
+use waitless::Random;
 
 /// What tells a server's signature from others.
 pub(crate) const SERVER_CONTEXT: &[u8; 34] = b"TLS 1.3, server CertificateVerify\0";
@@ -31,12 +32,20 @@ pub(crate) fn to_be_signed(context: &[u8; 34], digest: &Digest) -> heapless::Vec
     content
 }
 
-/// A CertificateVerify.
-pub(crate) fn message(out: &mut Vec<u8>, scheme: Scheme, signature: &[u8]) {
+/// Adds a CertificateVerify to `out`: a signature by `key`, one of whose schemes is `scheme`.
+pub(crate) fn give(
+    out: &mut Vec<u8>,
+    context: &[u8; 34],
+    digest: &Digest,
+    (key, scheme): (&SigningKey, Scheme),
+    random: &mut Random,
+) -> Result<(), Fault> {
+    let signature = key.sign(scheme, &to_be_signed(context, digest), random)?;
     Writer(out).message(message::CERTIFICATE_VERIFY, |body| {
         body.u16(scheme.code());
-        body.vector::<2>(|bytes| bytes.bytes(signature));
+        body.vector::<2>(|bytes| bytes.bytes(&signature));
     });
+    Ok(())
 }
 
 /// Checks `body`, a CertificateVerify without its header, with the key of the certificate `own`,
