@@ -2,11 +2,13 @@
 
 use super::Variant;
 use super::process::tool;
+use std::collections::BTreeMap;
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 /// What is built before the first test: all apps that tests boot as they are.
 #[derive(Debug)]
@@ -113,7 +115,7 @@ impl Images {
     }
 
     /// The app `webserver`, built for `platform` from a copy of the checkout in which `edits`
-    /// changed files. Images are for `arch`.
+    /// changed files. Images are for `arch`. What has the same `name` is built once.
     #[track_caller]
     pub fn variant_with(
         &self,
@@ -122,6 +124,18 @@ impl Images {
         platform: &str,
         arch: Arch,
     ) -> PathBuf {
+        static MADE: Mutex<BTreeMap<String, PathBuf>> = Mutex::new(BTreeMap::new());
+        let mut made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(kept) = made.get(name) {
+            return kept.clone();
+        }
+        let kept = self.make_variant(name, edits, platform, arch);
+        made.insert(name.to_owned(), kept.clone());
+        kept
+    }
+
+    #[track_caller]
+    fn make_variant(&self, name: &str, edits: &[Edit<'_>], platform: &str, arch: Arch) -> PathBuf {
         let copy = self.target.join("lab/checkout");
         copy_checkout(&copy, |_, bytes| bytes);
         for (file, edit) in edits {
@@ -151,10 +165,14 @@ pub fn loaded_size(elf: &[u8]) -> u64 {
 }
 
 /// Runs cargo in `folder`, without a network; panics with its output when it fails.
+///
+/// Leaves out the optimization of the whole program, which takes a minute each time: what is
+/// released has it, and is what most tests boot.
 #[track_caller]
 fn build_in(folder: &Path, arguments: &[&str], platform: &str) {
     let mut cargo = cargo(folder, arguments);
     cargo.env("CARGO_NET_OFFLINE", "true").env("WAITLESS_PLATFORM", platform);
+    cargo.env("CARGO_PROFILE_RELEASE_LTO", "off").env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16");
     let output = cargo.output().expect("cargo runs");
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "cargo {arguments:?}:\n{errors}");

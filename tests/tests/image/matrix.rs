@@ -5,7 +5,7 @@ use crate::cores::{SLACK, at_rest, shut_down};
 use crate::machines::{UEFI, make_iso, serves};
 use crate::serve::Served;
 use crate::{ARM, CD, HVF, ISO, LIMINE, LOAD, PC, VIRT};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -128,16 +128,11 @@ fn serves_and_rests(lab: &Lab, way: Way, cores: usize) {
 
 /// The web server with routes that end it, for the platform and the architecture.
 fn image(lab: &Lab, of: Variant, arch: Arch) -> PathBuf {
-    static MADE: Mutex<BTreeMap<String, PathBuf>> = Mutex::new(BTreeMap::new());
     // A CD holds the image that QEMU also loads itself.
     let platform = if of == HVF { "hvf" } else { "qemu" };
     let name = format!("matrix-{platform}-{}", arch.name());
-    let mut made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
-    let make = || {
-        let edit: Edit<'_> = ("apps/webserver/src/main.rs", &with_ends);
-        lab.images.variant_with(&name, &[edit], platform, arch)
-    };
-    made.entry(name.clone()).or_insert_with(make).clone()
+    let edit: Edit<'_> = ("apps/webserver/src/main.rs", &with_ends);
+    lab.images.variant_with(&name, &[edit], platform, arch)
 }
 
 /// The CD that `loader` loads the image from, made once.
