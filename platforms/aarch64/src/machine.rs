@@ -90,6 +90,8 @@ impl Aarch64 {
     }
 }
 
+critical_section::set_impl!(platform_machine::section::ImageSection<Aarch64>);
+
 impl Arch for Aarch64 {
     type Serial = Pl011;
     type Format = Stage1;

@@ -25,6 +25,7 @@ pub mod idle;
 pub mod memory;
 pub mod options;
 pub mod paging;
+pub mod section;
 pub mod seed;
 mod slot;
 

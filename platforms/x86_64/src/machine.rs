@@ -93,6 +93,8 @@ pub(crate) fn try_map(address: u64, length: usize) -> Option<Registers> {
     SPACE.map_device(address, length, X86::flush_translations)
 }
 
+critical_section::set_impl!(platform_machine::section::ImageSection<X86>);
+
 impl Arch for X86 {
     type Serial = Uart;
     type Format = Long;
