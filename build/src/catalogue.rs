@@ -52,8 +52,9 @@ pub struct Component {
 /// What a component is in Rust.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Code {
-    /// A function of the app that gives its request handler.
-    Handler(String),
+    /// A function of the app that gives its request handler, and the type of what it is given:
+    /// its keys beside those of every handler, if it has any.
+    Handler(String, Option<String>),
     /// A type and its configuration's type, as paths from the crate's root.
     Type(String, String),
 }
@@ -169,7 +170,7 @@ impl Catalogue {
 
     /// Whether the component belongs to an app: a package that has handlers.
     fn is_apps_own(&self, component: &Component) -> bool {
-        let handler = |other: &&Component| matches!(other.code, Code::Handler(_));
+        let handler = |other: &&Component| matches!(other.code, Code::Handler(..));
         self.components.iter().filter(handler).any(|other| other.package == component.package)
     }
 
@@ -297,7 +298,10 @@ impl Reader<'_> {
                 (Code::Type(path.to_owned(), config), get(table, "component")?.at)
             }
             (None, Some(function)) => {
-                (Code::Handler(function.to_owned()), get(table, "handler")?.at)
+                let keys = get(table, "config").and_then(Node::table);
+                let keys = keys.filter(|keys| !keys.is_empty());
+                let kind = keys.map(|_| text("config-type").unwrap_or("Config").to_owned());
+                (Code::Handler(function.to_owned(), kind), get(table, "handler")?.at)
             }
             (None, None) => {
                 let at = table.first().map(|(key, _)| key.at);
@@ -310,8 +314,15 @@ impl Reader<'_> {
         let config = get(table, "config").and_then(Node::table);
         let config = config.into_iter().flatten();
         let mut config: Vec<_> = config.filter_map(|(key, node)| self.field(key, node)).collect();
-        if matches!(code, Code::Handler(_)) && config.is_empty() {
-            config.extend([tasks(at), patience(at), files(at)]);
+        if matches!(code, Code::Handler(..)) {
+            let taken = |field: &Field| SERVER_KEYS.contains(&field.name.as_str());
+            for field in config.iter().filter(|field| taken(field)) {
+                let message = format!("every handler has a key `{}`", field.name);
+                self.reports
+                    .push(Report::new(field.at, message).help("give this one another name"));
+            }
+            config.retain(|field| !taken(field));
+            config.splice(0..0, [tasks(at), patience(at), files(at)]);
         }
         Some(Component {
             name: name.to_owned(),
@@ -447,6 +458,9 @@ impl Reader<'_> {
         }
     }
 }
+
+/// The keys of every component that runs an app's handlers, which come before those of its own.
+pub const SERVER_KEYS: [&str; 3] = ["tasks", "patience", "files"];
 
 /// A key of every component that runs an app's handlers: `waitless::http::ServerConfig`.
 fn tasks(at: Span) -> Field {

@@ -1,7 +1,7 @@
 //! From a graph to the Rust source that runs it: one flat file that a person reads in a minute.
 
-use crate::catalogue::{Code, Requires};
-use crate::graph::{Graph, Instance, Origin};
+use crate::catalogue::{Code, Requires, SERVER_KEYS};
+use crate::graph::{Graph, Instance, Origin, Setting};
 use crate::source::Sources;
 use crate::types::camel;
 use std::fmt::Write;
@@ -29,6 +29,31 @@ pub fn code(graph: &Graph, sources: &Sources) -> String {
     parts.collect::<Vec<_>>().join("\n")
 }
 
+/// The configuration of an instance, or one of two: what runs an app's handlers has one, and so
+/// have the handlers.
+struct Constant<'a> {
+    name: String,
+    kind: String,
+    settings: &'a [Setting],
+}
+
+impl Constant<'_> {
+    /// The settings that can be replaced at boot.
+    fn boot_keys(&self) -> impl Iterator<Item = &Setting> {
+        self.settings.iter().filter(|setting| setting.field.boot)
+    }
+
+    /// The function that gives it with what was said at boot; none where nothing can be.
+    fn at_boot(&self) -> Option<String> {
+        self.boot_keys().next().map(|_| format!("{}_at_boot", self.name.to_lowercase()))
+    }
+
+    /// Where a constructor finds it.
+    fn expression(&self) -> String {
+        self.at_boot().map_or(format!("&{}", self.name), |function| format!("{function}(cx)"))
+    }
+}
+
 struct Emit<'a> {
     graph: &'a Graph,
     sources: &'a Sources,
@@ -51,15 +76,43 @@ impl Emit<'_> {
 
     /// A constant with every field named, so that rustc catches a schema that drifted.
     fn config(&self, instance: &Instance) -> String {
-        let (name, kind) = (instance.constant(), self.config_type(instance));
         let at = self.sources.line(instance.at);
         let mut out = format!("// [{}] {at}\n", instance.name);
-        if instance.config.is_empty() {
-            let _ = writeln!(out, "const {name}: {kind} = {kind} {{}};");
-            return out;
+        for constant in Self::constants(instance) {
+            out += &self.constant(&constant);
+        }
+        out
+    }
+
+    /// The configurations of an instance.
+    fn constants(instance: &Instance) -> Vec<Constant<'_>> {
+        let name = instance.constant();
+        match &instance.component.code {
+            Code::Type(_, config) => {
+                let kind = format!("{}::{config}", instance.krate);
+                vec![Constant { name, kind, settings: &instance.config }]
+            }
+            Code::Handler(_, own) => {
+                let middle = SERVER_KEYS.len().min(instance.config.len());
+                let (settings, keys) = instance.config.split_at(middle);
+                let own = own.as_ref().map(|own| Constant {
+                    name: format!("{name}_KEYS"),
+                    kind: format!("crate::{own}"),
+                    settings: keys,
+                });
+                let kind = "waitless::http::ServerConfig".to_owned();
+                [Constant { name, kind, settings }].into_iter().chain(own).collect()
+            }
+        }
+    }
+
+    fn constant(&self, constant: &Constant<'_>) -> String {
+        let Constant { name, kind, settings } = constant;
+        if settings.is_empty() {
+            return format!("const {name}: {kind} = {kind} {{}};\n");
         }
         let field = |name: &str, value: &str| format!("    {}: {value},", name.replace('-', "_"));
-        let fields = instance.config.iter().map(|setting| {
+        let fields = settings.iter().map(|setting| {
             let origin = match setting.origin {
                 Origin::Default => "default".to_owned(),
                 Origin::Written(at) => self.sources.line(at),
@@ -67,7 +120,7 @@ impl Emit<'_> {
             (field(&setting.field.name, &setting.expression), origin)
         });
         let fields: Vec<_> = fields.collect();
-        let _ = writeln!(out, "const {name}: {kind} = {kind} {{");
+        let mut out = format!("const {name}: {kind} = {kind} {{\n");
         // Origins stand in a column behind the values, but for those that reach far.
         let length = |line: &str| line.chars().count();
         let lengths = fields.iter().map(|(line, _)| length(line));
@@ -85,20 +138,22 @@ impl Emit<'_> {
     /// A function for each instance with keys that can be set at boot, which gives its
     /// configuration.
     fn at_boot(&self) -> String {
-        let each = self.graph.instances.iter().filter(|instance| instance.has_boot_keys());
-        let each = each.map(|instance| self.config_at_boot(instance));
+        let each = self.graph.instances.iter().flat_map(|instance| {
+            let constants = Self::constants(instance).into_iter();
+            constants.filter_map(|constant| Self::config_at_boot(instance, &constant))
+        });
         each.collect::<Vec<_>>().join("\n")
     }
 
-    fn config_at_boot(&self, instance: &Instance) -> String {
-        let (name, kind) = (&instance.name, self.config_type(instance));
+    fn config_at_boot(instance: &Instance, constant: &Constant<'_>) -> Option<String> {
+        let (name, kind) = (&instance.name, &constant.kind);
         let mut out = format!(
             "/// `[{name}]` as above, but for what was said at boot.\n\
-             fn {}_at_boot(cx: &Context) -> &'static {kind} {{\n    let mut config = {};\n",
-            instance.ident(),
-            instance.constant()
+             fn {}(cx: &Context) -> &'static {kind} {{\n    let mut config = {};\n",
+            constant.at_boot()?,
+            constant.name
         );
-        for setting in instance.boot_keys() {
+        for setting in constant.boot_keys() {
             let field = &setting.field;
             let arguments = [
                 "cx".to_owned(),
@@ -109,15 +164,7 @@ impl Emit<'_> {
             ];
             out += &statement(4, "boot::set", &arguments, ";");
         }
-        out + "    boot::keep(config)\n}\n"
-    }
-
-    /// Where an instance's constructor finds its configuration.
-    fn config_of(instance: &Instance) -> String {
-        if instance.has_boot_keys() {
-            return format!("{}_at_boot(cx)", instance.ident());
-        }
-        format!("&{}", instance.constant())
+        Some(out + "    boot::keep(config)\n}\n")
     }
 
     /// The keys that can be set at boot, checked against what was said.
@@ -170,12 +217,17 @@ impl Emit<'_> {
             self.boot_check()
         );
         for instance in &self.graph.instances {
-            let (field, config) = (instance.ident(), Self::config_of(instance));
+            let field = instance.ident();
+            let constants = Self::constants(instance);
+            let mut configs = constants.iter().map(Constant::expression);
+            let config = configs.next().unwrap_or_default();
             let (new, arguments) = match &instance.component.code {
-                Code::Handler(function) => (
-                    "waitless::http::Server::new".to_owned(),
-                    vec![config, format!("crate::{function}()"), "cx".to_owned()],
-                ),
+                Code::Handler(function, _) => {
+                    let keys = configs.next().unwrap_or_default();
+                    let handler = format!("crate::{function}({keys})");
+                    let new = "waitless::http::Server::new".to_owned();
+                    (new, vec![config, handler, "cx".to_owned()])
+                }
                 Code::Type(path, _) => {
                     (format!("{}::{path}::new", instance.krate), vec![config, "cx".to_owned()])
                 }
@@ -399,13 +451,6 @@ impl Emit<'_> {
         let names: Vec<_> = handlers.map(|handler| each(camel(&handler.name))).collect();
         if names.is_empty() { String::new() } else { format!("<{}>", names.join(", ")) }
     }
-
-    fn config_type(&self, instance: &Instance) -> String {
-        match &instance.component.code {
-            Code::Handler(_) => "waitless::http::ServerConfig".to_owned(),
-            Code::Type(_, config) => format!("{}::{config}", instance.krate),
-        }
-    }
 }
 
 /// The condition under which an instance runs on a core; none where it always does.
@@ -443,7 +488,7 @@ fn statement(indent: usize, call: &str, arguments: &[String], tail: &str) -> Str
 
 fn kind(instance: &Instance) -> String {
     match &instance.component.code {
-        Code::Handler(_) => format!("waitless::http::Server<{}>", camel(&instance.name)),
+        Code::Handler(..) => format!("waitless::http::Server<{}>", camel(&instance.name)),
         Code::Type(path, _) => format!("{}::{path}", instance.krate),
     }
 }

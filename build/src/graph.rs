@@ -174,17 +174,12 @@ impl Instance {
 
     /// Whether it runs the app's handlers.
     pub fn is_handler(&self) -> bool {
-        matches!(self.component.code, Code::Handler(_))
+        matches!(self.component.code, Code::Handler(..))
     }
 
     /// The settings that can be replaced at boot.
     pub fn boot_keys(&self) -> impl Iterator<Item = &Setting> {
         self.config.iter().filter(|setting| setting.field.boot)
-    }
-
-    /// Whether there are such settings.
-    pub fn has_boot_keys(&self) -> bool {
-        self.boot_keys().next().is_some()
     }
 
     /// The settings that somebody wrote.

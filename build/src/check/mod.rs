@@ -344,7 +344,7 @@ impl<'a> Check<'a> {
         let app = self.around.workspace.package(&self.app.package);
         let dependency = app.and_then(|app| app.dependency(&component.package));
         match (&component.code, dependency) {
-            (Code::Handler(_), _) => "crate".to_owned(),
+            (Code::Handler(..), _) => "crate".to_owned(),
             (_, Some(dependency)) => dependency.ident.clone(),
             (_, None) => component.package.replace('-', "_"),
         }
