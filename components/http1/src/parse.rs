@@ -112,6 +112,7 @@ fn parse_window(window: &[u8], limits: &Limits) -> Result<Parsed, Stop> {
             path: target.path,
             query: target.query,
             fields: span(line.end, end),
+            secure: limits.secure,
         },
         length: end + 2,
         keep_alive,

@@ -288,7 +288,8 @@ impl Active {
         let added = response.fields().map_or(0, Fields::len);
         let mut lines = Lines {
             status: response.code(),
-            date,
+            //= RFC 9110 6.6.1: that of a message which somebody else has made stays as it is
+            date: date.filter(|_| !response.fields().is_some_and(Fields::is_dated)),
             fixed,
             media: response.media_type().filter(|_| !matches!(body, Body::Empty)),
             length,

@@ -88,6 +88,7 @@ fn request(authority: &str, target: &str) -> Head {
         path: Span::new(0, path.len()),
         query,
         fields: Span::default(),
+        secure: false,
     };
     Head::new(HeadBytes::Memory(bytes.into()), layout)
 }

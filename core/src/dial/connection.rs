@@ -129,6 +129,11 @@ impl Connection {
 
     /// Says that nothing follows. Receiving goes on.
     pub fn finish(&mut self) {
+        self.say_all();
+    }
+
+    /// The same, for who shares it.
+    pub(crate) fn say_all(&self) {
         self.line.finished.set(true);
         self.dialer.touch(self.line.index());
     }

@@ -80,7 +80,7 @@ impl BodyWriter {
     /// is sent where the body has no announced length and the client speaks HTTP/1.1 or later;
     /// others do not get it. A name or a value that is not allowed in a field, or a name that
     /// belongs into the head, breaks the response off.
-    pub fn trailer(&mut self, name: &'static str, value: impl FieldValue) {
+    pub fn trailer(&mut self, name: &str, value: impl FieldValue) {
         let Some(slot) = self.reply.slot() else { return };
         let known = slot.response_trailers.take();
         let Some(mut fields) = known.or_else(|| Fields::new(slot.pool)) else { return };

@@ -15,6 +15,8 @@ pub struct Fields {
     length: u32,
     /// Whether a value had a control character in it.
     malformed: bool,
+    /// Whether `Date` is among them.
+    dated: bool,
 }
 
 /// Why a field cannot be added.
@@ -33,7 +35,7 @@ impl Fields {
     pub(super) fn new(pool: Pool) -> Option<Self> {
         let mut last = pool.packet()?;
         last.reset(0);
-        Some(Self { last, length: 0, malformed: false })
+        Some(Self { last, length: 0, malformed: false, dated: false })
     }
 
     /// Bytes of all lines.
@@ -46,6 +48,12 @@ impl Fields {
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.length == 0
+    }
+
+    /// Whether `Date` is among them: a port then adds none of its own.
+    #[inline]
+    pub fn is_dated(&self) -> bool {
+        self.dated
     }
 
     /// The lines, `name: value` with CR LF after each, where one packet holds them all; those
@@ -91,6 +99,7 @@ impl Fields {
         if others.malformed {
             return Err(NoRoom);
         }
+        self.dated |= others.dated;
         let mut left = others.len();
         let mut next = Some(others.into_packets());
         while let Some(mut packet) = next {
@@ -116,6 +125,7 @@ impl Fields {
         if is_ours || !is_token(name.as_bytes()) {
             return Err(BadField::Malformed);
         }
+        self.dated |= is_same_name(name, "Date");
         self.put(name.as_bytes())?;
         Ok(self.put(b": ")?)
     }
@@ -159,7 +169,7 @@ impl Write for Fields {
 
 /// Names that the port alone uses: a second one could let a client see another end of the
 /// response than the port does.
-const FRAMING: [&str; 4] = ["Content-Length", "Transfer-Encoding", "Connection", "Date"];
+const FRAMING: [&str; 3] = ["Content-Length", "Transfer-Encoding", "Connection"];
 
 impl From<NoRoom> for BadField {
     fn from(NoRoom: NoRoom) -> Self {

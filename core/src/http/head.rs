@@ -45,6 +45,8 @@ pub struct Layout {
     pub query: Option<Span>,
     /// The field lines.
     pub fields: Span,
+    /// Whether the connection is one of TLS.
+    pub secure: bool,
 }
 
 /// A range of a head's bytes.
@@ -90,6 +92,11 @@ impl Head {
     #[inline]
     pub fn version(&self) -> Version {
         self.layout.version
+    }
+
+    /// Whether it came over TLS.
+    pub fn is_secure(&self) -> bool {
+        self.layout.secure
     }
 
     /// What is known of the body's length.
@@ -184,7 +191,7 @@ pub(super) fn is_of_head(name: &str) -> bool {
     OF_HEAD.iter().any(|other| is_same_name(name, other))
 }
 
-const OF_HEAD: [&str; 22] = [
+const OF_HEAD: [&str; 23] = [
     "Authorization",
     "Cache-Control",
     "Connection",
@@ -193,6 +200,7 @@ const OF_HEAD: [&str; 22] = [
     "Content-Range",
     "Content-Type",
     "Cookie",
+    "Date",
     "Expect",
     "Host",
     "If-Match",

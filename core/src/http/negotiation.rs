@@ -120,6 +120,7 @@ mod tests {
             path: Span::default(),
             query: None,
             fields: Span::new(0, fields.len()),
+            secure: false,
         };
         let head = Head::new(HeadBytes::Memory(fields.as_bytes().into()), layout);
         let weights = Weights::of(&head);

@@ -74,6 +74,11 @@ impl Request {
         self.head.authority()
     }
 
+    /// Whether it came over TLS: through a port whose `scheme` is `https`.
+    pub fn is_secure(&self) -> bool {
+        self.head.is_secure()
+    }
+
     /// Whether no other site sent it: `Origin` is absent, as it is where no browser was involved,
     /// or names the host that the request is for. Browsers let any page connect by WebSocket, and
     /// send forms anywhere; who trusts cookies asks this first.

@@ -192,8 +192,9 @@ pub trait IntoResponse {
     /// The same with one more field. `name` is a token; a name or a value that is not allowed in
     /// a field makes the response a 500, and so do fields of more than [`Fields::LIMIT`] bytes
     /// together, or of more than the port allows.
-    /// Framing is not yours: `Content-Length`, `Transfer-Encoding`, `Connection` and `Date` are
-    /// added by the port, and a 500 when you add them.
+    /// Framing is not yours: `Content-Length`, `Transfer-Encoding` and `Connection` are added by
+    /// the port, and a 500 when you add them. So is `Date`, unless you add one: that of a message
+    /// which somebody else has made (RFC 9110, section 6.6.1).
     fn header<V: FieldValue>(self, name: &'static str, value: V) -> WithField<Self, V>
     where
         Self: Sized,

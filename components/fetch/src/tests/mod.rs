@@ -8,6 +8,7 @@ mod kept;
 mod malformed;
 mod redirects;
 mod times;
+mod upgrades;
 
 use super::*;
 use core::pin::Pin;

@@ -94,6 +94,11 @@ async fn twice(request: Request) -> Result<Finished, Response> {
     Ok(line.finish().await)
 }
 
+/// What somebody else has made, a while ago.
+async fn dated(_: Request) -> impl IntoResponse {
+    "old".header("date", EARLIER)
+}
+
 fn site() -> impl Handler {
     let all = [Method::Get, Method::Head, Method::Put].map(Methods::of);
     let all = all[0].and(all[1]).and(all[2]);
@@ -103,6 +108,7 @@ fn site() -> impl Handler {
         .route(all, "/missing", thing)
         .post("/trailers", trailers)
         .get("/twice", twice)
+        .get("/dated", dated)
         .get("/{path...}", files)
 }
 
@@ -178,6 +184,17 @@ fn conditions_are_judged_in_their_order() {
     assert!(response.contains("\r\nETag: \"v1\"\r\n"), "{response}");
     assert!(response.contains(&format!("\r\nLast-Modified: {SAME}\r\n")), "{response}");
     assert!(ask(&mut bench, "GET /weak", &[]).contains("\r\nETag: W/\"v1\"\r\n"));
+}
+
+#[test]
+fn a_response_has_one_date() {
+    let mut bench = bench();
+    bench.cx.set_wall_clock(784_111_777_000_000_000);
+    let response = ask(&mut bench, "GET /thing", &[]);
+    assert!(response.contains(&format!("\r\nDate: {SAME}\r\n")), "{response}");
+    let response = ask(&mut bench, "GET /dated", &[]);
+    assert!(response.contains(&format!("\r\ndate: {EARLIER}\r\n")), "{response}");
+    assert_eq!(response.to_ascii_lowercase().matches("\r\ndate:").count(), 1, "{response}");
 }
 
 #[test]

@@ -13,6 +13,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 use core::future::poll_fn;
+use core::pin::pin;
 use core::task::{Context, Poll};
 use serde::de::DeserializeOwned;
 
@@ -43,7 +44,12 @@ impl<S: Source> Answer<S> {
         parsed: Parsed,
         bare: bool,
     ) -> Self {
-        let framing = if bare { Framing::Done } else { parsed.body };
+        let framing = match parsed.status {
+            // What comes is another protocol's.
+            Status::SWITCHING_PROTOCOLS => Framing::UntilEnd,
+            _ if bare => Framing::Done,
+            _ => parsed.body,
+        };
         let length = match framing {
             Framing::Done => Length::None,
             Framing::Length(length) => Length::Known(length),
@@ -113,6 +119,18 @@ impl<S: Source> Answer<S> {
             self.fail(*why);
         }
         chunk
+    }
+
+    /// Waits for `other`, such as for a client that takes what came, and goes on meanwhile with
+    /// what is sent to the server.
+    pub async fn during<T>(&mut self, other: impl Future<Output = T>) -> T {
+        let mut other = pin!(other);
+        poll_fn(|cx| {
+            // Why it cannot go on is found out when the next bytes are asked for.
+            let _ = self.exchange.push(cx);
+            other.as_mut().poll(cx)
+        })
+        .await
     }
 
     /// The trailer fields, which stand behind a body in chunks: those of which it is safe to
@@ -189,7 +207,10 @@ impl<S: Source> Answer<S> {
                     Poll::Ready(Ok(None)) => return Poll::Ready(self.end()),
                     Poll::Ready(Err(why)) => return Poll::Ready(Err(FetchError::Broken(why))),
                     Poll::Pending => {
-                        let limit = self.exchange.config.body_timeout;
+                        let limit = match self.parsed.status {
+                            Status::SWITCHING_PROTOCOLS => self.exchange.silence,
+                            _ => self.exchange.config.body_timeout,
+                        };
                         return self.exchange.watch(Wait::Body, limit, moved, cx);
                     }
                 },

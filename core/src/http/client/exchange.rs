@@ -38,6 +38,8 @@ pub(super) struct Exchange<S> {
     clock: Option<Clock>,
     /// When all must be done.
     pub end: Instant,
+    /// How long another protocol may be silent, where one is offered or spoken.
+    pub silence: Duration,
 }
 
 /// How far sending is.
@@ -45,6 +47,8 @@ pub(super) struct Exchange<S> {
 enum Stage {
     /// The body waits for a word from the server, up to this time.
     Word(Instant),
+    /// What would be sent is another protocol's, and the server has not agreed to that.
+    Offer,
     /// The body is being sent.
     Body,
     /// All was given to the connection.
@@ -60,6 +64,8 @@ enum Sending {
     Length(u64, u64),
     /// In chunks; whether none was sent yet.
     Chunks(bool),
+    /// As it is, up to the end of the connection.
+    Raw,
 }
 
 /// A time that runs while one thing is waited for, without any progress.
@@ -112,7 +118,15 @@ impl<S: Source> Exchange<S> {
             heard: false,
             clock: None,
             end: Instant::NEVER,
+            silence: Duration::MAX,
         }
+    }
+
+    /// What there is to send is another protocol's, which may be silent for `silence`, and waits
+    /// until the server agrees.
+    pub fn offer(&mut self, silence: Duration) {
+        (self.stage, self.framing) = (Stage::Offer, Sending::Raw);
+        self.silence = silence;
     }
 
     /// All of it is in the head.
@@ -263,9 +277,17 @@ impl<S: Source> Exchange<S> {
             }
             let Some(parsed) = parse(self.input.bytes_mut(), &limits)? else { return Ok(None) };
             if parsed.status == Status::SWITCHING_PROTOCOLS {
-                return Err(Malformed::Upgrade);
+                if self.stage != Stage::Offer {
+                    return Err(Malformed::Upgrade);
+                }
+                self.stage = Stage::Body;
+                return Ok(Some(parsed));
             }
             if parsed.status.class() != 1 {
+                if self.stage == Stage::Offer {
+                    // The request was all of it.
+                    self.stage = Stage::Done;
+                }
                 if matches!(self.stage, Stage::Word(_)) {
                     //= RFC 9110 10.1.1: a body that was refused is not sent
                     self.stage = Stage::Unwanted;
@@ -307,7 +329,7 @@ impl<S: Source> Exchange<S> {
                 continue;
             }
             match self.stage {
-                Stage::Done | Stage::Unwanted => return (Lacks::Nothing, moved),
+                Stage::Offer | Stage::Done | Stage::Unwanted => return (Lacks::Nothing, moved),
                 Stage::Word(_) => return (Lacks::Word, moved),
                 Stage::Body => match self.body.poll_part(self.pool, cx) {
                     Poll::Pending => return (Lacks::Part, moved),
@@ -339,6 +361,7 @@ impl<S: Source> Exchange<S> {
                 self.lead = Some(part);
             }
             Sending::Chunks(_) if length == 0 => {}
+            Sending::Raw => self.lead = Some(part),
             Sending::Chunks(first) => {
                 let frame = ChunkFrame::new(length, core::mem::replace(first, false));
                 let frame = frame.bytes();
@@ -372,6 +395,11 @@ impl<S: Source> Exchange<S> {
                 self.misfit = Some(FetchError::BodyLength { expected, came });
             }
             Sending::Length(..) => {}
+            Sending::Raw => {
+                if let Some(connection) = self.lease.as_ref().and_then(Lease::connection) {
+                    connection.say_all();
+                }
+            }
             Sending::Chunks(first) => match self.pool.packet() {
                 Some(mut packet) => {
                     packet.reset(HEADROOM);

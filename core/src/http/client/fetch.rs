@@ -6,10 +6,10 @@ use super::lines::{Announced, Lines, Said};
 use super::place::{Place, check_target};
 use super::pool::{Choice, Client};
 use super::redirect::{OF_BODY, Onward, SECRET, onward, resolve};
-use super::{Answer, FetchError, Source};
+use super::{Answer, FetchError, Malformed, Source};
 use crate::http::head::is_same_name;
 use crate::http::wire::{NoPacket, is_host};
-use crate::http::{FieldValue, Fields, IntoBody, Json, Length, is_token};
+use crate::http::{FieldValue, Fields, IntoBody, Json, Length, Status, is_token};
 use crate::task::{Task, sleep};
 use crate::{Duration, Instant, Pool};
 use alloc::string::String;
@@ -36,6 +36,8 @@ pub struct Fetch<'a, S = Nothing> {
     /// That of a body which comes bit by bit.
     length: Length,
     expects: bool,
+    /// The protocol that is offered, and how long it may be silent.
+    upgrade: Option<(&'a str, Duration)>,
     redirects: u8,
     within: Option<Duration>,
     bad: Option<FetchError>,
@@ -60,6 +62,7 @@ impl<'a> Fetch<'a> {
             body: Outgoing::Whole(Whole::None, 0),
             length: Length::None,
             expects: false,
+            upgrade: None,
             redirects: 0,
             within: None,
             bad: None,
@@ -88,6 +91,29 @@ impl<'a> Fetch<'a> {
             Length::None => Outgoing::Whole(Whole::None, 0),
             Length::Known(_) | Length::Unknown => Outgoing::Parts(source, false),
         };
+        self.with(body, length)
+    }
+
+    /// The same without a body, offering the server to go on with `protocol` (RFC 9110, section
+    /// 7.8), whose bytes come from `source`, which is not asked before the server agrees. Where it
+    /// does, the status is 101, and the answer's body are the bytes of the protocol, up to the end
+    /// of the connection; who takes them, sends as well. It is given up when nothing passes either
+    /// way for `silence`. Where the server does not agree, the answer is one like any other.
+    pub fn upgrade<S: Source>(
+        mut self,
+        protocol: &'a str,
+        source: S,
+        silence: Duration,
+    ) -> Fetch<'a, S> {
+        let (name, version) = protocol.split_once('/').unwrap_or((protocol, "1"));
+        if ![name, version].iter().all(|part| is_token(part.as_bytes())) {
+            self.spoil(FetchError::BadField);
+        }
+        self.upgrade = Some((protocol, silence));
+        self.with(Outgoing::Parts(source, false), Length::None)
+    }
+
+    fn with<S>(self, body: Outgoing<S>, length: Length) -> Fetch<'a, S> {
         Fetch {
             client: self.client,
             pool: self.pool,
@@ -100,6 +126,7 @@ impl<'a> Fetch<'a> {
             body,
             length,
             expects: self.expects,
+            upgrade: self.upgrade,
             redirects: self.redirects,
             within: self.within,
             bad: self.bad,
@@ -216,7 +243,9 @@ impl<'a, S: Source> Fetch<'a, S> {
                     fields: &lines,
                     body: announced(self.method, &self.body, self.length),
                     expects: self.expects,
+                    upgrade: self.upgrade.map(|(protocol, _)| protocol),
                 },
+                silence: self.upgrade.map_or(Duration::MAX, |(_, silence)| silence),
                 end,
             };
             let mut answer = request.send(client, self.body).await?;
@@ -264,6 +293,8 @@ impl<'a, S: Source> Fetch<'a, S> {
 /// A request that is put together, for one server.
 struct Request<'a> {
     said: Said<'a>,
+    /// How long another protocol may be silent.
+    silence: Duration,
     end: Instant,
 }
 
@@ -291,7 +322,17 @@ impl Request<'_> {
                         }
                     };
                     let bare = self.said.method == "HEAD";
-                    return Ok(Answer::new(exchange, head, parsed, bare));
+                    let answer = Answer::new(exchange, head, parsed, bare);
+                    let agreed = answer.status() == Status::SWITCHING_PROTOCOLS;
+                    let offered = self.said.upgrade.is_some_and(|offered| {
+                        let said = answer.header_bytes("Upgrade").unwrap_or_default();
+                        said.eq_ignore_ascii_case(offered.as_bytes())
+                    });
+                    //= RFC 9110 7.8: to what was offered, and to nothing else
+                    return match agreed && !offered {
+                        true => Err(Malformed::Upgrade.into()),
+                        false => Ok(answer),
+                    };
                 }
                 Err(why) => why,
             };
@@ -327,7 +368,9 @@ impl Request<'_> {
         let mut exchange =
             Exchange::new((client.config, client.pool), lease, head, body, announced);
         exchange.end = self.end;
-        if joined || announced == Announced::Nothing {
+        if self.said.upgrade.is_some() {
+            exchange.offer(self.silence);
+        } else if joined || announced == Announced::Nothing {
             exchange.skip_body();
         } else if self.said.expects {
             exchange.expect_word(now().await + client.config.continue_timeout);
@@ -341,7 +384,8 @@ fn announced<S>(method: &str, body: &Outgoing<S>, length: Length) -> Announced {
     match body {
         Outgoing::Parts(..) => match length {
             Length::Known(length) => Announced::Length(length),
-            Length::Unknown | Length::None => Announced::Chunks,
+            Length::Unknown => Announced::Chunks,
+            Length::None => Announced::Nothing,
         },
         Outgoing::Whole(whole, _) => match whole.length() {
             Some(length) => Announced::Length(length),

@@ -67,6 +67,8 @@ pub(super) struct Said<'a> {
     pub body: Announced,
     /// Whether the body waits for a word from the server.
     pub expects: bool,
+    /// The protocol that the server may go on with.
+    pub upgrade: Option<&'a str>,
 }
 
 impl Said<'_> {
@@ -98,6 +100,11 @@ impl Said<'_> {
         }
         if self.expects {
             out.put(b"\r\nExpect: 100-continue");
+        }
+        if let Some(protocol) = self.upgrade {
+            //= RFC 9110 7.8: only together with the option of the connection
+            out.put(b"\r\nConnection: upgrade\r\nUpgrade: ");
+            out.put(protocol.as_bytes());
         }
         out.put(b"\r\n");
         self.fields.0.iter().for_each(|lines| out.put(lines.bytes()));

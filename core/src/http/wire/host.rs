@@ -12,10 +12,24 @@ pub fn is_host(bytes: &[u8]) -> bool {
         }
         _ => {
             // What stops the name must be the port's colon.
-            (true, bytes.get(name_length(bytes)..).unwrap_or(&[]))
+            (true, bytes.get(escaped_length(bytes)..).unwrap_or(&[]))
         }
     };
     host_is_good && is_port(port)
+}
+
+/// Bytes of the name that `bytes` begin with, in which an escape is a `%` and two digits.
+fn escaped_length(bytes: &[u8]) -> usize {
+    let mut at = 0;
+    loop {
+        at += name_length(bytes.get(at..).unwrap_or(&[]));
+        match bytes.get(at..) {
+            Some([b'%', one, two, ..]) if [one, two].iter().all(|it| it.is_ascii_hexdigit()) => {
+                at += 3;
+            }
+            _ => return at,
+        }
+    }
 }
 
 fn is_ipv6(address: &[u8]) -> bool {
@@ -40,7 +54,7 @@ pub(super) fn is_name_byte(byte: u8) -> bool {
     NAME[usize::from(byte)]
 }
 
-/// Which bytes may stand in a name (RFC 3986, section 3.2.2).
+/// Which bytes may stand in a name by themselves (RFC 3986, section 3.2.2).
 static NAME: [bool; 256] = {
     let mut table = [false; 256];
     let mut byte = 0;
@@ -48,7 +62,7 @@ static NAME: [bool; 256] = {
         table[byte] = (byte as u8).is_ascii_alphanumeric();
         byte += 1;
     }
-    let others = b"-._~%!$&'()*+,;=";
+    let others = b"-._~!$&'()*+,;=";
     let mut at = 0;
     while at < others.len() {
         table[others[at] as usize] = true;
@@ -63,12 +77,14 @@ mod tests {
 
     #[test]
     fn hosts_are_told_from_what_is_none() {
-        for host in ["", "a", "a.b:80", "a:", "10.0.0.1", "[::1]", "[::1]:8080", "a_b-c%20"] {
+        for host in
+            ["", "a", "a.b:80", "a:", "10.0.0.1", "[::1]", "[::1]:8080", "a_b-c%20", "%41%c3%A4:1"]
+        {
             assert!(is_host(host.as_bytes()), "{host}");
         }
         for other in [
             "a/b", "u@a", "a:b", "a:65536", "a:123456", "[::1", "[zz]", "[::1]x", "a b", "a?b",
-            "a#b", "a\\b", "a:80:80", "\u{e9}",
+            "a#b", "a\\b", "a%", "a%4", "a%zz", "%4g:80", "a:80:80", "\u{e9}",
         ] {
             assert!(!is_host(other.as_bytes()), "{other}");
         }

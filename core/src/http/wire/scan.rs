@@ -29,7 +29,7 @@ pub fn path_length(bytes: &[u8]) -> usize {
     span(bytes, usual, |_| false)
 }
 
-/// Bytes in front of `bytes` that may stand in a host's name.
+/// Bytes in front of `bytes` that may stand in a host's name, but for escapes.
 #[inline]
 pub fn name_length(bytes: &[u8]) -> usize {
     let usual = |word| letters(word) | among(word, b'-', b'.') | among(word, b'0', b'9');
