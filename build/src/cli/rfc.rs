@@ -119,7 +119,7 @@ impl Coverage {
             tables.insert(number, table);
         }
         let mut coverage = Self { tables, ..Self::default() };
-        for folder in ["core", "components", "platforms", "tests"] {
+        for folder in ["apps", "core", "components", "platforms", "tests"] {
             for path in files(&root.join(folder), "rs")? {
                 let file = path.strip_prefix(root).unwrap_or(&path).display().to_string();
                 coverage.add(&file, &read(&path)?);
