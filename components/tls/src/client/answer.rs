@@ -10,7 +10,7 @@ use crate::handshake::{Flight, Level, Step, Surroundings};
 use crate::key_schedule::Schedule;
 use crate::wire::Reader;
 use crate::wire::codes::message::MESSAGE_HASH;
-use crate::wire::codes::{DOWNGRADE, RETRY_RANDOM, TLS12, TLS13, extension};
+use crate::wire::codes::{DOWNGRADE, RETRY_RANDOM, SSL30, TLS12, TLS13, extension};
 use crate::wire::server::ServerHello;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -218,6 +218,10 @@ pub(super) fn misplaced(kind: u16) -> Fault {
 
 //= RFC 8446 4.1.3: a server that can do better, and one that cannot
 fn check_version(hello: &ServerHello<'_>) -> Result<(), Fault> {
+    //= RFC 8446 D.5: SSL 3.0 is refused, whatever else is said
+    if hello.legacy_version <= SSL30 {
+        return Err(Fault::OldServer);
+    }
     let Some(mut version) = hello.extensions.find(extension::SUPPORTED_VERSIONS) else {
         let [.., a, b, c, d, e, f, g, last] = *hello.random;
         let downgraded = [a, b, c, d, e, f, g] == DOWNGRADE && last <= 1;

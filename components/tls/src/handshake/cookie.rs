@@ -78,6 +78,9 @@ impl Cookies {
         let [groups, signatures, versions] =
             lists.map(|list| list.map_or(&[][..], |list| list.bytes()));
         let name = hello.server_name.unwrap_or_default();
+        let protocols = hello.protocols.map_or(&[][..], |protocols| protocols.bytes());
+        let modes = hello.key_modes.unwrap_or_default();
+        let limit = hello.record_size_limit.map(u16::to_be_bytes);
         let parts = [
             said,
             hello.random,
@@ -87,10 +90,13 @@ impl Cookies {
             signatures,
             versions,
             name,
+            protocols,
+            modes,
+            limit.as_ref().map_or(&[][..], |limit| limit),
         ];
         // With each part's length, so that no two hellos look the same.
         let lengths = parts.map(|part| (part.len() as u32).to_be_bytes());
-        let mut all: [&[u8]; 16] = [&[]; 16];
+        let mut all: [&[u8]; 22] = [&[]; 22];
         for (place, (part, length)) in all.chunks_exact_mut(2).zip(parts.iter().zip(&lengths)) {
             place.copy_from_slice(&[&length[..], part]);
         }

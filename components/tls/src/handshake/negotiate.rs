@@ -4,7 +4,7 @@ use super::{Server, Surroundings};
 use crate::alert::Fault;
 use crate::crypto::{Digest, Group, Identity, Scheme, Secret, Suite, equal};
 use crate::key_schedule::{Schedule, finished};
-use crate::wire::codes::{PSK_DHE_KE, TLS13};
+use crate::wire::codes::{PSK_DHE_KE, SSL30, TLS13};
 use crate::wire::hello::ClientHello;
 use alloc::boxed::Box;
 
@@ -36,6 +36,10 @@ const KEYS_MAX: usize = 8;
 pub(super) fn parse(message: &[u8]) -> Result<ClientHello<'_>, Fault> {
     let body = message.get(4..).ok_or(Fault::Truncated)?;
     let hello = ClientHello::parse(body)?;
+    //= RFC 8446 D.5: whoever says SSL 3.0, or less, gets no answer of any version
+    if hello.legacy_version <= SSL30 {
+        return Err(Fault::NoCommonVersion);
+    }
     //= RFC 8446 4.2.1: the list of versions alone says which there are
     if !hello.versions.is_some_and(|versions| versions.contains(TLS13)) {
         return Err(Fault::NoCommonVersion);

@@ -16,6 +16,7 @@ fn hellos_of_servers_are_checked() {
     type Change = fn(Answer) -> Answer;
     let cases: &[(&str, Change, u8)] = &[
         ("1.1 where 1.2 belongs", |it| Answer { version: 0x0302, ..it }, 47),
+        ("SSL 3.0 where 1.2 belongs", |it| Answer { version: 0x0300, ..it }, 70),
         ("no version", |it| it.without(ext::SUPPORTED_VERSIONS), 70),
         ("1.2", |it| it.with(ext::SUPPORTED_VERSIONS, [3, 3]), 47),
         ("1.4", |it| it.with(ext::SUPPORTED_VERSIONS, [3, 5]), 47),

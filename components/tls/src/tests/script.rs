@@ -18,6 +18,7 @@ const SUITE: Suite = Suite::Aes128GcmSha256;
 
 /// A hello, field by field.
 pub struct Hello {
+    pub version: u16,
     pub random: [u8; 32],
     pub session_id: Vec<u8>,
     pub suites: Vec<u16>,
@@ -33,6 +34,7 @@ impl Hello {
     pub fn new() -> Self {
         let public = x25519(SECRET, X25519_BASEPOINT_BYTES);
         Self {
+            version: 0x0303,
             random: [1; 32],
             session_id: vec![2; 32],
             suites: vec![SUITE.code()],
@@ -66,7 +68,7 @@ impl Hello {
     pub fn bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
         Writer(&mut bytes).message(1, |body| {
-            body.u16(0x0303);
+            body.u16(self.version);
             body.bytes(&self.random);
             body.vector::<1>(|id| id.bytes(&self.session_id));
             body.vector::<2>(|list| self.suites.iter().for_each(|suite| list.u16(*suite)));

@@ -70,6 +70,12 @@ fn versions_suites_and_compression_are_checked() {
         ("1.2 only", new().with(ext::SUPPORTED_VERSIONS, [2, 3, 3]), PROTOCOL_VERSION),
         ("half a version", new().with(ext::SUPPORTED_VERSIONS, [3, 3, 4, 3]), DECODE_ERROR),
         ("old and bare", Hello { extensions: vec![], ..new() }, PROTOCOL_VERSION),
+        ("nothing", Hello { version: 0, ..new() }, PROTOCOL_VERSION),
+        ("SSL 2.0", Hello { version: 0x0002, ..new() }, PROTOCOL_VERSION),
+        ("SSL 3.0", Hello { version: 0x0300, ..new() }, PROTOCOL_VERSION),
+        // What stands there says nothing otherwise.
+        ("1.0 of old", Hello { version: 0x0301, ..new() }, None),
+        ("1.3 of old", Hello { version: 0x0304, ..new() }, None),
         ("no suites", Hello { suites: vec![], ..new() }, DECODE_ERROR),
         ("other suites", Hello { suites: vec![0x1304, 0xc02f], ..new() }, HANDSHAKE_FAILURE),
         ("compression", Hello { compression: vec![1, 0], ..new() }, ILLEGAL_PARAMETER),
@@ -200,7 +206,7 @@ fn right(hello: Hello, cookie: &[u8]) -> Hello {
 
 #[test]
 fn the_second_hello_is_checked() {
-    let cases: [(&str, Edit, u64, Option<u8>); 9] = [
+    let cases: [(&str, Edit, u64, Option<u8>); 12] = [
         ("right", right, 1, None),
         ("no cookie", |hello, _| right(hello, &[]).without(ext::COOKIE), 1, ILLEGAL_PARAMETER),
         (
@@ -236,6 +242,24 @@ fn the_second_hello_is_checked() {
         (
             "early data",
             |hello, cookie| right(hello, cookie).with(ext::EARLY_DATA, []),
+            1,
+            ILLEGAL_PARAMETER,
+        ),
+        (
+            "a limit of records",
+            |hello, cookie| right(hello, cookie).with(ext::RECORD_SIZE_LIMIT, [2, 0]),
+            1,
+            ILLEGAL_PARAMETER,
+        ),
+        (
+            "a protocol",
+            |hello, cookie| right(hello, cookie).with(ext::ALPN, *b"\0\x09\x08http/1.1"),
+            1,
+            ILLEGAL_PARAMETER,
+        ),
+        (
+            "modes of keys",
+            |hello, cookie| right(hello, cookie).with(ext::PSK_KEY_EXCHANGE_MODES, [1, 1]),
             1,
             ILLEGAL_PARAMETER,
         ),

@@ -5,6 +5,9 @@ pub const TLS13: u16 = 0x0304;
 /// What TLS 1.3 writes where older versions had theirs.
 pub const TLS12: u16 = 0x0303;
 
+/// SSL 3.0, which was broken long ago.
+pub const SSL30: u16 = 0x0300;
+
 /// Handshake messages.
 #[allow(missing_docs, reason = "the names are the RFC's")]
 pub mod message {

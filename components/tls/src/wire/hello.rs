@@ -8,6 +8,8 @@ use crate::alert::Fault;
 /// twice. What it offers was not looked at.
 #[derive(Clone, Copy, Debug)]
 pub struct ClientHello<'a> {
+    /// What older versions chose by; 0x0303 in TLS 1.3.
+    pub legacy_version: u16,
     /// The client's random bytes.
     pub random: &'a [u8; 32],
     /// What the server must send back.
@@ -44,12 +46,13 @@ impl<'a> ClientHello<'a> {
     /// The meaning of `body`, the message without its header.
     pub fn parse(body: &'a [u8]) -> Result<Self, Fault> {
         let mut reader = Reader::new(body);
-        reader.u16()?; // legacy_version says nothing
+        let legacy_version = reader.u16()?;
         let random = reader.array()?;
         let session_id = reader.vector8(0..=32)?;
         let suites = List::new(reader.vector16(2..=0xfffe)?)?;
         let compression = reader.vector8(1..=255)?;
         let mut hello = Self {
+            legacy_version,
             random,
             session_id,
             suites,
@@ -181,6 +184,11 @@ impl<'a> Protocols<'a> {
             names.vector8(1..=255)?;
         }
         Ok(Self(bytes))
+    }
+
+    /// All of them, as they came.
+    pub const fn bytes(self) -> &'a [u8] {
+        self.0
     }
 
     /// Whether `name` is among them.
