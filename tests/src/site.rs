@@ -15,10 +15,16 @@ pub fn site() -> impl Handler {
         .put("/file", put)
         .post("/form", form)
         .get("/socket", socket)
+        .get("/who", who)
 }
 
 async fn hello(_: Request) -> &'static str {
     "hello"
+}
+
+/// Who the client has shown to be.
+async fn who(request: Request) -> String {
+    request.identity().map_or_else(|| "nobody".to_owned(), |subject| subject.to_string())
 }
 
 /// As many dots as are asked for, without an allocation for each piece.

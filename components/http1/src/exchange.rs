@@ -2,6 +2,7 @@
 
 use crate::Config;
 use crate::patience::Patience;
+use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 use waitless::http::wire::Framing;
@@ -16,6 +17,8 @@ pub(crate) struct Active {
     pub(crate) tag: u32,
     pub(crate) phase: Phase,
     pub(crate) peer: Option<SocketAddr>,
+    /// Who the client has shown to be, until the service has asked.
+    pub(crate) identity: Option<Rc<str>>,
     pub(crate) head: Option<Head>,
     /// When the head was complete.
     pub(crate) begun_at: Instant,
@@ -97,6 +100,7 @@ impl Active {
             tag: 0,
             phase: Phase::Free,
             peer: None,
+            identity: None,
             head: None,
             begun_at: Instant::ZERO,
             reading: Patience::NONE,

@@ -3,6 +3,7 @@
 use crate::exchange::{self, Active, Outgoing, PIECE};
 use crate::response::{Announced, Date, HEAD_LONG, Lines, Persistence, Template, continue_packet};
 use crate::{Config, Http1};
+use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 use waitless::http::wire::chunked::{ChunkFrame, last_chunk};
@@ -217,6 +218,11 @@ impl HttpPort for Http1 {
     fn peer(&self, exchange: Exchange) -> Option<SocketAddr> {
         let active = self.exchanges.get(exchange.index as usize)?;
         active.peer.filter(|_| active.generation == exchange.generation)
+    }
+
+    #[inline]
+    fn identity(&mut self, exchange: Exchange) -> Option<Rc<str>> {
+        self.open(exchange)?.identity.take()
     }
 }
 

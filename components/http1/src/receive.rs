@@ -4,6 +4,7 @@ use crate::Http1;
 use crate::connection::{Connection, Phase};
 use crate::exchange;
 use crate::parse::{Parsed, SHORT, parse};
+use alloc::rc::Rc;
 use core::net::SocketAddr;
 use waitless::http::wire::{Framing, Input, NoPacket, Taken};
 use waitless::http::{Head, Length, Method, Status, Version};
@@ -173,8 +174,8 @@ impl Http1 {
                 let stream = connection.stream;
                 let status = below.status(stream);
                 connection.unread = status.readable > 0 || status.finished;
-                let peer = below.peer(stream);
-                self.arrive(place, &parsed, Head::new(bytes, parsed.layout), peer);
+                let client = (below.peer(stream), below.identity(stream));
+                self.arrive(place, &parsed, Head::new(bytes, parsed.layout), client);
             }
             Err(NoPacket) => {
                 connection.unread = true;
@@ -185,9 +186,15 @@ impl Http1 {
         true
     }
 
-    /// A head is complete.
+    /// A head is complete. `client` is where it came from, and of whom.
     #[inline]
-    fn arrive(&mut self, place: u32, parsed: &Parsed, head: Head, peer: Option<SocketAddr>) {
+    fn arrive(
+        &mut self,
+        place: u32,
+        parsed: &Parsed,
+        head: Head,
+        client: (Option<SocketAddr>, Option<Rc<str>>),
+    ) {
         let index = self.begin_exchange(place, exchange::Phase::Waiting);
         let Some(exchange) = self.exchanges.get_mut(index as usize) else { return };
         exchange.framing = Framing::of(parsed.layout.body);
@@ -196,7 +203,7 @@ impl Http1 {
         exchange.old_client = parsed.layout.version == Version::Http10;
         exchange.without_body = parsed.layout.method == Method::Head;
         exchange.head = Some(head);
-        exchange.peer = peer;
+        (exchange.peer, exchange.identity) = client;
         self.arrived.push_back(index);
         self.waiting += 1;
         self.counters.requests.add(1);

@@ -8,6 +8,7 @@ use crate::role::Role;
 use crate::wire::record::PROTECTION;
 use crate::{Attached, Tls};
 use alloc::collections::VecDeque;
+use alloc::rc::Rc;
 use alloc::string::ToString;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
@@ -67,8 +68,8 @@ impl<R: Role> StreamPort for Tls<R> {
         true
     }
 
-    fn identity(&self, stream: Stream) -> Option<&str> {
-        Some(&self.of(stream)?.session.peer()?.subject)
+    fn identity(&self, stream: Stream) -> Option<Rc<str>> {
+        Some(self.of(stream)?.session.peer()?.subject.clone())
     }
 
     fn failure(&self, stream: Stream) -> Option<&'static str> {

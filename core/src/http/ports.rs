@@ -2,6 +2,7 @@
 
 use super::{Fields, Head, Response};
 use crate::{Chunk, Duration, Exchange, HttpPort, Instant, Packet};
+use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
@@ -31,6 +32,7 @@ pub trait HttpPorts {
     fn finish(&mut self, port: usize, exchange: Exchange);
     fn abort(&mut self, port: usize, exchange: Exchange);
     fn peer(&self, port: usize, exchange: Exchange) -> Option<SocketAddr>;
+    fn identity(&mut self, port: usize, exchange: Exchange) -> Option<Rc<str>>;
 }
 
 macro_rules! tuple {
@@ -98,6 +100,10 @@ macro_rules! tuple {
             #[inline]
             fn peer(&self, port: usize, exchange: Exchange) -> Option<SocketAddr> {
                 match port { $($index => self.$index.peer(exchange),)+ _ => None }
+            }
+            #[inline]
+            fn identity(&mut self, port: usize, exchange: Exchange) -> Option<Rc<str>> {
+                match port { $($index => self.$index.identity(exchange),)+ _ => None }
             }
         }
     };

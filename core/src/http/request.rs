@@ -8,6 +8,7 @@ use super::{Body, BodyWriter, Head, IntoResponse, Length, Method, Response, Stat
 use crate::dial::{Connection, DialError};
 use crate::task::{Sleep, sleep};
 use crate::{Duration, Instant, Packet, Pool, System};
+use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::fmt;
 use core::future::poll_fn;
@@ -238,6 +239,14 @@ impl Request {
     /// The client's address.
     pub fn peer(&self) -> Option<SocketAddr> {
         self.reply.slot()?.peer.get()
+    }
+
+    /// Who the client has shown to be, by a certificate that somebody who is trusted vouches for:
+    /// its subject as in RFC 4514, such as `CN=alice,O=Example`. `None` where nobody asked, as
+    /// everywhere but on a `tls` with `clients`, or where nothing was shown. A client that resumes
+    /// a connection is who it was.
+    pub fn identity(&self) -> Option<Rc<str>> {
+        self.reply.slot()?.identity()
     }
 
     /// The image as a whole: its graph and the counters of its instances.

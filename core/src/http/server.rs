@@ -186,6 +186,7 @@ impl<H: Handler> Server<H> {
                 left -= 1;
                 let Some(slot) = self.slots.get(place as usize) else { return };
                 slot.peer.set(below.peer(port, exchange));
+                slot.know(below.identity(port, exchange));
                 if head.method() == Method::Head {
                     slot.set(HEAD_ONLY);
                 }

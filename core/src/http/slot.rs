@@ -5,6 +5,7 @@ use super::{Body, Fields, Files, Response, Status};
 use crate::ring::Ring;
 use crate::task::Task;
 use crate::{Packet, Pool, System};
+use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
 use core::net::SocketAddr;
@@ -19,6 +20,8 @@ pub(super) struct Slot {
     generation: Cell<u64>,
     flags: Cell<u16>,
     pub(super) peer: Cell<Option<SocketAddr>>,
+    /// Who the client has shown to be.
+    identity: Cell<Option<Rc<str>>>,
     response: RefCell<Option<Response>>,
     /// Fields for whatever response is given.
     pub(super) extra: Cell<Option<Fields>>,
@@ -50,6 +53,8 @@ pub(super) const HEAD_ONLY: u16 = 1 << 7;
 pub(super) const TRAILED: u16 = 1 << 8;
 /// There are fields for whatever response is given.
 pub(super) const EXTRA: u16 = 1 << 9;
+/// The client has shown who it is.
+pub(super) const KNOWN: u16 = 1 << 10;
 
 impl Slot {
     pub(super) fn new(
@@ -66,6 +71,7 @@ impl Slot {
             generation: Cell::new(0),
             flags: Cell::new(0),
             peer: Cell::new(None),
+            identity: Cell::new(None),
             response: RefCell::new(None),
             extra: Cell::new(None),
             trailers: Cell::new(Vec::new()),
@@ -93,6 +99,22 @@ impl Slot {
     #[inline]
     pub(super) fn clear(&self, flag: u16) {
         self.flags.set(self.flags.get() & !flag);
+    }
+
+    /// Remembers who the client has shown to be.
+    #[inline]
+    pub(super) fn know(&self, identity: Option<Rc<str>>) {
+        if identity.is_some() {
+            self.identity.set(identity);
+            self.set(KNOWN);
+        }
+    }
+
+    /// Who the client has shown to be.
+    pub(super) fn identity(&self) -> Option<Rc<str>> {
+        let identity = self.identity.take();
+        self.identity.set(identity.clone());
+        identity
     }
 
     /// Leaves a response for the server.
@@ -141,7 +163,8 @@ impl Slot {
         {
             *response = None;
         }
-        if self.has(TRAILED | EXTRA) {
+        if self.has(TRAILED | EXTRA | KNOWN) {
+            self.identity.take();
             self.extra.take();
             self.trailers.take();
             self.response_trailers.take();

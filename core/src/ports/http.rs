@@ -1,5 +1,6 @@
 use crate::http::{Fields, Head, Response};
 use crate::{Duration, Instant, Packet};
+use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
@@ -79,6 +80,13 @@ pub trait HttpPort {
 
     /// The client's address.
     fn peer(&self, exchange: Exchange) -> Option<SocketAddr>;
+
+    /// Who the client has shown to be, as [`StreamPort::identity`](crate::StreamPort::identity)
+    /// says it of its connection. Asked once, when the request is accepted.
+    fn identity(&mut self, exchange: Exchange) -> Option<Rc<str>> {
+        let _ = exchange;
+        None
+    }
 }
 
 /// A request and its response, as their [`HttpPort`] knows them: a place and a generation, so

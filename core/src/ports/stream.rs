@@ -1,4 +1,5 @@
 use crate::{Duration, Packet};
+use alloc::rc::Rc;
 use core::net::SocketAddr;
 
 /// Reliable byte streams: TCP, TLS, and what else carries them.
@@ -43,8 +44,9 @@ pub trait StreamPort {
     }
 
     /// Who the other end has shown to be, by a certificate that somebody who is trusted vouches
-    /// for: its subject, as in RFC 4514. `None` where nobody asked, or nothing was shown.
-    fn identity(&self, stream: Stream) -> Option<&str> {
+    /// for: its subject, as in RFC 4514. `None` where nobody asked, or nothing was shown. It is
+    /// shared with the connection, so that keeping it copies nothing.
+    fn identity(&self, stream: Stream) -> Option<Rc<str>> {
         let _ = stream;
         None
     }

@@ -132,11 +132,12 @@ pub fn who_the_client_is(_: &Lab) {
         if let Some([certificate, key]) = &paths {
             arguments.extend(["--cert", certificate, "--key", key]);
         }
-        arguments.push("https://server.test/hello");
+        // The second goes on the first one's connection.
+        arguments.extend(["https://server.test/who", "https://server.test/who"]);
         run_in(site.folder.path(), "curl", &arguments, b"")
     };
     let said = host.during(|| visit(Some(&alice)));
-    assert_eq!(said.output, "hello", "{said:?}");
+    assert_eq!(said.output, "CN=aliceCN=alice", "{said:?}");
     for (files, expected) in
         [(None, "alert certificate required"), (Some(&stranger), "alert unknown ca")]
     {
@@ -151,10 +152,10 @@ pub fn who_the_client_is(_: &Lab) {
             &["s_client", "-connect", &to, "-servername", "server.test", "-ign_eof"][..],
             &["-CAfile", &trust, "-cert", &certificate, "-key", &key, option, &session],
         ];
-        let get = b"GET /hello HTTP/1.1\r\nHost: server.test\r\nConnection: close\r\n\r\n";
+        let get = b"GET /who HTTP/1.1\r\nHost: server.test\r\nConnection: close\r\n\r\n";
         let said = host.during(|| run_in(site.folder.path(), "openssl", &arguments.concat(), get));
         assert!(said.output.contains(expected), "{said:?}");
-        assert!(said.output.contains("\r\n\r\nhello"), "{said:?}");
+        assert!(said.output.contains("\r\n\r\nCN=alice"), "{said:?}");
         // What it chooses its certificate by.
         let names = said.output.contains("Acceptable client certificate CA names");
         assert_eq!(names, option == "-sess_out", "{said:?}");
@@ -164,7 +165,7 @@ pub fn who_the_client_is(_: &Lab) {
     });
     let counters = ["completed", "resumed", "faulty"];
     let counters = counters.map(|name| counter_of(host.graph.tls.counters(), name));
-    assert_eq!(counters, [3, 1, 2]);
+    assert_eq!(counters, [3, 1, 4]);
 }
 
 pub fn who_our_client_is(_: &Lab) {

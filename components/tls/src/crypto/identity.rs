@@ -4,7 +4,7 @@
 //! itself. What is read here was found good before, so that whatever does not fit is just refused.
 
 use super::Distrust;
-use alloc::boxed::Box;
+use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt::Write as _;
@@ -17,7 +17,7 @@ use webpki::EndEntityCert;
 pub struct Identity {
     /// The certificate's subject, as in RFC 4514: `CN=alice,O=Example`. Where it is empty, the
     /// first of the URIs and host names that the certificate is for: `URI=spiffe://example/a`.
-    pub subject: Box<str>,
+    pub subject: Rc<str>,
     /// Until when this is believed, in seconds since 1970.
     pub until: u64,
 }
