@@ -139,13 +139,18 @@ openssl openssl
 valgrind valgrind
 hping3 hping3
 nmap nmap
+sslscan sslscan
+gnutls-cli gnutls-bin
+tstclnt libnss3-tools
+h2load nghttp2-client
+testssl testssl.sh
 LIST
     want_unpacked <<'LIST'
 chronyd chrony
 nginx nginx
 LIST
     say "ready to test: make, gcc, wrk, tshark, ping, openssl, valgrind, hping3, nmap," \
-        "chronyd, nginx"
+        "sslscan, gnutls-cli, tstclnt, h2load, testssl, chronyd, nginx"
 }
 
 # --- The toolchain -----------------------------------------------------------------------------

@@ -9,6 +9,7 @@ mod host;
 mod hostile;
 mod names;
 mod raw;
+mod scanners;
 mod secure;
 mod time;
 mod wall;
@@ -41,6 +42,12 @@ const MUTUAL: &[Need] =
 const SECURE: &[Need] = &[Need::Tap, Need::Program("dnsmasq"), Need::Program("openssl")];
 const FLOOD: &[Need] = &[Need::Tap, Need::Program("hping3")];
 const SCAN: &[Need] = &[Need::Tap, Need::Program("nmap")];
+/// Those who look at a server with TLS.
+const SSLSCAN: &[Need] = &[Need::Tap, Need::Program("sslscan")];
+const GNUTLS: &[Need] = &[Need::Tap, Need::Program("gnutls-cli")];
+const NSS: &[Need] = &[Need::Tap, Need::Program("tstclnt"), Need::Program("certutil")];
+const H2LOAD: &[Need] = &[Need::Tap, Need::Program("h2load")];
+const TESTSSL: &[Need] = &[Need::Tap, Need::Program("testssl")];
 /// Web servers.
 const NGINX: &[Need] = &[Need::Tap, Need::Program("nginx")];
 const PYTHON: &[Need] = &[Need::Tap, Need::Program("python3")];
@@ -60,12 +67,18 @@ fn main() -> ExitCode {
         Test::new("tls: who the client is", MUTUAL, secure::who_the_client_is),
         Test::new("tls client: who it is", SECURE, secure::who_our_client_is),
         Test::new("tls client: https", SECURE, secure::https),
+        Test::new("tls: sslscan", SSLSCAN, scanners::sslscan),
+        Test::new("tls: nmap", SCAN, scanners::nmap),
+        Test::new("tls: GnuTLS", GNUTLS, scanners::gnutls),
+        Test::new("tls: NSS", NSS, scanners::nss),
+        Test::new("tls: h2load", H2LOAD, scanners::h2load),
         Test::new("wall: what may pass", CLIENTS, wall::what_may_pass),
         Test::new("web: nginx", NGINX, web::nginx),
         Test::new("web: Python", PYTHON, web::python),
         Test::new("hostile: floods", FLOOD, |lab| hostile::floods(lab, 2)),
         Test::new("hostile: a scan", SCAN, hostile::scan),
         Test::new("hostile: frames", TAP, |lab| hostile::frames(lab, 20_000)),
+        on_demand("long: testssl", TESTSSL, scanners::testssl),
         on_demand("long: floods", FLOOD, |lab| hostile::floods(lab, 20)),
         on_demand("long: frames", TAP, |lab| hostile::frames(lab, 1_000_000)),
     ])
