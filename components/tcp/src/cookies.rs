@@ -151,6 +151,7 @@ impl Tcp {
         conn.offered = conn.expected + u32::from(u16::MAX).min(self.env.receive_max);
         // The handshake's round trip is not known, but by an echo.
         conn.flags.set(flag::PASSIVE | flag::HASHED | flag::SYN_LOST);
+        conn.measure_echo(&self.env, segment);
         conn.flags.clear(flag::SYN_DUE);
         self.env.counters.cookies_accepted.add(1);
         Some(conn)

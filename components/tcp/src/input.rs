@@ -53,7 +53,7 @@ impl Conn {
                 return Some(packet);
             }
             self.take_window(segment);
-            self.measure_syn(env, segment);
+            self.measure_syn(env);
             self.establish(env);
         }
         if !self.acknowledge(env, segment, &packet) || self.fin_acknowledged(env) {
@@ -99,7 +99,7 @@ impl Conn {
             return None;
         }
         self.unacked = segment.ack;
-        self.measure_syn(env, segment);
+        self.measure_syn(env);
         self.establish(env);
         self.flags.set(flag::ACK_NOW);
         None
@@ -158,8 +158,12 @@ impl Conn {
         if self.state == State::SynReceived && syn && segment.seq + 1 == self.expected {
             // The SYN again: the SYN-ACK was lost. Which of both is acknowledged will be unknown.
             self.flags.set(flag::SYN_DUE | flag::SYN_LOST);
+            self.echo_again(env, segment);
             env.effects |= effect::OUTPUT;
         } else if segment.len() > 0 {
+            if segment.seq + segment.len() == self.expected {
+                self.echo_again(env, segment);
+            }
             let end = segment.seq + segment.payload;
             if !end.after(self.expected) {
                 self.note_double(segment.seq, segment.payload as usize);
@@ -168,6 +172,17 @@ impl Conn {
         } else {
             // Without text, two confused ends would answer each other for ever.
             self.challenge(env);
+        }
+    }
+
+    /// What arrived last has arrived again: its sender measures by the newer clock. Its number is
+    /// exactly what is behind everything, so nobody else can set the clock so.
+    //= RFC 7323 4.3: deviation: the text of 5.3 (R2) leaves what is outside of the window, and
+    // with it the sender's doubt which one was answered
+    fn echo_again(&mut self, env: &Env, segment: &Segment) {
+        if let Some(stamps) = segment.options.stamps.filter(|_| self.flags.has(flag::STAMPS)) {
+            self.stamp_recent = stamps.value;
+            self.stamp_recent_at = env.seconds();
         }
     }
 
@@ -295,7 +310,7 @@ impl Conn {
         let trouble = self.flags.has(flag::TROUBLE | flag::PERSIST);
         let sample = self.release_acknowledged(env, segment, trouble);
         if trouble {
-            self.advance_in_trouble(env, segment, count);
+            self.advance_in_trouble(env, segment, count, sample != 0);
         } else {
             self.rtt.relax();
             self.grow_window(env, count, sample);
@@ -344,26 +359,47 @@ impl Conn {
         }
         //= RFC 6298 4: one measurement per round trip, or more: the last segment is timed
         match last {
-            // Without ranges, what is behind a loss has arrived long before it is acknowledged.
-            Some(sent) if !trouble || self.flags.has(flag::SACK) => {
-                if !trouble && self.flags.has(flag::SACK) {
+            _ if trouble => self.measure_in_trouble(env, segment, last),
+            Some(sent) => {
+                if self.flags.has(flag::SACK) {
                     self.recovery.rack.arrived_in_order(sent, env.micros);
                 }
                 let micros = env.micros.wrapping_sub(sent.at);
                 self.rtt.sample(micros, env.retransmit_min);
                 micros
             }
-            _ => self.measure_echo(env, segment),
+            None => self.measure_echo(env, segment),
         }
+    }
+
+    /// The same where something was lost. `last` was sent once, and acknowledged now.
+    #[cold]
+    fn measure_in_trouble(&mut self, env: &Env, segment: &Segment, last: Option<Sent>) -> u32 {
+        let again = core::mem::take(&mut self.recovery.resent_acked);
+        // What is behind a loss has arrived long before it is acknowledged, and who lost
+        // acknowledgements tells of it only when asked again.
+        let last = last.filter(|_| !again && self.flags.has(flag::SACK));
+        let Some(sent) = last else { return self.measure_echo(env, segment) };
+        let micros = env.micros.wrapping_sub(sent.at);
+        self.rtt.sample(micros, env.retransmit_min);
+        micros
     }
 
     /// Measures a round trip by the other side's echo.
     //= RFC 7323 4.1: of what this side sent, when something new is acknowledged
     #[cold]
-    fn measure_echo(&mut self, env: &Env, segment: &Segment) -> u32 {
+    pub fn measure_echo(&mut self, env: &Env, segment: &Segment) -> u32 {
         let Some(stamps) = segment.options.stamps.filter(|_| self.flags.has(flag::STAMPS)) else {
             return 0;
         };
+        //= RFC 6298 3: Karn: whoever gets a segment twice echoes the first one's clock
+        // (RFC 7323 section 5.3, R2), so an older echo than the last one sent again may have
+        // waited for a timeout
+        if self.flags.has(flag::TROUBLE)
+            && (stamps.echo.wrapping_sub(self.recovery.resent) as i32) < 0
+        {
+            return 0;
+        }
         let millis = self.stamp(env).wrapping_sub(stamps.echo);
         if stamps.echo == 0 || millis >= 1 << 20 {
             return 0;
@@ -372,15 +408,14 @@ impl Conn {
         millis * 1_000
     }
 
-    /// The handshake's round trip.
-    fn measure_syn(&mut self, env: &Env, segment: &Segment) {
-        match self.flags.has(flag::SYN_LOST) {
-            true => drop(self.measure_echo(env, segment)),
-            false => {
-                let micros = env.micros.wrapping_sub(self.syn_at);
-                self.rtt.sample(micros, env.retransmit_min);
-                self.recovery.rack.opened(micros);
-            }
+    /// The handshake's round trip. An echo would not help where a SYN was sent again: either side
+    /// may have waited for its timer, and what is measured first counts for long.
+    //= RFC 6298 3: Karn: what was sent twice measures nothing
+    fn measure_syn(&mut self, env: &Env) {
+        if !self.flags.has(flag::SYN_LOST) {
+            let micros = env.micros.wrapping_sub(self.syn_at);
+            self.rtt.sample(micros, env.retransmit_min);
+            self.recovery.rack.opened(micros);
         }
     }
 

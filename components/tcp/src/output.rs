@@ -193,11 +193,13 @@ impl Conn {
             return Err(Busy);
         }
         node.marks |= mark::AGAIN;
-        if node.end() != behind {
+        let end = node.end();
+        if end != behind {
             // It was cut; the rest is lost as well.
             let rest = env.nodes.next(id);
             self.mark_lost(env, rest);
         }
+        self.note_resent(env, end);
         env.counters.retransmitted.add(1);
         self.recovery.prr.sends(size);
         if first || self.resend_at == Instant::NEVER {
@@ -427,6 +429,7 @@ impl Conn {
         }
         let packet = env.pool.packet().ok_or(Busy)?;
         env.counters.retransmitted.add(1);
+        self.note_resent(env, self.queued + 1);
         self.emit_alone(ip, env, budget, packet, self.queued, Flags::FIN.and(Flags::ACK));
         self.flags.clear(flag::RESEND_FIN);
         self.start_timer(env);
@@ -467,6 +470,7 @@ impl Conn {
             self.send_node(ip, env, budget, id, from, size)?;
             env.nodes.get_mut(id).marks |= mark::AGAIN;
             env.counters.retransmitted.add(1);
+            self.note_resent(env, from + size);
             self.recovery.probe = Probe::Again;
         } else {
             self.flags.set(flag::RESEND_FIN);

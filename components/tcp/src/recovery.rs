@@ -47,6 +47,12 @@ pub struct Recovery {
     pub known: [Range; RANGES_MAX],
     /// This side's clock, as in timestamps, when a segment was first sent again.
     pub stamp: u32,
+    /// The same when one was last sent again.
+    pub resent: u32,
+    /// The number behind the last one of these.
+    pub resent_end: Seq,
+    /// Whether the acknowledgement that is being handled is of one of them.
+    pub resent_acked: bool,
     /// The order in which segments arrive.
     pub rack: Rack,
     /// How much may be sent in fast recovery.
@@ -111,6 +117,9 @@ impl Recovery {
             last: NIL,
             known: [Range { from: Seq(0), to: Seq(0) }; RANGES_MAX],
             stamp: 0,
+            resent: 0,
+            resent_end: start,
+            resent_acked: false,
             rack: Rack::new(start),
             prr: Prr::new(0),
         }
@@ -129,9 +138,15 @@ impl Recovery {
 
 impl Conn {
     /// Something new was acknowledged while not everything is as it should be. `count` bytes
-    /// more are acknowledged than before.
+    /// more are acknowledged than before; `measured` when that has measured a round trip.
     #[cold]
-    pub fn advance_in_trouble(&mut self, env: &mut Env, segment: &Segment, count: u32) {
+    pub fn advance_in_trouble(
+        &mut self,
+        env: &mut Env,
+        segment: &Segment,
+        count: u32,
+        measured: bool,
+    ) {
         if self.flags.has(flag::PERSIST) {
             self.flags.clear(flag::PERSIST);
             self.lose_what_is_late(env);
@@ -146,8 +161,8 @@ impl Conn {
             self.check_undo(env, segment);
         }
         self.end_probe(env, segment.ack);
-        //= RFC 6298 3: Karn: without timestamps the back-off ends with what was sent once
-        if self.flags.has(flag::STAMPS) || self.recovery.stage != Stage::Timeout {
+        //= RFC 6298 5: the back-off is kept until a round trip was measured
+        if measured {
             self.rtt.relax();
         }
         if self.recovery.stage != Stage::Fast {
@@ -211,7 +226,7 @@ impl Conn {
         if self.recovery.stage == Stage::Fast {
             self.reduce_rate(advanced && !lost);
         }
-        if self.recovery.is_quiet() {
+        if self.recovery.is_quiet() && !self.unacked.before(self.recovery.resent_end) {
             self.flags.clear(flag::TROUBLE);
             // From now on nobody keeps these up to date.
             (self.recovery.first_lost, self.recovery.last) = (NIL, NIL);
@@ -320,7 +335,12 @@ impl Conn {
         self.recovery.stage = Stage::Open;
         self.recovery.point = self.unacked;
         self.flags.clear(flag::CROWDED);
-        self.rtt.relax();
+    }
+
+    /// Takes note that what ends before `end` is sent again.
+    pub fn note_resent(&mut self, env: &Env, end: Seq) {
+        self.recovery.resent = self.stamp(env);
+        self.recovery.resent_end = self.recovery.resent_end.max(end);
     }
 
     /// Judges the last tail loss probe by what is acknowledged.

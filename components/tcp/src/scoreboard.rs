@@ -129,6 +129,7 @@ impl Conn {
         let now = env.micros;
         let node = env.nodes.get(id);
         let length = u32::from(node.len);
+        self.recovery.resent_acked |= node.has(mark::AGAIN) && !node.has(mark::SACKED);
         if node.has(mark::LOST) {
             self.recovery.lost -= length;
         }

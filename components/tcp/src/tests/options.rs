@@ -3,7 +3,7 @@
 use super::trace::*;
 use crate::Config;
 use crate::wire::{Options, Stamps};
-use waitless::{Duration, StreamPort};
+use waitless::StreamPort;
 
 const START: u32 = u32::MAX - 5;
 
@@ -76,12 +76,55 @@ fn the_echo_measures_the_round_trip_even_of_what_was_sent_twice() {
     let mut t = open();
     t.after(5000);
     t.write(b"hello");
+    t.pop().unwrap();
+    let before = t.tcp.conns[0].rtt;
+    t.after(before.timeout().as_millis() + 2);
+    let second = t.pop().expect("sent again").options.stamps.unwrap().value;
+    t.after(100);
+    t.arrives(Seg { ack: 6, options: stamped(1, second), ..SEG });
+    let rtt = &t.tcp.conns[0].rtt;
+    assert_eq!(rtt.backoff(), 0);
+    let more = rtt.smoothed_micros() - before.smoothed_micros();
+    assert!(more > 10_000 && more < 15_000, "{more}: 100 ms were averaged in, and not 300");
+}
+
+#[test]
+fn the_echo_of_what_was_sent_first_measures_nothing_once_it_was_sent_again() {
+    let mut t = open();
+    t.after(5000);
+    t.write(b"hello");
     let first = t.pop().unwrap().options.stamps.unwrap().value;
-    t.after(700);
+    let before = t.tcp.conns[0].rtt.smoothed();
+    t.after(10_000);
     assert!(t.pop().is_some(), "sent again");
+    // What was lost may have been acknowledgements: then this one is for a duplicate.
     t.arrives(Seg { ack: 6, options: stamped(1, first), ..SEG });
-    let rtt = t.tcp.conns[0].rtt.smoothed().unwrap();
-    assert!(rtt > Duration::from_millis(80), "{rtt:?}: 700 ms were averaged in");
+    let rtt = &t.tcp.conns[0].rtt;
+    assert_eq!(rtt.smoothed(), before);
+    assert!(rtt.backoff() > 0, "the back-off stays");
+    let backed_off = rtt.timeout();
+    while t.pop().is_some() {}
+    // Until something is measured that was sent once.
+    t.write(b"world");
+    let third = t.pop().unwrap().options.stamps.unwrap().value;
+    t.after(1);
+    t.arrives(Seg { ack: 11, options: stamped(2, third), ..SEG });
+    assert_eq!(t.tcp.conns[0].rtt.backoff(), 0);
+    assert!(t.tcp.conns[0].rtt.timeout() < backed_off);
+}
+
+#[test]
+fn what_arrives_twice_is_echoed_by_the_newer_clock() {
+    let mut t = open();
+    let now = clock(&t);
+    t.arrives(Seg { options: stamped(10, now), data: b"abc", ..SEG });
+    t.after(50);
+    assert_eq!(t.pop().unwrap().options.stamps.unwrap().echo, 10);
+    t.arrives(Seg { options: stamped(20, now), data: b"abc", ..SEG });
+    assert_eq!(t.pop().unwrap().options.stamps.unwrap().echo, 20);
+    // Not by one that might be anybody's.
+    t.arrives(Seg { seq: 0, options: stamped(30, now), data: b"abc", ..SEG });
+    assert_eq!(t.pop().unwrap().options.stamps.unwrap().echo, 20);
 }
 
 #[test]

@@ -380,6 +380,19 @@ fn bulk_over_a_clean_wire_takes_a_few_round_trips() {
 }
 
 #[test]
+fn a_wire_that_loses_a_fifth_is_not_taken_for_a_slow_one() {
+    let config = config(|_| {});
+    let latest = (0..60).map(|seed| {
+        let faults = Faults { loss: 200, ..Faults::default() };
+        let few = Plan { bytes: 20_000, ..BULK };
+        run(seed, config, [few, SINK], faults, 2).ended
+    });
+    // Each way of an exchange is lost once in three; six in a row take 200 ms * (2^6 - 1).
+    let latest = latest.max().unwrap();
+    assert!(latest < Instant::ZERO + Duration::from_secs(40), "{latest}");
+}
+
+#[test]
 fn bulk_survives_whatever_the_wire_does() {
     for seed in 0..60 {
         let config = config(|config| {
