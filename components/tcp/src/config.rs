@@ -28,6 +28,7 @@ pub struct Config {
     pub keep_alive_probes: u8,
     pub traffic_class: u8,
     pub congestion: Algorithm,
+    pub pacing: bool,
     pub ecn: bool,
     pub syn_cookies: bool,
 }
@@ -56,6 +57,7 @@ impl Config {
         keep_alive_probes: 9,
         traffic_class: 0,
         congestion: Algorithm::Cubic,
+        pacing: false,
         ecn: true,
         syn_cookies: true,
     };

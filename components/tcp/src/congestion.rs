@@ -7,9 +7,11 @@
 
 mod cubic;
 mod hystart;
+mod pacer;
 mod prr;
 
 pub use hystart::HyStart;
+pub use pacer::Pacer;
 pub use prr::Prr;
 
 use cubic::Cubic;
@@ -65,6 +67,8 @@ pub struct Acked {
     pub rtt: u32,
 }
 
+/// What a round trip is taken for before one was measured, in microseconds.
+const UNMEASURED: u32 = 1_000;
 /// Where growing stops: no receive window is larger.
 const MAX: u32 = 1 << 30;
 
@@ -96,6 +100,15 @@ impl Congestion {
     #[inline]
     pub fn threshold(&self) -> u32 {
         self.threshold
+    }
+
+    /// Bytes in a second at which a paced connection sends, with round trips of `smoothed`
+    /// microseconds: more than the window passes by, so that it is the window that limits.
+    pub fn rate(&self, smoothed: u32) -> u64 {
+        // In slow start the window doubles in the round trip that is sent in now.
+        let gain = if self.window < self.threshold / 2 { 200 } else { 120 };
+        let round_trip = if smoothed == 0 { UNMEASURED } else { smoothed };
+        u64::from(self.window) * gain * 10_000 / u64::from(round_trip)
     }
 
     /// Whether no loss has ended slow start yet.

@@ -16,7 +16,7 @@
 //!   acknowledgement rides on the response that the same sweep produced.
 //! * Every clause of an RFC is cited at the line that obeys it: `//= RFC 9293 3.5 MUST-10: …`.
 //!
-//! Not done: BBR, pacing, Fast Open, urgent data as such (it is delivered in line), text in a SYN
+//! Not done: BBR, Fast Open, urgent data as such (it is delivered in line), text in a SYN
 //! (it is acknowledged when it is sent again).
 
 #![no_std]
@@ -36,6 +36,7 @@ mod emit;
 mod input;
 mod open;
 mod output;
+mod paced;
 mod port;
 mod queue;
 mod rack;
@@ -62,6 +63,7 @@ pub use counters::Counters;
 use alloc::vec::Vec;
 use cookies::Pressure;
 use open::Listener;
+use paced::PacedList;
 use queue::{NIL, Nodes};
 use secret::Secret;
 use seq::Seq;
@@ -118,8 +120,6 @@ const EMPTY: List = List { head: NIL, tail: NIL };
 
 /// How late a timer may be.
 const GRANULARITY: Duration = Duration::from_millis(1);
-/// When something that could not be sent for want of a packet is tried again.
-const RETRY: Duration = Duration::from_millis(1);
 /// Connections that one sweep visits for output at most.
 const VISITS: usize = 4 * BATCH;
 /// How many sweeps in a row look at what arrives and not at timers: a card's queue, emptied.
@@ -153,6 +153,8 @@ impl Tcp {
             offload: false,
             burst: 0,
             effects: 0,
+            retry_at: Instant::NEVER,
+            paced: PacedList::new(),
             early_order: 0,
         };
         Self {
@@ -504,7 +506,7 @@ impl Tcp {
         let conn = &mut self.conns[index as usize];
         let mut at = conn.deadline();
         if effects & effect::RETRY != 0 {
-            at = at.min(self.env.now + RETRY);
+            at = at.min(self.env.retry_at);
         }
         // The wheel may be set too early, never too late: a timer that moves on costs nothing
         // until it would have expired.

@@ -4,7 +4,7 @@
 use crate::queue::{Data, NIL, Side, mark};
 use crate::recovery::Probe;
 use crate::seq::Seq;
-use crate::state::{Conn, Env, effect, flag};
+use crate::state::{Conn, Env, RETRY, flag};
 use crate::wire::Flags;
 use waitless::{Instant, IpPort, Packet};
 
@@ -47,21 +47,14 @@ impl Conn {
         let mut blocked = self.flags.has(SPECIAL) && self.output_special(ip, env, budget).is_err();
         let mut more = false;
         if self.is_synchronized() {
-            if self.flags.has(flag::TROUBLE | flag::DETECT) {
-                match self.output_lost(ip, env, budget) {
-                    Ok(wants) => more = wants,
-                    Err(Busy) => blocked = true,
-                }
-            }
-            if !more && !blocked {
-                let before = self.next;
-                match self.output_next(ip, env, budget) {
-                    Ok(wants) => more = wants,
-                    Err(Busy) => blocked = true,
-                }
-                if self.flags.has(flag::SACK) && self.next != before {
-                    self.sent_more(env);
-                }
+            let rare = self.flags.has(flag::TROUBLE | flag::DETECT | flag::PACED);
+            let sent = match rare {
+                true => self.output_rarely(ip, env, budget),
+                false => self.output_fresh(ip, env, budget),
+            };
+            match sent {
+                Ok(wants) => more = wants,
+                Err(Busy) => blocked = true,
             }
         }
         if self.flags.has(flag::ACK_NOW | flag::ACK_PENDING) {
@@ -74,6 +67,48 @@ impl Conn {
             return self.retry(env);
         }
         more
+    }
+
+    /// Sends what may be sent where something was lost or the connection is paced.
+    #[cold]
+    fn output_rarely<I: IpPort>(
+        &mut self,
+        ip: &mut I,
+        env: &mut Env,
+        budget: &mut usize,
+    ) -> Result<bool, Busy> {
+        match self.flags.has(flag::PACED) {
+            true => self.output_paced(ip, env, budget),
+            false => self.output_any(ip, env, budget),
+        }
+    }
+
+    /// What was lost, then what is new. Whether there is more that may be sent.
+    #[inline(never)]
+    pub fn output_any<I: IpPort>(
+        &mut self,
+        ip: &mut I,
+        env: &mut Env,
+        budget: &mut usize,
+    ) -> Result<bool, Busy> {
+        let lost = self.recovery.lost > 0 || self.flags.has(flag::DETECT);
+        Ok((lost && self.output_lost(ip, env, budget)?) || self.output_fresh(ip, env, budget)?)
+    }
+
+    /// Sends for the first time what may be sent, and sees to the probe that follows.
+    #[inline(always)]
+    fn output_fresh<I: IpPort>(
+        &mut self,
+        ip: &mut I,
+        env: &mut Env,
+        budget: &mut usize,
+    ) -> Result<bool, Busy> {
+        let before = self.next;
+        let sent = self.output_next(ip, env, budget);
+        if self.flags.has(flag::SACK) && self.next != before {
+            self.sent_more(env);
+        }
+        sent
     }
 
     /// More is under way than when the timer was set.
@@ -124,6 +159,12 @@ impl Conn {
             let segments = self.next.since(before) as usize / 1024;
             turns = turns.saturating_sub(segments.max(1));
         }
+    }
+
+    /// Whether something is to be sent for which both windows have room.
+    pub fn may_send(&self, env: &Env) -> bool {
+        let lost = self.recovery.lost > 0 && self.pipe() < self.congestion.window();
+        lost || matches!(self.plan(env), Plan::Data(_) | Plan::Fin)
     }
 
     /// It is not the network that keeps from sending more, unless that is something lost.
@@ -193,15 +234,14 @@ impl Conn {
             return Err(Busy);
         }
         node.marks |= mark::AGAIN;
-        let end = node.end();
-        if end != behind {
+        if node.end() != behind {
             // It was cut; the rest is lost as well.
             let rest = env.nodes.next(id);
             self.mark_lost(env, rest);
         }
-        self.note_resent(env, end);
+        self.note_resent(env);
         env.counters.retransmitted.add(1);
-        self.recovery.prr.sends(size);
+        self.note_sending(env, size);
         if first || self.resend_at == Instant::NEVER {
             self.set_timer(env);
         }
@@ -212,7 +252,7 @@ impl Conn {
     #[cold]
     fn retry(&mut self, env: &mut Env) -> bool {
         self.flags.set(flag::RETRY);
-        env.effects |= effect::RETRY;
+        env.come_back(env.now + RETRY);
         self.start_timer(env);
         false
     }
@@ -329,8 +369,19 @@ impl Conn {
         //= RFC 3168 6.1.4, 6.1.5, 6.1.6: what is new may be marked, and nothing else
         env.capable = self.flags.has(flag::ECN);
         self.sent_at = env.millis;
+        if self.flags.has(flag::TROUBLE | flag::PACED) {
+            self.note_sending(env, size);
+        }
+    }
+
+    /// Recovery and the pacer want to know of every byte.
+    #[cold]
+    fn note_sending(&mut self, env: &mut Env, size: u32) {
         if self.flags.has(flag::TROUBLE) {
             self.recovery.prr.sends(size);
+        }
+        if self.flags.has(flag::PACED) {
+            self.take_pace(env, size);
         }
     }
 
@@ -429,7 +480,7 @@ impl Conn {
         }
         let packet = env.pool.packet().ok_or(Busy)?;
         env.counters.retransmitted.add(1);
-        self.note_resent(env, self.queued + 1);
+        self.note_resent(env);
         self.emit_alone(ip, env, budget, packet, self.queued, Flags::FIN.and(Flags::ACK));
         self.flags.clear(flag::RESEND_FIN);
         self.start_timer(env);
@@ -470,7 +521,7 @@ impl Conn {
             self.send_node(ip, env, budget, id, from, size)?;
             env.nodes.get_mut(id).marks |= mark::AGAIN;
             env.counters.retransmitted.add(1);
-            self.note_resent(env, from + size);
+            self.note_resent(env);
             self.recovery.probe = Probe::Again;
         } else {
             self.flags.set(flag::RESEND_FIN);

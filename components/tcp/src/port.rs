@@ -2,7 +2,7 @@
 
 use crate::output::HEADERS_MAX;
 use crate::queue::{Data, NIL, Node, Side};
-use crate::state::{Conn, Env, State, effect, flag};
+use crate::state::{Conn, Env, RETRY, State, effect, flag};
 use crate::table::Tuple;
 use crate::{EMPTY, Tcp};
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -387,7 +387,7 @@ impl Tcp {
     #[cold]
     fn starve(&mut self, index: u32) {
         self.conns[index as usize].flags.set(flag::WANTS_ROOM | flag::STARVED);
-        self.env.effects |= effect::RETRY;
+        self.env.come_back(self.env.now + RETRY);
         self.settle(index);
     }
 }

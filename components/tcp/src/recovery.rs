@@ -49,8 +49,6 @@ pub struct Recovery {
     pub stamp: u32,
     /// The same when one was last sent again.
     pub resent: u32,
-    /// The number behind the last one of these.
-    pub resent_end: Seq,
     /// Whether the acknowledgement that is being handled is of one of them.
     pub resent_acked: bool,
     /// The order in which segments arrive.
@@ -118,7 +116,6 @@ impl Recovery {
             known: [Range { from: Seq(0), to: Seq(0) }; RANGES_MAX],
             stamp: 0,
             resent: 0,
-            resent_end: start,
             resent_acked: false,
             rack: Rack::new(start),
             prr: Prr::new(0),
@@ -226,7 +223,7 @@ impl Conn {
         if self.recovery.stage == Stage::Fast {
             self.reduce_rate(advanced && !lost);
         }
-        if self.recovery.is_quiet() && !self.unacked.before(self.recovery.resent_end) {
+        if self.recovery.is_quiet() && !self.has_resent(env) {
             self.flags.clear(flag::TROUBLE);
             // From now on nobody keeps these up to date.
             (self.recovery.first_lost, self.recovery.last) = (NIL, NIL);
@@ -337,10 +334,22 @@ impl Conn {
         self.flags.clear(flag::CROWDED);
     }
 
-    /// Takes note that what ends before `end` is sent again.
-    pub fn note_resent(&mut self, env: &Env, end: Seq) {
+    /// Whether something is under way that was sent again.
+    fn has_resent(&self, env: &Env) -> bool {
+        let mut id = self.send.head;
+        // Ends: the queue's length is limited.
+        while id != NIL && id != self.cursor {
+            if env.nodes.get(id).has(mark::AGAIN) {
+                return true;
+            }
+            id = env.nodes.next(id);
+        }
+        false
+    }
+
+    /// Something is sent again.
+    pub fn note_resent(&mut self, env: &Env) {
         self.recovery.resent = self.stamp(env);
-        self.recovery.resent_end = self.recovery.resent_end.max(end);
     }
 
     /// Judges the last tail loss probe by what is acknowledged.

@@ -1,6 +1,7 @@
 //! A connection: its state, its flags and everything else that is kept of it.
 
 use crate::congestion::Congestion;
+use crate::paced::PacedList;
 use crate::queue::{NIL, Nodes, Queue, Side};
 use crate::recovery::Recovery;
 use crate::rtt::Rtt;
@@ -11,7 +12,7 @@ use crate::{Config, Counters};
 use core::net::IpAddr;
 use waitless::checksum::Checksum;
 use waitless::cores::Home;
-use waitless::{Instant, Phase, Pool, Stream};
+use waitless::{Duration, Instant, Phase, Pool, Stream};
 
 /// The states of RFC 9293 section 3.3.2. LISTEN and TIME-WAIT are kept elsewhere, smaller.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -124,8 +125,9 @@ pub mod flag {
     pub const HASHED: u64 = 1 << 27;
     /// It counts as half open.
     pub const HALF_OPEN: u64 = 1 << 28;
-    /// No device is on the way to the other side, so nobody cuts long packets.
-    pub const LOCAL: u64 = 1 << 29;
+    /// What it sends leaves at a rate. Below bit 31, as it is looked at with others for each
+    /// segment, and such a mask fits into an instruction.
+    pub const PACED: u64 = 1 << 29;
     /// A tail loss probe is to be sent.
     pub const TAIL_DUE: u64 = 1 << 30;
     /// What arrived twice is to be reported.
@@ -140,6 +142,8 @@ pub mod flag {
     pub const MARKED: u64 = 1 << 35;
     /// The next new segment says that the window was reduced.
     pub const REDUCED: u64 = 1 << 36;
+    /// No device is on the way to the other side, so nobody cuts long packets.
+    pub const LOCAL: u64 = 1 << 37;
 }
 
 /// What handling something did to a connection, for the instance to follow up.
@@ -154,7 +158,7 @@ pub mod effect {
     pub const TIME_WAIT: u8 = 1 << 3;
     /// It has just opened.
     pub const OPENED: u8 = 1 << 4;
-    /// It must be visited again soon although nothing happens.
+    /// It must be visited again at `retry_at` although nothing happens.
     pub const RETRY: u8 = 1 << 5;
 }
 
@@ -190,6 +194,10 @@ pub struct Env {
     pub burst: u32,
     /// What the current call did; see [`effect`].
     pub effects: u8,
+    /// When to come back, where that is one of them.
+    pub retry_at: Instant,
+    /// What is kept of connections that are paced.
+    pub paced: PacedList,
     /// Counts the early packets of all connections, to know which came last.
     pub early_order: u32,
 }
@@ -198,6 +206,14 @@ impl Env {
     /// The time in seconds, modulo 2^32.
     pub fn seconds(&self) -> u32 {
         (self.now.as_nanos() / 1_000_000_000) as u32
+    }
+
+    /// Has the connection visited again at `at`, although nothing happens.
+    #[cold]
+    pub fn come_back(&mut self, at: Instant) {
+        let known = self.effects & effect::RETRY != 0;
+        self.retry_at = if known { self.retry_at.min(at) } else { at };
+        self.effects |= effect::RETRY;
     }
 
     /// Bytes of one connection that may be queued or not acknowledged now. Once half of the
@@ -217,6 +233,9 @@ impl Env {
         }
     }
 }
+
+/// When something that could not be had for want of a packet is tried again.
+pub const RETRY: Duration = Duration::from_millis(1);
 
 /// Bytes that a packet has at most.
 pub const PACKET: u32 = waitless::packet::CAPACITY as u32;
@@ -326,6 +345,8 @@ pub struct Conn {
     pub keep_alive: u32,
     /// How long sent data may stay unacknowledged, in milliseconds.
     pub user_timeout: u32,
+    /// Its place among those that are paced; [`NIL`] when it is not.
+    pub paced: u32,
 
     /// When the retransmission or persist timer expires.
     pub resend_at: Instant,
@@ -405,6 +426,7 @@ impl Conn {
             shrunk_at: 0,
             keep_alive: env.config.keep_alive.map_or(0, |after| after.as_millis() as u32 / 1_000),
             user_timeout: env.config.user_timeout.as_millis() as u32,
+            paced: NIL,
             resend_at: Instant::NEVER,
             ack_at: Instant::NEVER,
             idle_at: Instant::NEVER,
@@ -557,6 +579,9 @@ impl Conn {
         self.resend_at = Instant::NEVER;
         self.ack_at = Instant::NEVER;
         self.idle_at = Instant::NEVER;
+        if self.flags.has(flag::PACED) {
+            self.end_pacing(env);
+        }
         if phase != Phase::Closed {
             self.flags.clear(flag::ACK_NOW | flag::ACK_PENDING);
         }
@@ -610,6 +635,7 @@ impl Conn {
             self.rtt.syn_was_lost();
         }
         self.rtt.relax();
+        self.begin_pacing(env);
         self.arm_idle(env);
         env.effects |= effect::OPENED | effect::NEWS | effect::OUTPUT;
     }

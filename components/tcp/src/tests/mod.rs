@@ -7,6 +7,8 @@ mod fuzz;
 mod marks;
 mod opening;
 mod options;
+mod pacing;
+mod path;
 mod pressure;
 mod receiving;
 mod recovery;
