@@ -279,6 +279,16 @@ pub fn client(packets: usize, seed: u8) -> Host<client::Graph> {
     Host::new(packets, seed, client::graph)
 }
 
+/// The same with another TCP.
+#[track_caller]
+pub fn client_with(packets: usize, seed: u8, config: tcp::Config) -> Host<client::Graph> {
+    Host::new(packets, seed, |cx| {
+        let mut graph = client::graph(cx);
+        graph.tcp = tcp::Tcp::new(Box::leak(Box::new(config)), cx);
+        graph
+    })
+}
+
 /// A host with `packets` buffers that asks others for names, the time and an address. Its card's
 /// number is 1.
 #[track_caller]

@@ -1,15 +1,23 @@
-//! Congestion control: how much may be under way (RFC 5681), grown by CUBIC (RFC 9438) or Reno.
+//! Congestion control: how much may be under way (RFC 5681), grown by CUBIC (RFC 9438) or Reno, or
+//! what BBR's model of the path says.
 //!
 //! When to retransmit is decided in `recovery.rs`; this is told what was delivered and what was
-//! lost. The algorithms differ in two places only, how the window grows in congestion avoidance
+//! lost. CUBIC and Reno differ in two places only, how the window grows in congestion avoidance
 //! and how much of it a loss takes, so they are the variants of one enum and a connection of
-//! either is a few words.
+//! either is a few words. BBR sets the window itself, in `paced.rs`, and is the variant for which
+//! nothing happens here but after a timeout.
 
+mod bbr;
 mod cubic;
+mod delivery;
 mod hystart;
 mod pacer;
 mod prr;
 
+#[cfg(test)]
+pub use bbr::State;
+pub use bbr::{Bbr, View};
+pub use delivery::{Sent, Stamp};
 pub use hystart::HyStart;
 pub use pacer::Pacer;
 pub use prr::Prr;
@@ -25,6 +33,8 @@ pub enum Algorithm {
     Cubic,
     /// RFC 5681: a segment for each round trip.
     Reno,
+    /// draft-ietf-ccwg-bbr: by a model of the path, of which losses are one part. Paced.
+    Bbr,
 }
 
 /// The congestion window. In bytes.
@@ -45,6 +55,8 @@ pub struct Congestion {
 enum Growth {
     Cubic(Cubic),
     Reno,
+    /// By a model that is kept elsewhere: it is larger than all else that is kept of a connection.
+    Model,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -78,6 +90,7 @@ impl Congestion {
         let growth = match algorithm {
             Algorithm::Cubic => Growth::Cubic(Cubic::new()),
             Algorithm::Reno => Growth::Reno,
+            Algorithm::Bbr => Growth::Model,
         };
         //= RFC 5681 3.1: the threshold starts arbitrarily high
         Self {
@@ -146,6 +159,7 @@ impl Congestion {
             return;
         }
         match &mut self.growth {
+            Growth::Model => {}
             Growth::Cubic(cubic) => {
                 self.window = cubic.grow(self.window, acked).min(MAX);
             }
@@ -175,6 +189,9 @@ impl Congestion {
 
     /// The window is at the threshold: recovery is over, or there was none to do.
     pub fn settle(&mut self, mss: u32) {
+        if matches!(self.growth, Growth::Model) {
+            return;
+        }
         self.window = self.threshold.max(mss);
     }
 
@@ -193,7 +210,7 @@ impl Congestion {
     fn save(&mut self) {
         let peak = match &self.growth {
             Growth::Cubic(cubic) => cubic.peak(),
-            Growth::Reno => 0,
+            Growth::Reno | Growth::Model => 0,
         };
         self.prior = Prior { window: self.window, threshold: self.threshold, peak };
     }
@@ -201,6 +218,8 @@ impl Congestion {
     fn reduce(&mut self, flight: u32, mss: u32) {
         self.acked = 0;
         let left = match &mut self.growth {
+            // It decides by itself what a loss says.
+            Growth::Model => return,
             Growth::Cubic(cubic) => {
                 cubic.lost(self.window);
                 //= RFC 9438 4.6: ssthresh = flight * beta, at least two segments
@@ -216,6 +235,9 @@ impl Congestion {
     /// What was taken for a loss was none.
     //= RFC 4015 3.2, RFC 9438 4.9.1, 4.9.2: back to what was before
     pub fn undo(&mut self) {
+        if matches!(self.growth, Growth::Model) {
+            return;
+        }
         self.window = self.window.max(self.prior.window);
         self.threshold = self.threshold.max(self.prior.threshold);
         if let Growth::Cubic(cubic) = &mut self.growth {
@@ -226,7 +248,10 @@ impl Congestion {
     /// Nothing was sent for longer than a timeout.
     //= RFC 5681 4.1: restart from at most the initial window
     pub fn idled(&mut self, mss: u32) {
-        self.window = self.window.min(initial(mss));
+        // The model paces what is sent after a pause.
+        if !matches!(self.growth, Growth::Model) {
+            self.window = self.window.min(initial(mss));
+        }
         self.pause();
     }
 

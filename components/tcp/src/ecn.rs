@@ -1,6 +1,7 @@
 //! Explicit congestion notification (RFC 3168): a router that is about to drop marks instead, the
 //! receiver says so until it is heard, and the sender slows down without having to repair.
 
+use crate::paced::Told;
 use crate::recovery::Stage;
 use crate::state::{Conn, Env, effect, flag};
 use crate::wire::{Flags, Segment};
@@ -83,6 +84,7 @@ impl Conn {
         self.flags.set(flag::REDUCED);
         self.congestion.lost(self.flight(), u32::from(self.mss));
         self.congestion.settle(u32::from(self.mss));
+        self.tell_model(env, Told::Marked);
         env.effects |= effect::OUTPUT;
     }
 }

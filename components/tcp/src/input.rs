@@ -307,7 +307,7 @@ impl Conn {
             self.flags.clear(flag::PROBED);
         }
         self.progress_at = env.millis;
-        let trouble = self.flags.has(flag::TROUBLE | flag::PERSIST);
+        let trouble = self.flags.has(flag::TROUBLE | flag::PERSIST | flag::MODELLED);
         let sample = self.release_acknowledged(env, segment, trouble);
         if trouble {
             self.advance_in_trouble(env, segment, count, sample != 0);

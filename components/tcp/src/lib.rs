@@ -16,7 +16,7 @@
 //!   acknowledgement rides on the response that the same sweep produced.
 //! * Every clause of an RFC is cited at the line that obeys it: `//= RFC 9293 3.5 MUST-10: …`.
 //!
-//! Not done: BBR, Fast Open, urgent data as such (it is delivered in line), text in a SYN
+//! Not done: Fast Open, urgent data as such (it is delivered in line), text in a SYN
 //! (it is acknowledged when it is sent again).
 
 #![no_std]

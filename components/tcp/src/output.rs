@@ -161,6 +161,11 @@ impl Conn {
         }
     }
 
+    /// Whether nothing is left to send, but perhaps a FIN.
+    pub fn is_all_sent(&self, env: &Env) -> bool {
+        self.cursor == NIL || env.nodes.get(self.cursor).len == 0
+    }
+
     /// Whether something is to be sent for which both windows have room.
     pub fn may_send(&self, env: &Env) -> bool {
         let lost = self.recovery.lost > 0 && self.pipe() < self.congestion.window();
@@ -242,6 +247,9 @@ impl Conn {
         self.note_resent(env);
         env.counters.retransmitted.add(1);
         self.note_sending(env, size);
+        if self.flags.has(flag::MODELLED) {
+            self.note_sent(env, id);
+        }
         if first || self.resend_at == Instant::NEVER {
             self.set_timer(env);
         }
@@ -334,7 +342,12 @@ impl Conn {
         budget: &mut usize,
         size: u32,
     ) -> Result<(), Busy> {
-        self.send_next(ip, env, budget, size)
+        let id = self.cursor;
+        self.send_next(ip, env, budget, size)?;
+        if self.flags.has(flag::MODELLED) {
+            self.note_sent(env, id);
+        }
+        Ok(())
     }
 
     /// Sends `size` bytes from the cursor.
@@ -461,6 +474,7 @@ impl Conn {
             return Err(Busy);
         };
         env.nodes.insert(&mut self.send, id, rest);
+        env.paced.split(id, rest);
         env.nodes.get_mut(id).len = size as u16;
         packet.truncate(size);
         Ok(packet)
@@ -522,6 +536,9 @@ impl Conn {
             env.nodes.get_mut(id).marks |= mark::AGAIN;
             env.counters.retransmitted.add(1);
             self.note_resent(env);
+            if self.flags.has(flag::MODELLED) {
+                self.note_sent(env, id);
+            }
             self.recovery.probe = Probe::Again;
         } else {
             self.flags.set(flag::RESEND_FIN);

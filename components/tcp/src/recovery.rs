@@ -7,6 +7,7 @@
 //! acknowledgements costs one look at the queue.
 
 use crate::congestion::{Acked, Prr};
+use crate::paced::Told;
 use crate::queue::{NIL, mark};
 use crate::rack::{Rack, Sent, Verdict};
 use crate::seq::Seq;
@@ -162,7 +163,7 @@ impl Conn {
         if measured {
             self.rtt.relax();
         }
-        if self.recovery.stage != Stage::Fast {
+        if self.recovery.stage != Stage::Fast && !self.flags.has(flag::MODELLED) {
             let count = core::mem::take(&mut self.recovery.delivered);
             //= RFC 3465 2.3: after a timeout, at most a segment for each acknowledgement
             let most = if self.recovery.stage == Stage::Timeout { self.mss } else { u16::MAX };
@@ -171,7 +172,7 @@ impl Conn {
         //= RFC 6675 5: recovery ends when everything that had been sent is acknowledged
         //= RFC 6582 3.2: step 3, a full acknowledgement
         if self.recovery.stage != Stage::Open && !self.unacked.before(self.recovery.point) {
-            self.end_recovery();
+            self.end_recovery(env);
         }
         self.restart_timer(env);
     }
@@ -220,7 +221,9 @@ impl Conn {
         if lost && self.recovery.stage == Stage::Open {
             self.enter_recovery(env);
         }
-        if self.recovery.stage == Stage::Fast {
+        if self.flags.has(flag::MODELLED) {
+            self.update_model(env);
+        } else if self.recovery.stage == Stage::Fast {
             self.reduce_rate(advanced && !lost);
         }
         if self.recovery.is_quiet() && !self.has_resent(env) {
@@ -259,7 +262,7 @@ impl Conn {
                 match self.recovery.rack.judge(sent, env.micros, window) {
                     Verdict::Unknown => {}
                     Verdict::Late(micros) => wait = wait.max(micros),
-                    Verdict::Lost => self.mark_lost(env, id),
+                    Verdict::Lost => self.lose(env, id),
                 }
             }
             id = env.nodes.next(id);
@@ -288,7 +291,7 @@ impl Conn {
             Stage::Timeout => false,
         };
         if again {
-            self.mark_lost(env, head);
+            self.lose(env, head);
         }
     }
 
@@ -296,6 +299,7 @@ impl Conn {
     fn enter_recovery(&mut self, env: &mut Env) {
         env.counters.fast_retransmits.add(1);
         self.congestion.lost(self.next.since(self.unacked), u32::from(self.mss));
+        self.tell_model(env, Told::RecoveryBegins);
         self.recovery.stage = Stage::Fast;
         self.recovery.point = self.next;
         self.recovery.prr = Prr::new(self.next.since(self.unacked));
@@ -304,12 +308,13 @@ impl Conn {
         self.recovery.stamp = self.stamp(env);
     }
 
-    fn end_recovery(&mut self) {
+    fn end_recovery(&mut self, env: &mut Env) {
         if self.recovery.stage == Stage::Fast {
             //= RFC 9937 6: at the end of recovery cwnd is ssthresh
             self.congestion.settle(u32::from(self.mss));
             self.recovery.rack.recovered();
         }
+        self.tell_model(env, Told::RecoveryEnds);
         self.recovery.stage = Stage::Open;
         self.recovery.undoable = false;
     }
@@ -329,6 +334,7 @@ impl Conn {
             self.recovery.sacked = 0;
         }
         self.congestion.undo();
+        self.tell_model(env, Told::NothingWasLost);
         self.recovery.stage = Stage::Open;
         self.recovery.point = self.unacked;
         self.flags.clear(flag::CROWDED);
@@ -468,6 +474,7 @@ impl Conn {
         }
         let mss = u32::from(self.mss);
         self.congestion.timed_out(flight, self.pipe(), mss, again);
+        self.tell_model(env, Told::TimedOut);
         self.rtt.back_off();
         if !again {
             self.recovery.undoable = self.flags.has(flag::STAMPS);
@@ -523,7 +530,7 @@ impl Conn {
             let age = env.micros.wrapping_sub(node.sent_at);
             let late = age >= smoothed + smoothed / 4 || !self.flags.has(flag::SACK);
             if late || id == self.send.head {
-                self.mark_lost(env, id);
+                self.lose(env, id);
             }
             id = env.nodes.next(id);
         }

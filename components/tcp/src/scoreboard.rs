@@ -83,6 +83,9 @@ impl Conn {
                 }
                 let sent = Sent { at: node.sent_at, end: node.end(), again: node.has(mark::AGAIN) };
                 node.marks = node.marks & !mark::LOST | mark::SACKED;
+                if self.flags.has(flag::MODELLED) {
+                    self.note_delivered(env, id);
+                }
                 self.recovery.sacked += length;
                 self.recovery.segments += 1;
                 self.recovery.delivered += length;
@@ -140,6 +143,9 @@ impl Conn {
             let sent = Sent { at: node.sent_at, end: node.end(), again: node.has(mark::AGAIN) };
             self.recovery.delivered += length;
             self.recovery.rack.arrived(sent, now, early);
+            if self.flags.has(flag::MODELLED) {
+                self.note_delivered(env, id);
+            }
         }
         if self.recovery.last == id {
             self.recovery.last = NIL;
@@ -147,6 +153,14 @@ impl Conn {
         if self.recovery.first_lost == id {
             self.recovery.first_lost = env.nodes.next(id);
         }
+    }
+
+    /// Takes a node for lost: of this, BBR is told.
+    pub fn lose(&mut self, env: &mut Env, id: u32) {
+        if !env.nodes.get(id).has(mark::SACKED | mark::LOST) && self.flags.has(flag::MODELLED) {
+            self.note_lost(env, id);
+        }
+        self.mark_lost(env, id);
     }
 
     /// Marks a node lost, unless it has arrived or is marked already.

@@ -117,8 +117,9 @@ pub mod flag {
     pub const STARVED: u64 = 1 << 23;
     /// A router said that the other side can't be reached now.
     pub const SOFT_ERROR: u64 = 1 << 24;
-    /// The other side's SYN offered a window scale.
-    pub const SCALE: u64 = 1 << 25;
+    /// BBR models its path, and wants to know of everything that is acknowledged. Below bit 31
+    /// as [`PACED`] is.
+    pub const MODELLED: u64 = 1 << 25;
     /// What is to be sent could not be, for want of a packet; try again soon.
     pub const RETRY: u64 = 1 << 26;
     /// It is in the connection table.
@@ -144,6 +145,8 @@ pub mod flag {
     pub const REDUCED: u64 = 1 << 36;
     /// No device is on the way to the other side, so nobody cuts long packets.
     pub const LOCAL: u64 = 1 << 37;
+    /// The other side's SYN offered a window scale.
+    pub const SCALE: u64 = 1 << 38;
 }
 
 /// What handling something did to a connection, for the instance to follow up.

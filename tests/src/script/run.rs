@@ -297,6 +297,7 @@ fn set(config: &mut Config, name: &str, value: &str) -> Option<()> {
             config.congestion = match value {
                 "cubic" => Algorithm::Cubic,
                 "reno" => Algorithm::Reno,
+                "bbr" => Algorithm::Bbr,
                 _ => return None,
             };
         }

@@ -5,7 +5,7 @@
 //! docs/performance.md.
 
 use std::net::SocketAddr;
-use tcp::Tcp;
+use tcp::{Algorithm, Config, Tcp};
 use waitless::{Duration, Instant, Phase, Service, Stream, StreamPort};
 use waitless_tests::graphs::{self, client, raw};
 use waitless_tests::world::World;
@@ -62,9 +62,16 @@ pub struct Ends {
 impl Ends {
     /// Those that `wire` joins, with randomness by its seed.
     pub fn over(wire: netem::Config) -> Self {
+        Self::with(Algorithm::Cubic, wire)
+    }
+
+    /// The same, where who connects has that congestion control.
+    fn with(congestion: Algorithm, wire: netem::Config) -> Self {
         let seed = wire.seed as u8;
+        let config = Config { congestion, ..Config::DEFAULT };
+        let client = graphs::client_with(BUFFERS, seed, config);
         let mut world: World<client::Graph, raw::Graph> =
-            World::new(graphs::client(BUFFERS, seed), graphs::raw(BUFFERS, !seed, wire));
+            World::new(client, graphs::raw(BUFFERS, !seed, wire));
         world.run_for(Duration::from_secs(3));
         let here = world.a.graph.tcp.attach().expect("room for a service");
         let there = world.b.graph.tcp.attach().expect("room for a service");
@@ -75,7 +82,7 @@ impl Ends {
 }
 
 /// Bits that arrive in a second, of one connection, within the first `seconds` of its life.
-fn goodput(path: Path, seconds: u64, seed: u64) -> u64 {
+fn goodput(congestion: Algorithm, path: Path, seconds: u64, seed: u64) -> u64 {
     let under_way = path.rate / 8 / 1_500 * path.rtt / 1_000;
     let wire = netem::Config {
         rate: Some(path.rate),
@@ -85,7 +92,7 @@ fn goodput(path: Path, seconds: u64, seed: u64) -> u64 {
         seed,
         ..netem::Config::CLEAN
     };
-    let Ends { mut world, here, there, remote } = Ends::over(wire);
+    let Ends { mut world, here, there, remote } = Ends::with(congestion, wire);
     let sender = world.a.graph.tcp.connect(here, remote).expect("a route");
     let (mut receiver, mut read) = (None, 0);
     let mut begun: Option<Instant> = None;
@@ -106,19 +113,29 @@ fn goodput(path: Path, seconds: u64, seed: u64) -> u64 {
 fn a_clean_path_is_filled_and_a_bad_one_is_not_given_up() {
     for (rtt, loss, least) in [(1, 0, 18_000_000), (50, 0, 15_000_000), (25, 10, 4_000_000)] {
         let path = Path { rate: 20_000_000, rtt, loss };
-        let bits = goodput(path, 4, 1);
-        assert!(bits >= least, "{rtt} ms, {loss} of 1000 lost: {bits} bits/s");
+        for congestion in [Algorithm::Cubic, Algorithm::Bbr] {
+            let bits = goodput(congestion, path, 4, 1);
+            let of = format!("{congestion:?}, {rtt} ms, {loss} of 1000 lost");
+            assert!(bits >= least, "{of}: {bits} bits/s");
+        }
     }
 }
 
 #[test]
 #[ignore = "prints a table"]
-fn goodput_of_cubic() {
+fn goodput_of_each() {
+    for congestion in [Algorithm::Cubic, Algorithm::Reno, Algorithm::Bbr] {
+        println!("\n{congestion:?}\n");
+        table(congestion);
+    }
+}
+
+fn table(congestion: Algorithm) {
     println!("| round trip | 0 % lost | 0.1 % | 1 % | 3 % |\n|---|---|---|---|---|");
     for rtt in [1, 25, 100] {
         let cells = [0, 1, 10, 30].map(|loss| {
             let path = Path { rate: 50_000_000, rtt, loss };
-            let mean = (1..=2).map(|seed| goodput(path, 6, seed)).sum::<u64>() / 2;
+            let mean = (1..=2).map(|seed| goodput(congestion, path, 6, seed)).sum::<u64>() / 2;
             format!("{:.1}", mean as f64 / 1e6)
         });
         println!("| {rtt} ms | {} |", cells.join(" | "));

@@ -1,5 +1,6 @@
 //! Tests of the component as a whole: traces against a fake port, and two ends on a wire.
 
+mod bbr;
 mod closing;
 #[path = "../../tests/fake/mod.rs"]
 mod fake;

@@ -135,6 +135,12 @@ impl World {
         }
     }
 
+    /// From now on connection `index` has `supply` bytes in a second to send.
+    pub fn supply(&mut self, index: usize, supply: u64) {
+        let flow = &mut self.flows[index];
+        (flow.supply, flow.supplied, flow.begins) = (Some(supply), 0, self.now);
+    }
+
     /// Forgets what was counted.
     pub fn reset(&mut self) {
         (self.waited, self.dropped) = ((0, 0, 0), 0);
