@@ -149,7 +149,8 @@ test-all: ready-to-test ## the same, and every machine, firmware, transport, num
 	@{ $(MAKE) test-everything && $(stage) 'attackers for longer' $(peers) -- long && \
 	  $(stage) 'a million connections' env WAITLESS_CROWD=1000000 \
 	    cargo test --package waitless-tests --test crowd && \
-	  $(stage) 'matrix of machines' $(image-tests) -- matrix; } || \
+	  $(stage) 'matrix of machines' $(image-tests) -- matrix && \
+	  $(stage) "goodput beside the kernel's" $(image-tests) -- long; } || \
 	  failed=$$?; $(summed-up); exit $${failed:-0}
 
 .PHONY: soak

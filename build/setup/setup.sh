@@ -144,13 +144,19 @@ gnutls-cli gnutls-bin
 tstclnt libnss3-tools
 h2load nghttp2-client
 testssl testssl.sh
+atk6-flood_router26 thc-ipv6
+/usr/share/doc/kea-common kea-common
 LIST
     want_unpacked <<'LIST'
 chronyd chrony
+dhcpd isc-dhcp-server
+kea-dhcp4 kea-dhcp4-server
+kea-dhcp6 kea-dhcp6-server
 nginx nginx
+radvd radvd
 LIST
     say "ready to test: make, gcc, wrk, tshark, ping, openssl, valgrind, hping3, nmap," \
-        "sslscan, gnutls-cli, tstclnt, h2load, testssl, chronyd, nginx"
+        "sslscan, gnutls-cli, tstclnt, h2load, testssl, thc-ipv6, chronyd, dhcpd, kea, nginx, radvd"
 }
 
 # --- The toolchain -----------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 use super::{PATIENCE, run_in};
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
+use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
 use std::path::Path;
 use std::time::Duration;
 
@@ -38,7 +38,8 @@ pub struct Answer {
 impl Connection {
     /// To the port `port` of `host`.
     #[track_caller]
-    pub fn to(host: Ipv4Addr, port: u16) -> Self {
+    pub fn to(host: impl Into<IpAddr>, port: u16) -> Self {
+        let host = host.into();
         let stream = TcpStream::connect_timeout(&SocketAddr::from((host, port)), PATIENCE)
             .unwrap_or_else(|error| panic!("{host}:{port}: {error}"));
         stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");

@@ -62,7 +62,7 @@ fn panic_in(lab: &Lab, machine: Machine) {
     let forward = crate::runner::free_port();
     let mut vm = machine.on_user_network(&[("tcp", forward, 80)]).boot(&image);
     vm.expect_http([127, 0, 0, 1].into(), forward);
-    let mut connection = waitless_tests::lab::Connection::to([127, 0, 0, 1].into(), forward);
+    let mut connection = waitless_tests::lab::Connection::to([127, 0, 0, 1], forward);
     connection.send(b"GET /panic HTTP/1.1\r\nHost: x\r\n\r\n");
     let status = vm.expect_end();
     let console = vm.console();

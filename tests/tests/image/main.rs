@@ -4,6 +4,7 @@
 
 mod cores;
 mod failures;
+mod goodput;
 mod hostile;
 mod keys;
 mod load;
@@ -14,6 +15,7 @@ mod router;
 mod runner;
 mod secure;
 mod serve;
+mod side;
 mod variants;
 
 use std::process::ExitCode;
@@ -133,6 +135,14 @@ const ROUTER: &[Need] = &[
     Need::Program("tshark"),
     Need::Program("dumpcap"),
 ];
+/// A process beside the kernel's stack, on a path of ours.
+const PATH: &[Need] = &[
+    Need::Tap,
+    Need::Program("nsenter"),
+    Need::Program("dnsmasq"),
+    Need::Program("curl"),
+    Need::Program("nginx"),
+];
 /// A process on a tap.
 const PROCESS_ON_TAP: &[Need] =
     &[Need::Tap, Need::Program("dnsmasq"), Need::Program("curl"), Need::Program("wrk")];
@@ -188,6 +198,10 @@ fn main() -> ExitCode {
         test("runner: user network without root", PC, VM, runner::user_network),
         test("runner: a new app builds and boots", PC, VM, runner::new_app),
     ];
+    tests.push(Test {
+        on_demand: true,
+        ..test("long: goodput beside the kernel's", NATIVE_TAP, PATH, goodput::beside_the_kernel)
+    });
     tests.extend(matrix::tests());
     lab::main(&tests)
 }

@@ -78,7 +78,7 @@ pub fn by_a_router(_: &Lab) {
 
 /// The host's own address in the tap's network, once there is one.
 #[track_caller]
-fn address_where(
+pub fn address_where(
     host: &mut Host<Graph<impl Handler>>,
     tap: &Tap,
     wanted: impl Fn(&Ipv6Addr) -> bool,
@@ -93,7 +93,7 @@ fn address_where(
 
 /// That the host knows these servers, and the domain.
 #[track_caller]
-fn expect_name_servers(host: &mut Host<Graph<impl Handler>>, wanted: &[IpAddr]) {
+pub fn expect_name_servers(host: &mut Host<Graph<impl Handler>>, wanted: &[IpAddr]) {
     host.until("name servers", |host| {
         let known = host.graph.udp.name_servers()?;
         let all = wanted.iter().all(|server| known.servers.contains(server));
@@ -103,7 +103,7 @@ fn expect_name_servers(host: &mut Host<Graph<impl Handler>>, wanted: &[IpAddr]) 
 
 /// That the host sent something of `kind`, and that tshark finds nothing wrong in all that it sent.
 #[track_caller]
-fn expect_nothing_wrong(capture: &mut Capture, tap: &Tap, kind: &str) {
+pub fn expect_nothing_wrong(capture: &mut Capture, tap: &Tap, kind: &str) {
     let ours = format!("!(eth.src == {})", tap.station());
     let seen = capture.frames(&format!("{ours} && ({kind})"));
     assert!(!seen.is_empty(), "the capture has nothing of {kind}");

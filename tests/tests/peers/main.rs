@@ -8,9 +8,11 @@ mod addresses;
 mod host;
 mod hostile;
 mod names;
+mod neighbourhood;
 mod raw;
 mod scanners;
 mod secure;
+mod servers;
 mod time;
 mod wall;
 mod web;
@@ -22,6 +24,24 @@ use waitless_tests::lab::{self, Need, Test};
 const SERVER: &[Need] = &[
     Need::Tap,
     Need::Program("dnsmasq"),
+    Need::Program("ping"),
+    Need::Program("tshark"),
+    Need::Program("dumpcap"),
+];
+/// Others.
+const KEA: &[Need] = &[
+    Need::Tap,
+    Need::Program("kea-dhcp4"),
+    Need::Program("kea-dhcp6"),
+    Need::Program("radvd"),
+    Need::Program("ping"),
+    Need::Program("tshark"),
+    Need::Program("dumpcap"),
+];
+const ISC: &[Need] = &[
+    Need::Tap,
+    Need::Program("dhcpd"),
+    Need::Program("radvd"),
     Need::Program("ping"),
     Need::Program("tshark"),
     Need::Program("dumpcap"),
@@ -41,6 +61,8 @@ const MUTUAL: &[Need] =
     &[Need::Tap, Need::Program("dnsmasq"), Need::Program("openssl"), Need::Program("curl")];
 const SECURE: &[Need] = &[Need::Tap, Need::Program("dnsmasq"), Need::Program("openssl")];
 const FLOOD: &[Need] = &[Need::Tap, Need::Program("hping3")];
+const NEIGHBOURHOOD: &[Need] =
+    &[Need::Tap, Need::Program("dnsmasq"), Need::Program("atk6-flood_router26")];
 const SCAN: &[Need] = &[Need::Tap, Need::Program("nmap")];
 /// Those who look at a server with TLS.
 const SSLSCAN: &[Need] = &[Need::Tap, Need::Program("sslscan")];
@@ -58,6 +80,9 @@ fn main() -> ExitCode {
         Test::new("addresses: a server gives both", SERVER, addresses::given),
         Test::new("addresses: a server informs", SERVER, addresses::informed),
         Test::new("addresses: a router names servers", SERVER, addresses::by_a_router),
+        Test::new("addresses: Kea gives both", KEA, servers::kea),
+        Test::new("addresses: ISC's server gives both", ISC, servers::isc),
+        Test::new("addresses: radvd names servers", ISC, servers::radvd),
         Test::new("names: of every kind", SERVER, names::of_every_kind),
         Test::new("time: from a server", TIME, time::from_a_server),
         Test::new("time: a server that does not know it", TIME, time::unknown),
@@ -79,6 +104,8 @@ fn main() -> ExitCode {
         Test::new("hostile: a scan", SCAN, hostile::scan),
         Test::new("hostile: frames", TAP, |lab| hostile::frames(lab, 20_000)),
         on_demand("long: testssl", TESTSSL, scanners::testssl),
+        Test::new("hostile: neighbours", NEIGHBOURHOOD, |lab| neighbourhood::attacked(lab, 300)),
+        on_demand("long: neighbours", NEIGHBOURHOOD, |lab| neighbourhood::attacked(lab, 4_000)),
         on_demand("long: floods", FLOOD, |lab| hostile::floods(lab, 20)),
         on_demand("long: frames", TAP, |lab| hostile::frames(lab, 1_000_000)),
     ])

@@ -1,0 +1,113 @@
+//! The tools of thc-ipv6 on the link of a host that serves over IPv6: floods of neighbour discovery,
+//! routers that do not exist, headers that hurt others, and fuzzing.
+
+use crate::addresses::address_where;
+use crate::host::on;
+use std::net::Ipv6Addr;
+use std::process::Command;
+use std::time::{Duration, Instant};
+use waitless::Inspect;
+use waitless_tests::lab::{Connection, Dhcp, Lab, Running, Tap, tool};
+use waitless_tests::live::{Live, PATIENCE};
+use waitless_tests::world::{self, counter_of};
+
+/// Where a packet that was taken from the link or put together goes, one of them each.
+const INTERNET: &str = "delivered control short bad_version bad_length bad_source foreign \
+                        bad_extensions empty unknown_protocol mailbox_full \
+                        fragments bad_fragments long_fragments fragments_full";
+
+/// What is run, where `-` is the tap, `=` the host and `*` the host's prefix.
+const ATTACKS: [&str; 26] = [
+    "flood_advertise6 - =",
+    "flood_solicitate6 - =",
+    "flood_router26 -",
+    "flood_router26 -F -D -P -A -",
+    "flood_rs6 -",
+    "flood_mld6 -",
+    "flood_mld26 -",
+    "flood_mldrouter6 -",
+    "flood_redir6 - =",
+    "flood_unreach6 - =",
+    "ndpexhaust26 -c - *",
+    "sendpees6 - 1024 * =",
+    "randicmp6 - =",
+    "exploit6 - =",
+    "fragmentation6 - =",
+    "fuzz_ip6 -a -2 - =",
+    "fuzz_ip6 -a -3 -x - =",
+    "fuzz_ip6 -a -4 - =",
+    "fuzz_ip6 -a -8 -R -H - =",
+    "fuzz_ip6 -a -1 -F -S -D -H -I - =",
+    "denial6 - = 1",
+    "denial6 - = 2",
+    "denial6 - = 3",
+    "denial6 - = 5",
+    "denial6 - = 6",
+    "denial6 - = 7",
+];
+
+/// Each attack for `millis`: a connection that was there before is served throughout, another one
+/// afterwards, and the counters say what became of every packet.
+pub fn attacked(_: &Lab, millis: u64) {
+    let tap = Tap::new();
+    tap.turn_on_ipv6();
+    let range = format!("--dhcp-range={},ra-only,64,1h", tap.host_v6(0));
+    let _router = Dhcp::on(&tap, &["--enable-ra", &range]);
+    let mut host = on(&tap, None);
+    let address = address_where(&mut host, &tap, |_| true);
+    host.during(|| {
+        let mut connection = Connection::to(address, 80);
+        for attack in ATTACKS {
+            let mut program = start(attack, &tap, address);
+            let (end, mut served) = (Instant::now() + Duration::from_millis(millis), 0);
+            while Instant::now() < end {
+                ask(&mut connection);
+                served += 1;
+            }
+            println!("{attack}: {served} requests, {:?}", program.status());
+            let said = program.output();
+            assert!(!said.contains("Syntax") && !said.contains("Error"), "{attack}: {said}");
+        }
+        ask(&mut connection);
+        ask(&mut Connection::to(address, 80));
+    });
+    for counter in ["bad_extensions", "fragments", "control_bad", "control_ignored"] {
+        assert!(counter_of(host.graph.ip6.counters(), counter) > 0, "{counter}");
+    }
+    let end = Instant::now() + PATIENCE;
+    while host.cx.pool().available() < host.cx.pool().count() && Instant::now() < end {
+        host.turn();
+    }
+    let internet = host.graph.ip6.counters();
+    let sum = |names: &str| -> u64 {
+        names.split_whitespace().map(|name| counter_of(internet, name)).sum()
+    };
+    assert!(sum("received") > 10_000, "{}", world::counters(&host.cx));
+    assert_eq!(sum("received reassembled"), sum(INTERNET), "{}", world::counters(&host.cx));
+    let out = host.cx.pool().count() - host.cx.pool().available();
+    assert_eq!(out, 0, "buffers out\n{}", world::counters(&host.cx));
+}
+
+/// Starts a tool with its arguments; dropping it ends it.
+#[track_caller]
+fn start(attack: &str, tap: &Tap, address: Ipv6Addr) -> Running {
+    let mut words = attack.split(' ');
+    let name = format!("atk6-{}", words.next().unwrap_or_default());
+    let mut command = Command::new(tool(&name).unwrap_or_else(|| panic!("{name} is there")));
+    for word in words {
+        match word {
+            "-" => command.arg(&tap.name),
+            "=" => command.arg(address.to_string()),
+            "*" => command.arg(format!("{}/64", tap.host_v6(0))),
+            _ => command.arg(word),
+        };
+    }
+    Running::start(command)
+}
+
+/// One request.
+#[track_caller]
+fn ask(connection: &mut Connection) {
+    connection.send(b"GET /hello HTTP/1.1\r\nHost: x\r\n\r\n");
+    assert_eq!(connection.answer().map(|it| it.body), Some(b"hello".to_vec()));
+}
