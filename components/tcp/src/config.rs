@@ -29,6 +29,7 @@ pub struct Config {
     pub traffic_class: u8,
     pub congestion: Algorithm,
     pub pacing: bool,
+    pub probing: bool,
     pub ecn: bool,
     pub syn_cookies: bool,
 }
@@ -58,6 +59,7 @@ impl Config {
         traffic_class: 0,
         congestion: Algorithm::Cubic,
         pacing: false,
+        probing: true,
         ecn: true,
         syn_cookies: true,
     };

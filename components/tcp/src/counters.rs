@@ -23,6 +23,10 @@ waitless::counters! {
         counter reneged: times,
         /// Times that segments became shorter because long ones were lost again and again.
         counter black_holes: times,
+        /// Segments sent longer than is known to pass, to learn whether they do.
+        counter length_probes: segments,
+        /// Times that segments became longer because such a one arrived.
+        counter lengthened: times,
         /// Segments that arrived with a mark of congestion.
         counter marks: segments,
         /// Marks of which the other side told.

@@ -307,7 +307,7 @@ impl Conn {
             self.flags.clear(flag::PROBED);
         }
         self.progress_at = env.millis;
-        let trouble = self.flags.has(flag::TROUBLE | flag::PERSIST | flag::MODELLED);
+        let trouble = self.flags.has(flag::TROUBLE | flag::PERSIST | flag::MODELLED | flag::SHORT);
         let sample = self.release_acknowledged(env, segment, trouble);
         if trouble {
             self.advance_in_trouble(env, segment, count, sample != 0);
@@ -481,11 +481,11 @@ impl Conn {
             0 => PLATEAUS.into_iter().find(|&plateau| plateau < now).unwrap_or(MTU_MIN),
             mtu => mtu.max(MTU_MIN),
         };
+        let mss = crate::state::segment_limit(self.tuple.remote, mtu) - options;
         if mtu >= now {
-            return;
+            return self.bound_search(mss);
         }
-        self.mss = crate::state::segment_limit(self.tuple.remote, mtu) - options;
-        self.shrunk_at = env.seconds();
+        self.shorten(env, mss, mss);
         if self.is_synchronized() {
             self.lose_what_is_long(env);
         }

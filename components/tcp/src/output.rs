@@ -47,7 +47,7 @@ impl Conn {
         let mut blocked = self.flags.has(SPECIAL) && self.output_special(ip, env, budget).is_err();
         let mut more = false;
         if self.is_synchronized() {
-            let rare = self.flags.has(flag::TROUBLE | flag::DETECT | flag::PACED);
+            let rare = self.flags.has(flag::TROUBLE | flag::DETECT | flag::PACED | flag::SHORT);
             let sent = match rare {
                 true => self.output_rarely(ip, env, budget),
                 false => self.output_fresh(ip, env, budget),
@@ -92,7 +92,13 @@ impl Conn {
         budget: &mut usize,
     ) -> Result<bool, Busy> {
         let lost = self.recovery.lost > 0 || self.flags.has(flag::DETECT);
-        Ok((lost && self.output_lost(ip, env, budget)?) || self.output_fresh(ip, env, budget)?)
+        if lost && self.output_lost(ip, env, budget)? {
+            return Ok(true);
+        }
+        if self.flags.has(flag::SHORT) && self.search(ip, env, budget)? {
+            return Ok(false);
+        }
+        self.output_fresh(ip, env, budget)
     }
 
     /// Sends for the first time what may be sent, and sees to the probe that follows.

@@ -44,6 +44,8 @@ pub mod mark {
     pub const LOST: u8 = 1 << 2;
     /// It was sent more than once.
     pub const AGAIN: u8 = 1 << 3;
+    /// It is longer than what is known to pass.
+    pub const PROBE: u8 = 1 << 4;
 }
 
 impl Node {

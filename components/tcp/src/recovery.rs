@@ -212,12 +212,10 @@ impl Conn {
     pub fn recover(&mut self, env: &mut Env) {
         let advanced = self.flags.has(flag::ADVANCED);
         self.flags.clear(flag::DETECT | flag::ADVANCED);
-        let before = self.recovery.lost;
-        match self.flags.has(flag::SACK) {
+        let lost = match self.flags.has(flag::SACK) {
             true => self.detect(env),
             false => self.detect_by_duplicates(env, advanced),
-        }
-        let lost = self.recovery.lost > before;
+        };
         if lost && self.recovery.stage == Stage::Open {
             self.enter_recovery(env);
         }
@@ -244,11 +242,13 @@ impl Conn {
         self.congestion.set_window(pipe.saturating_add(more));
     }
 
+    /// Looks for what is lost. Whether there is a sign of congestion in that.
     //= RFC 8985 6.2: RACK_detect_loss_and_arm_timer
-    fn detect(&mut self, env: &mut Env) {
+    fn detect(&mut self, env: &mut Env) -> bool {
         if self.recovery.sacked == 0 && self.recovery.stage == Stage::Open {
-            return;
+            return false;
         }
+        let mut congested = false;
         let recovering = self.recovery.stage != Stage::Open;
         let smoothed = self.rtt.smoothed_micros();
         let window = self.recovery.rack.window(smoothed, self.recovery.segments, recovering);
@@ -262,7 +262,7 @@ impl Conn {
                 match self.recovery.rack.judge(sent, env.micros, window) {
                     Verdict::Unknown => {}
                     Verdict::Late(micros) => wait = wait.max(micros),
-                    Verdict::Lost => self.lose(env, id),
+                    Verdict::Lost => congested |= self.lose(env, id),
                 }
             }
             id = env.nodes.next(id);
@@ -274,12 +274,14 @@ impl Conn {
                 self.recovery.timer = Timer::Reorder;
             }
         }
+        congested
     }
 
-    fn detect_by_duplicates(&mut self, env: &mut Env, advanced: bool) {
+    /// The same by duplicate acknowledgements.
+    fn detect_by_duplicates(&mut self, env: &mut Env, advanced: bool) -> bool {
         let head = self.send.head;
         if head == NIL || head == self.cursor {
-            return;
+            return false;
         }
         let again = match self.recovery.stage {
             //= RFC 6582 3.2: step 2, no second recovery for losses of the same window
@@ -290,9 +292,7 @@ impl Conn {
             Stage::Fast => advanced,
             Stage::Timeout => false,
         };
-        if again {
-            self.lose(env, head);
-        }
+        again && self.lose(env, head)
     }
 
     //= RFC 5681 3.2, RFC 6675 5, RFC 6582 3.2: fast retransmit and fast recovery

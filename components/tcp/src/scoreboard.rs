@@ -81,8 +81,12 @@ impl Conn {
                 if node.has(mark::LOST) {
                     self.recovery.lost -= length;
                 }
+                let probe = node.has(mark::PROBE);
                 let sent = Sent { at: node.sent_at, end: node.end(), again: node.has(mark::AGAIN) };
-                node.marks = node.marks & !mark::LOST | mark::SACKED;
+                node.marks = node.marks & !(mark::LOST | mark::PROBE) | mark::SACKED;
+                if probe {
+                    self.probe_arrived(env, length as u16);
+                }
                 if self.flags.has(flag::MODELLED) {
                     self.note_delivered(env, id);
                 }
@@ -132,6 +136,7 @@ impl Conn {
         let now = env.micros;
         let node = env.nodes.get(id);
         let length = u32::from(node.len);
+        let probe = node.has(mark::PROBE).then_some(node.len);
         self.recovery.resent_acked |= node.has(mark::AGAIN) && !node.has(mark::SACKED);
         if node.has(mark::LOST) {
             self.recovery.lost -= length;
@@ -147,6 +152,9 @@ impl Conn {
                 self.note_delivered(env, id);
             }
         }
+        if let Some(length) = probe {
+            self.probe_arrived(env, length);
+        }
         if self.recovery.last == id {
             self.recovery.last = NIL;
         }
@@ -155,12 +163,22 @@ impl Conn {
         }
     }
 
-    /// Takes a node for lost: of this, BBR is told.
-    pub fn lose(&mut self, env: &mut Env, id: u32) {
-        if !env.nodes.get(id).has(mark::SACKED | mark::LOST) && self.flags.has(flag::MODELLED) {
+    /// Takes a node for lost, and tells BBR. Whether that is a sign of congestion.
+    //= RFC 4821 7.6.2, RFC 8899 3: a probe that is lost alone was too long
+    pub fn lose(&mut self, env: &mut Env, id: u32) -> bool {
+        let node = env.nodes.get_mut(id);
+        if node.has(mark::SACKED | mark::LOST) {
+            return false;
+        }
+        let (probe, length) = (node.has(mark::PROBE), node.len);
+        node.marks &= !mark::PROBE;
+        if probe {
+            self.probe_lost(env, length);
+        } else if self.flags.has(flag::MODELLED) {
             self.note_lost(env, id);
         }
         self.mark_lost(env, id);
+        !probe
     }
 
     /// Marks a node lost, unless it has arrived or is marked already.

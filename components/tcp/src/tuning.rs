@@ -74,17 +74,20 @@ impl Conn {
         let longest = env.nodes.first(&self.send).map_or(0, |node| node.len);
         if mss < self.mss && longest > mss {
             env.counters.black_holes.add(1);
-            self.mss = mss;
-            self.shrunk_at = env.seconds();
+            self.shorten(env, mss, self.mss - 1);
             self.lose_what_is_long(env);
         }
     }
 
-    /// Tries long segments again some time after they became shorter.
+    /// Tries long segments again some time after they became shorter, where the path is not
+    /// searched.
     //= RFC 1191 6.3: not sooner than ten minutes after
     #[inline]
     pub fn lengthen_segments(&mut self, env: &Env) {
-        if self.mss != self.mss_full && env.seconds().wrapping_sub(self.shrunk_at) >= 600 {
+        if self.mss != self.mss_full
+            && !self.flags.has(flag::SHORT)
+            && env.seconds().wrapping_sub(self.shrunk_at) >= 600
+        {
             self.mss = self.mss_full;
         }
     }

@@ -276,6 +276,7 @@ fn duration(text: &str) -> Option<Duration> {
 fn set(config: &mut Config, name: &str, value: &str) -> Option<()> {
     match name {
         "nagle" => config.nagle = value.parse().ok()?,
+        "probing" => config.probing = value.parse().ok()?,
         "pacing" => config.pacing = value.parse().ok()?,
         "ecn" => config.ecn = value.parse().ok()?,
         "timestamps" => config.timestamps = value.parse().ok()?,

@@ -5,6 +5,7 @@ mod closing;
 #[path = "../../tests/fake/mod.rs"]
 mod fake;
 mod fuzz;
+mod lengths;
 mod marks;
 mod opening;
 mod options;

@@ -16,7 +16,7 @@ fn first_seconds(path: Path, pacing: bool) -> (f64, u64, u64) {
 #[test]
 fn slow_start_makes_a_quarter_of_the_queue_when_paced() {
     // A path that holds more than is sent in three seconds of slow start.
-    let path = Path { rate: 100_000_000, rtt: 300, buffer: 10_000_000, loss: 0 };
+    let path = Path { buffer: 10_000_000, ..Path::buffered(100_000_000, 300, 0.0) };
     let (bursts, paced) = (first_seconds(path, false), first_seconds(path, true));
     println!("{bursts:?} {paced:?}");
     assert!(paced.1 < bursts.1 / 4, "{paced:?} against {bursts:?}");

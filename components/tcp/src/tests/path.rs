@@ -5,7 +5,7 @@ use super::config;
 use super::fake::{Ip, LOCAL, REMOTE};
 use crate::{Config, Tcp};
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::vec::Vec;
 use waitless::packet::{CAPACITY, ChecksumState};
 use waitless::testing::context;
@@ -28,13 +28,38 @@ pub struct Path {
     pub buffer: u64,
     /// Segments lost of a thousand, besides.
     pub loss: u64,
+    /// Longer packets than this, in bytes, are swallowed.
+    pub mtu: usize,
+    /// The most that receivers offer.
+    pub window: u64,
+    /// Whether it is one of IPv6.
+    pub six: bool,
 }
 
 impl Path {
     /// With room for as much as is under way in `times` round trips.
     pub fn buffered(rate: u64, rtt: u64, times: f64) -> Self {
         let product = rate / 8 * rtt / 1_000;
-        Self { rate, rtt, buffer: (product as f64 * times) as u64, loss: 0 }
+        Self {
+            rate,
+            rtt,
+            buffer: (product as f64 * times) as u64,
+            loss: 0,
+            mtu: 1_500,
+            window: 16 << 20,
+            six: false,
+        }
+    }
+
+    /// The addresses of sender and receiver.
+    fn hosts(&self) -> [IpAddr; 2] {
+        let six = |last| IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, last));
+        if self.six { [six(1), six(2)] } else { [LOCAL, REMOTE] }
+    }
+
+    /// Bytes of the header below.
+    fn header(&self) -> usize {
+        if self.six { 40 } else { 20 }
     }
 }
 
@@ -60,7 +85,7 @@ pub struct Flow {
 
 /// What is on the way, and what waits.
 pub struct World {
-    path: Path,
+    pub path: Path,
     pub flows: Vec<Flow>,
     flying: BTreeMap<(Instant, u64), (usize, usize, Vec<u8>)>,
     count: u64,
@@ -75,11 +100,11 @@ pub struct World {
 }
 
 impl End {
-    fn new(side: usize, config: &'static Config, packets: usize, seed: u8) -> Self {
+    fn new(local: IpAddr, config: &'static Config, packets: usize, seed: u8) -> Self {
         let mut cx = context(packets, seed);
         let mut tcp = Tcp::new(config, &mut cx);
         let service = tcp.attach().unwrap();
-        let mut ip = Ip::new([LOCAL, REMOTE][side]);
+        let mut ip = Ip::new(local);
         ip.offloads = Offloads { checksum: true, segmentation: 0 };
         tcp.init(&mut ip, &mut cx).unwrap();
         Self { cx, tcp, ip, service, stream: None }
@@ -110,9 +135,15 @@ impl World {
         let product = (self.path.rate / 8 * self.path.rtt / 1_000 + self.path.buffer) as usize;
         let packets = product / 1_400 * 8 + 600;
         let seed = self.flows.len() as u8 * 2 + 1;
+        let (window, hosts) = (self.path.window, self.path.hosts());
         let mut ends = [
-            End::new(0, config(change), packets, seed),
-            End::new(1, config(|_| {}), product / 1_400 * 3 + 600, seed + 1),
+            End::new(hosts[0], config(change), packets, seed),
+            End::new(
+                hosts[1],
+                config(|it| it.receive_buffer = window),
+                product / 1_400 * 3 + 600,
+                seed + 1,
+            ),
         ];
         let [_, receiver] = &mut ends;
         receiver.tcp.listen(receiver.service, PORT).unwrap();
@@ -158,17 +189,17 @@ impl World {
     }
 
     fn sweep(&mut self, index: usize) {
-        let now = self.now;
+        let (now, remote) = (self.now, self.path.hosts()[1]);
         for side in 0..2 {
             let flow = &mut self.flows[index];
-            flow.serve(side, now);
+            flow.serve(side, now, remote);
             let end = &mut flow.ends[side];
             if !end.is_due(now) {
                 continue;
             }
             end.cx.set_now(now);
             end.tcp.receive(&mut end.ip, &mut end.cx);
-            flow.serve(side, now);
+            flow.serve(side, now, remote);
             let end = &mut flow.ends[side];
             end.tcp.transmit(&mut end.ip, &mut end.cx);
             while let Some(packet) = self.flows[index].ends[side].ip.sent.pop_front() {
@@ -183,7 +214,9 @@ impl World {
         let delay = Duration::from_micros(self.path.rtt * 500);
         let mut at = self.now + delay;
         if side == 0 {
-            if self.random.below(1_000) < self.path.loss {
+            if self.random.below(1_000) < self.path.loss
+                || bytes.len() + self.path.header() > self.path.mtu
+            {
                 return;
             }
             let waits = self.busy_until.since(self.now).as_nanos();
@@ -210,8 +243,8 @@ impl World {
             let Some(mut packet) = end.cx.packet() else { continue };
             packet.reset(CAPACITY - bytes.len());
             packet.append(&bytes).unwrap();
-            packet.info_mut().local = [LOCAL, REMOTE][to];
-            packet.info_mut().remote = [LOCAL, REMOTE][1 - to];
+            packet.info_mut().local = self.path.hosts()[to];
+            packet.info_mut().remote = self.path.hosts()[1 - to];
             packet.info_mut().checksum = ChecksumState::Verified;
             end.ip.inbox.push_back(packet);
         }
@@ -231,7 +264,7 @@ impl Flow {
         next
     }
 
-    fn serve(&mut self, side: usize, now: Instant) {
+    fn serve(&mut self, side: usize, now: Instant, remote: IpAddr) {
         let end = &mut self.ends[side];
         while let Some(stream) = end.tcp.news(end.service) {
             end.stream.get_or_insert(stream);
@@ -245,7 +278,7 @@ impl Flow {
         }
         if end.stream.is_none() && now >= self.begins {
             end.cx.set_now(now);
-            end.stream = end.tcp.connect(end.service, SocketAddr::new(REMOTE, PORT)).ok();
+            end.stream = end.tcp.connect(end.service, SocketAddr::new(remote, PORT)).ok();
         }
         let Some(stream) = end.stream else { return };
         let most = self

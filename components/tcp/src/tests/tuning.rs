@@ -85,7 +85,7 @@ fn a_shift_above_14_counts_as_14() {
 
 #[test]
 fn a_path_that_swallows_long_segments_gets_shorter_ones() {
-    let mut t = open(plain());
+    let mut t = open(Config { probing: false, ..plain() });
     t.put(&BYTES[..4 * 1460]);
     t.sweep();
     t.ip.sent.clear();
