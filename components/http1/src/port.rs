@@ -282,14 +282,11 @@ impl Active {
             true => (Announced::Nothing, Outgoing::UntilClose),
             false => self.framing_of(response, streamed),
         };
-        if streamed && self.expects && self.framing != Framing::Done {
-            // Whoever streams may read on, and then it would be too late to say so.
-            let packet = continue_packet(pool).ok_or(NoPacket)?;
-            let _ = self.out.push_back(packet);
-            self.expects = false;
+        if streamed {
+            self.ask_for_body(response.code(), pool)?;
         }
-        let keep =
-            self.keep_alive && outgoing != Outgoing::UntilClose && (streamed || self.can_drain());
+        let goes_on = streamed && !self.expects || self.can_drain();
+        let keep = self.keep_alive && outgoing != Outgoing::UntilClose && goes_on;
         let body = response.take_body();
         let added = response.fields().map_or(0, Fields::len);
         let mut lines = Lines {
@@ -335,6 +332,19 @@ impl Active {
         self.complete = !streamed;
         self.head_waits = streamed && self.lead.is_none();
         Ok(false)
+    }
+
+    /// Asks for the body of a client that waits for a word, before a streamed response of `status`.
+    #[inline]
+    fn ask_for_body(&mut self, status: Status, pool: Pool) -> Result<(), NoPacket> {
+        // Whoever streams may read on, and then it would be too late to say so; but who refuses
+        // does not want it.
+        if self.expects && self.framing != Framing::Done && status.class() < 4 {
+            let packet = continue_packet(pool).ok_or(NoPacket)?;
+            let _ = self.out.push_back(packet);
+            self.expects = false;
+        }
+        Ok(())
     }
 
     /// What becomes of the connection behind a response with `status`, if it is kept and if not.

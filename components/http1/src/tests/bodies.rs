@@ -303,6 +303,23 @@ fn a_client_that_waits_is_told_to_go_on_before_a_streamed_response() {
 }
 
 #[test]
+fn a_client_that_waits_is_refused_by_a_streamed_response_too() {
+    let mut bench = Bench::new(site());
+    let line = bench.connect();
+    let head =
+        b"PUT /refuse HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n";
+    let response = bench.ask(line, head);
+    assert_eq!(status(&response), "413", "nothing before that: {response}");
+    assert!(response.contains("\r\nConnection: close\r\n"), "the body may follow or not");
+    assert!(bench.wire.lines[line].closed);
+    // Where nobody waits, the connection goes on.
+    let line = bench.connect();
+    let head = b"PUT /refuse HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabc";
+    assert!(!bench.ask(line, head).contains("Connection"));
+    assert!(bench.ask(line, b"GET / HTTP/1.1\r\nHost: h\r\n\r\n").ends_with("hello"));
+}
+
+#[test]
 fn a_body_that_nobody_reads_is_drained_or_ends_the_connection() {
     let mut bench = Bench::new(site());
     let line = bench.connect();

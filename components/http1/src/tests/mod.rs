@@ -85,6 +85,13 @@ async fn give_up(request: Request) -> Status {
     Status::INTERNAL_SERVER_ERROR
 }
 
+/// Does not want the body, and says so bit by bit.
+async fn refuse(request: Request) -> Finished {
+    let mut body = request.stream(Response::new(Status::CONTENT_TOO_LARGE));
+    body.write(b"no").await;
+    body.finish().await
+}
+
 async fn drop_at_once(request: Request) -> Status {
     drop(request.stream(Response::ok()));
     Status::INTERNAL_SERVER_ERROR
@@ -164,6 +171,7 @@ fn site() -> impl Handler {
         .get("/slow", slow)
         .get("/give-up", give_up)
         .get("/drop", drop_at_once)
+        .put("/refuse", refuse)
         .post("/peek", peek)
         .post("/swallow", swallow)
         .get("/bare", bare)
