@@ -203,8 +203,8 @@ clean: ## removes everything that was built here
 
 lints = cargo clippy --quiet --workspace --all-targets -- -D warnings
 image-lints = $(call lints-of,x86_64) && $(call lints-of,aarch64)
-lints-of = cargo clippy --quiet --package webserver --package hello --package router \
-  $(addprefix --package ,$(bare)) --target $(1)-waitless -- -D warnings
+lints-of = cargo clippy --quiet $(addprefix --package ,webserver hello router gateway $(bare)) \
+  --target $(1)-waitless -- -D warnings
 # The whole runner, the part that is macOS's included; that can be checked but not run elsewhere.
 hvf-lints = cargo clippy --quiet --package hvf-runner --target aarch64-apple-darwin -- -D warnings
 docs = env RUSTDOCFLAGS='-D warnings -A rustdoc::private-intra-doc-links' \

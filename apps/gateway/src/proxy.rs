@@ -165,6 +165,13 @@ impl Proxy {
                 response = response.field(pool, name, value);
             }
         }
+        let mut upgrades = members(all(answer.fields(), "Upgrade"));
+        if status == Status::UPGRADE_REQUIRED
+            && upgrades.any(|it| it.eq_ignore_ascii_case(WEBSOCKET.as_bytes()))
+        {
+            //= RFC 9110 15.5.22: it names what to upgrade to
+            response = response.field(pool, "Upgrade", WEBSOCKET);
+        }
         response = response.field(pool, "Via", Via(answer.version(), self.config.name));
         // Otherwise there was no packet for a field.
         if response.code() == status { Ok(response) } else { Err(response) }

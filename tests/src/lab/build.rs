@@ -44,12 +44,13 @@ impl Arch {
 }
 
 /// The apps that are built, and what for; `None` for this machine.
-const APPS: [(&str, Option<Arch>); 5] = [
+const APPS: [(&str, Option<Arch>); 6] = [
     ("webserver", Some(Arch::X86_64)),
     ("hello", Some(Arch::X86_64)),
     ("webserver", Some(Arch::Aarch64)),
     ("webserver", None),
     ("router", None),
+    ("gateway", None),
 ];
 
 /// A file of the checkout, and what a variant makes of its text.

@@ -4,6 +4,7 @@
 
 mod cores;
 mod failures;
+mod gateway;
 mod goodput;
 mod hostile;
 mod keys;
@@ -125,6 +126,8 @@ const SECURE_ARM: &[Need] = &[
     Need::Program("python3"),
     Need::Program("wrk"),
 ];
+/// A process between clients and servers.
+const GATEWAY: &[Need] = &[Need::Program("curl"), Need::Program("nginx"), Need::Program("wrk")];
 /// A process on two taps, and captures on both.
 const ROUTER: &[Need] = &[
     Need::Tap,
@@ -193,6 +196,7 @@ fn main() -> ExitCode {
         test("secure: HTTPS by an image on Arm", VIRT, SECURE_ARM, secure::machine_on_arm),
         test("native: host sockets", NATIVE, PROCESS, native::host_sockets),
         test("native: on a tap", NATIVE_TAP, PROCESS_ON_TAP, native::on_a_tap),
+        test("native: a gateway", NATIVE, GATEWAY, gateway::before_nginx),
         test("native: a router", NATIVE, ROUTER, router::between_two_networks),
         test("native: over IPv6", NATIVE_TAP, PROCESS_ON_TAP_CAPTURED, native::over_ipv6),
         test("runner: user network without root", PC, VM, runner::user_network),

@@ -280,6 +280,13 @@ fn a_socket_passes_both_ways_until_it_ends() {
 #[test]
 fn an_upstream_may_decline_a_socket() {
     let mut bench = bench(CONFIG);
+    for (offer, expected) in
+        [("h2c, WebSocket", "426 Known(0) | Upgrade: websocket | "), ("h2c", "426 Known(0) | ")]
+    {
+        let visit = bench.get("/");
+        bench.say(0, &format!("HTTP/1.1 426 No\r\nUpgrade: {offer}\r\nContent-Length: 0\r\n\r\n"));
+        bench.expect(visit, &format!("{expected}Via: 1.1 gateway > "));
+    }
     for _ in 0..2 {
         let visit = bench.visit("GET /", &format!("Host: x\r\n{SOCKET}"), Length::None);
         bench.say(0, OK);
