@@ -4,6 +4,7 @@
 use crate::side::Side;
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 use waitless_tests::lab::{
     Capture, Dhcp, Folder, Lab, Native, PATIENCE, Running, Tap, curl, frames_of, ping, run, run_in,
     wait_for,
