@@ -406,7 +406,7 @@ impl Reader<'_> {
             self.reports.push(report.help(
                 "u8 u16 u32 u64 bool string duration size ipv4 ipv6 ip cidr4 cidr6 mac route4,\n\
                  `[T]`, `T | word`, `a | b` with `rust = \"EnumAtTheRoot\"`, private-keys, trust,\n\
-                 or certificates with `rust = \"StructAtTheRoot\"`",
+                 or certificates and staples with `rust = \"StructAtTheRoot\"`",
             ));
             return None;
         };

@@ -120,6 +120,13 @@ impl Chain {
         Ok(Self { certificates, names, is_named, remaining, public })
     }
 
+    /// The certificate's serial number, as DER has it.
+    pub(crate) fn serial(&self) -> Result<Vec<u8>, String> {
+        let first = self.certificates.first().ok_or("holds no certificate")?;
+        let parsed = x509_cert::Certificate::from_der(first).map_err(|why| why.to_string())?;
+        Ok(parsed.tbs_certificate().serial_number().as_bytes().to_owned())
+    }
+
     /// Whether `key` is this certificate's.
     pub fn belongs_to(&self, key: &PrivateKey) -> bool {
         self.public == key.public

@@ -26,6 +26,7 @@ pub mod ports;
 pub mod project;
 pub mod report;
 pub mod source;
+pub mod staples;
 pub mod types;
 pub mod workspace;
 

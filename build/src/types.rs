@@ -38,6 +38,9 @@ pub enum Type {
     Route4,
     /// Bytes.
     Size,
+    /// Files with OCSP responses for the certificates: a list of the struct with this name at the
+    /// crate's root, or none in its place.
+    Staples(String),
     /// Text.
     String,
     /// Files with the certificates of those who are trusted.
@@ -93,6 +96,9 @@ impl Type {
         }
         if text == "certificates" {
             return rust.map(|rust| Self::Certificates(rust.to_owned()));
+        }
+        if text == "staples" {
+            return rust.map(|rust| Self::Staples(rust.to_owned()));
         }
         let words: Vec<_> = text.split('|').map(|word| word.trim().to_owned()).collect();
         if words.len() < 2 || !words[1..].iter().all(|word| is_word(word)) {
@@ -200,6 +206,10 @@ impl Type {
                 let example = "such as \"10.1.0.0/16 via 10.0.0.7\"";
                 ("a network and the router to it".into(), example)
             }
+            Self::Staples(_) => (
+                "a file with an OCSP response for each certificate, or \"none\"".into(),
+                "such as \"certs/server.ocsp\"; `openssl ocsp -respout FILE` fetches one",
+            ),
             Self::Trust => (
                 "a file with certificates, PEM or DER, or a list of them".into(),
                 "such as \"certs/roots.pem\"; \"development\" trusts the one for tests",
@@ -217,7 +227,7 @@ impl Type {
     fn plural(&self) -> &'static str {
         match self {
             Self::Bool => "`true` and `false`",
-            Self::Certificates(_) | Self::PrivateKeys | Self::Trust => "files",
+            Self::Certificates(_) | Self::PrivateKeys | Self::Staples(_) | Self::Trust => "files",
             Self::Choice(..) | Self::Or(..) => "words",
             Self::Cidr4 => "IPv4 addresses with their prefixes",
             Self::Cidr6 => "IPv6 addresses with their prefixes",
@@ -238,6 +248,7 @@ impl Type {
         match self {
             Self::Bool => "bool".into(),
             Self::Certificates(name) => format!("&'static [{krate}::{name}]"),
+            Self::Staples(name) => format!("&'static [Option<{krate}::{name}>]"),
             Self::PrivateKeys | Self::Trust => "&'static [&'static [u8]]".into(),
             Self::Choice(_, name) => format!("{krate}::{name}"),
             Self::Cidr4 => "(core::net::Ipv4Addr, u8)".into(),
@@ -287,6 +298,7 @@ impl Field {
             | Type::List(_)
             | Type::PrivateKeys
             | Type::Route4
+            | Type::Staples(_)
             | Type::Trust => return None,
             Type::Cidr4 => "boot::cidr4".to_owned(),
             Type::Duration => format!("boot::duration({range})"),

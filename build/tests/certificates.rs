@@ -4,10 +4,12 @@ mod common;
 
 use build::catalogue::Code;
 use build::certificates::{Chain, PrivateKey, make};
+use build::staples::Staple;
 use common::project;
 use std::fs;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use x509_cert::der::Decode;
 
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -98,6 +100,130 @@ fn what_is_wrong_is_said() {
             Err(text) => assert!(text.contains(expected), "{test}: {text}"),
         }
     }
+}
+
+fn tlv(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
+    let content = parts.concat();
+    let length = match content.len() {
+        short @ 0..0x80 => vec![short as u8],
+        long => vec![0x82, (long >> 8) as u8, long as u8],
+    };
+    [&[tag], &length[..], &content].concat()
+}
+
+/// An OCSP response that says `status` of the certificate in the file `name`, until `until`, by
+/// nobody: signatures are the clients' to check.
+fn response(folder: &Path, name: &str, status: &[u8], until: &str) -> Vec<u8> {
+    let pem = fs::read(folder.join(format!("{name}.pem"))).unwrap();
+    let chain = Chain::read(&pem, SystemTime::now()).unwrap();
+    let own = x509_cert::Certificate::from_der(&chain.certificates[0]).unwrap();
+    let serial = tlv(0x02, &[own.tbs_certificate().serial_number().as_bytes()]);
+    let time = |text: &str| tlv(0x18, &[text.as_bytes()]);
+    let hash = tlv(0x30, &[&tlv(0x06, &[&[0x2b, 14, 3, 2, 26]])]);
+    let id = tlv(0x30, &[&hash, &tlv(0x04, &[&[1; 20]]), &tlv(0x04, &[&[2; 20]]), &serial]);
+    let next = match until {
+        "" => Vec::new(),
+        until => tlv(0xa0, &[&time(until)]),
+    };
+    let single = tlv(0x30, &[&id, status, &time("20200101000000Z"), &next]);
+    let who = tlv(0xa2, &[&tlv(0x04, &[&[3; 20]])]);
+    let data = tlv(0x30, &[&who, &time("20200101000000Z"), &tlv(0x30, &[&single])]);
+    let basic = tlv(0x30, &[&data, &tlv(0x30, &[]), &tlv(0x03, &[&[0]])]);
+    let kind = tlv(0x06, &[&[0x2b, 6, 1, 5, 5, 7, 0x30, 1, 1]]);
+    let bytes = tlv(0x30, &[&kind, &tlv(0x04, &[&basic])]);
+    tlv(0x30, &[&tlv(0x0a, &[&[0]]), &tlv(0xa0, &[&bytes])])
+}
+
+const GOOD: &[u8] = &[0x80, 0];
+
+/// Two certificates, and what `said` says of the first.
+fn stapled(folder: &Path, said: impl Fn(&Path) -> Vec<u8>) {
+    files(folder, "one", SystemTime::now(), 90);
+    files(folder, "two", SystemTime::now(), 90);
+    fs::write(folder.join("one.ocsp"), said(folder)).unwrap();
+}
+
+#[test]
+fn what_issuers_say_is_embedded() {
+    let keys = "certificate = [\"certs/one.pem\", \"certs/two.pem\"]\n\
+                key = [\"certs/one.key\", \"certs/two.key\"]\n\
+                ocsp = [\"certs/one.ocsp\", \"none\"]";
+    for (test, until, seconds, warnings) in [
+        ("ocsp", "21000101000000Z", "4102444800", 0),
+        ("ocsp-old", "20210101000000Z", "1609459200", 1),
+        ("ocsp-endless", "", "u64::MAX", 0),
+    ] {
+        let prepare = |folder: &Path| stapled(folder, |it| response(it, "one", GOOD, until));
+        let graph = said(test, keys, prepare).unwrap();
+        let blob = graph.blobs.iter().find(|blob| blob.name == "tls.0.ocsp").unwrap();
+        assert_eq!(blob.bytes[0], 0x30);
+        let tls = graph.find("tls").unwrap();
+        let expressions = tls.config.iter().map(|setting| setting.expression.as_str());
+        let staples = expressions.filter(|it| it.contains("tls.0.ocsp")).collect::<Vec<_>>();
+        let [staples] = staples[..] else { panic!("{test}: {staples:?}") };
+        assert!(staples.starts_with("Some(&[Some(secure::Staple { response: "), "{staples}");
+        assert!(staples.ends_with(&format!("until: {seconds} }}), None])")), "{staples}");
+        assert_eq!(graph.warnings.len(), warnings, "{:?}", graph.warnings);
+    }
+    // Without the key there is nothing.
+    let keys = "certificate = \"certs/one.pem\"\nkey = \"certs/one.key\"";
+    let graph = said("ocsp-none", keys, |it| files(it, "one", SystemTime::now(), 90)).unwrap();
+    let tls = graph.find("tls").unwrap();
+    assert!(tls.config.iter().any(|setting| setting.expression == "None"));
+}
+
+#[test]
+fn what_is_wrong_with_what_issuers_say_is_said() {
+    let one = "certificate = \"certs/one.pem\"\nkey = \"certs/one.key\"\nocsp = ";
+    type Said<'a> = &'a dyn Fn(&Path) -> Vec<u8>;
+    let good: Said<'_> = &|folder| response(folder, "one", GOOD, "21000101000000Z");
+    let revoked: Said<'_> = &|folder| {
+        let revoked = tlv(0xa1, &[&tlv(0x18, &[b"20200101000000Z"])]);
+        response(folder, "one", &revoked, "21000101000000Z")
+    };
+    let cases: [(&str, &str, Said<'_>, &str); 9] = [
+        ("ocsp-absent", "\"certs/x\"", good, "cannot read `apps/web/certs/x`"),
+        ("ocsp-count", "[\"certs/one.ocsp\", \"none\"]", good, "are 2 OCSP responses for 1 cert"),
+        ("ocsp-number", "7", good, "there are 0 OCSP responses for 1 certificates"),
+        ("ocsp-pem", "\"certs/one.pem\"", good, "holds no OCSP response in DER"),
+        ("ocsp-empty", "\"certs/one.ocsp\"", &|_| Vec::new(), "holds no OCSP response in DER"),
+        (
+            "ocsp-later",
+            "\"certs/one.ocsp\"",
+            &|_| tlv(0x30, &[&tlv(0x0a, &[&[3]])]),
+            "the responder has said tryLater",
+        ),
+        ("ocsp-revoked", "\"certs/one.ocsp\"", revoked, "says that the certificate was revoked"),
+        (
+            "ocsp-unknown",
+            "\"certs/one.ocsp\"",
+            &|folder| response(folder, "one", &[0x82, 0], ""),
+            "does not know the certificate",
+        ),
+        (
+            "ocsp-another",
+            "\"certs/one.ocsp\"",
+            &|folder| response(folder, "two", GOOD, ""),
+            "is about another certificate",
+        ),
+    ];
+    for (test, ocsp, made, expected) in cases {
+        match said(test, &format!("{one}{ocsp}"), |folder| stapled(folder, made)) {
+            Ok(_) => panic!("{test}: nothing was said"),
+            Err(text) => assert!(text.contains(expected), "{test}: {text}"),
+        }
+    }
+    // Nor does a response that ends anywhere else do harm.
+    let folder = std::env::temp_dir().join(format!("waitless-ocsp-{}", std::process::id()));
+    files(&folder, "one", SystemTime::now(), 90);
+    let whole = response(&folder, "one", GOOD, "21000101000000Z");
+    let pem = fs::read(folder.join("one.pem")).unwrap();
+    let chain = Chain::read(&pem, SystemTime::now()).unwrap();
+    assert!(Staple::read(&whole, &chain).is_ok());
+    for end in 0..whole.len() {
+        assert!(Staple::read(&whole[..end], &chain).is_err(), "{end}");
+    }
+    fs::remove_dir_all(&folder).unwrap();
 }
 
 #[test]

@@ -28,6 +28,7 @@ pub mod device;
 pub mod dial;
 pub mod entropy;
 pub mod http;
+pub mod keys;
 pub mod log;
 mod mailbox;
 pub mod network;

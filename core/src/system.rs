@@ -6,6 +6,7 @@ use crate::cores::{Cores, Pin};
 use crate::counter::Metric;
 use crate::dial::Dialer;
 use crate::http::client::Client;
+use crate::keys::KeyLogs;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
@@ -47,6 +48,7 @@ pub struct System {
     core: usize,
     sets: RefCell<Vec<(&'static str, &'static dyn CounterSet)>>,
     captures: RefCell<Vec<&'static Capture>>,
+    keys: KeyLogs,
     dialer: Cell<Option<&'static Dialer>>,
     secure_dialer: Cell<Option<&'static Dialer>>,
     client: Cell<Option<&'static Client>>,
@@ -66,6 +68,7 @@ impl System {
             core,
             sets: RefCell::new(Vec::new()),
             captures: RefCell::new(Vec::new()),
+            keys: KeyLogs::new(),
             dialer: Cell::new(None),
             secure_dialer: Cell::new(None),
             client: Cell::new(None),
@@ -114,6 +117,11 @@ impl System {
     /// This core's counters at `index`, with the instance's name; `None` behind the last.
     pub fn set(&self, index: usize) -> Option<(&'static str, &'static dyn CounterSet)> {
         self.sets.borrow().get(index).copied()
+    }
+
+    /// Who may look into TLS connections: nobody, unless somebody was entered there.
+    pub fn keys(&self) -> &KeyLogs {
+        &self.keys
     }
 
     /// Enters who begins connections for handlers.

@@ -81,8 +81,9 @@ impl Check<'_> {
             let expression = match (&field.kind, &secrets) {
                 (Type::Certificates(_), Some(secrets)) => &secrets.certificates,
                 (Type::PrivateKeys, Some(secrets)) => &secrets.keys,
+                (Type::Staples(_), Some(secrets)) => &secrets.staples,
                 // What is wrong with them has been reported.
-                (Type::Certificates(_) | Type::PrivateKeys, None) => continue,
+                (Type::Certificates(_) | Type::PrivateKeys | Type::Staples(_), None) => continue,
                 _ => trusted.as_str(),
             };
             if !expression.is_empty() {

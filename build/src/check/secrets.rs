@@ -7,10 +7,11 @@ use crate::graph::Blob;
 use crate::manifest::Entry;
 use crate::report::Report;
 use crate::source::{Node, Span, get};
-use crate::types::Type;
+use crate::staples::Staple;
+use crate::types::{Field, Type};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// How long a certificate must still be good for, for nobody to be warned.
 const SOON: Duration = Duration::from_secs(14 * 86_400);
@@ -23,6 +24,15 @@ const DEVELOPMENT: &str = "development";
 pub(super) struct Secrets {
     pub(super) certificates: String,
     pub(super) keys: String,
+    /// Of the OCSP responses.
+    pub(super) staples: String,
+}
+
+/// Files with OCSP responses, one for each certificate that has one.
+struct StapleFiles {
+    /// The struct that each becomes.
+    structure: String,
+    files: Vec<(Option<PathBuf>, Span)>,
 }
 
 impl Check<'_> {
@@ -37,35 +47,14 @@ impl Check<'_> {
         let Some(node) = written.or(certificates.default.as_ref()) else {
             if certificates.is_option() && get(&entry.keys, &keys.name).is_none() {
                 let none = || "None".to_owned();
-                return Some(Secrets { certificates: none(), keys: none() });
+                return Some(Secrets { certificates: none(), keys: none(), staples: none() });
             }
             self.missing_key(entry, certificates);
             return None;
         };
         let krate = self.krate(component);
-        let key_node = get(&entry.keys, &keys.name);
-        let paths = match (node.str() == Some(DEVELOPMENT), key_node) {
-            (true, None) => {
-                let folder = self.around.workspace.root.join("certs");
-                match development(&folder, SystemTime::now()) {
-                    Ok((certificate, key)) => vec![(certificate, node.at, key, node.at)],
-                    Err(why) => {
-                        self.report(Report::new(node.at, why));
-                        return None;
-                    }
-                }
-            }
-            (true, Some(key)) => {
-                let message = "the certificate for development has a key of its own";
-                self.report(Report::new(key.at, message).help("remove the line"));
-                return None;
-            }
-            (false, None) => {
-                self.missing_key(entry, keys);
-                return None;
-            }
-            (false, Some(key)) => self.pairs(node, key)?,
-        };
+        let paths = self.certificate_files(entry, node, keys)?;
+        let staples = self.staple_files(entry, component, paths.len())?;
         let mut made = Secrets::default();
         let mut sound = true;
         for (number, (certificate, at, key, key_at)) in paths.into_iter().enumerate() {
@@ -75,6 +64,10 @@ impl Check<'_> {
                 sound = false;
                 continue;
             };
+            match self.staple(number, &staples, &chain, &krate, name) {
+                Some(staple) => made.staples += &staple,
+                None => sound = false,
+            }
             let names: Vec<_> = chain.names.iter().map(|name| format!("{name:?}")).collect();
             let parts = chain.certificates.into_iter().enumerate().map(|(place, bytes)| {
                 self.embed(format!("{name}.{number}.{place}.certificate"), bytes)
@@ -91,7 +84,99 @@ impl Check<'_> {
             let list = format!("&[{}]", items.trim_end_matches(", "));
             if certificates.is_option() { format!("Some({list})") } else { list }
         };
-        sound.then(|| Secrets { certificates: list(&made.certificates), keys: list(&made.keys) })
+        let staples = match staples {
+            Some(_) => format!("Some(&[{}])", made.staples.trim_end_matches(", ")),
+            None => "None".to_owned(),
+        };
+        let (certificates, keys) = (list(&made.certificates), list(&made.keys));
+        sound.then_some(Secrets { certificates, keys, staples })
+    }
+
+    /// The files of certificates, which `node` names, with those of their keys.
+    fn certificate_files(
+        &mut self,
+        entry: &Entry,
+        node: &Node,
+        keys: &Field,
+    ) -> Option<Vec<(PathBuf, Span, PathBuf, Span)>> {
+        match (node.str() == Some(DEVELOPMENT), get(&entry.keys, &keys.name)) {
+            (true, None) => {
+                let folder = self.around.workspace.root.join("certs");
+                match development(&folder, SystemTime::now()) {
+                    Ok((certificate, key)) => Some(vec![(certificate, node.at, key, node.at)]),
+                    Err(why) => {
+                        self.report(Report::new(node.at, why));
+                        None
+                    }
+                }
+            }
+            (true, Some(key)) => {
+                let message = "the certificate for development has a key of its own";
+                self.report(Report::new(key.at, message).help("remove the line"));
+                None
+            }
+            (false, None) => {
+                self.missing_key(entry, keys);
+                None
+            }
+            (false, Some(key)) => self.pairs(node, key),
+        }
+    }
+
+    /// The files with OCSP responses that an instance names for its `count` certificates, where it
+    /// names some; `None` when something is wrong, which is reported.
+    #[expect(clippy::option_option, reason = "something is wrong, or there are none, or these")]
+    fn staple_files(
+        &mut self,
+        entry: &Entry,
+        component: &Component,
+        count: usize,
+    ) -> Option<Option<StapleFiles>> {
+        let field = component.config.iter().find_map(|field| match &field.kind {
+            Type::Staples(structure) => Some((&field.name, structure)),
+            _ => None,
+        });
+        let Some((key, structure)) = field else { return Some(None) };
+        let Some(node) = get(&entry.keys, key) else { return Some(None) };
+        let names = node.strings().unwrap_or_default();
+        if names.len() != count {
+            let message =
+                format!("there are {} OCSP responses for {count} certificates", names.len());
+            let report = Report::new(node.at, message);
+            self.report(
+                report.help("name one for each certificate, in the same order, or \"none\""),
+            );
+            return None;
+        }
+        let path = |(name, at): (&str, Span)| {
+            let path = (name != "none").then(|| self.beside(at).join(name));
+            (path, at)
+        };
+        let files = names.into_iter().map(path).collect();
+        Some(Some(StapleFiles { structure: structure.clone(), files }))
+    }
+
+    /// The item of a list for the certificate in the place `number`; `None` when something is wrong
+    /// with its OCSP response, which is reported.
+    fn staple(
+        &mut self,
+        number: usize,
+        staples: &Option<StapleFiles>,
+        chain: &Chain,
+        krate: &str,
+        name: &str,
+    ) -> Option<String> {
+        let Some(StapleFiles { structure, files }) = staples else { return Some(String::new()) };
+        let (Some(path), at) = files.get(number)? else { return Some("None, ".to_owned()) };
+        let staple = self.file(path, *at, |bytes| Staple::read(bytes, chain))?;
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        if staple.until.is_some_and(|until| until <= now) {
+            let shown = self.shown(path);
+            self.warnings.push(format!("`{shown}` is too old to be shown: fetch a new one"));
+        }
+        let until = staple.until.map_or("u64::MAX".to_owned(), |until| until.as_secs().to_string());
+        let response = self.embed(format!("{name}.{number}.ocsp"), staple.response);
+        Some(format!("Some({krate}::{structure} {{ response: {response}, until: {until} }}), "))
     }
 
     /// The constant of the certificates in the files that `node` names, of those whom an instance

@@ -188,10 +188,12 @@ fn key(field: &Field) -> Value {
 fn kind(kind_of: &Type, range: Option<(u64, u64)>) -> Value {
     match kind_of {
         Type::Bool => json!({ "type": "boolean" }),
-        Type::Certificates(_) | Type::PrivateKeys | Type::Trust => json!({ "anyOf": [
+        Type::Certificates(_) | Type::PrivateKeys | Type::Staples(_) | Type::Trust => {
+            json!({ "anyOf": [
             { "type": "string" },
             { "type": "array", "items": { "type": "string" } },
-        ] }),
+        ] })
+        }
         Type::Choice(words, _) => json!({ "enum": words }),
         Type::Cidr4 => text(&format!(r"^{OCTET}(\.{OCTET}){{3}}/(3[0-2]|[12]?[0-9])$")),
         Type::Cidr6 => text("^[0-9a-fA-F:.]+/(12[0-8]|1[01][0-9]|[1-9]?[0-9])$"),

@@ -15,6 +15,10 @@
 //! - **The format is pcapng** (draft-ietf-opsawg-pcapng) with nanoseconds, because the older
 //!   format cannot say which way a frame went.
 //!
+//! - **With `keys`, the secrets of TLS connections stand in the file** in front of what they
+//!   protect (Decryption Secrets Blocks), and every tool reads what passed. That is off unless the
+//!   manifest says so, and is warned of at the start.
+//!
 //! It does not filter; `tshark -r FILE FILTER` does.
 
 #![no_std]
@@ -46,6 +50,8 @@ pub struct Config {
     pub snaplen: u16,
     /// Whether an app may give the capture to whoever asks for it.
     pub share: bool,
+    /// Whether the secrets of TLS connections are written as well.
+    pub keys: bool,
 }
 
 /// A tap in the edge that `R` relays.

@@ -4,6 +4,7 @@ use crate::Config;
 use crate::wire::{self, Direction, LinkType};
 use waitless::capture::{Capture, Recorded};
 use waitless::checksum::checksum;
+use waitless::keys::KeyLog;
 use waitless::packet::ChecksumState;
 use waitless::{Context, InitError, Instant, Packet};
 
@@ -13,6 +14,8 @@ pub struct Recorder {
     /// Nanoseconds from 1970 to the image's start, where the platform knows; otherwise 0.
     start: u64,
     snaplen: usize,
+    /// Secrets that are to be written.
+    keys: Option<&'static KeyLog>,
     counters: &'static Counters,
 }
 
@@ -50,13 +53,17 @@ impl Recorder {
         if !cx.system().offer(capture) {
             return Err(TAKEN);
         }
+        let keys = config.keys.then(|| watch(config, cx));
         let seconds = cx.wall_clock().unwrap_or(0);
         let start = (seconds * 1_000_000_000).saturating_sub(cx.now().as_nanos());
-        Ok(Self { capture, start, snaplen, counters })
+        Ok(Self { capture, start, snaplen, keys, counters })
     }
 
     /// Records `packet`, with `head` in front of it, as it passes at the time `now`.
     pub fn record(&self, head: &[u8], packet: &Packet, direction: Direction, now: Instant) {
+        if let Some(keys) = self.keys.filter(|keys| !keys.is_empty()) {
+            self.record_secrets(keys);
+        }
         let bytes = packet.bytes();
         let length = head.len() + bytes.len();
         let kept = length.min(self.snaplen);
@@ -78,6 +85,22 @@ impl Recorder {
         }
     }
 
+    /// Records what was told of connections since the last packet, which stands in front of what
+    /// it is needed for.
+    #[cold]
+    fn record_secrets(&self, keys: &KeyLog) {
+        keys.drain(|lines| {
+            let (front, back) = wire::secrets(lines.len());
+            let padding = wire::padding(lines.len());
+            match self.capture.record(&[&front, lines, padding, &back]) {
+                Recorded::Missed => self.counters.missed.add(1),
+                Recorded::Kept { overwritten } => {
+                    self.counters.overwritten.add(overwritten as u64);
+                }
+            }
+        });
+    }
+
     /// Counts a packet that cannot be shown.
     pub fn miss(&self) {
         self.counters.missed.add(1);
@@ -93,6 +116,18 @@ impl Recorder {
             self.counters.overwritten.add(overwritten as u64);
         }
     }
+}
+
+/// Asks to be told the secrets of connections, and warns of it.
+fn watch(config: &Config, cx: &Context) -> &'static KeyLog {
+    let keys = waitless::counter::leak(KeyLog::new());
+    cx.system().keys().enter(keys);
+    let file = config.file;
+    waitless::warn!(cx, "{file} will hold the secrets of TLS connections: who has it reads them");
+    if config.share {
+        waitless::warn!(cx, "{file} is shared with whoever asks for it, and the secrets with it");
+    }
+    keys
 }
 
 const NO_MEMORY: InitError = InitError("no memory for the capture: give it fewer `bytes`");

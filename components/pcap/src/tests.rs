@@ -55,7 +55,8 @@ struct Bench {
     pcap: Pcap,
 }
 
-const CONFIG: Config = Config { file: "a.pcapng", bytes: 100_000, snaplen: 2048, share: false };
+const CONFIG: Config =
+    Config { file: "a.pcapng", bytes: 100_000, snaplen: 2048, share: false, keys: false };
 
 impl Bench {
     fn new(config: Config) -> Self {
@@ -149,6 +150,32 @@ fn frames_pass_unchanged_both_ways_and_are_recorded_with_time_and_direction() {
     assert_eq!(records(&bench.file()), [record(false, b"upwards"), record(true, b"down")]);
     assert_eq!((bench.count("received"), bench.count("sent")), (1, 1));
     assert_eq!(Component::<FakeNic>::deadline(&bench.pcap), Instant::NEVER);
+}
+
+#[test]
+fn secrets_stand_in_front_of_what_they_are_needed_for_and_only_where_asked_for() {
+    let line = std::format!("A_SECRET {} 0102\n", "07".repeat(32));
+    for keys in [false, true] {
+        let mut bench = Bench::new(Config { keys, ..CONFIG });
+        assert_eq!(bench.cx.system().keys().is_watched(), keys);
+        bench.nic.incoming.push_back(bench.packet(b"first"));
+        bench.sweep();
+        bench.cx.system().keys().tell("A_SECRET", &[7; 32], &[1, 2]);
+        bench.nic.incoming.push_back(bench.packet(b"second"));
+        bench.sweep();
+        let file = bench.file();
+        assert_eq!(records(&file).len(), 2);
+        let place = |part: &[u8]| file.windows(part.len()).position(|window| window == part);
+        let Some(secret) = place(line.as_bytes()) else {
+            assert!(!keys);
+            continue;
+        };
+        assert!(keys && place(b"first") < Some(secret) && Some(secret) < place(b"second"));
+        // A block of its kind, with secrets of their kind, and their length.
+        let word = |at: usize| u32::from_le_bytes(*file[at..].first_chunk().unwrap());
+        assert_eq!((word(secret - 16), word(secret - 8)), (10, 0x544c_534b));
+        assert_eq!(word(secret - 4) as usize, line.len());
+    }
 }
 
 #[test]

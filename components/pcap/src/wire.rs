@@ -73,6 +73,21 @@ pub fn record(
     (front, back)
 }
 
+/// Bytes in front of secrets.
+pub const SECRETS_FRONT: usize = 16;
+
+/// What goes in front of `length` bytes of a TLS key log, and behind them and their
+/// [`padding`]: a decryption secrets block (section 4.7).
+pub fn secrets(length: usize) -> ([u8; SECRETS_FRONT], [u8; 4]) {
+    let total = (SECRETS_FRONT + length + padding(length).len() + 4) as u32;
+    let mut front = [0; SECRETS_FRONT];
+    let words = [SECRETS, total, TLS_KEY_LOG, length as u32];
+    for (room, word) in front.as_chunks_mut::<4>().0.iter_mut().zip(words) {
+        *room = word.to_le_bytes();
+    }
+    (front, total.to_le_bytes())
+}
+
 /// What fills `kept` bytes up to a multiple of four.
 pub fn padding(kept: usize) -> &'static [u8] {
     &[0; 3][..kept.next_multiple_of(4) - kept]
@@ -82,3 +97,6 @@ const SECTION_HEADER: u32 = 0x0a0d_0d0a;
 const BYTE_ORDER: u32 = 0x1a2b_3c4d;
 const INTERFACE: u32 = 1;
 const PACKET: u32 = 6;
+const SECRETS: u32 = 10;
+/// "TLSK", the kind of secrets.
+const TLS_KEY_LOG: u32 = 0x544c_534b;

@@ -30,6 +30,7 @@ impl Alert {
     pub const MISSING_EXTENSION: Self = Self(109);
     pub const UNSUPPORTED_EXTENSION: Self = Self(110);
     pub const UNRECOGNIZED_NAME: Self = Self(112);
+    pub const BAD_CERTIFICATE_STATUS_RESPONSE: Self = Self(113);
     pub const CERTIFICATE_REQUIRED: Self = Self(116);
     pub const NO_APPLICATION_PROTOCOL: Self = Self(120);
 }
@@ -203,6 +204,8 @@ faults! {
     ExtensionMisplaced => ILLEGAL_PARAMETER,
     /// A context for certificates, which the handshake has none for.
     BadContext => ILLEGAL_PARAMETER,
+    /// The status of a certificate is of a kind that nobody asked for.
+    BadStatusResponse => BAD_CERTIFICATE_STATUS_RESPONSE,
     /// The server has no certificate.
     NoCertificate => DECODE_ERROR,
     /// The client has no certificate, and must have one.

@@ -107,7 +107,7 @@ impl<R: Role> Tls<R> {
         connection.local = below.local(connection.below);
         connection.stage = Stage::Handshake;
         let Some(target) = connection.target.take() else { return };
-        let around = &mut surroundings::<R>(false, cx);
+        let around = &mut surroundings(false, R::VERIFIES, cx);
         let (session, out) = (&mut connection.session, &mut connection.out);
         match session.begin(target, shared, around, out) {
             Ok(()) => self.queue_transmit(place),

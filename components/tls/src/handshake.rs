@@ -14,7 +14,7 @@ mod negotiate;
 pub(crate) mod proof;
 mod ticket;
 
-pub use certificates::{CertificateError, Certificates, Chain};
+pub use certificates::{CertificateError, Certificates, Chain, Staple};
 pub use clients::Clients;
 pub use cookie::Cookies;
 pub use ticket::{Seed, Tickets};
@@ -28,6 +28,7 @@ use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 use clients::Shown;
+use waitless::keys::KeyLogs;
 use waitless::{Instant, Random};
 
 /// What the handshakes of one core share. A server that asks its clients who they are is a type of
@@ -55,6 +56,8 @@ pub struct Surroundings<'a> {
     pub now: Instant,
     /// Seconds since 1970, where somebody knows; who looks at no certificates need not.
     pub unix_secs: Option<u64>,
+    /// Whom the connection's secrets are told, where somebody may look into them.
+    pub keys: Option<&'a KeyLogs>,
     /// Random numbers.
     pub random: &'a mut Random,
 }

@@ -1,6 +1,7 @@
 //! The key schedule (RFC 8446 section 7): from what the ends share to the keys that they use.
 
 use crate::crypto::{Digest, Hash, NONCE, Secret, Suite, expand, extract, hmac};
+use waitless::keys::KeyLogs;
 use zeroize::Zeroize;
 
 /// Where the schedule is: at a secret from which all later ones follow.
@@ -16,6 +17,23 @@ pub struct Traffic {
     /// What the server protects with.
     pub server: Secret,
 }
+
+impl Traffic {
+    /// Tells whoever may look into the connection: the labels are those of the client's secret and
+    /// of the server's, `random` is of the client's hello.
+    pub(crate) fn tell(&self, keys: Option<&KeyLogs>, labels: [&str; 2], random: &[u8; 32]) {
+        let Some(keys) = keys else { return };
+        keys.tell(labels[0], random, self.client.bytes());
+        keys.tell(labels[1], random, self.server.bytes());
+    }
+}
+
+/// What the secrets of the handshake are called in a key log, the client's first.
+pub(crate) const HANDSHAKE_LABELS: [&str; 2] =
+    ["CLIENT_HANDSHAKE_TRAFFIC_SECRET", "SERVER_HANDSHAKE_TRAFFIC_SECRET"];
+/// The same of the application's.
+pub(crate) const APPLICATION_LABELS: [&str; 2] =
+    ["CLIENT_TRAFFIC_SECRET_0", "SERVER_TRAFFIC_SECRET_0"];
 
 impl Schedule {
     /// The early secret; `key` is the one that both ends know from before, if they do.

@@ -16,7 +16,7 @@
 //! A service hears of a connection once its handshake is complete. A stream that ends without
 //! close_notify was cut off, and reads as reset.
 //!
-//! It speaks no older version, staples no OCSP responses and accepts no early data. [`MutualTls`]
+//! It speaks no older version and accepts no early data. [`MutualTls`]
 //! is a server that asks its clients who they are.
 
 #![no_std]
@@ -41,7 +41,7 @@ mod tests;
 mod transmit;
 pub mod wire;
 
-pub use handshake::Chain;
+pub use handshake::{Chain, Staple};
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
@@ -62,6 +62,8 @@ pub struct Config {
     pub certificate: &'static [Chain],
     /// The certificates' private keys, as PKCS#8 in DER.
     pub key: &'static [&'static [u8]],
+    /// What issuers say of the certificates, in the same order; it is shown to clients that ask.
+    pub ocsp: Option<&'static [Option<Staple>]>,
     /// Application protocols (ALPN), the favourite first; when there are none, it is ignored.
     pub alpn: &'static [&'static str],
     /// The most connections at a time, 1 to 1,000,000.
@@ -70,7 +72,7 @@ pub struct Config {
     pub handshakes: u32,
     /// How long a handshake may take, 100 ms to 10 min.
     pub handshake_timeout: Duration,
-    /// The longest handshake message in bytes, 512 to 16,384.
+    /// The longest handshake message in bytes, 512 to 131,072.
     pub hello_limit: u64,
     /// Tickets that a client gets for later connections, 0 to 4.
     pub tickets: u8,

@@ -184,7 +184,8 @@ impl<R: Role> Tls<R> {
             },
         };
         self.counters.received.add(1);
-        let around = &mut surroundings::<R>(connection.session.is_complete(), cx);
+        let complete = connection.session.is_complete();
+        let around = &mut surroundings(complete, !complete && shared.role.is_dated(), cx);
         let record = packet.bytes_mut().get_mut(..length).unwrap_or_default();
         let received = connection.session.record(record, shared, around, &mut connection.out);
         let data = match received {
@@ -255,7 +256,8 @@ impl<R: Role> Tls<R> {
             return Progress::On;
         }
         self.counters.received.add(1);
-        let around = &mut surroundings::<R>(connection.session.is_complete(), cx);
+        let complete = connection.session.is_complete();
+        let around = &mut surroundings(complete, !complete && shared.role.is_dated(), cx);
         let (session, large) = (&mut connection.session, &mut connection.large);
         let received = session.record(large, shared, around, &mut connection.out);
         if let Ok(Received::Data(range)) = received {
@@ -448,9 +450,11 @@ fn must_wait<R: Role>(connection: &Connection<R>, shared: &Shared<R>, hellos: &m
 }
 
 /// What the core lends for a message. The time of day is only looked at where it may be needed.
-pub(crate) fn surroundings<R: Role>(complete: bool, cx: &mut Context) -> Surroundings<'_> {
-    let unix_secs = if R::VERIFIES && !complete { time_of_day(cx) } else { None };
-    Surroundings { now: cx.now(), unix_secs, random: &mut cx.random }
+pub(crate) fn surroundings(complete: bool, dated: bool, cx: &mut Context) -> Surroundings<'_> {
+    let unix_secs = if dated { time_of_day(cx) } else { None };
+    let keys = if complete { None } else { Some(cx.system().keys()) };
+    let keys = keys.filter(|keys| keys.is_watched());
+    Surroundings { now: cx.now(), unix_secs, keys, random: &mut cx.random }
 }
 
 /// Seconds since 1970.

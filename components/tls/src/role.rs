@@ -53,6 +53,11 @@ pub trait Role: Sized {
     /// Whether nothing was said yet.
     fn is_fresh(handshake: &Self::Handshake) -> bool;
 
+    /// Whether it needs to know the time of day.
+    fn is_dated(&self) -> bool {
+        Self::VERIFIES
+    }
+
     /// Bytes of the longest flight.
     fn longest_answer(&self) -> usize;
 
@@ -93,7 +98,8 @@ impl<const ASKS: bool> Role for Server<ASKS> {
         // Also where there are no certificates: cores share things in the same order.
         let seed = Seed::new(lifetime, now, cores, &mut cx.random);
         let seed = cx.share(|| seed);
-        let certificates = Certificates::new(config.certificate, config.key)?;
+        let certificates = Certificates::new(config.certificate, config.key)?
+            .stapled(config.certificate, config.ocsp)?;
         let clients = match ASKS {
             true => Some(Clients::new(config.clients, config.client_certificate)?),
             false => None,
@@ -115,7 +121,7 @@ impl<const ASKS: bool> Role for Server<ASKS> {
             connections: config.connections,
             handshakes: config.handshakes,
             timeout: config.handshake_timeout,
-            message: config.hello_limit.clamp(512, 16_384) as usize,
+            message: config.hello_limit.clamp(512, 131_072) as usize,
         }
     }
 
@@ -141,6 +147,10 @@ impl<const ASKS: bool> Role for Server<ASKS> {
 
     fn is_fresh(handshake: &Handshake) -> bool {
         handshake.is_fresh()
+    }
+
+    fn is_dated(&self) -> bool {
+        ASKS || self.certificates.are_dated()
     }
 
     fn longest_answer(&self) -> usize {

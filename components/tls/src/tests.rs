@@ -15,6 +15,7 @@ mod rustls_client;
 mod rustls_server;
 mod schedule;
 mod script;
+mod seen;
 mod wrong;
 mod wycheproof;
 
@@ -29,6 +30,7 @@ fn config(chains: Vec<Chain>, keys: Vec<&'static [u8]>) -> Config {
     Config {
         certificate: chains.leak(),
         key: keys.leak(),
+        ocsp: None,
         alpn: &["http/1.1"],
         connections: 100,
         handshakes: 10,

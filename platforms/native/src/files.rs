@@ -1,8 +1,9 @@
-//! Captures as files: written between sweeps, never by a component.
+//! Captures and secrets as files: written between sweeps, never by a component.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use waitless::capture::Capture;
+use waitless::keys::KeyLog;
 use waitless::{Context, System};
 
 /// The files that captures go to.
@@ -65,6 +66,44 @@ impl Files {
             let outcome = file.flush();
             entry.check(outcome, cx);
         }
+    }
+}
+
+/// The file that the secrets of TLS connections are added to.
+pub struct KeyFile {
+    name: String,
+    log: &'static KeyLog,
+    /// `None` once writing failed.
+    file: Option<File>,
+}
+
+impl KeyFile {
+    /// The file `name`, which only its owner may read where it is made now. From here on,
+    /// connections tell their secrets.
+    pub fn open(name: String, cx: &Context) -> Result<Self, String> {
+        let mut options = File::options();
+        options.append(true).create(true);
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let file = options.open(&name);
+        let file = file.map_err(|error| format!("{name}, of SSLKEYLOGFILE: {error}"))?;
+        let log: &'static KeyLog = Box::leak(Box::new(KeyLog::new()));
+        cx.system().keys().enter(log);
+        waitless::warn!(cx, "SSLKEYLOGFILE: the secrets of TLS connections are written to {name}");
+        Ok(Self { name, log, file: Some(file) })
+    }
+
+    /// Takes what connections have told.
+    pub fn take(&mut self, cx: &Context) {
+        if self.log.is_empty() {
+            return;
+        }
+        self.log.drain(|lines| {
+            let Some(Err(error)) = self.file.as_mut().map(|file| file.write_all(lines)) else {
+                return;
+            };
+            waitless::error!(cx, "no more secrets in {}: {error}", self.name);
+            self.file = None;
+        });
     }
 }
 

@@ -18,7 +18,7 @@ mod sleep;
 #[cfg(test)]
 mod tests;
 
-use files::Files;
+use files::{Files, KeyFile};
 use host::Host;
 use options::{Command, Options};
 use sleep::{Sleep, Woken};
@@ -60,6 +60,8 @@ struct Surroundings {
     host: &'static Host,
     system: &'static System,
     cx: Context,
+    /// Where the user wants the secrets of TLS connections.
+    keys: Option<KeyFile>,
     sleep: Sleep,
     ended: Arc<AtomicBool>,
 }
@@ -89,7 +91,8 @@ impl Surroundings {
         if let Err(said) = said {
             boot::refuse_level(&cx, said, level);
         }
-        Ok(Self { image, host, system, cx, sleep, ended })
+        let keys = options.key_log.map(|name| KeyFile::open(name, &cx)).transpose()?;
+        Ok(Self { image, host, system, cx, keys, sleep, ended })
     }
 
     fn run<G: Sweep>(mut self, make: impl FnOnce(&mut Context) -> G) -> ExitCode {
@@ -102,11 +105,18 @@ impl Surroundings {
         if let Err(error) = files.open(self.system) {
             return fail(format_args!("{error}"));
         }
-        self.announce(&files);
+        let mut announced = false;
         while !self.ended.load(Ordering::Relaxed) && !self.system.cores().is_ending() {
             self.cx.set_now(self.host.now());
             graph.poll(&mut self.cx);
+            if !core::mem::replace(&mut announced, true) {
+                // What stands on others has said by now where it listens.
+                self.announce(&files);
+            }
             files.take(&self.cx);
+            if let Some(keys) = &mut self.keys {
+                keys.take(&self.cx);
+            }
             let deadline = graph.deadline();
             if deadline > self.host.now() && graph.arm() {
                 files.flush(&self.cx);

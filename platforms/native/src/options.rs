@@ -23,6 +23,8 @@ pub struct Options {
     pub packets: Option<usize>,
     /// Words `instance.key=value`, parted by spaces.
     pub keys: String,
+    /// The file that the secrets of TLS connections are written to.
+    pub key_log: Option<String>,
 }
 
 pub const HELP: &str = "\
@@ -35,7 +37,10 @@ Options (each can also be set by the variable in brackets):
   --packets N     packet buffers, 2 KiB each [WAITLESS_PACKETS]
   --set KEY=VALUE a key of the manifest that can be set at boot, such as http.port=81; may be
                   repeated [WAITLESS_SET, several parted by spaces]
-  --help          this text";
+  --help          this text
+
+With a file's name in the variable SSLKEYLOGFILE, the secrets of TLS connections are added to that
+file: whoever has them can read all that passes. Wireshark does.";
 
 impl Options {
     /// Reads the command line, and from the environment what the command line leaves open.
@@ -72,6 +77,7 @@ impl Options {
             ports: Ports::parse(ports.as_deref().unwrap_or_default())?,
             keys,
             packets: packets.map(|count| parse_packets(&count)).transpose()?,
+            key_log: variable("SSLKEYLOGFILE").filter(|file| !file.is_empty()),
         }))
     }
 }

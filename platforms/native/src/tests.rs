@@ -34,6 +34,55 @@ fn options(arguments: &[&str]) -> Result<Options, String> {
     }
 }
 
+/// Has a secret to tell, and ends.
+struct Tells;
+
+impl Sweep for Tells {
+    fn init(&mut self, _: &mut Context) -> Result<(), (&'static str, InitError)> {
+        Ok(())
+    }
+
+    fn poll(&mut self, cx: &mut Context) {
+        assert!(cx.system().keys().is_watched());
+        cx.system().keys().tell("A_SECRET", &[0x0f; 32], &[7; 2]);
+        cx.system().shut_down();
+    }
+
+    fn deadline(&self) -> Instant {
+        Instant::ZERO
+    }
+
+    fn arm(&mut self) -> bool {
+        true
+    }
+}
+
+#[test]
+fn secrets_are_added_to_the_file_that_the_user_names() {
+    use std::os::unix::fs::PermissionsExt;
+    let name = format!("waitless-secrets-{}", std::process::id());
+    let file = std::env::temp_dir().join(name);
+    let with = |value: &str| {
+        let variable = |name: &str| (name == "SSLKEYLOGFILE").then(|| value.to_owned());
+        match Options::parse(std::iter::empty(), variable) {
+            Ok(Command::Run(options)) => options,
+            _ => panic!("no options"),
+        }
+    };
+    let _alone = SIGNALS.lock();
+    for _ in 0..2 {
+        let options = with(&file.display().to_string());
+        assert_eq!(run_with(&IMAGE, options, |_| Tells), ExitCode::SUCCESS);
+    }
+    let line = format!("A_SECRET {} 0707\n", "0f".repeat(32));
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), line.repeat(2));
+    let mode = std::fs::metadata(&file).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600, "only its owner reads it");
+    std::fs::remove_file(&file).unwrap();
+    // Nobody looks where nobody has said so.
+    assert_eq!((options(&[]).unwrap().key_log, with("").key_log), (None, None));
+}
+
 /// Wants to be swept every 2 ms, and ends the process by a signal in the fifth sweep.
 struct FiveSweeps {
     sweeps: u32,

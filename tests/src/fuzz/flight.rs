@@ -71,7 +71,7 @@ impl Dialling {
             clients: None,
             detail: None,
         };
-        let mut around = Surroundings { now: Instant::ZERO, unix_secs: None, random };
+        let mut around = Surroundings { now: Instant::ZERO, unix_secs: None, keys: None, random };
         let mut answer = Flight::default();
         handshake::Handshake::new()
             .read(&hello, &mut server, &mut around, &mut answer)
@@ -96,8 +96,12 @@ impl Dialling {
         let (mut handshake, mut random) = (Handshake::default(), Random::new(SEED));
         let target = Target { name: "localhost".into(), port: 443 };
         self.flight.clear();
-        let mut around =
-            Surroundings { now: Instant::ZERO, unix_secs: Some(self.now), random: &mut random };
+        let mut around = Surroundings {
+            now: Instant::ZERO,
+            unix_secs: Some(self.now),
+            keys: None,
+            random: &mut random,
+        };
         let begun = self.client.begin(&mut handshake, target, &mut around, &mut self.flight);
         begun.expect("a hello");
         (handshake, random)
@@ -112,8 +116,12 @@ impl Dialling {
         let [count, kind, body @ ..] = input else { return };
         let count = usize::from(count % 6);
         let (mut handshake, mut random) = self.begin();
-        let mut around =
-            Surroundings { now: Instant::ZERO, unix_secs: Some(self.now), random: &mut random };
+        let mut around = Surroundings {
+            now: Instant::ZERO,
+            unix_secs: Some(self.now),
+            keys: None,
+            random: &mut random,
+        };
         for message in self.genuine.iter().take(count) {
             self.flight.clear();
             let read = self.client.read(&mut handshake, message, &mut around, &mut self.flight);

@@ -12,6 +12,7 @@ mod neighbourhood;
 mod raw;
 mod scanners;
 mod secure;
+mod seen;
 mod servers;
 mod time;
 mod wall;
@@ -97,6 +98,8 @@ fn main() -> ExitCode {
         Test::new("tls: GnuTLS", GNUTLS, scanners::gnutls),
         Test::new("tls: NSS", NSS, scanners::nss),
         Test::new("tls: h2load", H2LOAD, scanners::h2load),
+        Test::new("tls: a capture with secrets", CLIENTS, seen::a_capture_with_secrets),
+        Test::new("tls: an issuer's word", SECURE, secure::an_issuers_word),
         Test::new("wall: what may pass", CLIENTS, wall::what_may_pass),
         Test::new("web: nginx", NGINX, web::nginx),
         Test::new("web: Python", PYTHON, web::python),

@@ -168,6 +168,55 @@ pub fn who_the_client_is(_: &Lab) {
     assert_eq!(counters, [3, 1, 4]);
 }
 
+/// `openssl ocsp` says that the server's certificate is good; the build reads it, the server shows
+/// it, and clients of both kinds take it.
+pub fn an_issuers_word(_: &Lab) {
+    let site = Site::new();
+    let authority = site.authority("authority");
+    let extensions = "subjectAltName = DNS:server.test\nbasicConstraints = critical,CA:FALSE";
+    let [issuer, issuer_key] = authority.each_ref().map(|path| path.display().to_string());
+    let own = site.made("own", P256, extensions, &["-CA", &issuer, "-CAkey", &issuer_key]);
+    let staple = build::staples::Staple::read(&site.word_on(&own, &authority, "V"), &chain(&own));
+    let staple = staple.unwrap_or_else(|why| panic!("the response {why}"));
+    let left = staple.until.map(|until| until.as_secs().saturating_sub(now().as_secs()));
+    assert!(left.is_some_and(|left| (6 * 86_400..=7 * 86_400).contains(&left)), "{left:?}");
+    // What says something else is refused.
+    for (files, said, expected) in [
+        (&own, "R", "says that the certificate was revoked"),
+        (&site.certificate("other", P256), "V", "is about another certificate"),
+    ] {
+        let word = site.word_on(&own, &authority, said);
+        let refused = build::staples::Staple::read(&word, &chain(files));
+        assert!(refused.as_ref().is_err_and(|why| why.contains(expected)), "{refused:?}");
+        let cut = build::staples::Staple::read(&word[..word.len() - 1], &chain(files));
+        assert!(cut.is_err_and(|why| why.contains("no OCSP response")));
+    }
+    let until = staple.until.map_or(u64::MAX, |until| until.as_secs());
+    let staple = tls::Staple { response: leak(staple.response), until };
+    let mut host = site.showing_host(&own, staple);
+    let to = format!("{}:443", site.tap.host(2));
+    let arguments =
+        ["s_client", "-connect", &to, "-servername", "server.test", "-CAfile", &issuer, "-ign_eof"];
+    let get = b"GET /hello HTTP/1.1\r\nHost: server.test\r\nConnection: close\r\n\r\n";
+    for (more, expected) in [(&["-status"][..], true), (&[], false)] {
+        let arguments = [&arguments[..], more].concat();
+        let said = host.during(|| run_in(site.folder.path(), "openssl", &arguments, get));
+        assert!(said.output.contains("\r\n\r\nhello"), "{said:?}");
+        let shown = said.output.contains("OCSP Response Status: successful")
+            && said.output.contains("Cert Status: good");
+        assert_eq!(shown, expected, "{said:?}");
+    }
+    drop(host);
+    // And our client, of a server of others.
+    let word = site.file("word.der");
+    fs::write(&word, site.word_on(&own, &authority, "V")).expect("a file");
+    let mut site = site;
+    let server = site.serve(&own, &["-status_file", &word.display().to_string()]);
+    let trust = [authority[0].clone(), own[1].clone()];
+    let page = server.page(&mut site.host(&trust, Duration::ZERO), "server.test");
+    assert!(page.contains("New, TLSv1.3"), "{page}");
+}
+
 pub fn who_our_client_is(_: &Lab) {
     let mut site = Site::new();
     let own = site.certificate("server", P256);
@@ -248,6 +297,27 @@ impl Site {
         self.made(name, P256, extensions, &[])
     }
 
+    /// What `authority` says of the certificate in the first of `files`, for a week: `V` that it
+    /// is good, `R` that it was revoked.
+    #[track_caller]
+    fn word_on(&self, files: &[PathBuf; 2], authority: &[PathBuf; 2], said: &str) -> Vec<u8> {
+        let path = |path: &Path| path.display().to_string();
+        let [own, issuer, key] = [&files[0], &authority[0], &authority[1]].map(|it| path(it));
+        let serial = run("openssl", &["x509", "-noout", "-serial", "-in", &own]);
+        let serial = serial.trim().trim_start_matches("serial=");
+        let revoked = if said == "R" { "200101000000Z" } else { "" };
+        let line = format!("{said}\t400101000000Z\t{revoked}\t{serial}\tunknown\t/CN=own\n");
+        let [index, request, word] = ["index", "request", "word"].map(|name| self.file(name));
+        fs::write(&index, line).expect("a file");
+        let [index, request, word] = [&index, &request, &word].map(|it| path(it));
+        let about = ["ocsp", "-issuer", &issuer, "-cert", &own];
+        run("openssl", &[&about[..], &["-reqout", &request]].concat());
+        let signed = ["-rsigner", &issuer, "-rkey", &key, "-CA", &issuer, "-ndays", "7"];
+        let answer = ["ocsp", "-index", &index, "-reqin", &request, "-respout", &word];
+        run("openssl", &[&answer[..], &signed].concat());
+        fs::read(word).expect("a response")
+    }
+
     /// A certificate for a client, for whom `authority` vouches.
     #[track_caller]
     fn client(&self, name: &str, authority: &[PathBuf; 2], algorithm: &[&str]) -> [PathBuf; 2] {
@@ -296,7 +366,7 @@ impl Site {
             message_limit: 65_536,
             sessions: 4,
         };
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock") + ahead;
+        let now = now() + ahead;
         with(|cx| {
             cx.set_wall_clock(now.as_nanos() as u64);
             let mut graph = peers::graph(cx);
@@ -315,23 +385,33 @@ impl Site {
         own: &[PathBuf; 2],
         authority: &[PathBuf; 2],
     ) -> Host<Graph<impl Handler + use<>>> {
-        let (certificate, key) = pair(own);
-        let config = tls::Config {
-            certificate,
-            key,
-            alpn: &["http/1.1"],
-            connections: 100,
-            handshakes: 10,
-            handshake_timeout: waitless::Duration::from_secs(60),
-            hello_limit: 8192,
-            tickets: 2,
-            ticket_lifetime: waitless::Duration::from_secs(3600),
+        self.serving_host(tls::Config {
             clients: Some(trusted(&authority[0])),
             client_certificate: tls::ClientCertificate::Required,
-        };
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock");
+            ..serving(own)
+        })
+    }
+
+    /// A host that serves with `own`, and shows what its issuer says of it.
+    #[track_caller]
+    fn showing_host(
+        &self,
+        own: &[PathBuf; 2],
+        staple: tls::Staple,
+    ) -> Host<Graph<impl Handler + use<>>> {
+        // Whom the host may ask who they are, nobody; but its type is that of one who asks.
+        self.serving_host(tls::Config {
+            ocsp: Some(leak([Some(staple)])),
+            clients: Some(trusted(&own[0])),
+            client_certificate: tls::ClientCertificate::Optional,
+            ..serving(own)
+        })
+    }
+
+    #[track_caller]
+    fn serving_host(&self, config: tls::Config) -> Host<Graph<impl Handler + use<>>> {
         with(|cx| {
-            cx.set_wall_clock(now.as_nanos() as u64);
+            cx.set_wall_clock(now().as_nanos() as u64);
             let mut graph = peers::graph(cx);
             graph.nic = card(&self.tap, cx);
             graph.ip4 = fixed(&self.tap, self.tap.host(2), &[], cx);
@@ -339,6 +419,38 @@ impl Site {
             graph
         })
     }
+}
+
+/// How a host serves with `own`.
+#[track_caller]
+fn serving(own: &[PathBuf; 2]) -> tls::Config {
+    let (certificate, key) = pair(own);
+    tls::Config {
+        certificate,
+        key,
+        ocsp: None,
+        alpn: &["http/1.1"],
+        connections: 100,
+        handshakes: 10,
+        handshake_timeout: waitless::Duration::from_secs(60),
+        hello_limit: 8192,
+        tickets: 2,
+        ticket_lifetime: waitless::Duration::from_secs(3600),
+        clients: None,
+        client_certificate: tls::ClientCertificate::Required,
+    }
+}
+
+/// The time since 1970.
+fn now() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock")
+}
+
+/// The certificate in the first of `files`, as the build reads it.
+#[track_caller]
+fn chain(files: &[PathBuf; 2]) -> build::certificates::Chain {
+    let pem = fs::read(&files[0]).expect("a certificate");
+    build::certificates::Chain::read(&pem, SystemTime::now()).expect("a certificate")
 }
 
 /// The certificates in a file.

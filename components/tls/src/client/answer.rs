@@ -7,7 +7,7 @@ use super::{Client, State, Target};
 use crate::alert::Fault;
 use crate::crypto::{Group, Keys, Suite, Transcript};
 use crate::handshake::{Flight, Level, Step, Surroundings};
-use crate::key_schedule::Schedule;
+use crate::key_schedule::{HANDSHAKE_LABELS, Schedule};
 use crate::wire::Reader;
 use crate::wire::codes::message::MESSAGE_HASH;
 use crate::wire::codes::{DOWNGRADE, RETRY_RANDOM, SSL30, TLS12, TLS13, extension};
@@ -77,7 +77,7 @@ impl ExpectHello {
         if retries {
             self.retry(message, suite, &chosen, client, around, flight)
         } else {
-            self.go_on(message, suite, &chosen, flight)
+            self.go_on(message, suite, &chosen, around, flight)
         }
     }
 
@@ -155,6 +155,7 @@ impl ExpectHello {
         message: &[u8],
         suite: Suite,
         chosen: &Chosen<'_>,
+        around: &Surroundings<'_>,
         flight: &mut Flight,
     ) -> Result<State, Fault> {
         let hash = suite.hash();
@@ -168,7 +169,7 @@ impl ExpectHello {
             Asked::Twice(..) => return Err(Fault::ChangedSuite),
         };
         transcript.add(message);
-        let Said { shown, keys, remembered, .. } = self.said;
+        let Said { random, shown, keys, remembered, .. } = self.said;
         //= RFC 8446 4.1.3: keys are always exchanged, as no other mode was offered
         let group = Group::from_code(chosen.group.ok_or(Fault::MissingExtension)?);
         let group = group.filter(|group| shown.contains(group)).ok_or(Fault::GroupNotOffered)?;
@@ -181,6 +182,7 @@ impl ExpectHello {
         let shared = keys.agree(group, chosen.key)?;
         let schedule = Schedule::new(hash, key.as_ref()).into_handshake(&shared.secret);
         let traffic = schedule.handshake_traffic(&transcript.digest());
+        traffic.tell(around.keys, HANDSHAKE_LABELS, &random);
         if compatibility {
             flight.step(Step::ChangeCipherSpec)?;
         }
@@ -188,6 +190,7 @@ impl ExpectHello {
         flight.step(Step::WriteKeys(Level::Handshake, suite, traffic.client.clone()))?;
         Ok(State::Flight(Box::new(Flighted {
             target: self.target,
+            random,
             suite,
             transcript,
             schedule,
@@ -204,6 +207,7 @@ impl ExpectHello {
 pub(super) fn misplaced(kind: u16) -> Fault {
     match kind {
         extension::SERVER_NAME
+        | extension::STATUS_REQUEST
         | extension::SUPPORTED_GROUPS
         | extension::SIGNATURE_ALGORITHMS
         | extension::ALPN

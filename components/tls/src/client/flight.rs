@@ -6,7 +6,7 @@ use super::{Client, Late, State, Target};
 use crate::alert::Fault;
 use crate::crypto::{Presented, Scheme, Secret, Suite, Transcript, equal};
 use crate::handshake::{Flight, Level, Step, Surroundings, messages, proof};
-use crate::key_schedule::{Schedule, Traffic, finished};
+use crate::key_schedule::{APPLICATION_LABELS, Schedule, Traffic, finished};
 use crate::wire::codes::{extension, message};
 use crate::wire::server::{Extensions, certificate_request, certificates};
 use crate::wire::{Reader, Writer};
@@ -16,6 +16,8 @@ use alloc::vec::Vec;
 /// The rest of the server's flight is awaited.
 pub(super) struct Flighted {
     pub(super) target: Target,
+    /// Of the client's hello.
+    pub(super) random: [u8; 32],
     pub(super) suite: Suite,
     /// Up to the last message.
     pub(super) transcript: Transcript,
@@ -90,7 +92,7 @@ impl Flighted {
         client: &mut Client,
         around: &Surroundings<'_>,
     ) -> Result<Vec<u8>, Fault> {
-        let chain = certificates(body)?;
+        let chain = certificates(body, true)?;
         //= RFC 8446 4.4.2.4: a server has a certificate
         let own = chain.first().ok_or(Fault::NoCertificate)?.to_vec();
         // Nothing is believed because nobody knows better.
@@ -131,6 +133,7 @@ impl Flighted {
         flight.send(Level::Handshake)?;
         let schedule = self.schedule.into_master();
         let application = schedule.application_traffic(&digest);
+        application.tell(around.keys, APPLICATION_LABELS, &self.random);
         let resumption: Secret = schedule.resumption(&self.transcript.digest());
         flight.step(Step::WriteKeys(Level::Application, self.suite, application.client))?;
         flight.step(Step::ReadKeys(Level::Application, self.suite, application.server))?;

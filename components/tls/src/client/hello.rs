@@ -6,7 +6,7 @@ use crate::crypto::{Group, Keys, Transcript};
 use crate::handshake::{Surroundings, proof};
 use crate::key_schedule::{Schedule, finished};
 use crate::wire::Writer;
-use crate::wire::codes::{PSK_DHE_KE, TLS12, TLS13, extension, message};
+use crate::wire::codes::{OCSP, PSK_DHE_KE, TLS12, TLS13, extension, message};
 use crate::wire::record::PLAINTEXT_MAX;
 use alloc::vec::Vec;
 
@@ -83,6 +83,12 @@ impl Said {
                 });
             });
         }
+        // RFC 6066 section 8: of anybody, and with nothing special.
+        list.extension(extension::STATUS_REQUEST, |content| {
+            content.u8(OCSP);
+            content.u16(0);
+            content.u16(0);
+        });
         list.extension(extension::SUPPORTED_GROUPS, |content| {
             content.vector::<2>(|groups| {
                 client.groups.iter().for_each(|group| groups.u16(group.code()));

@@ -4,7 +4,7 @@ use super::negotiate::{self, Choice, Resumed};
 use super::{ExpectFinished, Flight, Level, Server, State, Step, Surroundings, messages, proof};
 use crate::alert::Fault;
 use crate::crypto::{Group, Hash, Shared, Suite, Transcript, exchange};
-use crate::key_schedule::{Schedule, finished};
+use crate::key_schedule::{APPLICATION_LABELS, HANDSHAKE_LABELS, Schedule, finished};
 use crate::wire::codes::message::MESSAGE_HASH;
 use crate::wire::hello::ClientHello;
 use alloc::boxed::Box;
@@ -129,6 +129,7 @@ impl Answer<'_> {
         }
         let schedule = schedule.into_handshake(&self.shared.secret);
         let traffic = schedule.handshake_traffic(&self.transcript.digest());
+        traffic.tell(around.keys, HANDSHAKE_LABELS, self.hello.random);
         flight.step(Step::WriteKeys(Level::Handshake, suite, traffic.server.clone()))?;
         flight.step(Step::ReadKeys(Level::Handshake, suite, traffic.client.clone()))?;
         //= RFC 8446 4.2.10: what comes early is not accepted, so it is skipped
@@ -146,6 +147,7 @@ impl Answer<'_> {
         flight.send(Level::Handshake)?;
         let schedule = schedule.into_master();
         let application = schedule.application_traffic(&self.transcript.digest());
+        application.tell(around.keys, APPLICATION_LABELS, self.hello.random);
         flight.step(Step::WriteKeys(Level::Application, suite, application.server))?;
         let resumes = resumed.is_some();
         let expected = Box::new(ExpectFinished {
@@ -198,7 +200,8 @@ impl Answer<'_> {
             flight.bytes.extend_from_slice(&clients.request);
         }
         let entry = server.certificates.get(self.choice.certificate).ok_or(Fault::Internal)?;
-        flight.bytes.extend_from_slice(&entry.message);
+        let message = entry.message(self.hello.wants_status, around.unix_secs);
+        flight.bytes.extend_from_slice(message);
         self.say(flight, start);
         let scheme = self.choice.scheme.ok_or(Fault::NoCommonSignature)?;
         let (start, digest) = (flight.bytes.len(), self.transcript.digest());

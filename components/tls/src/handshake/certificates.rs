@@ -1,6 +1,8 @@
 //! Certificates with their keys, and which of them a client gets.
 
 use crate::crypto::{Scheme, SigningKey};
+use crate::wire::codes::OCSP;
+use crate::wire::codes::extension::STATUS_REQUEST;
 use crate::wire::codes::message::CERTIFICATE;
 use crate::wire::{List, Writer};
 use alloc::vec::Vec;
@@ -15,6 +17,15 @@ pub struct Chain {
     pub names: &'static [&'static str],
 }
 
+/// What the issuer of a certificate has said of it: an OCSP response (RFC 6960).
+#[derive(Clone, Copy, Debug)]
+pub struct Staple {
+    /// In DER.
+    pub response: &'static [u8],
+    /// Until when it is good, in seconds since 1970; then it is not shown any more.
+    pub until: u64,
+}
+
 /// All certificates of one end: at least one.
 pub struct Certificates(Vec<Entry>);
 
@@ -23,6 +34,8 @@ pub struct Entry {
     names: &'static [&'static str],
     /// The whole message.
     pub(crate) message: Vec<u8>,
+    /// The same with what the issuer says of the certificate, and until when that is good.
+    stapled: Option<(Vec<u8>, u64)>,
     pub(crate) key: SigningKey,
 }
 
@@ -31,7 +44,7 @@ pub struct Entry {
 pub enum CertificateError {
     /// There is none.
     None,
-    /// There are not as many keys as certificates, or more than 255.
+    /// There are not as many keys as certificates, or not as many OCSP responses, or more than 255.
     Count,
     /// A key cannot be read.
     Key,
@@ -41,7 +54,7 @@ impl From<CertificateError> for InitError {
     fn from(why: CertificateError) -> Self {
         Self(match why {
             CertificateError::None => "there is no certificate: name one",
-            CertificateError::Count => "each certificate needs its key",
+            CertificateError::Count => "each certificate needs its key, and a place in `ocsp`",
             CertificateError::Key => {
                 "a private key cannot be used: it must be of P-256, P-384, Ed25519 or RSA"
             }
@@ -73,9 +86,32 @@ impl Certificates {
         }
         let entry = |(chain, key): (&Chain, &&[u8])| {
             let key = SigningKey::from_pkcs8(key).map_err(|_| CertificateError::Key)?;
-            Ok(Entry { names: chain.names, message: message(chain.certificates), key })
+            let message = message(chain.certificates, None);
+            Ok(Entry { names: chain.names, message, stapled: None, key })
         };
         chains.iter().zip(keys).map(entry).collect::<Result<_, _>>().map(Self)
+    }
+
+    /// The same, with what their issuers say of them, in the same order.
+    pub fn stapled(
+        mut self,
+        chains: &[Chain],
+        staples: Option<&[Option<Staple>]>,
+    ) -> Result<Self, CertificateError> {
+        let Some(staples) = staples else { return Ok(self) };
+        if staples.len() != self.0.len() {
+            return Err(CertificateError::Count);
+        }
+        for (entry, (chain, staple)) in self.0.iter_mut().zip(chains.iter().zip(staples)) {
+            entry.stapled = staple
+                .map(|staple| (message(chain.certificates, Some(staple.response)), staple.until));
+        }
+        Ok(self)
+    }
+
+    /// Whether there is something that is only good for a time.
+    pub(crate) fn are_dated(&self) -> bool {
+        self.0.iter().any(|entry| entry.stapled.is_some())
     }
 
     pub(crate) fn get(&self, index: u8) -> Option<&Entry> {
@@ -84,7 +120,10 @@ impl Certificates {
 
     /// Bytes of the longest message.
     pub fn longest(&self) -> usize {
-        self.0.iter().map(|entry| entry.message.len()).max().unwrap_or(0)
+        let longest = |entry: &Entry| {
+            entry.stapled.as_ref().map_or(0, |(message, _)| message.len()).max(entry.message.len())
+        };
+        self.0.iter().map(longest).max().unwrap_or(0)
     }
 
     /// The first certificate that is for `name` and that the client can check; where none is
@@ -109,6 +148,17 @@ impl Certificates {
 }
 
 impl Entry {
+    /// The message for a client that wants to hear what the issuer says, or does not. Where nobody
+    /// knows the time, nobody knows that it is too old.
+    pub(crate) fn message(&self, wants_status: bool, unix_secs: Option<u64>) -> &[u8] {
+        match &self.stapled {
+            Some((message, until)) if wants_status && unix_secs.is_none_or(|now| now < *until) => {
+                message
+            }
+            _ => &self.message,
+        }
+    }
+
     fn is_for(&self, name: &[u8]) -> bool {
         self.names.iter().any(|pattern| matches(pattern.as_bytes(), name))
     }
@@ -125,15 +175,23 @@ fn matches(pattern: &[u8], name: &[u8]) -> bool {
     name.get(dot + 1..).is_some_and(|rest| rest.eq_ignore_ascii_case(parent))
 }
 
-/// RFC 8446 section 4.4.2.
-fn message(certificates: &[&[u8]]) -> Vec<u8> {
+/// RFC 8446 section 4.4.2; `response` stands beside the first certificate.
+fn message(certificates: &[&[u8]], response: Option<&[u8]>) -> Vec<u8> {
     let mut bytes = Vec::new();
     Writer(&mut bytes).message(CERTIFICATE, |body| {
         body.u8(0); // no context: nobody asked
         body.vector::<3>(|list| {
+            let mut response = response;
             for certificate in certificates {
                 list.vector::<3>(|entry| entry.bytes(certificate));
-                list.u16(0); // no extensions
+                list.vector::<2>(|extensions| {
+                    let Some(response) = response.take() else { return };
+                    //= RFC 8446 4.4.2.1: the answer to status_request stands here
+                    extensions.extension(STATUS_REQUEST, |content| {
+                        content.u8(OCSP);
+                        content.vector::<3>(|bytes| bytes.bytes(response));
+                    });
+                });
             }
         });
     });

@@ -72,7 +72,7 @@ impl Clients {
         around: &Surroundings<'_>,
         detail: &mut Option<String>,
     ) -> Result<State, Fault> {
-        let chain = certificates(whole.get(4..).ok_or(Fault::Truncated)?)?;
+        let chain = certificates(whole.get(4..).ok_or(Fault::Truncated)?, false)?;
         expected.transcript.add(whole);
         let Some(own) = chain.first().map(|own| own.to_vec()) else {
             //= RFC 8446 4.4.2.4: who must have a certificate and has none is told so

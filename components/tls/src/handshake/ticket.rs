@@ -199,7 +199,7 @@ mod tests {
     }
 
     fn seal(tickets: &mut Tickets, now: Instant, random: &mut Random) -> Vec<u8> {
-        tickets.seal(&contents(), &mut Surroundings { now, unix_secs: None, random })
+        tickets.seal(&contents(), &mut Surroundings { now, unix_secs: None, keys: None, random })
     }
 
     /// Two cores, whose clock says some time when they start.

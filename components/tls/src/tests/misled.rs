@@ -157,6 +157,7 @@ fn only_what_was_asked_for_is_taken() {
         (ext::ALPN, b"\0\0", Some(50)),
         (ext::RECORD_SIZE_LIMIT, &[0, 64], None),
         (ext::RECORD_SIZE_LIMIT, &[0, 63], Some(47)),
+        (ext::STATUS_REQUEST, b"", Some(47)),
         (ext::KEY_SHARE, &[0, 0x1d], Some(47)),
         (ext::SUPPORTED_VERSIONS, &[3, 4], Some(47)),
         (ext::SIGNATURE_ALGORITHMS, &[0, 2, 4, 3], Some(47)),
@@ -216,7 +217,12 @@ fn certificates_and_signatures_are_checked() {
         (certificate_message(&[], &[], &[]), 50),
         (certificate_message(&[], &[&[]], &[0, 0]), 50),
         (certificate_message(&[], &[own], &[]), 50),
-        (certificate_message(&[], &[own], &[0, 4, 0, 5, 0, 0]), 110),
+        (certificate_message(&[], &[own], &[0, 4, 0, 18, 0, 0]), 110),
+        // A status without a kind, of another kind, of no bytes, and with bytes behind it.
+        (certificate_message(&[], &[own], &[0, 4, 0, 5, 0, 0]), 50),
+        (certificate_message(&[], &[own], &[0, 9, 0, 5, 0, 5, 2, 0, 0, 1, 9]), 113),
+        (certificate_message(&[], &[own], &[0, 8, 0, 5, 0, 4, 1, 0, 0, 0]), 50),
+        (certificate_message(&[], &[own], &[0, 10, 0, 5, 0, 6, 1, 0, 0, 1, 9, 9]), 50),
         (certificate_message(&[], &[b"no certificate"], &[0, 0]), 42),
         // Somebody else's, who calls himself as the one who is trusted.
         (certificate_message(&[], &[own], &[0, 0]), 42),

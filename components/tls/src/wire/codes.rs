@@ -27,6 +27,7 @@ pub mod message {
 #[allow(missing_docs, reason = "the names are the RFCs'")]
 pub mod extension {
     pub const SERVER_NAME: u16 = 0;
+    pub const STATUS_REQUEST: u16 = 5;
     pub const SUPPORTED_GROUPS: u16 = 10;
     pub const SIGNATURE_ALGORITHMS: u16 = 13;
     pub const ALPN: u16 = 16;
@@ -40,6 +41,9 @@ pub mod extension {
     pub const KEY_SHARE: u16 = 51;
     pub const QUIC_TRANSPORT_PARAMETERS: u16 = 57;
 }
+
+/// The one kind of status of certificates (RFC 6066 section 8).
+pub const OCSP: u8 = 1;
 
 /// The mode of a pre-shared key that still exchanges keys; the only one that is used.
 pub const PSK_DHE_KE: u8 = 1;

@@ -1,6 +1,6 @@
 //! The client's hello (RFC 8446 section 4.1.2) and its extensions.
 
-use super::codes::extension;
+use super::codes::{OCSP, extension};
 use super::{List, Reader};
 use crate::alert::Fault;
 
@@ -20,6 +20,9 @@ pub struct ClientHello<'a> {
     pub compression: &'a [u8],
     /// The host name that the client wants to talk to.
     pub server_name: Option<&'a [u8]>,
+    /// Whether the client wants to hear what the issuer says of the certificate, by OCSP
+    /// (RFC 6066 section 8).
+    pub wants_status: bool,
     /// Groups for the key exchange.
     pub groups: Option<List<'a>>,
     /// Public keys, some groups' own.
@@ -58,6 +61,7 @@ impl<'a> ClientHello<'a> {
             suites,
             compression,
             server_name: None,
+            wants_status: false,
             groups: None,
             key_shares: None,
             signatures: None,
@@ -92,6 +96,15 @@ impl<'a> ClientHello<'a> {
     fn extension(&mut self, kind: u16, mut content: Reader<'a>) -> Result<(), Fault> {
         match kind {
             extension::SERVER_NAME => self.server_name = host_name(&mut content)?,
+            extension::STATUS_REQUEST => {
+                // What other kinds of question hold, nobody knows.
+                if content.u8()? != OCSP {
+                    return Ok(());
+                }
+                content.vector16(0..=0xffff)?; // who is asked: anybody
+                content.vector16(0..=0xffff)?; // extensions of the question
+                self.wants_status = true;
+            }
             extension::SUPPORTED_GROUPS => {
                 self.groups = Some(List::new(content.vector16(2..=0xffff)?)?);
             }

@@ -1,6 +1,6 @@
 //! What servers say, as a client reads it (RFC 8446 section 4).
 
-use super::codes::extension;
+use super::codes::{OCSP, extension};
 use super::hello::Seen;
 use super::{List, Reader};
 use crate::alert::Fault;
@@ -83,8 +83,8 @@ fn next<'a>(extensions: &mut Reader<'a>) -> Result<(u16, &'a [u8]), Fault> {
 }
 
 /// The certificates in `body`, a Certificate message without its header, the sender's own first
-/// (section 4.4.2). A client may have none.
-pub fn certificates(body: &[u8]) -> Result<Vec<&[u8]>, Fault> {
+/// (section 4.4.2). A client may have none. `asked` is whether their status was asked for.
+pub fn certificates(body: &[u8], asked: bool) -> Result<Vec<&[u8]>, Fault> {
     let mut reader = Reader::new(body);
     if !reader.vector8(0..=255)?.is_empty() {
         return Err(Fault::BadContext);
@@ -94,12 +94,24 @@ pub fn certificates(body: &[u8]) -> Result<Vec<&[u8]>, Fault> {
     let mut found = Vec::new();
     while !list.is_empty() {
         found.push(list.vector24(1..=0xff_ffff)?);
-        //= RFC 8446 4.4.2: extensions answer the other end's, which has asked for none
-        if !Extensions::parse(&mut list)?.is_empty() {
-            return Err(Fault::ExtensionNotOffered);
+        //= RFC 8446 4.4.2: extensions answer the other end's, which has asked for no others
+        for (kind, content) in Extensions::parse(&mut list)?.iter() {
+            if kind != extension::STATUS_REQUEST || !asked {
+                return Err(Fault::ExtensionNotOffered);
+            }
+            status(content)?;
         }
     }
     Ok(found)
+}
+
+/// An OCSP response beside a certificate (RFC 8446 section 4.4.2.1). What it says is not looked at.
+fn status(mut content: Reader<'_>) -> Result<(), Fault> {
+    if content.u8()? != OCSP {
+        return Err(Fault::BadStatusResponse);
+    }
+    content.vector24(1..=0xff_ffff)?;
+    content.end()
 }
 
 /// The schemes of signatures in `body`, a CertificateRequest without its header (section 4.3.2).

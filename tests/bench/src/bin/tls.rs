@@ -195,6 +195,7 @@ impl Serves for Ours {
             let around = &mut Surroundings {
                 now: waitless::Instant::ZERO,
                 unix_secs: None,
+                keys: None,
                 random: &mut self.random,
             };
             let read = self.handshake.read(&body, &mut self.server, around, &mut self.flight);
