@@ -1,5 +1,5 @@
-//! The tools of thc-ipv6 on the link of a host that serves over IPv6: floods of neighbour discovery,
-//! routers that do not exist, headers that hurt others, and fuzzing.
+//! The tools of thc-ipv6 on the link of a host that serves over IPv6: floods of neighbour
+//! discovery, routers that do not exist, headers that hurt others, and fuzzing.
 
 use crate::addresses::address_where;
 use crate::host::on;
