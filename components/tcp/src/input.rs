@@ -180,7 +180,9 @@ impl Conn {
     //= RFC 7323 4.3: deviation: the text of 5.3 (R2) leaves what is outside of the window, and
     // with it the sender's doubt which one was answered
     fn echo_again(&mut self, env: &Env, segment: &Segment) {
-        if let Some(stamps) = segment.options.stamps.filter(|_| self.flags.has(flag::STAMPS)) {
+        let is_newer = |value: u32| value.wrapping_sub(self.stamp_recent) as i32 >= 0;
+        let stamps = segment.options.stamps.filter(|stamps| is_newer(stamps.value));
+        if let Some(stamps) = stamps.filter(|_| self.flags.has(flag::STAMPS)) {
             self.stamp_recent = stamps.value;
             self.stamp_recent_at = env.seconds();
         }
@@ -378,7 +380,8 @@ impl Conn {
         let again = core::mem::take(&mut self.recovery.resent_acked);
         // What is behind a loss has arrived long before it is acknowledged, and who lost
         // acknowledgements tells of it only when asked again.
-        let last = last.filter(|_| !again && self.flags.has(flag::SACK));
+        let sure = self.flags.has(flag::SACK) || !self.flags.has(flag::TROUBLE);
+        let last = last.filter(|_| !again && sure);
         let Some(sent) = last else { return self.measure_echo(env, segment) };
         let micros = env.micros.wrapping_sub(sent.at);
         self.rtt.sample(micros, env.retransmit_min);
@@ -404,8 +407,10 @@ impl Conn {
         if stamps.echo == 0 || millis >= 1 << 20 {
             return 0;
         }
-        self.rtt.sample(millis * 1_000, env.retransmit_min);
-        millis * 1_000
+        // Within one tick of the clock it is less than that, and was measured all the same.
+        let micros = millis.max(1) * 1_000;
+        self.rtt.sample(micros, env.retransmit_min);
+        micros
     }
 
     /// The handshake's round trip. An echo would not help where a SYN was sent again: either side

@@ -479,6 +479,12 @@ impl Conn {
             env.nodes.get_mut(id).data = Data::Packet(packet);
             return Err(Busy);
         };
+        // Both were sent when the whole was.
+        let whole = env.nodes.get(id);
+        let (sent_at, again) = (whole.sent_at, whole.marks & mark::AGAIN);
+        let node = env.nodes.get_mut(rest);
+        node.sent_at = sent_at;
+        node.marks |= again;
         env.nodes.insert(&mut self.send, id, rest);
         env.paced.split(id, rest);
         env.nodes.get_mut(id).len = size as u16;

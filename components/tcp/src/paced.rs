@@ -10,7 +10,7 @@ use crate::queue::{NIL, mark};
 use crate::recovery::Stage;
 use crate::state::{Conn, Env, flag};
 use alloc::vec::Vec;
-use waitless::IpPort;
+use waitless::{Instant, IpPort};
 
 /// What is kept of a connection that is paced.
 pub struct Paced {
@@ -170,6 +170,11 @@ impl Conn {
         allowed: u32,
     ) -> Result<bool, Busy> {
         let (window, cursor) = (self.congestion.window(), self.cursor);
+        // A segment that is tried for its length leaves as a whole, and is counted as any.
+        let allowed = match self.flags.has(flag::SHORT) {
+            true => allowed.max(u32::from(self.mss_full)),
+            false => allowed,
+        };
         let crowded = self.flags.has(flag::CROWDED);
         self.congestion.set_window(window.min(self.pipe().saturating_add(allowed)));
         let more = self.output_any(ip, env, budget);
@@ -188,7 +193,9 @@ impl Conn {
     fn wait_for_pacer(&mut self, env: &mut Env) {
         let Some(Paced { pacer, .. }) = env.paced.places.get(self.paced as usize) else { return };
         let due = pacer.due();
-        if due > env.now && self.may_send(env) {
+        // Who waits for the window of the other side gets its timer when it is next looked at.
+        let idle = self.resend_at == Instant::NEVER && !self.is_all_sent(env);
+        if due > env.now && (idle || self.may_send(env)) {
             self.flags.set(flag::RETRY);
             env.come_back(due);
         }

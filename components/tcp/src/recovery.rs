@@ -224,7 +224,7 @@ impl Conn {
         } else if self.recovery.stage == Stage::Fast {
             self.reduce_rate(advanced && !lost);
         }
-        if self.recovery.is_quiet() && !self.has_resent(env) {
+        if self.flags.has(flag::TROUBLE) && self.recovery.is_quiet() && !self.has_resent(env) {
             self.flags.clear(flag::TROUBLE);
             // From now on nobody keeps these up to date.
             (self.recovery.first_lost, self.recovery.last) = (NIL, NIL);

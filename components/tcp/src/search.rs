@@ -3,8 +3,8 @@
 //! something of its length, and nothing of congestion.
 //!
 //! What is known lies between two bounds: what passes, `mss`, and the longest that may pass,
-//! `mss_high`. The first try is what both ends agreed on, then halves. When the bounds meet,
-//! nothing is tried for ten minutes, and then all again: the path may have become another.
+//! `mss_high`; each try lies halfway. When the bounds meet, nothing is tried for ten minutes, and
+//! then all again, what both ends agreed on first: the path may have become another.
 
 use crate::output::{Busy, take_packet};
 use crate::queue::{Data, NIL, mark};
@@ -55,11 +55,14 @@ impl Conn {
         if self.flags.has(flag::SOUNDING | flag::TROUBLE | flag::PERSIST) || *budget == 0 {
             return Ok(false);
         }
-        if self.mss_high - self.mss < STEP {
+        // What both ends agreed on is tried as often as anything, however near it is.
+        if self.mss_high - self.mss < STEP && self.mss_high != self.mss_full {
             if env.seconds().wrapping_sub(self.shrunk_at) < RAISE_AFTER {
                 return Ok(false);
             }
             (self.mss_high, self.probe_tries) = (self.mss_full, 0);
+            // So that who says now how much passes ends this search, too.
+            self.shrunk_at = env.seconds();
         }
         let size = self.candidate();
         let (long, follow) = (u32::from(size), FOLLOWERS * u32::from(self.mss));

@@ -114,6 +114,8 @@ struct FullPipe {
 
 /// No limit.
 const NONE: u32 = u32::MAX;
+/// Bytes in a second that leave in any case.
+const LEAST_RATE: u64 = 1_000;
 /// In hundredths: BBR.StartupPacingGain.
 const STARTUP_GAIN: u64 = 277;
 /// In hundredths: BBR.DefaultCwndGain.
@@ -296,7 +298,8 @@ impl Bbr {
 
     /// SetPacingRateWithGain: a hundredth below, so that queues run dry.
     fn set_rate(&mut self, gain: u64) {
-        let rate = self.bandwidth * gain / 100 * 99 / 100;
+        // A model that has seen next to nothing must not keep the next segment for an hour.
+        let rate = (self.bandwidth * gain / 100 * 99 / 100).max(LEAST_RATE);
         if self.full.reached || rate > self.rate {
             self.rate = rate;
         }

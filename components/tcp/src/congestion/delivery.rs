@@ -171,8 +171,9 @@ impl Delivery {
         let delivered = self.delivered;
         self.limited_until =
             self.limited_until.filter(|&end| delivered.wrapping_sub(end) as i32 <= 0);
+        // What was lost meanwhile waits for the sample that tells of it.
+        let (stamp, _) = self.news.newest?;
         let news = core::mem::take(&mut self.news);
-        let (stamp, _) = news.newest?;
         let delivered = self.delivered.wrapping_sub(stamp.delivered);
         let interval = news.send_elapsed.max(news.ack_elapsed);
         // Shorter than a round trip: it was the first transmission that was acknowledged.

@@ -93,6 +93,40 @@ fn a_path_that_grows_is_noticed_after_ten_minutes() {
     assert!(!conn.flags.has(flag::SHORT | flag::SOUNDING), "and the search is over");
 }
 
+/// The bounds meet again, however near they are to what both ends agreed on: each ten minutes cost
+/// a few segments, and not one after the other.
+#[test]
+fn a_path_that_stays_short_is_asked_seldom() {
+    for mtu in [1_492, 1_300] {
+        let mut world = world(mtu, |_| {});
+        world.run(30.0, |_| {});
+        let before = look(&world).1[1];
+        world.run(1_300.0, |_| {});
+        let (mss, [_, probes, ..]) = look(&world);
+        assert!(mss <= mtu as u16 - 52 && mss + 16 >= mtu as u16 - 52, "{mtu}: {mss}");
+        assert!((6..=40).contains(&(probes - before)), "{mtu}: {} more", probes - before);
+    }
+}
+
+/// The same where a router says each time how much it takes.
+#[test]
+fn a_router_is_asked_again_after_ten_minutes_only() {
+    let mut world = world(1_300, |_| {});
+    let mut told = 0;
+    for step in 1..=130_000_u32 {
+        world.run(f64::from(step) / 100.0, |_| {});
+        let tcp = &mut world.flows[0].ends[0].tcp;
+        let conn = &mut tcp.conns[0];
+        if conn.flags.has(flag::SOUNDING) && conn.mss_high > 1_248 {
+            let (kind, sequence) = (waitless::PathErrorKind::TooBig(1_300), conn.unacked);
+            conn.path_error(&mut tcp.env, kind, sequence);
+            told += 1;
+        }
+    }
+    let probes = look(&world).1[1];
+    assert!((2..=12).contains(&told) && probes <= 40, "told {told} times of {probes}");
+}
+
 #[test]
 fn without_probing_segments_stay_short_for_ten_minutes() {
     let mut world = world(1_400, |config| config.probing = false);

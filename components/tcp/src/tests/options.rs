@@ -209,3 +209,32 @@ fn a_fin_that_came_early_is_reported_with_its_sequence_number() {
     t.arrives(Seg { seq: 400, flags: PSH, data: &BYTES[400..500], ..SEG });
     assert_eq!(reported(&mut t), [(400, 501)]);
 }
+
+#[test]
+fn the_clock_that_is_echoed_does_not_go_back() {
+    let mut t = open();
+    let now = clock(&t);
+    t.arrives(Seg { options: stamped(20, now), data: b"abc", ..SEG });
+    t.after(50);
+    assert_eq!(t.pop().unwrap().options.stamps.unwrap().echo, 20);
+    // What was sent first comes last.
+    t.arrives(Seg { options: stamped(10, now), data: b"abc", ..SEG });
+    assert_eq!(t.pop().unwrap().options.stamps.unwrap().echo, 20);
+}
+
+#[test]
+fn a_round_trip_within_a_tick_of_the_clock_was_measured() {
+    let mut t = open();
+    t.after(5000);
+    t.write(b"hello");
+    t.pop().unwrap();
+    let again = (0..5000).find_map(|_| {
+        t.after(1);
+        t.pop()
+    });
+    assert!(again.is_some(), "sent again");
+    assert!(t.tcp.conns[0].rtt.backoff() > 0);
+    let now = clock(&t);
+    t.arrives(Seg { ack: 6, options: stamped(1, now), ..SEG });
+    assert_eq!(t.tcp.conns[0].rtt.backoff(), 0);
+}

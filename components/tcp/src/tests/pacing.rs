@@ -1,8 +1,11 @@
 //! Pacing: how what is sent spreads over a round trip, in virtual time.
 
 use super::path::{Path, World};
+use super::trace::*;
+use crate::Config;
 use crate::state::flag;
 use std::println;
+use waitless::StreamPort;
 
 /// Bits in a second, the most bytes that waited before the narrow place, and segments dropped
 /// there, of a connection's first seconds.
@@ -47,4 +50,27 @@ fn a_lossy_path_is_paced_to_the_end_and_forgotten() {
     let conn = &mut tcp.conns[0];
     conn.end(&mut tcp.env, waitless::Phase::Closed);
     assert!(!conn.flags.has(flag::PACED));
+}
+
+/// The pacer waits, and then there is nothing that it could let through: the window's own timer
+/// must run, or nobody would notice that the other side's next word was lost.
+#[test]
+fn a_closed_window_is_probed_by_who_is_paced() {
+    let mut t = Trace::listening(Config { pacing: true, ..plain() });
+    t.arrives(Seg { seq: 0, flags: SYN, options: MSS, ..SEG });
+    t.pop().unwrap();
+    t.after(1_000);
+    t.arrives(SEG);
+    t.stream = t.tcp.news(t.service).unwrap();
+    t.put(&BYTES[..20_000]);
+    t.sweep();
+    let mut sent = 0;
+    while let Some(segment) = t.pop() {
+        sent += segment.data.len() as u32;
+    }
+    assert!(sent > 0 && sent < 10_000, "{sent}");
+    t.arrives(Seg { ack: 1 + sent, window: Some(0), ..SEG });
+    assert!(t.pop().is_none());
+    t.after(10_000);
+    assert_eq!(t.pop().expect("a probe").data.len(), 1);
 }

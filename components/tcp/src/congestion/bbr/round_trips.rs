@@ -16,7 +16,7 @@ pub struct RoundTrips {
     /// Whether that is too old: BBR.probe_rtt_expired.
     expired: bool,
     /// When the probe may end: BBR.probe_rtt_done_stamp.
-    done_at: Option<u32>,
+    held_since: Option<u32>,
     /// Whether a round trip of it is over: BBR.probe_rtt_round_done.
     round_done: bool,
 }
@@ -37,7 +37,7 @@ impl RoundTrips {
             recent: shortest,
             recent_at: now,
             expired: false,
-            done_at: None,
+            held_since: None,
             round_done: false,
         }
     }
@@ -75,7 +75,7 @@ impl Bbr {
         if self.state != State::ProbeRtt && self.round_trips.expired && !self.restarts {
             self.save_window(view.recovering);
             self.state = State::ProbeRtt;
-            self.round_trips.done_at = None;
+            self.round_trips.held_since = None;
             self.stop_probing();
         }
         if self.state == State::ProbeRtt {
@@ -90,13 +90,13 @@ impl Bbr {
     fn hold_probe(&mut self, view: View) {
         // What is delivered meanwhile says nothing of the path.
         self.delivery.limit(view.in_flight);
-        if self.round_trips.done_at.is_some() {
+        if self.round_trips.held_since.is_some() {
             self.round_trips.round_done |= self.round_start;
             if self.round_trips.round_done {
                 self.end_probe_rtt(view);
             }
         } else if view.in_flight <= self.probe_window(view.mss) {
-            self.round_trips.done_at = Some(view.now.wrapping_add(LENGTH));
+            self.round_trips.held_since = Some(view.now);
             self.round_trips.round_done = false;
             self.start_round();
         }
@@ -104,8 +104,8 @@ impl Bbr {
 
     /// CheckProbeRTTDone, ExitProbeRTT.
     pub(super) fn end_probe_rtt(&mut self, view: View) {
-        let Some(at) = self.round_trips.done_at else { return };
-        if view.now.wrapping_sub(at) as i32 <= 0 {
+        let Some(since) = self.round_trips.held_since else { return };
+        if view.now.wrapping_sub(since) <= LENGTH {
             return;
         }
         self.round_trips.recent_at = view.now;
