@@ -6,11 +6,11 @@ use waitless::http::{FieldValue, Fields, Head, Integer, Version};
 use waitless::packet::NoRoom;
 
 /// Whether a field is about one connection, and goes no further: it is one of those that always
-/// are, or `Connection` names it (RFC 9110 section 7.6.1). `connection` are the values of
+/// are, or `Connection` names it (RFC 9110 section 7.6.1). `options` are the members of
 /// `Connection`.
-pub fn is_hop_by_hop<'a>(name: &str, connection: impl Iterator<Item = &'a [u8]>) -> bool {
+pub fn is_hop_by_hop<'a>(name: &str, mut options: impl Iterator<Item = &'a [u8]>) -> bool {
     HOP_BY_HOP.iter().any(|other| seems_same(name, other))
-        || members(connection).any(|option| option.eq_ignore_ascii_case(name.as_bytes()))
+        || options.any(|option| option.eq_ignore_ascii_case(name.as_bytes()))
 }
 
 /// Whether a field says who passed a request on, or what the first one of them saw.
@@ -160,11 +160,13 @@ fn write_groups(fields: &mut Fields, groups: &[u16]) -> Result<(), NoRoom> {
     Ok(())
 }
 
-/// Fields about one connection, or about the framing of one message.
-const HOP_BY_HOP: [&str; 10] = [
+/// Fields about one connection, or about the framing of one message; and `Proxy`, which programs
+/// behind an upstream may take for a setting of theirs.
+const HOP_BY_HOP: [&str; 11] = [
     "Connection",
     "Content-Length",
     "Keep-Alive",
+    "Proxy",
     "Proxy-Authenticate",
     "Proxy-Authorization",
     "Proxy-Connection",

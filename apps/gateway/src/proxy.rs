@@ -7,7 +7,7 @@ use crate::upstreams::{Ticket, Upstreams};
 use waitless::dial::DialError;
 use waitless::http::client::{Answer, Fetch, FetchError, Incoming, Source, Wait};
 use waitless::http::{
-    Finished, Head, IntoResponse, Length, Method, Problem, Request, Response, Status,
+    Finished, Head, IntoResponse, Length, Method, Problem, Request, Response, Status, Version,
 };
 
 /// A gateway, on one core.
@@ -52,7 +52,7 @@ impl Proxy {
                     }
                     refusal = refuse(why);
                     let repeats = is_unanswered(why) && may_be_repeated(&request);
-                    if !is_unsent(why) && !repeats {
+                    if !is_unsent(why, &request) && !repeats {
                         break;
                     }
                 }
@@ -99,8 +99,11 @@ impl Proxy {
             fetch = fetch.host(head.authority());
         }
         let forwards = forwards_left(head).filter(|_| head.method() == Method::Options);
+        // There are no more, or the request would not have been admitted.
+        let options = members(all(head.fields(), "Connection")).take(OPTIONS_MAX);
+        let options: heapless::Vec<&[u8], OPTIONS_MAX> = options.collect();
         for (name, value) in head.fields() {
-            let stays = is_hop_by_hop(name, all(head.fields(), "Connection"))
+            let stays = is_hop_by_hop(name, options.iter().copied())
                 || is_forwarding(name)
                 || ["Host", "Expect"].iter().any(|other| name.eq_ignore_ascii_case(other))
                 || forwards.is_some() && name.eq_ignore_ascii_case("Max-Forwards");
@@ -121,9 +124,10 @@ impl Proxy {
         }
         let fetch = fetch.stream(request.incoming(), head.body());
         // The client's wish to be asked is the upstream's to grant.
+        let waits = head.version() != Version::Http10 && head.body() != Length::None;
         match head.field_bytes("Expect") {
-            Some(_) => fetch.expect_continue().send().await,
-            None => fetch.send().await,
+            Some(_) if waits => fetch.expect_continue().send().await,
+            _ => fetch.send().await,
         }
     }
 
@@ -161,7 +165,7 @@ impl Proxy {
         let (pool, status) = (request.pool(), answer.status());
         let mut response = Response::new(status);
         for (name, value) in answer.fields() {
-            if !is_hop_by_hop(name, all(answer.fields(), "Connection")) {
+            if !is_hop_by_hop(name, members(all(answer.fields(), "Connection"))) {
                 response = response.field(pool, name, value);
             }
         }
@@ -210,7 +214,7 @@ impl Proxy {
                 Ok(Some(part)) => answer.during(body.send(part)).await,
                 Ok(None) => {
                     for (name, value) in answer.trailers() {
-                        if !is_hop_by_hop(name, all(answer.fields(), "Connection")) {
+                        if !is_hop_by_hop(name, members(all(answer.fields(), "Connection"))) {
                             body.trailer(name, value);
                         }
                     }
@@ -266,8 +270,12 @@ fn is_failure(why: FetchError) -> bool {
 }
 
 /// Whether nothing of the request was sent, so that another upstream may be asked.
-fn is_unsent(why: FetchError) -> bool {
-    matches!(why, FetchError::Busy | FetchError::Dial(_) | FetchError::Late(Wait::Connect))
+fn is_unsent(why: FetchError, request: &Request) -> bool {
+    match why {
+        // Also said when packets run out in the middle of a body, of which a part is gone then.
+        FetchError::Busy => request.body_length() == Length::None,
+        _ => matches!(why, FetchError::Dial(_) | FetchError::Late(Wait::Connect)),
+    }
 }
 
 /// Whether the upstream went away without a word.

@@ -109,21 +109,26 @@ fn is_authority(text: &str) -> bool {
 }
 
 /// Whether `path` begins with the segments of `route`, however it is written: an upstream may
-/// resolve escapes, and take two slashes for one, and must not be reached by a path that another
-/// route is for.
+/// resolve escapes, take two slashes for one and `\` for another, and leave out what stands behind
+/// `;` in a segment; it must not be reached by a path that another route is for.
 fn leads_into(path: &str, route: &str) -> bool {
     let mut bytes = merged(path);
     merged(route).all(|byte| bytes.next() == Some(byte))
         && matches!(bytes.next(), None | Some(b'/'))
 }
 
-/// The bytes of `path` with its escapes resolved, and one slash for several.
+/// The bytes of `path` with its escapes resolved, one slash for several and for each `\`, and
+/// without the parameters of segments.
 fn merged(path: &str) -> impl Iterator<Item = u8> {
-    let mut before = 0;
-    unescaped(path).filter(move |&byte| {
-        let again = (before, byte) == (b'/', b'/');
+    let (mut before, mut skips) = (0, false);
+    unescaped(path).filter_map(move |byte| {
+        let byte = if byte == b'\\' { b'/' } else { byte };
+        skips = byte != b'/' && (skips || byte == b';');
+        if skips || (before, byte) == (b'/', b'/') {
+            return None;
+        }
         before = byte;
-        !again
+        Some(byte)
     })
 }
 

@@ -55,19 +55,21 @@ impl Upstreams {
     }
 
     /// One of the `count` upstreams from `first` on that is well, but for those that were `tried`,
-    /// by bit. `None` when there is none such.
+    /// by bit; any other of them when none of the route is well, so that requests which fail
+    /// cannot keep all others from a route. `None` when there is none such.
     pub fn pick(&self, first: usize, count: usize, tried: u64, now: Instant) -> Option<Ticket<'_>> {
         let turn = self.all.get(first)?.turn.get();
         self.all.get(first)?.turn.set(turn.wrapping_add(1));
         let of_route = (0..count.min(UPSTREAMS_MAX)).map(|step| (turn.wrapping_add(step)) % count);
-        let mut well = of_route.filter(|at| {
-            let upstream = self.all.get(first + at);
-            tried & 1 << at == 0 && upstream.is_some_and(|it| now >= it.rests_until.get())
-        });
+        let is_well = |at: &usize| {
+            self.all.get(first + at).is_some_and(|upstream| now >= upstream.rests_until.get())
+        };
+        let none_is_well = !of_route.clone().any(|at| is_well(&at));
+        let mut open = of_route.filter(|at| tried & 1 << at == 0 && (none_is_well || is_well(at)));
         let busy = |at: &usize| self.all.get(first + at).map_or(0, |it| it.busy.get());
         let at = match self.balance {
-            Balance::RoundRobin => well.next(),
-            Balance::LeastBusy => well.min_by_key(busy),
+            Balance::RoundRobin => open.next(),
+            Balance::LeastBusy => open.min_by_key(busy),
         }?;
         let upstream = self.all.get(first + at)?;
         upstream.busy.set(upstream.busy.get() + 1);

@@ -33,6 +33,10 @@ fn the_most_particular_route_is_taken() {
         ("x", "/%61p%69/v2", &[B, A]),
         ("x", "//api", &[B, A]),
         ("x", "/%2fapi%2Fx", &[B, A]),
+        ("x", "/api;v=2", &[B, A]),
+        ("x", "/;x/api", &[B, A]),
+        ("x", "/\\api\\v2", &[B, A]),
+        ("x", "/api%3bv/x", &[B, A]),
         ("x", "/api%", &[A]),
         ("x", "/ap/i", &[A]),
     ] {

@@ -55,3 +55,18 @@ fn one_that_fails_is_left_alone_for_a_while() {
     fail(at(20));
     assert!(upstreams.pick(0, 2, 0b10, at(20)).is_some());
 }
+
+/// Requests that fail for a reason of their own must not take a route away from all others.
+#[test]
+fn where_none_is_well_they_are_asked_nevertheless() {
+    let upstreams = Upstreams::new(3, Balance::RoundRobin, 1, PAUSE);
+    upstreams.pick(0, 1, 0, at(0)).unwrap().fail(at(0));
+    assert_eq!(upstreams.pick(0, 1, 0, at(1)).unwrap().index, 0, "the only one");
+    assert!(upstreams.pick(0, 1, 0b1, at(1)).is_none(), "which was asked already");
+    for tried in [0b10, 0b01] {
+        upstreams.pick(1, 2, tried, at(0)).unwrap().fail(at(0));
+    }
+    assert_eq!(upstreams.pick(1, 2, 0b01, at(1)).unwrap().index, 2);
+    // The first one that has rested is well again.
+    assert!(upstreams.pick(1, 2, 0, at(10)).is_some());
+}
