@@ -21,6 +21,9 @@ impl Staple {
     /// # Errors
     /// What is wrong, as the end of a sentence that names the file.
     pub fn read(bytes: &[u8], chain: &Chain) -> Result<Self, String> {
+        if bytes.len() > LENGTH_MAX {
+            return Err("is too long to be shown: 32 KiB at most".to_owned());
+        }
         let status = status(bytes).ok_or(NO_RESPONSE)?;
         if let Some(refusal) = REFUSALS.get(usize::from(status)).filter(|text| !text.is_empty()) {
             return Err(format!("holds no answer: the responder has said {refusal}"));
@@ -36,6 +39,10 @@ impl Staple {
         }
     }
 }
+
+/// Bytes of a response; real ones have some hundred to some thousand. The message that it is part
+/// of counts 65,535 for all that is said of a certificate.
+const LENGTH_MAX: usize = 32 << 10;
 
 const NO_RESPONSE: &str =
     "holds no OCSP response in DER: `openssl ocsp -respout FILE` writes such a file";

@@ -1,7 +1,8 @@
 //! Captures and secrets as files: written between sweeps, never by a component.
 
-use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufWriter, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use waitless::capture::Capture;
 use waitless::keys::KeyLog;
 use waitless::{Context, System};
@@ -24,7 +25,8 @@ impl Files {
         let mut index = 0;
         while let Some(capture) = system.capture(index) {
             let name = capture.file();
-            let mut file = File::create(name).map(BufWriter::new).map_err(|error| {
+            let file = open_own(name, File::options().write(true).truncate(true));
+            let mut file = file.map(BufWriter::new).map_err(|error| {
                 format!("{name} cannot be written: {error}; set `file` to another place")
             })?;
             // What fails here fails again at the first flush, which says so.
@@ -69,6 +71,12 @@ impl Files {
     }
 }
 
+/// Opens a file, which only its owner may read where it is made now: it may hold what others have
+/// said in confidence, or the secrets of their connections.
+fn open_own(name: &str, options: &mut OpenOptions) -> io::Result<File> {
+    options.create(true).mode(0o600).open(name)
+}
+
 /// The file that the secrets of TLS connections are added to.
 pub struct KeyFile {
     name: String,
@@ -81,10 +89,7 @@ impl KeyFile {
     /// The file `name`, which only its owner may read where it is made now. From here on,
     /// connections tell their secrets.
     pub fn open(name: String, cx: &Context) -> Result<Self, String> {
-        let mut options = File::options();
-        options.append(true).create(true);
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let file = options.open(&name);
+        let file = open_own(&name, File::options().append(true));
         let file = file.map_err(|error| format!("{name}, of SSLKEYLOGFILE: {error}"))?;
         let log: &'static KeyLog = Box::leak(Box::new(KeyLog::new()));
         cx.system().keys().enter(log);

@@ -130,13 +130,27 @@ impl Images {
         if let Some(kept) = made.get(name) {
             return kept.clone();
         }
-        let kept = self.make_variant(name, edits, platform, arch);
+        let kept = self.make_variant(name, edits, platform, arch, false);
         made.insert(name.to_owned(), kept.clone());
         kept
     }
 
+    /// The app `webserver` for `platform`, unchanged, and optimized as what is released: for
+    /// measurements.
     #[track_caller]
-    fn make_variant(&self, name: &str, edits: &[Edit<'_>], platform: &str, arch: Arch) -> PathBuf {
+    pub fn released(&self, platform: &str, arch: Arch) -> PathBuf {
+        self.make_variant(&format!("{platform}-released"), &[], platform, arch, true)
+    }
+
+    #[track_caller]
+    fn make_variant(
+        &self,
+        name: &str,
+        edits: &[Edit<'_>],
+        platform: &str,
+        arch: Arch,
+        whole: bool,
+    ) -> PathBuf {
         let copy = self.target.join("lab/checkout");
         copy_checkout(&copy, |_, bytes| bytes);
         for (file, edit) in edits {
@@ -148,7 +162,7 @@ impl Images {
             _ => (&["--target", arch.target()], arch.target()),
         };
         let all = [&["build", "--release", "--package", "webserver"], target].concat();
-        build_in(&copy, &all, platform);
+        build_in(&copy, &all, platform, whole);
         let built = self.variants().join(sub).join("release/webserver");
         let kept = self.target.join("lab").join(name);
         fs::copy(&built, &kept).expect("what was built");
@@ -167,13 +181,16 @@ pub fn loaded_size(elf: &[u8]) -> u64 {
 
 /// Runs cargo in `folder`, without a network; panics with its output when it fails.
 ///
-/// Leaves out the optimization of the whole program, which takes a minute each time: what is
-/// released has it, and is what most tests boot.
+/// Unless `whole`, leaves out the optimization of the whole program, which takes a minute each
+/// time: what is released has it, and is what most tests boot.
 #[track_caller]
-fn build_in(folder: &Path, arguments: &[&str], platform: &str) {
+fn build_in(folder: &Path, arguments: &[&str], platform: &str, whole: bool) {
     let mut cargo = cargo(folder, arguments);
     cargo.env("CARGO_NET_OFFLINE", "true").env("WAITLESS_PLATFORM", platform);
-    cargo.env("CARGO_PROFILE_RELEASE_LTO", "off").env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16");
+    if !whole {
+        cargo.env("CARGO_PROFILE_RELEASE_LTO", "off");
+        cargo.env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16");
+    }
     let output = cargo.output().expect("cargo runs");
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "cargo {arguments:?}:\n{errors}");

@@ -23,19 +23,19 @@ const QUEUE: u64 = 300;
 /// Downloads in each cell by each sender, in turn.
 const RUNS: usize = 3;
 /// How long one lasts.
-const SECONDS: u32 = 8;
+const SECONDS: u32 = 6;
 
 pub fn beside_the_kernel(lab: &Lab) {
     let [near, far] = [Tap::named("waitless0"), Tap::new()];
     let bridge = bridge_of(&near);
-    let own = Native::start(&lab.images.variant_with("native-tap", &[], "native-tap", ARCH), &[]);
+    let own = Native::start(&lab.images.released("native-tap", ARCH), &[]);
     let dhcp = Dhcp::on(&bridge, &[]);
     let address = wait_for("an address by DHCP", PATIENCE, || {
         let log = dhcp.log();
         let given = |it: &Ipv4Addr| log.contains(&format!("DHCPACK({}) {it} ", bridge.name));
         (50..60).map(|host| bridge.host(host)).find(given)
     });
-    let program = lab.images.variant_with("native", &[], "native", ARCH);
+    let program = lab.images.released("native", ARCH);
     let kernel = Native::start(&program, &["--ports", "80/tcp=8080", "--set", "tcp.bind=0.0.0.0"]);
     println!("| loss | round trip | Waitless | the kernel | ratio |\n|---|---|---|---|---|");
     let mut ratios = Vec::new();

@@ -39,7 +39,7 @@ impl Contender {
                 Self {
                     name: "Waitless",
                     kind: Kind::Waitless,
-                    program: images.variant_with("native-tap", &[], "native-tap", Arch::X86_64),
+                    program: images.released("native-tap", Arch::X86_64),
                 },
                 Self { name: "hyper", kind: Kind::Hyper, program: packages::hyper() },
             ],
