@@ -5,6 +5,7 @@ use crate::addresses::address_where;
 use crate::host::on;
 use std::net::Ipv6Addr;
 use std::process::Command;
+use std::thread;
 use std::time::{Duration, Instant};
 use waitless::Inspect;
 use waitless_tests::lab::{Connection, Dhcp, Lab, Running, Tap, tool};
@@ -46,8 +47,12 @@ const ATTACKS: [&str; 26] = [
     "denial6 - = 7",
 ];
 
-/// Each attack for `millis`: a connection that was there before is served throughout, another one
-/// afterwards, and the counters say what became of every packet.
+/// Tools that send as fast as they can.
+const FLOODS: [&str; 3] = ["flood", "ndpexhaust", "sendpees"];
+
+/// Each attack for `millis`: a connection that was there before is served throughout (of floods:
+/// behind each, as they leave others no room in the device's queue), another one afterwards, and
+/// the counters say what became of every packet.
 pub fn attacked(_: &Lab, millis: u64) {
     let tap = Tap::new();
     tap.turn_on_ipv6();
@@ -60,6 +65,9 @@ pub fn attacked(_: &Lab, millis: u64) {
         for attack in ATTACKS {
             let mut program = start(attack, &tap, address);
             let (end, mut served) = (Instant::now() + Duration::from_millis(millis), 0);
+            if FLOODS.iter().any(|name| attack.starts_with(name)) {
+                thread::sleep(Duration::from_millis(millis));
+            }
             while Instant::now() < end {
                 ask(&mut connection);
                 served += 1;
@@ -67,6 +75,8 @@ pub fn attacked(_: &Lab, millis: u64) {
             println!("{attack}: {served} requests, {:?}", program.status());
             let said = program.output();
             assert!(!said.contains("Syntax") && !said.contains("Error"), "{attack}: {said}");
+            drop(program);
+            ask(&mut connection);
         }
         ask(&mut connection);
         ask(&mut Connection::to(address, 80));
