@@ -70,7 +70,7 @@ mod tag {
     pub const ENUMERATED: u8 = 0x0a;
     pub const TIME: u8 = 0x18;
     pub const SEQUENCE: u8 = 0x30;
-    /// [0], around what it holds.
+    /// `[0]`, around what it holds.
     pub const ZERO: u8 = 0xa0;
 }
 
