@@ -1,7 +1,7 @@
 //! Addresses and name servers from dnsmasq: by DHCP, DHCPv6 and router advertisements.
 
 use crate::host::on;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use waitless::http::Handler;
 use waitless::{IpPort, UdpPort};
 use waitless_tests::graphs::peers::Graph;
@@ -27,16 +27,7 @@ pub fn given(_: &Lab) {
     let (tap, mut capture, server) =
         served(|tap| format!("--dhcp-range={},{},64,1h", tap.host_v6(0x100), tap.host_v6(0x1ff)));
     let mut host = on(&tap, None);
-    let managed = |address: &Ipv6Addr| (0x100..=0x1ff).contains(&address.segments()[7]);
-    let address = address_where(&mut host, &tap, managed);
-    let leased = host
-        .until("an address of IPv4", |host| host.graph.ip4.configuration().map(|it| it.address));
-    assert!((50..60).any(|number| tap.host(number) == leased), "{leased}");
-    host.during(|| {
-        ping(address, 3, 1400);
-        ping(leased, 3, 1400);
-    });
-    expect_name_servers(&mut host, &[tap.host(53).into(), tap.host_v6(53).into()]);
+    let (address, leased) = expect_both(&mut host, &tap);
     let log = server.log();
     for said in [format!("DHCPACK({}) {leased} ", tap.name), format!("({}) {address} ", tap.name)] {
         assert!(log.contains(&said), "{said}:\n{log}");
@@ -74,6 +65,23 @@ pub fn by_a_router(_: &Lab) {
     drop(host);
     assert!(capture.frames("dhcpv6").is_empty());
     expect_nothing_wrong(&mut capture, &tap, "icmpv6");
+}
+
+/// An address of each version of IP out of a server's, which others can then reach, and its
+/// servers of names.
+#[track_caller]
+pub fn expect_both(host: &mut Host<Graph<impl Handler>>, tap: &Tap) -> (Ipv6Addr, Ipv4Addr) {
+    let managed = |address: &Ipv6Addr| (0x100..=0x1ff).contains(&address.segments()[7]);
+    let address = address_where(host, tap, managed);
+    let leased = host
+        .until("an address of IPv4", |host| host.graph.ip4.configuration().map(|it| it.address));
+    assert!((50..60).any(|number| tap.host(number) == leased), "{leased}");
+    host.during(|| {
+        ping(address, 3, 1400);
+        ping(leased, 3, 1400);
+    });
+    expect_name_servers(host, &[tap.host(53).into(), tap.host_v6(53).into()]);
+    (address, leased)
 }
 
 /// The host's own address in the tap's network, once there is one.

@@ -146,25 +146,34 @@ fn throw(raw: &Raw, station: [u8; 6], address: Ipv4Addr, count: u32) -> u32 {
 
 /// One request.
 #[track_caller]
-fn ask(connection: &mut Connection) {
+pub fn ask(connection: &mut Connection) {
     connection.send(b"GET /hello HTTP/1.1\r\nHost: x\r\n\r\n");
     assert_eq!(connection.answer().map(|it| it.body), Some(b"hello".to_vec()));
+}
+
+/// That all buffers come back.
+#[track_caller]
+pub fn expect_rest(host: &mut Host<Graph<impl Handler>>) {
+    let end = Instant::now() + PATIENCE;
+    while host.cx.pool().available() < host.cx.pool().count() && Instant::now() < end {
+        host.turn();
+    }
+    let out = host.cx.pool().count() - host.cx.pool().available();
+    assert_eq!(out, 0, "buffers out\n{}", world::counters(&host.cx));
+}
+
+/// The sum of several counters.
+#[track_caller]
+pub fn sum(set: &dyn CounterSet, names: &str) -> u64 {
+    names.split_whitespace().map(|name| counter_of(set, name)).sum()
 }
 
 /// What came is what was counted, reason by reason, and all buffers come back.
 #[track_caller]
 fn explained(host: &mut Host<Graph<impl Handler>>) {
-    let end = Instant::now() + PATIENCE;
-    while host.cx.pool().available() < host.cx.pool().count() && Instant::now() < end {
-        host.turn();
-    }
-    let sum = |set: &dyn CounterSet, names: &str| -> u64 {
-        names.split_whitespace().map(|name| counter_of(set, name)).sum()
-    };
+    expect_rest(host);
     let (link, internet) = (host.graph.eth.counters(), host.graph.ip4.counters());
     assert!(sum(internet, "received") > 0);
     assert_eq!(sum(link, "received"), sum(link, LINK));
     assert_eq!(sum(internet, "received reassembled"), sum(internet, INTERNET));
-    let out = host.cx.pool().count() - host.cx.pool().available();
-    assert_eq!(out, 0, "buffers out\n{}", world::counters(&host.cx));
 }

@@ -3,13 +3,13 @@
 
 use crate::addresses::address_where;
 use crate::host::on;
+use crate::hostile::{ask, expect_rest, sum};
 use std::net::Ipv6Addr;
 use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 use waitless::Inspect;
 use waitless_tests::lab::{Connection, Dhcp, Lab, Running, Tap, tool};
-use waitless_tests::live::{Live, PATIENCE};
 use waitless_tests::world::{self, counter_of};
 
 /// Where a packet that was taken from the link or put together goes, one of them each.
@@ -93,18 +93,10 @@ pub fn attacked(_: &Lab, millis: u64, all: bool) {
     for counter in seen.into_iter().filter(|counter| all || *counter != "fragments") {
         assert!(counter_of(host.graph.ip6.counters(), counter) > 0, "{counter}");
     }
-    let end = Instant::now() + PATIENCE;
-    while host.cx.pool().available() < host.cx.pool().count() && Instant::now() < end {
-        host.turn();
-    }
-    let internet = host.graph.ip6.counters();
-    let sum = |names: &str| -> u64 {
-        names.split_whitespace().map(|name| counter_of(internet, name)).sum()
-    };
-    assert!(sum("received") > 1_000, "{}", world::counters(&host.cx));
-    assert_eq!(sum("received reassembled"), sum(INTERNET), "{}", world::counters(&host.cx));
-    let out = host.cx.pool().count() - host.cx.pool().available();
-    assert_eq!(out, 0, "buffers out\n{}", world::counters(&host.cx));
+    expect_rest(&mut host);
+    let (internet, all) = (host.graph.ip6.counters(), world::counters(&host.cx));
+    assert!(sum(internet, "received") > 1_000, "{all}");
+    assert_eq!(sum(internet, "received reassembled"), sum(internet, INTERNET), "{all}");
 }
 
 /// Starts a tool with its arguments; dropping it ends it.
@@ -122,11 +114,4 @@ fn start(attack: &str, tap: &Tap, address: Ipv6Addr) -> Running {
         };
     }
     Running::start(command)
-}
-
-/// One request.
-#[track_caller]
-fn ask(connection: &mut Connection) {
-    connection.send(b"GET /hello HTTP/1.1\r\nHost: x\r\n\r\n");
-    assert_eq!(connection.answer().map(|it| it.body), Some(b"hello".to_vec()));
 }

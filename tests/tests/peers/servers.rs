@@ -1,13 +1,11 @@
 //! Kea, ISC's DHCP server and radvd, beside the dnsmasq of `addresses`.
 
-use crate::addresses::{address_where, expect_name_servers, expect_nothing_wrong};
+use crate::addresses::{address_where, expect_both, expect_name_servers, expect_nothing_wrong};
 use crate::host::on;
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
-use waitless::IpPort;
 use waitless_tests::lab::{Capture, Folder, Lab, PATIENCE, Running, Tap, ping, tool};
-use waitless_tests::live::Live;
 
 /// Kea gives addresses of both kinds; radvd says that there is somebody who does.
 pub fn kea(_: &Lab) {
@@ -125,17 +123,7 @@ impl Served {
     fn give_both(mut self, servers: &[&Running], logged: impl Fn(&str) -> String) {
         let _router = self.router(true);
         let mut host = on(&self.tap, None);
-        let of_pool = |it: &std::net::Ipv6Addr| (0x100..=0x1ff).contains(&it.segments()[7]);
-        let address = address_where(&mut host, &self.tap, of_pool);
-        let leased = host.until("an address of IPv4", |host| {
-            host.graph.ip4.configuration().map(|it| it.address)
-        });
-        assert!((50..60).any(|number| self.tap.host(number) == leased), "{leased}");
-        host.during(|| {
-            ping(address, 3, 1400);
-            ping(leased, 3, 1400);
-        });
-        expect_name_servers(&mut host, &[self.tap.host(53).into(), self.tap.host_v6(53).into()]);
+        let (address, leased) = expect_both(&mut host, &self.tap);
         let log: String = servers.iter().map(|server| server.output()).collect();
         for said in [logged(&leased.to_string()), logged(&address.to_string())] {
             assert!(log.contains(&said), "{said}:\n{log}");

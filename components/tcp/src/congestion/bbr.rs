@@ -129,7 +129,7 @@ impl Bbr {
     /// A connection that has just opened, with a window of `window` bytes and round trips of
     /// `smoothed` microseconds, 0 when none was measured. `seed` is for random waits: OnInit.
     pub fn new(window: u32, smoothed: u32, seed: u32, now: u32) -> Self {
-        let round_trip = if smoothed == 0 { 1_000 } else { smoothed };
+        let round_trip = if smoothed == 0 { super::UNMEASURED } else { smoothed };
         Self {
             delivery: Delivery::new(now),
             state: State::Startup,
