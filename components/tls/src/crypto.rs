@@ -16,20 +16,13 @@ pub use exchange::{Group, Keys, Shared, exchange};
 pub use hash::{Digest, Hash, Secret, Transcript, expand, extract, hmac, sha256};
 pub use identity::Identity;
 pub use sign::{KeyError, Scheme, SigningKey};
+pub use tls_aead::{AeadKey, Cipher, Forged, NONCE, TAG};
 pub(crate) use verify::is_name;
 pub use verify::{Anchors, Distrust, Presented};
 
-use aes_gcm::aead::{AeadInOut, KeyInit};
-use aes_gcm::{Aes128Gcm, Aes256Gcm};
-use chacha20poly1305::ChaCha20Poly1305;
 use core::convert::Infallible;
 use rand_core::{TryCryptoRng, TryRng};
 use waitless::Random;
-
-/// Bytes of a tag.
-pub const TAG: usize = 16;
-/// Bytes of a nonce.
-pub const NONCE: usize = 12;
 
 /// A cipher suite.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -69,82 +62,13 @@ impl Suite {
         }
     }
 
-    /// Bytes of its keys.
-    pub const fn key_length(self) -> usize {
+    /// Its cipher.
+    pub const fn cipher(self) -> Cipher {
         match self {
-            Self::Aes128GcmSha256 => 16,
-            Self::Aes256GcmSha384 | Self::ChaCha20Poly1305Sha256 => 32,
+            Self::Aes128GcmSha256 => Cipher::Aes128Gcm,
+            Self::Aes256GcmSha384 => Cipher::Aes256Gcm,
+            Self::ChaCha20Poly1305Sha256 => Cipher::ChaCha20Poly1305,
         }
-    }
-}
-
-/// A key that protects. Its memory is wiped when it is dropped.
-pub enum AeadKey {
-    /// AES-128-GCM.
-    Aes128Gcm(Aes128Gcm),
-    /// AES-256-GCM.
-    Aes256Gcm(Aes256Gcm),
-    /// ChaCha20-Poly1305.
-    ChaCha20Poly1305(ChaCha20Poly1305),
-}
-
-/// What was opened is not what was sealed.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Forged;
-
-impl AeadKey {
-    /// The key of `suite` whose bytes are the first of `bytes`.
-    pub fn new(suite: Suite, bytes: &[u8; 32]) -> Self {
-        match suite {
-            Suite::Aes128GcmSha256 => {
-                let (key, _) = bytes.split_at(16);
-                let mut short = [0; 16];
-                short.copy_from_slice(key);
-                Self::Aes128Gcm(Aes128Gcm::new(&short.into()))
-            }
-            Suite::Aes256GcmSha384 => Self::Aes256Gcm(Aes256Gcm::new(&(*bytes).into())),
-            Suite::ChaCha20Poly1305Sha256 => {
-                Self::ChaCha20Poly1305(ChaCha20Poly1305::new(&(*bytes).into()))
-            }
-        }
-    }
-
-    /// Encrypts `data` in place; the tag authenticates it and `associated`.
-    pub fn seal(
-        &self,
-        nonce: &[u8; NONCE],
-        associated: &[u8],
-        data: &mut [u8],
-    ) -> Result<[u8; TAG], Forged> {
-        let nonce = &(*nonce).into();
-        let tag = match self {
-            Self::Aes128Gcm(key) => key.encrypt_inout_detached(nonce, associated, data.into()),
-            Self::Aes256Gcm(key) => key.encrypt_inout_detached(nonce, associated, data.into()),
-            Self::ChaCha20Poly1305(key) => {
-                key.encrypt_inout_detached(nonce, associated, data.into())
-            }
-        };
-        tag.map(Into::into).map_err(|_| Forged)
-    }
-
-    /// Decrypts `data` in place, after it has proved to be what was sealed; otherwise it stays
-    /// as it is.
-    pub fn open(
-        &self,
-        nonce: &[u8; NONCE],
-        associated: &[u8],
-        data: &mut [u8],
-        tag: &[u8; TAG],
-    ) -> Result<(), Forged> {
-        let (nonce, tag) = (&(*nonce).into(), &(*tag).into());
-        let opened = match self {
-            Self::Aes128Gcm(key) => key.decrypt_inout_detached(nonce, associated, data.into(), tag),
-            Self::Aes256Gcm(key) => key.decrypt_inout_detached(nonce, associated, data.into(), tag),
-            Self::ChaCha20Poly1305(key) => {
-                key.decrypt_inout_detached(nonce, associated, data.into(), tag)
-            }
-        };
-        opened.map_err(|_| Forged)
     }
 }
 

@@ -104,7 +104,7 @@ impl TrafficKey {
     /// The key of `secret`.
     pub fn new(suite: Suite, secret: &Secret) -> Self {
         let mut made = Self { key: [0; 32], iv: [0; NONCE] };
-        let key = made.key.get_mut(..suite.key_length()).unwrap_or_default();
+        let key = made.key.get_mut(..suite.cipher().key_length()).unwrap_or_default();
         expand_label(suite.hash(), secret, b"key", b"", key);
         expand_label(suite.hash(), secret, b"iv", b"", &mut made.iv);
         made

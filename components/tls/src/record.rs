@@ -31,7 +31,7 @@ impl Protection {
     /// Protection with the traffic secret `secret`, of the first record on.
     pub fn new(suite: Suite, secret: Secret) -> Self {
         let TrafficKey { ref key, iv } = TrafficKey::new(suite, &secret);
-        Self { suite, secret, key: AeadKey::new(suite, key), iv, sequence: 0 }
+        Self { suite, secret, key: AeadKey::new(suite.cipher(), key), iv, sequence: 0 }
     }
 
     /// Replaces the keys by the next ones (RFC 8446 section 7.2).

@@ -59,8 +59,8 @@ pub(super) fn normal(path: &str) -> String {
 }
 
 /// The dependency rule: core stands on nothing in the tree, components and platforms on core
-/// alone (and platforms on platforms). `metadata` is what `cargo metadata --no-deps` says, and
-/// `root` the checkout's absolute path.
+/// alone (and platforms on platforms, components on crates in their own folder). `metadata` is
+/// what `cargo metadata --no-deps` says, and `root` the checkout's absolute path.
 pub fn dependencies(metadata: &serde_json::Value, root: &str) -> Vec<Finding> {
     let mut findings = Vec::new();
     for package in array(&metadata["packages"]) {
@@ -68,11 +68,12 @@ pub fn dependencies(metadata: &serde_json::Value, root: &str) -> Vec<Finding> {
         let kind = manifest.split('/').next().unwrap_or_default();
         for dependency in array(&package["dependencies"]) {
             let Some(path) = dependency["path"].as_str() else { continue };
-            let onto = relative(path, root);
-            let onto = onto.split('/').next().unwrap_or_default();
+            let place = relative(path, root);
+            let onto = place.split('/').next().unwrap_or_default();
+            let own = manifest.strip_suffix("Cargo.toml").is_some_and(|own| place.starts_with(own));
             let fine = match kind {
                 "core" => false,
-                "components" => onto == "core",
+                "components" => onto == "core" || own,
                 "platforms" => onto == "core" || onto == "platforms",
                 _ => true,
             };

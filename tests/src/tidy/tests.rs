@@ -115,6 +115,8 @@ fn a_component_that_depends_on_another_is_found() {
     assert_eq!(dependencies(&package("core", "build"), "/x").len(), 1);
     assert_eq!(dependencies(&package("platforms/native", "components/tap"), "/x").len(), 1);
     assert!(dependencies(&package("components/udp", "core"), "/x").is_empty());
+    assert!(dependencies(&package("components/udp", "components/udp/part"), "/x").is_empty());
+    assert_eq!(dependencies(&package("components/udp", "components/udp2"), "/x").len(), 1);
     assert!(dependencies(&package("apps/hello", "components/udp"), "/x").is_empty());
 }
 

@@ -2,7 +2,7 @@
 //! (RFC 8446 section 4.6.1, RFC 5077).
 
 use super::Surroundings;
-use crate::crypto::{AeadKey, Hash, NONCE, Secret, Suite, TAG, expand};
+use crate::crypto::{AeadKey, Cipher, Hash, NONCE, Secret, Suite, TAG, expand};
 use crate::wire::Reader;
 use alloc::vec::Vec;
 use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
@@ -179,7 +179,7 @@ fn next(chain: &mut Secret) -> Key {
     let mut found = Key {
         name: [0; NAME],
         // A cipher whose software is fast and keeps its secrets on every processor.
-        key: AeadKey::new(Suite::ChaCha20Poly1305Sha256, &material),
+        key: AeadKey::new(Cipher::ChaCha20Poly1305, &material),
     };
     found.name.copy_from_slice(name);
     material.zeroize();

@@ -1,7 +1,9 @@
 //! What TLS costs a server in one process, beside rustls (with ring) on the same keys in the
 //! same run: `cargo run --release --package waitless-bench --bin tls`.
 //!
-//! The client is rustls in both cases, and its time does not count.
+//! The client is rustls in both cases, and its time does not count. `handshakes full`,
+//! `handshakes resumed` and `records 1400` do that alone, for callgrind to count with
+//! `--toggle-collect='*Ours*hear*'` and `--toggle-collect='*seal_all*'`, and say how many.
 
 use rustls::client::{ClientConnection, Resumption};
 use rustls::crypto::{CryptoProvider, ring};
@@ -24,6 +26,27 @@ const HANDSHAKES: usize = 200;
 const VOLUME: usize = 64 << 20;
 
 fn main() {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        [] => compare(),
+        ["handshakes", kind @ ("full" | "resumed")] => {
+            let keys = Keys::new();
+            handshakes(&keys, kind == "resumed", &mut Ours::new(&keys), COUNTED);
+            println!("{}", COUNTED + 1);
+        }
+        ["records", length] => {
+            let length = length.parse().unwrap_or_else(|why| panic!("{length}: {why}"));
+            seal_all(Suite::Aes128GcmSha256, length, COUNTED);
+            println!("{COUNTED}");
+        }
+        _ => panic!("nothing, `handshakes full`, `handshakes resumed`, or `records LENGTH`"),
+    }
+}
+
+/// Handshakes and records that callgrind counts.
+const COUNTED: usize = 20;
+
+fn compare() {
     println!("server side, median of {RUNS} runs in turn\n");
     println!("| what | Waitless | rustls, ring | ratio |\n|---|---|---|---|");
     let keys = Keys::new();
@@ -31,8 +54,8 @@ fn main() {
         let what = if resume { "resumptions" } else { "full handshakes" };
         row(
             &format!("{what}, ECDSA P-256 and X25519, a second"),
-            || handshakes(&keys, resume, &mut Ours::new(&keys)),
-            || handshakes(&keys, resume, &mut Rustls::new(&keys)),
+            || handshakes(&keys, resume, &mut Ours::new(&keys), HANDSHAKES),
+            || handshakes(&keys, resume, &mut Rustls::new(&keys), HANDSHAKES),
         );
     }
     for (name, suite) in [
@@ -102,12 +125,12 @@ trait Serves {
     fn hear(&mut self, said: &[u8], answer: &mut Vec<u8>);
 }
 
-/// Handshakes a second.
-fn handshakes(keys: &Keys, resume: bool, server: &mut impl Serves) -> f64 {
+/// `count` handshakes and one before them; how many a second.
+fn handshakes(keys: &Keys, resume: bool, server: &mut impl Serves, count: usize) -> f64 {
     let client = keys.client(resume, ring::default_provider());
     let mut spent = Duration::ZERO;
     // The first one has nothing to resume.
-    for number in 0..=HANDSHAKES {
+    for number in 0..=count {
         let name = "localhost".try_into().unwrap_or_else(|_| panic!("no name"));
         let mut client = ClientConnection::new(client.clone(), name)
             .unwrap_or_else(|why| panic!("no client: {why}"));
@@ -133,7 +156,7 @@ fn handshakes(keys: &Keys, resume: bool, server: &mut impl Serves) -> f64 {
         let resumed = client.handshake_kind() == Some(rustls::HandshakeKind::Resumed);
         assert_eq!(resumed, resume && number > 0);
     }
-    HANDSHAKES as f64 / spent.as_secs_f64()
+    count as f64 / spent.as_secs_f64()
 }
 
 struct Ours {
@@ -177,6 +200,7 @@ impl Serves for Ours {
         (self.read, self.write) = (None, None);
     }
 
+    #[inline(never)]
     fn hear(&mut self, said: &[u8], answer: &mut Vec<u8>) {
         let mut rest = said;
         while let Some((header, behind)) = rest.split_first_chunk::<5>() {
@@ -284,16 +308,21 @@ impl Serves for Rustls {
 
 /// Megabytes of data that become records of `length` bytes in a second, in place.
 fn seal(suite: Suite, length: usize) -> f64 {
+    let rounds = VOLUME / length;
+    let start = Instant::now();
+    seal_all(suite, length, rounds);
+    (rounds * length) as f64 / 1e6 / start.elapsed().as_secs_f64()
+}
+
+#[inline(never)]
+fn seal_all(suite: Suite, length: usize, rounds: usize) {
     let secret = tls::crypto::Secret::new(&[7; 48][..suite.hash().length()]);
     let mut write = Protection::new(suite, secret);
     let mut record = vec![0; length + 1];
-    let rounds = VOLUME / length;
-    let start = Instant::now();
     for _ in 0..rounds {
         record[length] = 23;
         assert!(write.seal(&mut record).is_ok());
     }
-    (rounds * length) as f64 / 1e6 / start.elapsed().as_secs_f64()
 }
 
 /// The same through a connection of rustls, which copies.
