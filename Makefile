@@ -139,13 +139,13 @@ check: ready-to-build ## the fast part of the tests: formatting, lints, tidiness
 
 .PHONY: test
 test: ready-to-test platform-exists ## everything that CI runs; with ARCH=, PLATFORM=: one variant
-	@rm -f $(summary) $(skipped)
+	@rm -rf $(summary) $(summary).d $(skipped)
 	@$(MAKE) $(if $(one-arch)$(one-platform),test-variant,test-everything) || failed=$$?; \
 	  $(summed-up); exit $${failed:-0}
 
 .PHONY: test-all
 test-all: ready-to-test ## the same, and every machine, firmware, transport, number of cores
-	@rm -f $(summary) $(skipped)
+	@rm -rf $(summary) $(summary).d $(skipped)
 	@{ $(MAKE) test-everything && $(stage) 'attackers for longer' $(peers) -- long && \
 	  $(stage) 'a million connections' env WAITLESS_CROWD=1000000 \
 	    cargo test --package waitless-tests --test crowd && \
@@ -201,12 +201,15 @@ clean: ## removes everything that was built here
 
 # --- Details -----------------------------------------------------------------------------------
 
-lints = cargo clippy --quiet --workspace --all-targets -- -D warnings
+# In a folder of their own, so that lints and tests need not wait for each other's compilers.
+apart = --target-dir $(or $(CARGO_TARGET_DIR),target)/lints
+lints = cargo clippy --quiet $(apart) --workspace --all-targets -- -D warnings
 image-lints = $(call lints-of,x86_64) && $(call lints-of,aarch64)
-lints-of = cargo clippy --quiet $(addprefix --package ,webserver hello router gateway $(bare)) \
-  --target $(1)-waitless -- -D warnings
+lints-of = cargo clippy --quiet $(apart) \
+  $(addprefix --package ,webserver hello router gateway $(bare)) --target $(1)-waitless -- -D warnings
 # The whole runner, the part that is macOS's included; that can be checked but not run elsewhere.
-hvf-lints = cargo clippy --quiet --package hvf-runner --target aarch64-apple-darwin -- -D warnings
+hvf-lints = cargo clippy --quiet $(apart) --package hvf-runner --target aarch64-apple-darwin \
+  -- -D warnings
 docs = env RUSTDOCFLAGS='-D warnings -A rustdoc::private-intra-doc-links' \
   cargo doc --quiet --workspace --no-deps --document-private-items
 one-process = cargo run --quiet --release --package waitless-bench
@@ -225,24 +228,33 @@ peers = $(skipping) cargo test --package waitless-tests --test peers
 image-tests = $(skipping) WAITLESS_TEST_ARCH=$(one-arch) \
   WAITLESS_TEST_PLATFORM=$(one-platform) cargo test --package waitless-tests --test image
 
-.PHONY: test-everything test-variant
+.PHONY: test-everything test-variant what-is-exact what-it-does
+# Two lanes, because one leaves a core idle half of the time, while it links or waits for a guest.
+# What cannot be disturbed goes beside, and stands back; its output is shown where it failed.
 test-everything:
+	@WAITLESS_STAGES=$(summary).d nice $(MAKE) what-is-exact & beside=$$!; failed=0; \
+	  trap 'kill $$beside 2>/dev/null; exit 130' INT TERM; \
+	  $(MAKE) what-it-does || failed=$$?; wait $$beside || failed=$$?; exit $$failed
+
+what-is-exact:
 	@$(stage) formatting cargo fmt --all --check
 	@$(stage) lints $(lints)
 	@$(stage) 'lints of images' $(image-lints)
 	@$(stage) 'lints of hvf' $(hvf-lints)
-	@$(stage) documentation $(docs)
+	@$(stage) documentation $(docs) $(apart)
+	@$(stage) simulations $(call simulations,1000)
+	@$(stage) baseline cargo test --package waitless-tests --test baseline
+	@$(stage) 'audit, x86_64' $(waitless-build) audit --arch x86_64
+	@$(stage) 'audit, aarch64' $(waitless-build) audit --arch aarch64
+
+what-it-does:
 	@$(stage) 'unit and golden tests' cargo test --workspace --exclude waitless-tests
 	@$(stage) 'tidiness, stack, fuzz' cargo test --package waitless-tests --lib --test tidy \
 	  --test stack --test scripts --test allocation --test crowd --test fuzz --test guide \
 	  --test tools --test hvf
 	@$(stage) "TCP and the kernel's" $(skipping) cargo test --package waitless-tests --test kernel
 	@$(stage) 'servers and attackers' $(peers)
-	@$(stage) simulations $(call simulations,1000)
-	@$(stage) baseline cargo test --package waitless-tests --test baseline
 	@$(stage) 'whole images' $(image-tests)
-	@$(stage) 'audit, x86_64' $(waitless-build) audit --arch x86_64
-	@$(stage) 'audit, aarch64' $(waitless-build) audit --arch aarch64
 
 # One variant: its whole images, and for Apple silicon what else can be tested here.
 test-variant:

@@ -84,6 +84,8 @@ pub struct Lab {
 
 /// Longer than any test takes on a slow machine: past it, something hangs.
 const TEST_MAX: Duration = Duration::from_secs(420);
+/// How much longer one on demand may take, which measures for long, or builds what is released.
+const ON_DEMAND: u32 = 5;
 /// Set inside the namespaces.
 const INSIDE: &str = "WAITLESS_LAB";
 const REQUIRE: &str = "WAITLESS_TEST_REQUIRE";
@@ -223,8 +225,8 @@ fn status_of(mut command: Command) -> ExitCode {
 fn run_all(tests: &[&Test], isolated: bool, most: Duration) -> ExitCode {
     let lab = Lab { images: Images::built() };
     let mut results = Vec::new();
-    let turn = Arc::new(AtomicU64::new(0));
-    watch(&turn, most);
+    let turn = Arc::new(Turn::default());
+    watch(&turn);
     for test in tests {
         let name = &test.name;
         if let Some((need, missing)) = missing(test.needs, isolated) {
@@ -233,7 +235,7 @@ fn run_all(tests: &[&Test], isolated: bool, most: Duration) -> ExitCode {
             continue;
         }
         println!("test {name} ...");
-        turn.fetch_add(1, Ordering::Relaxed);
+        turn.begin(most * if test.on_demand { ON_DEMAND } else { 1 });
         let start = Instant::now();
         let fine = catch_unwind(AssertUnwindSafe(|| (test.run)(&lab))).is_ok();
         let (word, seconds) = (if fine { "ok" } else { "FAILED" }, start.elapsed().as_secs_f32());
@@ -255,18 +257,33 @@ enum Outcome {
     Skipped { need: Need, missing: String },
 }
 
+/// Which test runs, and how many seconds it may take.
+#[derive(Default)]
+struct Turn {
+    number: AtomicU64,
+    most: AtomicU64,
+}
+
+impl Turn {
+    fn begin(&self, most: Duration) {
+        self.most.store(most.as_secs(), Ordering::Relaxed);
+        self.number.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
 /// Ends everything when one test takes far too long. The process namespace ends what it started.
-fn watch(turn: &Arc<AtomicU64>, most: Duration) {
+fn watch(turn: &Arc<Turn>) {
     let turn = Arc::clone(turn);
     thread::spawn(move || {
-        let mut seen = (turn.load(Ordering::Relaxed), Instant::now());
+        let mut seen = (turn.number.load(Ordering::Relaxed), Instant::now());
         loop {
             thread::sleep(Duration::from_secs(1));
-            let now = turn.load(Ordering::Relaxed);
+            let now = turn.number.load(Ordering::Relaxed);
+            let most = turn.most.load(Ordering::Relaxed);
             if now != seen.0 {
                 seen = (now, Instant::now());
-            } else if seen.1.elapsed() > most {
-                println!("\nthe last test hangs for {} s: ended", most.as_secs());
+            } else if now > 0 && seen.1.elapsed().as_secs() > most {
+                println!("\nthe last test hangs for {most} s: ended");
                 println!("\ntest result: FAILED. 0 passed; 1 failed; a test hung");
                 process::end_all();
                 std::process::exit(1);
