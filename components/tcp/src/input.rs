@@ -127,12 +127,13 @@ impl Conn {
         let first = segment.seq.since(self.expected);
         let length = segment.len();
         //= RFC 9293 3.10.7.4: deviation: a segment without text exactly behind the window
-        // passes, because its acknowledgement counts when segments before it are missing.
+        // passes unless it is a RST, because its acknowledgement counts when segments before it
+        // are missing.
         // Text at the left edge of a closed window passes too, to be thrown away later:
         //= RFC 9293 3.10.7.4 MUST-66: ACK, RST and URG count even then
         let fits = first == 0
             || first < window
-            || (length == 0 && first == window)
+            || (length == 0 && first == window && !reset)
             || (length > 0 && window > 0 && first.wrapping_add(length).wrapping_sub(1) < window);
         if !fits {
             env.counters.dropped_window.add(1);
@@ -140,13 +141,6 @@ impl Conn {
                 self.answer_unacceptable(env, segment);
             }
             return false;
-        }
-        if let (false, Some(stamps)) = (reset, segment.options.stamps) {
-            //= RFC 7323 4.3, 5.3: TS.Recent follows segments that begin at or before Last.ACK.sent
-            if !segment.seq.after(self.last_ack) {
-                self.stamp_recent = stamps.value;
-                self.stamp_recent_at = env.seconds();
-            }
         }
         true
     }
@@ -235,6 +229,15 @@ impl Conn {
             env.counters.dropped_ack.add(1);
             self.challenge(env);
             return false;
+        }
+        if let Some(stamps) = segment.options.stamps {
+            //= RFC 7323 4.3, 5.3: TS.Recent follows segments that begin at or before Last.ACK.sent.
+            // Not those whose acknowledgement is wrong: who guesses one number must not set the
+            // clock by which all that follows is dropped.
+            if !segment.seq.after(self.last_ack) {
+                self.stamp_recent = stamps.value;
+                self.stamp_recent_at = env.seconds();
+            }
         }
         if ack.after(self.unacked) {
             self.take_window(segment);

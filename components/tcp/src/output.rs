@@ -2,7 +2,7 @@
 //! acknowledgements ride on what they say.
 
 use crate::queue::{Data, NIL, Side, mark};
-use crate::recovery::Probe;
+use crate::recovery::{Probe, Timer};
 use crate::seq::Seq;
 use crate::state::{Conn, Env, RETRY, flag};
 use crate::wire::Flags;
@@ -667,6 +667,8 @@ impl Conn {
     fn arm_persist(&mut self, env: &Env) {
         if self.resend_at == Instant::NEVER {
             self.flags.set(flag::PERSIST);
+            // It may have run as the timer of the tail's probe before.
+            self.recovery.timer = Timer::Resend;
             self.resend_at = env.now + self.rtt.timeout();
             self.progress_at = env.millis;
         }

@@ -33,6 +33,7 @@ impl Conn {
                 self.note_double(seq, packet.len());
                 return self.acknowledge_now(env);
             }
+            self.note_part(seq, self.expected);
             packet.trim_front(old as usize);
             seq = self.expected;
         }
@@ -71,6 +72,16 @@ impl Conn {
         if length > 0 {
             self.twice = Range { from, to: from + length as u32 };
             self.flags.set(flag::TWICE);
+        }
+    }
+
+    /// Remembers to report which part of a segment has arrived before: the first of several.
+    //= RFC 2883 4.2: partial duplicates are reported, too, each segment's first one
+    #[cold]
+    fn note_part(&mut self, from: Seq, to: Seq) {
+        self.flags.set(flag::ACK_NOW);
+        if !self.flags.has(flag::TWICE) {
+            self.note_double(from, to.since(from) as usize);
         }
     }
 
@@ -168,6 +179,7 @@ impl Conn {
                 return self.note_double(seq, packet.len());
             }
             if known.after(seq) {
+                self.note_part(seq, known);
                 packet.trim_front(known.since(seq) as usize);
                 seq = known;
             }
@@ -181,6 +193,7 @@ impl Conn {
                 break;
             }
             let node = env.nodes.get(after);
+            self.note_part(node.seq, if node.end().after(end) { end } else { node.end() });
             if node.end().after(end) {
                 packet.truncate(node.seq.since(seq) as usize);
                 fin = false;
@@ -284,6 +297,9 @@ impl Conn {
             let Some(id) = env.nodes.pop(&mut self.early) else { return };
             self.early_count -= 1;
             let Data::Packet(mut packet) = env.nodes.remove(id) else { continue };
+            if seq.before(self.expected) {
+                self.note_part(seq, if end.after(self.expected) { self.expected } else { end });
+            }
             if end.before(self.expected) {
                 continue;
             }

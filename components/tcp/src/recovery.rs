@@ -165,6 +165,7 @@ impl Conn {
         }
         if self.recovery.stage != Stage::Fast && !self.flags.has(flag::MODELLED) {
             let count = core::mem::take(&mut self.recovery.delivered);
+            self.recovery.prr.knows(0);
             //= RFC 3465 2.3: after a timeout, at most a segment for each acknowledgement
             let most = if self.recovery.stage == Stage::Timeout { self.mss } else { u16::MAX };
             self.grow_window(env, count.min(u32::from(most)), 0);
@@ -218,6 +219,8 @@ impl Conn {
         };
         if lost && self.recovery.stage == Stage::Open {
             self.enter_recovery(env);
+        } else if self.recovery.stage == Stage::Open {
+            self.recovery.prr.knows(self.recovery.delivered);
         }
         if self.flags.has(flag::MODELLED) {
             self.update_model(env);
@@ -302,7 +305,11 @@ impl Conn {
         self.tell_model(env, Told::RecoveryBegins);
         self.recovery.stage = Stage::Fast;
         self.recovery.point = self.next;
-        self.recovery.prr = Prr::new(self.next.since(self.unacked));
+        //= RFC 9937 6: what earlier acknowledgements told of is not delivered in recovery
+        let news = self.recovery.delivered.saturating_sub(self.recovery.prr.known());
+        let flight = self.next.since(self.unacked).saturating_sub(self.recovery.sacked);
+        self.recovery.delivered = news;
+        self.recovery.prr = Prr::new(flight.saturating_add(news));
         self.recovery.probe = Probe::None;
         self.recovery.undoable = self.flags.has(flag::STAMPS);
         self.recovery.stamp = self.stamp(env);
@@ -313,6 +320,7 @@ impl Conn {
             //= RFC 9937 6: at the end of recovery cwnd is ssthresh
             self.congestion.settle(u32::from(self.mss));
             self.recovery.rack.recovered();
+            self.recovery.prr = Prr::new(0);
         }
         self.tell_model(env, Told::RecoveryEnds);
         self.recovery.stage = Stage::Open;

@@ -6,7 +6,7 @@
 pub struct Prr {
     /// What was under way when recovery began.
     flight: u32,
-    /// What was delivered since.
+    /// What was delivered since. Outside of recovery, what is known to have been.
     delivered: u32,
     /// What was sent since.
     sent: u32,
@@ -17,6 +17,18 @@ impl Prr {
     //= RFC 9937 6: RecoverFS, prr_delivered = prr_out = 0
     pub fn new(flight: u32) -> Self {
         Self { flight: flight.max(1), delivered: 0, sent: 0 }
+    }
+
+    /// Outside of recovery: acknowledgements have told of `count` bytes that were delivered. If
+    /// recovery begins, that was before it.
+    #[inline]
+    pub fn knows(&mut self, count: u32) {
+        self.delivered = count;
+    }
+
+    /// What was last said to be known.
+    pub fn known(&self) -> u32 {
+        self.delivered
     }
 
     /// `count` bytes were sent.

@@ -441,22 +441,45 @@ fn without_ranges_a_partial_acknowledgement_finds_the_next_loss() {
     assert_eq!((counts(&t, |c| &c.fast_retransmits), counts(&t, |c| &c.timeouts)), (1, 0));
 }
 
+/// What a segment with the bytes from `from` to `to` is answered with: which ranges.
+fn ranges_for(t: &mut Trace, from: u32, to: u32) -> Option<Vec<(u32, u32)>> {
+    t.arrives(Seg { seq: from, flags: PSH, data: &BYTES[from as usize..to as usize], ..SEG });
+    let packet = t.ip.sent.pop_front()?;
+    let segment = Segment::parse(packet.bytes()).unwrap();
+    let number = |seq: Seq| seq.since(Seq(THEIR_ISN));
+    let ranges = segment.ranges(packet.bytes());
+    Some(ranges.iter().map(|it| (number(it.from), number(it.to))).collect())
+}
+
 #[test]
 fn what_arrived_twice_is_reported_once() {
     let options = Options { sack_permitted: true, ..MSS };
     let mut t = Trace::open_with(plain(), Seg { flags: SYN, options, ..SEG }, SEG);
-    let arrives = |t: &mut Trace, from: u32, to: u32| {
-        t.arrives(Seg { seq: from, flags: PSH, data: &BYTES[from as usize..to as usize], ..SEG });
-        let packet = t.ip.sent.pop_front()?;
-        let segment = Segment::parse(packet.bytes()).unwrap();
-        let number = |seq: Seq| seq.since(Seq(THEIR_ISN));
-        let ranges = segment.ranges(packet.bytes());
-        let ranges: Vec<_> = ranges.iter().map(|it| (number(it.from), number(it.to))).collect();
-        Some(ranges)
-    };
-    arrives(&mut t, 1, 501);
-    assert_eq!(arrives(&mut t, 1, 501), Some(Vec::from([(1, 501)])));
-    assert_eq!(arrives(&mut t, 1001, 1501), Some(Vec::from([(1001, 1501)])));
-    assert_eq!(arrives(&mut t, 1001, 1501), Some(Vec::from([(1001, 1501), (1001, 1501)])));
-    assert_eq!(arrives(&mut t, 2001, 2501), Some(Vec::from([(2001, 2501), (1001, 1501)])));
+    ranges_for(&mut t, 1, 501);
+    for (from, to, ranges) in [
+        (1, 501, [(1, 501)].as_slice()),
+        (1001, 1501, &[(1001, 1501)]),
+        (1001, 1501, &[(1001, 1501), (1001, 1501)]),
+        (2001, 2501, &[(2001, 2501), (1001, 1501)]),
+    ] {
+        assert_eq!(ranges_for(&mut t, from, to).as_deref(), Some(ranges));
+    }
+}
+
+#[test]
+fn a_part_that_arrived_before_is_reported() {
+    let options = Options { sack_permitted: true, ..MSS };
+    let mut t = Trace::open_with(plain(), Seg { flags: SYN, options, ..SEG }, SEG);
+    ranges_for(&mut t, 1, 501);
+    for (from, to, ranges) in [
+        (401, 601, [(401, 501)].as_slice()),
+        (1001, 1501, &[(1001, 1501)]),
+        // Both ends are there: the first of them.
+        (1401, 1701, &[(1401, 1501), (1001, 1701)]),
+        (901, 1801, &[(1001, 1701), (901, 1801)]),
+        // What fills the gap, and more.
+        (601, 1001, &[(901, 1001)]),
+    ] {
+        assert_eq!(ranges_for(&mut t, from, to).as_deref(), Some(ranges), "{from}");
+    }
 }
