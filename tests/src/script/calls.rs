@@ -1,9 +1,8 @@
 //! What a script's calls do: each stands for what the component's port offers.
 
-use super::host::REMOTE;
 use super::run::{OUR_PORT, Runner, THEIR_PORT};
 use super::segment::byte;
-use super::syntax::Call;
+use super::syntax::{Call, Problem};
 use waitless::{Duration, Phase, Setting, Stream, StreamPort};
 
 /// A descriptor of the script's.
@@ -17,47 +16,67 @@ pub struct Socket {
     lingers: bool,
     /// It was shut down.
     ended: bool,
+    /// It was shut down for reading, too.
+    deaf: bool,
+    /// It has been open.
+    pub opened: bool,
+    /// Its error was asked for.
+    pub error_said: bool,
+    /// What is set as soon as it has a connection.
+    settings: Vec<Setting>,
 }
 
-/// What a call gives: a number, or the name of an error.
-type Given = Result<i64, &'static str>;
+/// What scripts may call.
+const CALLS: [&str; 15] = [
+    "socket",
+    "bind",
+    "listen",
+    "accept",
+    "connect",
+    "close",
+    "shutdown",
+    "read",
+    "recv",
+    "write",
+    "send",
+    "setsockopt",
+    "getsockopt",
+    "fcntl",
+    "ioctl",
+];
 
-/// Why a call cannot be made at all.
-type Unsupported = String;
+/// What a call gives: a number, or the name of an error.
+pub type Given = Result<i64, &'static str>;
 
 impl Runner {
-    /// Makes a call and compares what it gives.
-    pub fn call(&mut self, call: &Call) -> Result<(), String> {
-        let given = self.perform(call)?;
-        self.host.sweep();
-        let expected = match (&call.error, call.result) {
-            (_, None) => return Ok(()),
-            (Some(error), _) => Err(error.as_str()),
-            (None, Some(number)) => Ok(number),
-        };
-        let show = |it: Result<i64, &str>| it.map_or_else(str::to_owned, |it| it.to_string());
-        match given == expected {
-            true => Ok(()),
-            false => Err(format!("{} gives {}, not {}", call.name, show(given), show(expected))),
-        }
-    }
-
-    fn perform(&mut self, call: &Call) -> Result<Given, Unsupported> {
+    /// Makes a call. What it gives.
+    pub fn perform(&mut self, call: &Call) -> Result<Given, Problem> {
         let argument = |at: usize| call.arguments.get(at).map(String::as_str).unwrap_or_default();
         let number = |at: usize| argument(at).parse::<i64>().unwrap_or(0);
+        if !CALLS.contains(&call.name.as_str()) {
+            return Err(Problem::Unsupported(format!("the call `{}`", call.name)));
+        }
         match call.name.as_str() {
-            "socket" => return Ok(Ok(self.add(Socket::default()))),
+            "socket" => return Ok(Ok(self.add(call, Socket::default()))),
+            "ioctl" if self.foreign => {
+                self.told(number(0), argument(1), argument(2))?;
+                return Ok(Ok(0));
+            }
+            "getsockopt" if self.foreign => {
+                self.told(number(0), argument(2), argument(3))?;
+                return Ok(Ok(0));
+            }
             "bind" | "fcntl" | "ioctl" => return Ok(Ok(call.result.unwrap_or(0))),
             "listen" => {
                 let listening = self.host.tcp.listen(self.host.service, OUR_PORT);
                 return Ok(listening.map(|()| 0).map_err(|_| "EADDRINUSE"));
             }
-            "accept" => return Ok(self.accept()),
+            "accept" => return Ok(self.accept(call)),
             _ => {}
         }
         let descriptor = number(0);
         let Some(socket) = self.sockets.get(&descriptor) else {
-            return Err(format!("{} is no socket", argument(0)));
+            return Err(format!("{} is no socket", argument(0)).into());
         };
         let stream = socket.stream;
         self.current = descriptor;
@@ -67,20 +86,29 @@ impl Runner {
             ("setsockopt", _) => self.set_option(descriptor, argument(2), argument(3)),
             (_, None) => Ok(Err("ENOTCONN")),
             ("shutdown", Some(stream)) => Ok(self.shut_down(descriptor, stream, argument(1))),
+            ("recv", Some(stream)) if argument(3) == "MSG_PEEK" => Ok(self.peek(stream, number(2))),
+            ("read" | "recv" | "write" | "send", _) if argument(1) == "NULL" => {
+                Err(Problem::Unsupported(format!("`{}` with no buffer", call.name)))
+            }
+            ("recv" | "send", _) if self.foreign && !plain(argument(3)) => {
+                Err(Problem::Unsupported(format!("`{}` with {}", call.name, argument(3))))
+            }
             ("read" | "recv", Some(stream)) => self.receive(descriptor, stream, number(2)),
             ("write" | "send", Some(stream)) => Ok(self.send(descriptor, stream, number(2))),
-            (name, _) => Err(format!("the call `{name}` is not supported")),
+            (name, _) => Err(Problem::Unsupported(format!("the call `{name}` there"))),
         }
     }
 
-    fn add(&mut self, socket: Socket) -> i64 {
-        let descriptor = self.sockets.keys().last().map_or(3, |last| last + 1);
+    /// A new descriptor: the one that the script gives it.
+    fn add(&mut self, call: &Call, socket: Socket) -> i64 {
+        let next = self.sockets.keys().last().map_or(3, |last| last + 1);
+        let descriptor = call.result.filter(|_| self.foreign).unwrap_or(next);
         self.sockets.insert(descriptor, socket);
         self.current = descriptor;
         descriptor
     }
 
-    fn accept(&mut self) -> Given {
+    fn accept(&mut self, call: &Call) -> Given {
         let tcp = &mut self.host.tcp;
         while let Some(stream) = tcp.news(self.host.service) {
             if tcp.tag(stream).is_none() {
@@ -89,11 +117,11 @@ impl Runner {
             }
         }
         let stream = self.fresh.pop_front().ok_or("EAGAIN")?;
-        Ok(self.add(Socket { stream: Some(stream), ..Socket::default() }))
+        Ok(self.add(call, Socket { stream: Some(stream), ..Socket::default() }))
     }
 
     fn connect(&mut self, descriptor: i64) -> Given {
-        let remote = (REMOTE, THEIR_PORT).into();
+        let remote = (self.host.ends.remote, THEIR_PORT).into();
         let stream = self.host.tcp.connect(self.host.service, remote).map_err(|_| "ENETUNREACH")?;
         self.host.tcp.set_tag(stream, 1);
         self.host.sweep();
@@ -102,6 +130,9 @@ impl Runner {
         }
         if let Some(socket) = self.sockets.get_mut(&descriptor) {
             socket.stream = Some(stream);
+            for setting in socket.settings.drain(..) {
+                self.host.tcp.set(stream, setting);
+            }
         }
         Err("EINPROGRESS")
     }
@@ -118,9 +149,11 @@ impl Runner {
     }
 
     fn shut_down(&mut self, descriptor: i64, stream: Stream, how: &str) -> Given {
+        let socket = self.sockets.entry(descriptor).or_default();
+        socket.deaf |= how != "SHUT_WR";
         if how != "SHUT_RD" {
             self.host.tcp.close(stream);
-            self.sockets.entry(descriptor).or_default().ended = true;
+            socket.ended = true;
         }
         Ok(0)
     }
@@ -153,12 +186,15 @@ impl Runner {
         }
     }
 
-    fn receive(
-        &mut self,
-        descriptor: i64,
-        stream: Stream,
-        most: i64,
-    ) -> Result<Given, Unsupported> {
+    fn peek(&self, stream: Stream, most: i64) -> Given {
+        let status = self.host.tcp.status(stream);
+        match (status.readable as i64).min(most) {
+            0 if !status.finished => Err("EAGAIN"),
+            count => Ok(count),
+        }
+    }
+
+    fn receive(&mut self, descriptor: i64, stream: Stream, most: i64) -> Result<Given, Problem> {
         let tcp = &mut self.host.tcp;
         let socket = self.sockets.entry(descriptor).or_default();
         let mut count = 0;
@@ -167,7 +203,8 @@ impl Runner {
             let taken = bytes.len().min((most - count) as usize);
             for &got in &bytes[..taken] {
                 if got != byte(false, socket.read) {
-                    return Err(format!("the byte at {} of the stream is wrong", socket.read));
+                    let at = socket.read;
+                    return Err(format!("the byte at {at} of the stream is wrong").into());
                 }
                 socket.read = socket.read.wrapping_add(1);
             }
@@ -180,20 +217,21 @@ impl Runner {
             Phase::Reset => Err("ECONNRESET"),
             Phase::TimedOut => Err("ETIMEDOUT"),
             Phase::Unreachable => Err("EHOSTUNREACH"),
-            _ if status.finished => Ok(0),
+            _ if status.finished || socket.deaf => Ok(0),
             _ => Err("EAGAIN"),
         })
     }
 
-    fn set_option(
-        &mut self,
-        descriptor: i64,
-        name: &str,
-        value: &str,
-    ) -> Result<Given, Unsupported> {
-        let number = value.trim_matches(['[', ']']).parse::<u64>().unwrap_or(0);
+    fn set_option(&mut self, descriptor: i64, name: &str, value: &str) -> Result<Given, Problem> {
+        let number = value.trim_matches(['[', ']']).parse::<u64>();
+        let named = number.is_err();
+        let number = number.unwrap_or(0);
         let setting = match name {
             "SO_REUSEADDR" | "SO_REUSEPORT" => return Ok(Ok(0)),
+            // How much is kept, and whether packets may be fragmented, are no keys of a stream.
+            "SO_SNDBUF" | "SO_RCVBUF" | "IP_MTU_DISCOVER" | "IP_FREEBIND" if self.foreign => {
+                return Ok(Ok(0));
+            }
             "SO_LINGER" => {
                 let on = value.contains("onoff=1");
                 self.sockets.entry(descriptor).or_default().lingers = on;
@@ -204,13 +242,22 @@ impl Runner {
             "TCP_KEEPIDLE" => Setting::KeepAlive(Some(Duration::from_secs(number))),
             "SO_KEEPALIVE" if number == 0 => Setting::KeepAlive(None),
             "SO_KEEPALIVE" => Setting::KeepAlive(Some(Duration::from_secs(7_200))),
-            "IP_TOS" => Setting::TrafficClass((number >> 2) as u8),
-            _ => return Err(format!("the option `{name}` is not supported")),
+            "IP_TOS" if !named => Setting::TrafficClass((number >> 2) as u8),
+            _ => return Err(Problem::Unsupported(format!("the option `{name}`"))),
         };
         let stream = self.sockets.get(&descriptor).and_then(|socket| socket.stream);
         Ok(match stream {
             Some(stream) if self.host.tcp.set(stream, setting) => Ok(0),
+            None if self.foreign => {
+                self.sockets.entry(descriptor).or_default().settings.push(setting);
+                Ok(0)
+            }
             _ => Err("ENOTCONN"),
         })
     }
+}
+
+/// Flags of a call that change nothing here.
+fn plain(flags: &str) -> bool {
+    matches!(flags, "" | "0" | "MSG_NOSIGNAL" | "MSG_DONTWAIT")
 }

@@ -1,17 +1,35 @@
 //! The component, with queues below it and virtual time around it.
 
 use std::collections::VecDeque;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use tcp::{Config, Tcp};
 use waitless::{
     ClaimState, Component, Context, Duration, Inspect, Instant, IpPort, Ipv4Configuration, Mac,
     Offloads, Packet, PathError, PathErrorKind, Protocol, Reject, Service, StreamPort, testing,
 };
 
-/// The host with the component.
-pub const LOCAL: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1));
-/// The one that the script plays.
-pub const REMOTE: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 2));
+/// The two addresses of a script.
+#[derive(Clone, Copy)]
+pub struct Ends {
+    /// That of the host with the component.
+    pub local: IpAddr,
+    /// That of the one whom the script plays.
+    pub remote: IpAddr,
+}
+
+impl Ends {
+    /// Two addresses of IPv4.
+    pub const V4: Self = Self {
+        local: IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1)),
+        remote: IpAddr::V4(Ipv4Addr::new(10, 0, 0, 2)),
+    };
+    /// Two addresses of IPv6.
+    pub const V6: Self = Self {
+        local: IpAddr::V6(Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 1)),
+        remote: IpAddr::V6(Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 2)),
+    };
+}
+
 /// Packets of the component's host.
 const PACKETS: usize = 2048;
 /// Sweeps at one time; more than any batch needs.
@@ -31,23 +49,24 @@ pub struct Host {
     pub tcp: Tcp,
     pub service: Service,
     pub cx: Context,
+    pub ends: Ends,
     ip: Ip,
     /// What was sent and no line has looked at.
     pub sent: VecDeque<Sent>,
 }
 
 impl Host {
-    pub fn new(config: Config, mtu: u16) -> Self {
+    pub fn new(config: Config, mtu: u16, ends: Ends) -> Self {
         let mut cx = testing::context(PACKETS, 1);
         // The clock of timestamps is that of the begin: zero would be a special value.
         cx.set_now(Instant::from_nanos(BEGIN_NANOS));
         let mut tcp = Tcp::new(Box::leak(Box::new(config)), &mut cx);
-        let mut ip =
-            Ip { inbox: VecDeque::new(), errors: VecDeque::new(), sent: VecDeque::new(), mtu };
+        let (inbox, errors, sent) = (VecDeque::new(), VecDeque::new(), VecDeque::new());
+        let mut ip = Ip { inbox, errors, sent, mtu, ends };
         let ready = tcp.init(&mut ip, &mut cx);
         assert!(ready.is_ok(), "{ready:?}");
         let service = tcp.attach().expect("the first service has room");
-        Self { tcp, service, cx, ip, sent: VecDeque::new() }
+        Self { tcp, service, cx, ends, ip, sent: VecDeque::new() }
     }
 
     /// When scripts begin.
@@ -59,21 +78,21 @@ impl Host {
         self.cx.now()
     }
 
-    /// A segment arrives, with its mark.
-    pub fn arrives(&mut self, bytes: &[u8], class: u8) -> Result<(), String> {
+    /// A segment comes, with its mark; the next sweep is what looks at it.
+    pub fn comes(&mut self, bytes: &[u8], class: u8) -> Result<(), String> {
         let mut packet = self.cx.packet().ok_or("the component keeps all packets")?;
         packet.append(bytes).map_err(|_| "a segment that long does not fit into a packet")?;
-        packet.info_mut().local = LOCAL;
-        packet.info_mut().remote = REMOTE;
+        packet.info_mut().local = self.ends.local;
+        packet.info_mut().remote = self.ends.remote;
         packet.info_mut().class = class;
         self.ip.inbox.push_back(packet);
-        self.sweep();
         Ok(())
     }
 
     /// An ICMP error arrives about a segment whose header began with these bytes.
     pub fn error(&mut self, kind: PathErrorKind, header: [u8; 8]) {
-        self.ip.errors.push_back(PathError { kind, local: LOCAL, remote: REMOTE, header });
+        let Ends { local, remote } = self.ends;
+        self.ip.errors.push_back(PathError { kind, local, remote, header });
         self.sweep();
     }
 
@@ -135,6 +154,7 @@ struct Ip {
     errors: VecDeque<PathError>,
     sent: VecDeque<Packet>,
     mtu: u16,
+    ends: Ends,
 }
 
 impl IpPort for Ip {
@@ -152,11 +172,11 @@ impl IpPort for Ip {
     }
 
     fn source_for(&self, _: IpAddr) -> Option<IpAddr> {
-        Some(LOCAL)
+        Some(self.ends.local)
     }
 
     fn is_local(&self, address: IpAddr) -> bool {
-        address == LOCAL
+        address == self.ends.local
     }
 
     fn is_broadcast(&self, address: IpAddr) -> bool {

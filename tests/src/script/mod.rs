@@ -21,6 +21,11 @@
 //! the stream, and are checked both ways. Every segment that is sent must be expected, and at its
 //! time, within `--tolerance` (2 ms, the component's timers being as coarse as one).
 //!
+//! A call may wait: `0...0.2 read(4, ..., 10) = 10` returns within that time.
+//!
+//! Scripts that others wrote for another stack run by [`run_foreign`], which compares less:
+//! `docs/scripts.md` says what.
+//!
 //! What differs from packetdrill: a call stands for what the component's port offers (`close` for
 //! giving the connection up, `shutdown` for ending its own side), so few options of sockets exist;
 //! `%{ … }%` compares counters and is not Python; commands for a shell are skipped; a segment may
@@ -28,6 +33,7 @@
 //! other side's sequence numbers begins shortly before 2^32, so all of them wrap.
 
 mod calls;
+mod foreign;
 mod host;
 mod parse;
 mod run;
@@ -35,7 +41,9 @@ mod segment;
 mod syntax;
 #[cfg(test)]
 mod tests;
+mod text;
+mod waits;
 
 pub use parse::parse;
-pub use run::run;
-pub use syntax::{Mistake, Script};
+pub use run::{run, run_foreign};
+pub use syntax::{Mistake, Problem, Script};

@@ -1,16 +1,18 @@
 //! Reads scripts.
 
 use super::syntax::{
-    Action, Base, Call, Error, ErrorKind, Event, FLAGS, Mistake, Script, Segment, TcpOption, Time,
+    Action, Base, Call, Error, ErrorKind, Event, FLAGS, Mistake, Problem, Script, Segment,
+    TcpOption, Time,
 };
+use super::text::significant;
 use waitless::Duration;
 
 type Result<T> = std::result::Result<T, Mistake>;
 
 /// Reads a script.
 pub fn parse(text: &str) -> Result<Script> {
-    let text = without_comments(text);
-    let mut cursor = Cursor { text: &text, at: 0 };
+    let text = significant(text);
+    let mut cursor = Cursor { text: &text, at: 0, v6: false };
     let mut script = Script::default();
     loop {
         cursor.skip_space();
@@ -20,12 +22,19 @@ pub fn parse(text: &str) -> Result<Script> {
         let line = cursor.line();
         // What sets the kernel up stands before the first event, without a time.
         if cursor.eat("`") {
-            cursor.until("`")?;
+            let command = cursor.until("`")?.to_owned();
+            if script.events.is_empty() {
+                script.setup.push((line, command));
+            }
             continue;
         }
         if script.events.is_empty() && cursor.eat("--") {
             let option = cursor.until_line_end();
             let (name, value) = option.split_once('=').unwrap_or((option, "true"));
+            if name == "udp_encapsulation" {
+                return cursor.unsupported("TCP in UDP");
+            }
+            cursor.v6 |= (name, value) == ("ip_version", "ipv6");
             script.options.push((line, name.trim().to_owned(), value.trim().to_owned()));
             continue;
         }
@@ -35,33 +44,11 @@ pub fn parse(text: &str) -> Result<Script> {
     }
 }
 
-/// The same text with blanks instead of comments, so that lines keep their numbers.
-fn without_comments(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(next) = rest.chars().next() {
-        let length = match rest {
-            _ if rest.starts_with("//") => rest.find('\n').unwrap_or(rest.len()),
-            _ if rest.starts_with('#') && out.ends_with(['\n']) | out.is_empty() => {
-                rest.find('\n').unwrap_or(rest.len())
-            }
-            _ if rest.starts_with("/*") => rest.find("*/").map_or(rest.len(), |end| end + 2),
-            _ => {
-                out.push(next);
-                rest = &rest[next.len_utf8()..];
-                continue;
-            }
-        };
-        let (comment, after) = rest.split_at(length);
-        out.extend(comment.chars().map(|it| if it == '\n' { '\n' } else { ' ' }));
-        rest = after;
-    }
-    out
-}
-
 struct Cursor<'a> {
     text: &'a str,
     at: usize,
+    /// The script is about IPv6, whose errors have other codes.
+    v6: bool,
 }
 
 impl<'a> Cursor<'a> {
@@ -74,7 +61,11 @@ impl<'a> Cursor<'a> {
     }
 
     fn mistake<T>(&self, what: impl Into<String>) -> Result<T> {
-        Err(Mistake { line: self.line(), what: what.into() })
+        Err(Mistake { line: self.line(), problem: Problem::Differs(what.into()) })
+    }
+
+    fn unsupported<T>(&self, what: impl Into<String>) -> Result<T> {
+        Err(Mistake { line: self.line(), problem: Problem::Unsupported(what.into()) })
     }
 
     fn skip_space(&mut self) {
@@ -181,7 +172,7 @@ impl<'a> Cursor<'a> {
             }
             Some('`') => {
                 self.at += 1;
-                self.until("`").map(|_| Action::Shell)
+                Ok(Action::Shell(self.until("`")?.to_owned()))
             }
             Some('%') => {
                 self.expect("%{")?;
@@ -197,22 +188,37 @@ impl<'a> Cursor<'a> {
             let segment = self.segment()?;
             return Ok(Action::Arrives(Segment { mark: mark.or(segment.mark), ..segment }));
         }
-        self.expect("unreachable")?;
-        let kind = match self.word() {
-            "net_unreachable" => ErrorKind::Unreachable(0),
-            "host_unreachable" => ErrorKind::Unreachable(1),
-            "protocol_unreachable" => ErrorKind::Unreachable(2),
-            "port_unreachable" => ErrorKind::Unreachable(3),
-            "frag_needed" => {
-                self.expect("mtu")?;
+        Ok(Action::Error(self.error()?))
+    }
+
+    /// An ICMP error.
+    fn error(&mut self) -> Result<Error> {
+        let what = self.word();
+        let code = self.word();
+        let kind = match (what, code) {
+            ("unreachable", "frag_needed") | ("packet_too_big", "mtu") => {
+                if code == "frag_needed" {
+                    self.expect("mtu")?;
+                }
                 ErrorKind::TooBig(self.number()?)
             }
-            code => return self.mistake(format!("ICMP's `{code}` is not supported")),
+            ("unreachable", code) => match unreachable(code, self.v6) {
+                Some(code) => ErrorKind::Unreachable(code),
+                None => return self.unsupported(format!("ICMP's `{code}`")),
+            },
+            ("time_exceeded", code) => ErrorKind::TimeExceeded(code.contains("frag").into()),
+            ("parameter_problem", _) => ErrorKind::Parameter,
+            ("source_quench" | "redirect", _) => ErrorKind::Ignored,
+            _ => return self.unsupported(format!("ICMP's `{what}`")),
         };
-        self.expect("[")?;
+        if !self.eat("[") {
+            return self.unsupported("an ICMP error that does not say what it is about");
+        }
         let sequence = self.number()?;
-        self.until("]")?;
-        Ok(Action::Error(Error { kind, sequence }))
+        if self.until("]")?.contains("udp") {
+            return self.unsupported("TCP in UDP");
+        }
+        Ok(Error { kind, sequence })
     }
 
     /// What stands in brackets or parentheses before a segment: its mark, if it says that.
@@ -234,7 +240,7 @@ impl<'a> Cursor<'a> {
                 // Either of the two that say that marks are understood: the one in use.
                 "ect01" => Some(2),
                 _ if word.starts_with("tos") || word.starts_with("ttl") => mark,
-                _ => return self.mistake(format!("`{word}` of an IP header is not supported")),
+                _ => return self.unsupported(format!("`{word}` of an IP header")),
             };
         }
         Ok(mark)
@@ -244,7 +250,7 @@ impl<'a> Cursor<'a> {
         let mut segment = Segment { mark: self.bracketed()?, ..Segment::default() };
         self.skip_space();
         if self.rest().starts_with("udp") || self.rest().starts_with("icmp") {
-            return self.mistake("only segments of TCP are supported here");
+            return self.unsupported("what is neither TCP nor an ICMP error that arrives");
         }
         if self.rest().starts_with(|it: char| it.is_ascii_digit()) {
             let from = self.number()?;
@@ -265,6 +271,9 @@ impl<'a> Cursor<'a> {
         self.expect("(")?;
         segment.length = self.number()?;
         self.expect(")")?;
+        if self.eat("!") {
+            return self.unsupported("a sequence number that does not count from the SYN");
+        }
         if end != segment.sequence.wrapping_add(segment.length) {
             return self.mistake("the last number is not the first one and the length");
         }
@@ -339,7 +348,9 @@ impl<'a> Cursor<'a> {
                 }
                 TcpOption::Other(kind, bytes)
             }
-            option => return self.mistake(format!("the option `{option}` is not supported")),
+            "FO" | "FOEXP" => return self.unsupported("TCP Fast Open"),
+            "md5" => return self.unsupported("the option MD5 (RFC 2385)"),
+            option => return self.unsupported(format!("the option `{option}`")),
         })
     }
 
@@ -389,4 +400,35 @@ impl<'a> Cursor<'a> {
         }
         Ok(all)
     }
+}
+
+/// An error's code by its name.
+fn unreachable(name: &str, v6: bool) -> Option<u8> {
+    const V4: [&str; 16] = [
+        "net_unreachable",
+        "host_unreachable",
+        "protocol_unreachable",
+        "port_unreachable",
+        "frag_needed",
+        "source_route_failed",
+        "net_unknown",
+        "host_unknown",
+        "source_host_isolated",
+        "net_prohibited",
+        "host_prohibited",
+        "net_unreachable_for_tos",
+        "host_unreachable_for_tos",
+        "comm_prohibited",
+        "precedence_violation",
+        "precedence_cutoff",
+    ];
+    const V6: [&str; 5] = [
+        "no_route",
+        "admin_prohibited",
+        "not_neighbour",
+        "address_unreachable",
+        "port_unreachable",
+    ];
+    let names = if v6 { &V6[..] } else { &V4[..] };
+    names.iter().position(|it| *it == name).map(|at| at as u8)
 }

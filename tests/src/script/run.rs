@@ -1,9 +1,13 @@
 //! Runs scripts.
 
 use super::calls::Socket;
-use super::host::{Host, Sent};
+use super::foreign;
+use super::host::{Ends, Host, Sent};
 use super::segment::{Flow, THEIR_FIRST, decode, difference, encode, show};
-use super::syntax::{Action, Base, Error, ErrorKind, Event, Mistake, Script, Segment, Time};
+use super::syntax::{
+    Action, Base, Error, ErrorKind, Event, Mistake, Problem, Script, Segment, Time,
+};
+use super::waits::Waiting;
 use std::collections::{BTreeMap, VecDeque};
 use tcp::{Algorithm, Config};
 use waitless::{Duration, Instant, PathErrorKind, Phase, Stream, StreamPort};
@@ -14,21 +18,22 @@ pub const OUR_PORT: u16 = 8080;
 pub const THEIR_PORT: u16 = 40_000;
 const PSH: u8 = 8;
 const FIN: u8 = 1;
+const ACK: u8 = 16;
 
 /// Runs a script to its end, or to the first thing that is not as it says.
 pub fn run(script: &Script) -> Result<(), Mistake> {
-    let mut runner = Runner::new(script)?;
-    for event in &script.events {
-        let outcome = runner.step(event);
-        outcome.map_err(|what| Mistake { line: event.line, what })?;
-    }
-    let last = script.events.last().map_or(1, |event| event.line);
-    runner.nothing_left(Instant::NEVER).map_err(|what| Mistake { line: last, what })
+    Runner::new(script, None)?.play(script)
+}
+
+/// Runs a script that was written for another stack: what it cannot know of this one is not
+/// compared. `keys` are keys of the component's configuration that say more than it does.
+pub fn run_foreign(script: &Script, keys: &[(String, String)]) -> Result<(), Mistake> {
+    Runner::new(script, Some(keys))?.play(script)
 }
 
 pub struct Runner {
     pub host: Host,
-    tolerance: Duration,
+    pub tolerance: Duration,
     /// When the event before was.
     before: Instant,
     /// The ports of segments that do not say theirs, the other side's first.
@@ -39,23 +44,40 @@ pub struct Runner {
     pub fresh: VecDeque<Stream>,
     /// The socket that assertions are about: the last one that was used.
     pub current: i64,
+    /// The script was written for another stack.
+    pub foreign: bool,
+    /// Calls that have not returned yet.
+    pub waiting: Vec<Waiting>,
+    /// What is left of a segment that a script for another stack sees in two.
+    rest: Option<(Segment, Instant)>,
 }
 
 impl Runner {
-    fn new(script: &Script) -> Result<Self, Mistake> {
+    fn new(script: &Script, foreign: Option<&[(String, String)]>) -> Result<Self, Mistake> {
         let mut config = Config::DEFAULT;
         let (mut mtu, mut tolerance) = (1500, Duration::from_millis(2));
+        let mut ends = Ends::V4;
+        if let Some(keys) = foreign {
+            tolerance = Duration::from_millis(10);
+            foreign::configure(script, keys, &mut config)?;
+        }
         for (line, name, value) in &script.options {
-            let wrong =
-                || Mistake { line: *line, what: format!("`--{name}={value}` is no option") };
+            let wrong = || Mistake {
+                line: *line,
+                problem: Problem::Unsupported(format!("the option `--{name}={value}`")),
+            };
             match name.as_str() {
                 "mtu" => mtu = value.parse().map_err(|_| wrong())?,
                 "tolerance" => tolerance = duration(value).ok_or_else(wrong)?,
+                "tolerance_usecs" => tolerance = foreign::tolerance(value).ok_or_else(wrong)?,
+                "ip_version" if value == "ipv4" => {}
+                "ip_version" if value == "ipv6" => ends = Ends::V6,
+                _ if foreign.is_some() && foreign::option_is_for_the_tool(name) => {}
                 _ => set(&mut config, name, value).ok_or_else(wrong)?,
             }
         }
         Ok(Self {
-            host: Host::new(config, mtu),
+            host: Host::new(config, mtu, ends),
             tolerance,
             before: Host::begin(),
             ports: (THEIR_PORT, OUR_PORT),
@@ -63,50 +85,78 @@ impl Runner {
             sockets: BTreeMap::new(),
             fresh: VecDeque::new(),
             current: 0,
+            foreign: foreign.is_some(),
+            waiting: Vec::new(),
+            rest: None,
         })
     }
 
-    fn step(&mut self, event: &Event) -> Result<(), String> {
+    fn play(mut self, script: &Script) -> Result<(), Mistake> {
+        for event in &script.events {
+            let outcome = self.step(event);
+            outcome.map_err(|problem| Mistake { line: event.line, problem })?;
+            self.note_opened();
+        }
+        let line = script.events.last().map_or(1, |event| event.line);
+        let mut end = self.outwait();
+        if !self.foreign {
+            end = end.and_then(|()| self.nothing_left(Instant::NEVER));
+        }
+        end.map_err(|problem| Mistake { line, problem })
+    }
+
+    fn step(&mut self, event: &Event) -> Result<(), Problem> {
         let Time { from, until } = event.time;
-        let at = match from {
-            Base::Begin(time) => Host::begin() + time,
-            Base::Before(time) => self.before + time,
-            Base::Any => self.before,
+        let (base, at) = match from {
+            Base::Begin(time) => (Host::begin(), Host::begin() + time),
+            Base::Before(time) => (self.before, self.before + time),
+            Base::Any => (self.before, self.before),
         };
         if let Action::Sends(expected) = &event.action {
             let last = match (from, until) {
                 (Base::Any, _) => Instant::NEVER,
-                (Base::Begin(_), Some(until)) => Host::begin() + until,
-                (Base::Before(_), Some(until)) => self.before + until,
+                (_, Some(until)) => base + until,
                 (_, None) => at,
             };
             let sent = self.expect(expected, at, last)?;
             self.before = if last == at { at } else { sent };
             return Ok(());
         }
-        if until.is_some() {
-            return Err("calls that wait are not supported".to_owned());
-        }
         self.host.wait(at);
-        self.nothing_left(at)?;
+        self.overdue(at)?;
+        // For other runners, what was sent waits until a line looks at it.
+        if !self.foreign {
+            self.nothing_left(at)?;
+        }
         self.before = at;
         match &event.action {
             Action::Arrives(segment) => self.arrives(segment)?,
             Action::Error(error) => self.error(error),
-            Action::Call(call) => self.call(call)?,
+            Action::Call(call) => {
+                self.call(call, until.map(|until| base + until))?;
+            }
+            Action::Assert(text) if self.foreign => self.assert_foreign(text)?,
             Action::Assert(text) => self.assert(text)?,
-            Action::Sends(_) | Action::Shell => {}
+            Action::Shell(command) if self.foreign => {
+                foreign::command_later(command).map_err(Problem::Unsupported)?;
+            }
+            Action::Sends(_) | Action::Shell(_) => {}
         }
-        Ok(())
+        self.retry()
     }
 
     /// Whatever was sent before `at` should have been expected.
-    fn nothing_left(&mut self, at: Instant) -> Result<(), String> {
+    fn nothing_left(&mut self, at: Instant) -> Result<(), Problem> {
+        if let Some((segment, when)) = self.rest.take() {
+            let (when, what) = (seconds(when), show(&segment));
+            return Err(format!("at {when}, no line expects what was sent: {what}").into());
+        }
         match self.host.sent.pop_front() {
             Some(sent) if sent.at + self.tolerance < at || at == Instant::NEVER => {
                 let what = self.read(&sent, &Segment::default());
                 let what = what.map_or_else(|what| what, |segment| show(&segment));
-                Err(format!("at {}, no line expects what was sent: {what}", seconds(sent.at)))
+                let at = seconds(sent.at);
+                Err(format!("at {at}, no line expects what was sent: {what}").into())
             }
             Some(sent) => {
                 self.host.sent.push_front(sent);
@@ -119,8 +169,23 @@ impl Runner {
     fn arrives(&mut self, segment: &Segment) -> Result<(), String> {
         let ports = segment.ports.unwrap_or(self.ports);
         let flow = self.flows.entry(ports).or_default();
-        let bytes = encode(segment, ports, flow);
-        self.host.arrives(&bytes, segment.mark.unwrap_or(0))
+        // A card would have put a long one together out of these.
+        let most = if self.foreign { 1_400 } else { u32::MAX };
+        let mut piece = segment.clone();
+        let mut left = segment.length;
+        loop {
+            piece.length = left.min(most);
+            left -= piece.length;
+            piece.flags = segment.flags & if left > 0 { !(PSH | FIN) } else { u8::MAX };
+            let bytes = encode(&piece, self.host.ends, ports, flow);
+            self.host.comes(&bytes, segment.mark.unwrap_or(0))?;
+            piece.sequence = piece.sequence.wrapping_add(piece.length);
+            if left == 0 {
+                break;
+            }
+        }
+        self.host.sweep();
+        Ok(())
     }
 
     fn error(&mut self, error: &Error) {
@@ -134,6 +199,9 @@ impl Runner {
         let kind = match error.kind {
             ErrorKind::Unreachable(code) => PathErrorKind::Unreachable(code),
             ErrorKind::TooBig(mtu) => PathErrorKind::TooBig(mtu),
+            ErrorKind::TimeExceeded(code) => PathErrorKind::TimeExceeded(code),
+            ErrorKind::Parameter => PathErrorKind::Parameter(0),
+            ErrorKind::Ignored => return,
         };
         self.host.error(kind, header);
     }
@@ -141,7 +209,7 @@ impl Runner {
     fn read(&mut self, sent: &Sent, expected: &Segment) -> Result<Segment, String> {
         let short = |at: usize| u16::from_be_bytes([sent.bytes[at], sent.bytes[at + 1]]);
         let flow = self.flows.entry((short(2), short(0))).or_default();
-        decode(sent, expected, flow)
+        decode(sent, expected, self.host.ends, flow)
     }
 
     /// Expects a segment between two times. When it was sent.
@@ -154,6 +222,7 @@ impl Runner {
         let (theirs, ours) = self.ports;
         let expected = Segment { ports: wanted.ports.or(Some((ours, theirs))), ..wanted.clone() };
         let last = if last == Instant::NEVER { last } else { last + self.tolerance };
+        let mut expected = expected;
         let (mut whole, at) = self.next(&expected, from, last)?;
         // A card would have cut a long one into these.
         while whole.length < expected.length && whole.flags & FIN == 0 {
@@ -171,7 +240,16 @@ impl Runner {
             }
             whole = Segment { length: whole.length + more.length, flags: more.flags, ..whole };
         }
-        match difference(&expected, &whole) {
+        if self.foreign {
+            self.divide(&expected, &mut whole, at);
+        }
+        let (as_expected, as_sent) = (expected.clone(), whole.clone());
+        if self.foreign {
+            foreign::alike(&mut expected, &mut whole);
+        }
+        let differ = difference(&expected, &whole);
+        let (expected, whole) = (as_expected, as_sent);
+        match differ {
             None => Ok(at),
             Some(what) => {
                 let (expected, came) = (show(&expected), show(&whole));
@@ -186,6 +264,9 @@ impl Runner {
         from: Instant,
         last: Instant,
     ) -> Result<(Segment, Instant), String> {
+        if let Some((segment, at)) = self.rest.take() {
+            return Ok((segment, at));
+        }
         // Somewhere an end: longer than any timer runs.
         let most = self.host.now() + Duration::from_secs(100_000);
         self.host.wait_for_segment(last.min(most));
@@ -194,6 +275,9 @@ impl Runner {
             return Err(format!("expected {what}, and nothing was sent until {now}"));
         };
         let segment = self.read(&sent, expected)?;
+        if self.foreign && self.is_early(&segment, expected) {
+            return self.next(expected, from, last);
+        }
         let (at, show) = (sent.at, show(&segment));
         if at + self.tolerance < from {
             return Err(format!("at {}, earlier than {}: {show}", seconds(at), seconds(from)));
@@ -202,6 +286,48 @@ impl Runner {
             return Err(format!("at {}, later than {}: {show}", seconds(at), seconds(last)));
         }
         Ok((segment, at))
+    }
+
+    /// Whether a segment only acknowledges what the other stack would have acknowledged together
+    /// with what follows: how long that may be delayed is each stack's own affair.
+    fn is_early(&mut self, segment: &Segment, expected: &Segment) -> bool {
+        let Some((acknowledgement, (ours, theirs))) = segment.acknowledgement.zip(segment.ports)
+        else {
+            return false;
+        };
+        let flow = self.flows.entry((theirs, ours)).or_default();
+        let news = acknowledgement.wrapping_sub(flow.told) as i32 > 0;
+        flow.told = acknowledgement;
+        let (mut segment, mut expected) = (segment.clone(), expected.clone());
+        foreign::alike(&mut expected, &mut segment);
+        let alone = segment.flags == ACK && segment.length == 0 && !self.host.sent.is_empty();
+        news && alone && difference(&expected, &segment).is_some()
+    }
+
+    /// What was sent may be longer than what is expected: the rest is what comes next.
+    fn divide(&mut self, expected: &Segment, whole: &mut Segment, at: Instant) {
+        let more = whole.length.saturating_sub(expected.length);
+        if more == 0 || expected.length == 0 || whole.sequence != expected.sequence {
+            return;
+        }
+        let mut rest = whole.clone();
+        rest.length = more;
+        rest.sequence = whole.sequence.wrapping_add(expected.length);
+        whole.length = expected.length;
+        whole.flags &= !FIN;
+        self.rest = Some((rest, at));
+    }
+
+    /// Of the other stack's own state, only what this one has as well is looked at.
+    fn assert_foreign(&mut self, text: &str) -> Result<(), String> {
+        let lines = text.lines().map(|line| line.split('#').next().unwrap_or_default());
+        for one in lines.flat_map(|line| line.split(';')) {
+            let one = one.split(',').next().unwrap_or_default().trim();
+            if one.starts_with("assert tcpi_snd_mss ") {
+                self.assert(&one.replace("tcpi_snd_mss", "segment"))?;
+            }
+        }
+        Ok(())
     }
 
     fn assert(&mut self, text: &str) -> Result<(), String> {
@@ -258,7 +384,7 @@ fn phase(phase: Phase) -> &'static str {
 }
 
 /// A time since the begin, as scripts write it.
-fn seconds(at: Instant) -> String {
+pub fn seconds(at: Instant) -> String {
     format!("{:.3} s", at.since(Host::begin()).as_nanos() as f64 / 1e9)
 }
 
@@ -273,7 +399,7 @@ fn duration(text: &str) -> Option<Duration> {
 }
 
 /// Sets a key of the component's configuration, by its name in a manifest.
-fn set(config: &mut Config, name: &str, value: &str) -> Option<()> {
+pub fn set(config: &mut Config, name: &str, value: &str) -> Option<()> {
     match name {
         "nagle" => config.nagle = value.parse().ok()?,
         "probing" => config.probing = value.parse().ok()?,

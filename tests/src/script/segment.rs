@@ -1,7 +1,8 @@
 //! Segments as bytes, and as a script writes them.
 
-use super::host::{LOCAL, REMOTE, Sent};
+use super::host::{Ends, Sent};
 use super::syntax::{FLAGS, Segment, TcpOption};
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use waitless::checksum::Checksum;
 
@@ -12,12 +13,17 @@ const SYN: u8 = 2;
 const ACK: u8 = 16;
 
 /// Between what a script says and what is on the wire: one for each pair of ports.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Flow {
     /// What is added to the script's numbers of what the component sends, once it sent a SYN.
     pub ours: Option<u32>,
     /// What is added to the script's clock of the component, once it sent one.
     pub clock: Option<u32>,
+    /// The component's clock when it sent what the script has as this clock: scripts whose own
+    /// clock does not tick as the component's does.
+    pub clocks: BTreeMap<u32, u32>,
+    /// What the component acknowledged last.
+    pub told: u32,
     /// The script's number of the first byte that the component sends.
     pub our_first: u32,
     /// The script's number of the first byte that arrives.
@@ -31,13 +37,16 @@ pub fn byte(ours: bool, position: u32) -> u8 {
 }
 
 /// A segment that arrives, as bytes. `ports` are the sender's and the receiver's.
-pub fn encode(segment: &Segment, ports: (u16, u16), flow: &mut Flow) -> Vec<u8> {
+pub fn encode(segment: &Segment, ends: Ends, ports: (u16, u16), flow: &mut Flow) -> Vec<u8> {
     if segment.flags & SYN != 0 {
         flow.their_first = segment.sequence.wrapping_add(1);
     }
     let ours = flow.ours.unwrap_or(0);
     let options = encode_options(segment.options.as_deref().unwrap_or_default(), flow);
-    let acknowledgement = segment.acknowledgement.map_or(0, |it| it.wrapping_add(ours));
+    // A segment with the bit and without the number acknowledges nothing new.
+    let acknowledges = segment.flags & ACK != 0;
+    let acknowledgement = segment.acknowledgement.or(acknowledges.then_some(0));
+    let acknowledgement = acknowledgement.map_or(0, |it| it.wrapping_add(ours));
     let mut bytes = Vec::new();
     bytes.extend(ports.0.to_be_bytes());
     bytes.extend(ports.1.to_be_bytes());
@@ -49,7 +58,7 @@ pub fn encode(segment: &Segment, ports: (u16, u16), flow: &mut Flow) -> Vec<u8> 
     bytes.extend(options);
     let first = segment.sequence.wrapping_sub(flow.their_first);
     bytes.extend((0..segment.length).map(|at| byte(false, first.wrapping_add(at))));
-    let sum = Checksum::new().pseudo(LOCAL, REMOTE, 6, bytes.len() as u16).add(&bytes);
+    let sum = Checksum::new().pseudo(ends.local, ends.remote, 6, bytes.len() as u16).add(&bytes);
     bytes[16..18].copy_from_slice(&sum.finish().to_be_bytes());
     bytes
 }
@@ -75,7 +84,9 @@ fn encode_options(options: &[TcpOption], flow: &Flow) -> Vec<u8> {
             TcpOption::Stamps(value, echo) => {
                 bytes.extend([8, 10]);
                 bytes.extend(value.to_be_bytes());
-                let echo = if *echo == 0 { 0 } else { echo.wrapping_add(flow.clock.unwrap_or(0)) };
+                let counted = echo.wrapping_add(flow.clock.unwrap_or(0));
+                let known = flow.clocks.get(echo).copied().unwrap_or(counted);
+                let echo = if *echo == 0 { 0 } else { known };
                 bytes.extend(echo.to_be_bytes());
             }
             TcpOption::Other(kind, content) => {
@@ -90,9 +101,14 @@ fn encode_options(options: &[TcpOption], flow: &Flow) -> Vec<u8> {
 
 /// What the component sent, in the script's numbers. `expected` is what the script expects
 /// there: the first SYN and the first timestamp decide what the numbers count from.
-pub fn decode(sent: &Sent, expected: &Segment, flow: &mut Flow) -> Result<Segment, String> {
+pub fn decode(
+    sent: &Sent,
+    expected: &Segment,
+    ends: Ends,
+    flow: &mut Flow,
+) -> Result<Segment, String> {
     let bytes = &sent.bytes;
-    let sum = Checksum::new().pseudo(LOCAL, REMOTE, 6, bytes.len() as u16).add(bytes);
+    let sum = Checksum::new().pseudo(ends.local, ends.remote, 6, bytes.len() as u16).add(bytes);
     if bytes.len() < 20 || !sum.is_valid() {
         return Err("a segment whose checksum is wrong".to_owned());
     }
@@ -161,6 +177,9 @@ fn decode_options(
             (8, 10) => {
                 let value = stamp_of(expected).unwrap_or(0);
                 let clock = *flow.clock.get_or_insert(long(2).wrapping_sub(value));
+                if stamp_of(expected).is_some() {
+                    flow.clocks.insert(value, long(2));
+                }
                 TcpOption::Stamps(long(2).wrapping_sub(clock), long(6))
             }
             _ => TcpOption::Other(*kind, option[2..].to_vec()),

@@ -7,6 +7,8 @@ use waitless::Duration;
 pub struct Script {
     /// Lines such as `--nagle=true`: the line's number, the name, the value.
     pub options: Vec<(usize, String, String)>,
+    /// Commands for a shell that stand before the first event, with their lines.
+    pub setup: Vec<(usize, String)>,
     /// What happens, in order.
     pub events: Vec<Event>,
 }
@@ -57,7 +59,7 @@ pub enum Action {
     /// Something must be so: the text within `%{` and `}%`.
     Assert(String),
     /// A command for a shell, which is not run.
-    Shell,
+    Shell(String),
 }
 
 /// A segment.
@@ -118,6 +120,12 @@ pub enum ErrorKind {
     Unreachable(u8),
     /// Longer than the next link takes, which is said.
     TooBig(u16),
+    /// Too many routers, or too long for fragments to come together, with the code.
+    TimeExceeded(u8),
+    /// Something in a header.
+    Parameter,
+    /// What hosts ignore: source quench, and what concerns other layers.
+    Ignored,
 }
 
 /// A call of the service's.
@@ -137,11 +145,35 @@ pub struct Call {
 pub const FLAGS: [(char, u8); 8] =
     [('F', 1), ('S', 2), ('R', 4), ('P', 8), ('.', 16), ('U', 32), ('E', 64), ('W', 128)];
 
-/// Where a script is wrong.
+/// Where a script is wrong, or what it says is not so.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Mistake {
     /// The line, from 1.
     pub line: usize,
     /// What is wrong.
-    pub what: String,
+    pub problem: Problem,
+}
+
+/// What is wrong.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Problem {
+    /// It is not as the script says.
+    Differs(String),
+    /// The script asks for something that is not here: what.
+    Unsupported(String),
+}
+
+impl From<String> for Problem {
+    fn from(what: String) -> Self {
+        Self::Differs(what)
+    }
+}
+
+impl std::fmt::Display for Problem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Differs(what) => f.write_str(what),
+            Self::Unsupported(what) => write!(f, "{what} is not supported"),
+        }
+    }
 }

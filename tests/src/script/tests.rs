@@ -1,7 +1,7 @@
 //! That scripts say where they are wrong, and that a wrong one fails.
 
 use super::syntax::{Action, Base, TcpOption};
-use super::{Mistake, parse, run};
+use super::{Mistake, Problem, parse, run, run_foreign};
 use waitless::Duration;
 
 const OPEN: &str = "--ecn=false
@@ -23,7 +23,7 @@ fn outcome(more: &str) -> Result<(), Mistake> {
 fn fails(more: &str, line: usize, part: &str) {
     let mistake = outcome(more).expect_err("it must fail");
     assert_eq!(mistake.line, line, "{mistake:?}");
-    assert!(mistake.what.contains(part), "{mistake:?}");
+    assert!(mistake.problem.to_string().contains(part), "{mistake:?}");
 }
 
 #[test]
@@ -67,11 +67,11 @@ fn what_is_no_script_is_refused_with_its_line() {
         ("+0 < S 0:0(0) <what 1>", 1, "`what` is not supported"),
         ("soon socket() = 3", 1, "expected a time"),
         ("+0 socket(", 1, "no `)`"),
-        ("+0 < udp (10)", 1, "only segments"),
+        ("+0 < udp (10)", 1, "neither TCP"),
     ] {
         let mistake = parse(text).expect_err(text);
         assert_eq!(mistake.line, line, "{mistake:?}");
-        assert!(mistake.what.contains(part), "{mistake:?}");
+        assert!(mistake.problem.to_string().contains(part), "{mistake:?}");
     }
 }
 
@@ -95,4 +95,124 @@ fn what_is_not_as_expected_fails_in_its_line() {
     fails("+0 %{ accepted == 2 }%\n", 9, "it is 1");
     fails("+0 %{ nothing == 2 }%\n", 9, "no `nothing`");
     fails("+0 poll(4, ..., 5) = 5\n", 9, "not supported");
+}
+
+/// What a script for another stack begins with.
+const OTHERS: &str = "--tolerance_usecs=10000
+`sysctl -q net.ipv4.tcp_timestamps=1`
+0    socket(..., SOCK_STREAM, IPPROTO_TCP) = 3
++0   bind(3, ..., ...) = 0
++0   listen(3, 1) = 0
++0   < S 0:0(0) win 1000 <mss 1000,sackOK,nop,nop,nop,wscale 7>
++0   > S. 0:0(0) ack 1 <wscale 1,mss 1460,sackOK>
++.1  < . 1:1(0) ack 1 win 1000
+";
+
+#[track_caller]
+fn outcome_of_others(more: &str) -> Result<(), Mistake> {
+    run_foreign(&parse(&format!("{OTHERS}{more}"))?, &[])
+}
+
+#[track_caller]
+fn fails_for_others(more: &str, problem: fn(String) -> Problem, part: &str) {
+    let mistake = outcome_of_others(more).expect_err("it must fail");
+    let what = mistake.problem.to_string();
+    assert!(what.contains(part), "{mistake:?}");
+    let inner = match &mistake.problem {
+        Problem::Differs(inner) | Problem::Unsupported(inner) => inner.clone(),
+    };
+    assert_eq!(mistake.problem, problem(inner));
+}
+
+#[test]
+fn what_others_cannot_know_is_not_compared() {
+    // Neither the window nor PSH nor where segments end; nor what acknowledges earlier, nor
+    // what no line looks at.
+    outcome_of_others(
+        "+0 accept(3, ..., ...) = 4
++0   write(4, ..., 2000) = 2000
++0   > . 1:701(700) ack 1 win 7
++0   > P. 701:2001(1300) ack 1
++0   < P. 1:11(10) ack 2001 win 1000
++0   < P. 11:21(10) ack 2001 win 1000
++0   > . 2001:2001(0) ack 21
++0   read(4, ..., 3) = 3
++0   recv(4, ..., 100, MSG_PEEK) = 17
++0   %{ assert tcpi_snd_mss == 1000, tcpi_snd_mss; assert tcpi_snd_cwnd == 3 }%
++0   < F. 21:21(0) ack 2001 win 1000
+",
+    )
+    .expect("it is as far alike as it can be");
+}
+
+#[test]
+fn what_others_do_know_is_compared() {
+    let differs = Problem::Differs;
+    let open = "+0 accept(3, ..., ...) = 4\n+0 write(4, ..., 500) = 500\n";
+    fails_for_others(&format!("{open}+0 > P. 1:501(500) ack 2\n"), differs, "the acknowledgement");
+    fails_for_others(&format!("{open}+0 > P. 1:501(500) ack 1 <mss 3>\n"), differs, "the options");
+    fails_for_others(&format!("{open}+.2 > P. 1:501(500) ack 1\n"), differs, "earlier than");
+    fails_for_others(
+        &format!("{open}+0 %{{ assert tcpi_snd_mss == 3 }}%\n"),
+        differs,
+        "it is 1000",
+    );
+    fails_for_others("+0 getsockopt(3, SOL_SOCKET, SO_ERROR, [EPIPE], [4]) = 0\n", differs, "is 0");
+}
+
+#[test]
+fn what_is_not_here_is_named() {
+    let unsupported = Problem::Unsupported;
+    for (more, part) in [
+        ("+0 epoll_create(1) = 5\n", "`epoll_create`"),
+        ("+0 setsockopt(3, SOL_TCP, TCP_CORK, [1], 4) = 0\n", "`TCP_CORK`"),
+        ("+0 < S 0:0(0) win 1 <FO abcd>\n", "TCP Fast Open"),
+        ("+0 < . 1:1(0) ack 1 win 1 <md5 00>\n", "MD5"),
+        ("+0 `ip route add 10.0.0.0/8 dev tun0`\n", "`ip route`"),
+    ] {
+        fails_for_others(more, unsupported, part);
+    }
+    let script = parse("`sysctl net.inet.tcp.insecure_rst=1`\n0 socket(...) = 3\n");
+    let refused = run_foreign(&script.expect("a script"), &[]).expect_err("that is not here");
+    assert!(refused.problem.to_string().contains("before RFC 5961"), "{refused:?}");
+    let script = parse("0 socket(...) = 3\n").expect("a script");
+    let keys = [("delayed-ack".to_owned(), "soon".to_owned())];
+    assert!(run_foreign(&script, &keys).is_err());
+}
+
+#[test]
+fn calls_may_wait_as_long_as_they_say() {
+    let comes = "+.1 < P. 1:11(10) ack 1 win 1000\n";
+    let waits = |until: &str| {
+        outcome_of_others(&format!(
+            "+0 accept(3, ..., ...) = 4\n+0...{until} read(4, ..., 10) = 10\n{comes}"
+        ))
+    };
+    waits("0.110").expect("it returns with what comes");
+    let late = waits("0.050").expect_err("it must have returned");
+    assert!(late.problem.to_string().contains("still waits"), "{late:?}");
+    let never = outcome_of_others("+0 accept(3, ..., ...) = 4\n+0...0.1 read(4, ..., 9) = 9\n");
+    assert!(never.is_err());
+}
+
+#[test]
+fn of_several_stacks_the_standard_is_meant() {
+    let text = "#ifdef FreeBSD\n+0 what is this\n#endif\n#ifdef STANDARD\n+0 close(3) = 0\n#else
++0 nor this\n#endif\n#ifndef STANDARD\n+0 nor that\n#endif\n+1 socket(...) = 3\n";
+    let script = parse(text).expect("a script");
+    let lines: Vec<usize> = script.events.iter().map(|event| event.line).collect();
+    assert_eq!(lines, [5, 12]);
+}
+
+#[test]
+fn the_same_runs_over_ipv6() {
+    let text = "--ip_version=ipv6\n0 socket(...) = 3
++0 fcntl(3, F_SETFL, O_RDWR | O_NONBLOCK) = 0
++0 connect(3, ..., ...) = -1 EINPROGRESS (Operation now in progress)
++0 > S 0:0(0) <mss 1440,sackOK,TS val 100 ecr 0,nop,wscale 8>
++.1 < icmp unreachable port_unreachable [0:0(0)]
++0 getsockopt(3, SOL_SOCKET, SO_ERROR, [EHOSTUNREACH], [4]) = 0
++0 getsockopt(3, SOL_SOCKET, SO_ERROR, [0], [4]) = 0
+";
+    run_foreign(&parse(text).expect("a script"), &[]).expect("it runs");
 }
