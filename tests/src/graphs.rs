@@ -83,6 +83,12 @@ pub mod walled {
     include!(concat!(env!("OUT_DIR"), "/walled.rs"));
 }
 
+/// A web server in a virtual LAN, on a TAP device.
+#[allow(missing_docs, reason = "generated")]
+pub mod tagged {
+    include!(concat!(env!("OUT_DIR"), "/tagged.rs"));
+}
+
 /// A web server on TLS, on a bad wire.
 #[allow(missing_docs, reason = "generated")]
 pub mod secure {

@@ -1,5 +1,6 @@
 //! What a host asks of others and what others do to it, with peers that nobody here wrote: address
-//! servers, routers, name and time servers, clients before a firewall, and attackers' tools.
+//! servers, routers, name and time servers, virtual LANs, clients before a firewall, and
+//! attackers' tools.
 //!
 //! The graph runs in this process, on a TAP device and in real time, as in the tests of `kernel`.
 //! `cargo test -p waitless-tests --test peers -- WORD` runs those whose name contains the word.
@@ -15,6 +16,7 @@ mod secure;
 mod seen;
 mod servers;
 mod time;
+mod vlan;
 mod wall;
 mod web;
 
@@ -52,6 +54,16 @@ const TIME: &[Need] = &[Need::Tap, Need::Program("dnsmasq"), Need::Program("chro
 /// Clients, with a capture.
 const CLIENTS: &[Need] = &[
     Need::Tap,
+    Need::Program("curl"),
+    Need::Program("ping"),
+    Need::Program("tshark"),
+    Need::Program("dumpcap"),
+];
+/// A kernel's virtual LAN, or what stands in for one, with a server of addresses.
+const VLAN: &[Need] = &[
+    Need::Tap,
+    Need::Program("dnsmasq"),
+    Need::Program("python3"),
     Need::Program("curl"),
     Need::Program("ping"),
     Need::Program("tshark"),
@@ -100,6 +112,7 @@ fn main() -> ExitCode {
         Test::new("tls: h2load", H2LOAD, scanners::h2load),
         Test::new("tls: a capture with secrets", CLIENTS, seen::a_capture_with_secrets),
         Test::new("tls: an issuer's word", SECURE, secure::an_issuers_word),
+        Test::new("vlan: a network of its own", VLAN, vlan::network_of_its_own),
         Test::new("wall: what may pass", CLIENTS, wall::what_may_pass),
         Test::new("web: nginx", NGINX, web::nginx),
         Test::new("web: Python", PYTHON, web::python),
