@@ -12,7 +12,8 @@ pub enum Sharing {
 }
 
 /// The ports of `waitless`: name, sharing, what passes through them.
-pub const PORTS: [(&str, Sharing, &str); 9] = [
+pub const PORTS: [(&str, Sharing, &str); 10] = [
+    ("CertificatePort", Sharing::Exclusive, "certificates in service, and others in their place"),
     ("HttpPort", Sharing::Exclusive, "requests and responses, whatever the version of HTTP"),
     ("IpPort", Sharing::OneOfEach, "IP packets, divided by protocol"),
     ("LinkPort", Sharing::OneOfEach, "packets for neighbours, divided by EtherType"),

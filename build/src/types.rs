@@ -36,6 +36,8 @@ pub enum Type {
     PrivateKeys,
     /// An IPv4 network and the router to it.
     Route4,
+    /// The SHA-256 of something that is not to be read here.
+    Sha256,
     /// Bytes.
     Size,
     /// Files with OCSP responses for the certificates: a list of the struct with this name at the
@@ -127,6 +129,7 @@ impl Type {
             "mac" => Self::Mac,
             "private-keys" => Self::PrivateKeys,
             "route4" => Self::Route4,
+            "sha256" => Self::Sha256,
             "size" => Self::Size,
             "string" => Self::String,
             "trust" => Self::Trust,
@@ -206,6 +209,10 @@ impl Type {
                 let example = "such as \"10.1.0.0/16 via 10.0.0.7\"";
                 ("a network and the router to it".into(), example)
             }
+            Self::Sha256 => (
+                "a SHA-256 of 64 hexadecimal digits".into(),
+                "`printf %s TOKEN | sha256sum` prints that of a token",
+            ),
             Self::Staples(_) => (
                 "a file with an OCSP response for each certificate, or \"none\"".into(),
                 "such as \"certs/server.ocsp\"; `openssl ocsp -respout FILE` fetches one",
@@ -237,6 +244,7 @@ impl Type {
             Self::List(_) => "lists",
             Self::Mac => "Ethernet addresses",
             Self::Route4 => "networks with the routers to them",
+            Self::Sha256 => "SHA-256s",
             Self::Size => "sizes",
             Self::String => "texts",
             Self::Unsigned(_) => "numbers",
@@ -262,6 +270,7 @@ impl Type {
             Self::Mac => "waitless::Mac".into(),
             Self::Or(inner, _) => format!("Option<{}>", inner.rust(krate)),
             Self::Route4 => "waitless::Ipv4Route".into(),
+            Self::Sha256 => "[u8; 32]".into(),
             Self::Size => "u64".into(),
             Self::String => "&'static str".into(),
             Self::Unsigned(bits) => format!("u{bits}"),
@@ -298,6 +307,7 @@ impl Field {
             | Type::List(_)
             | Type::PrivateKeys
             | Type::Route4
+            | Type::Sha256
             | Type::Staples(_)
             | Type::Trust => return None,
             Type::Cidr4 => "boot::cidr4".to_owned(),
@@ -415,6 +425,14 @@ fn scalar(
             let via = via.trim().parse().ok().filter(|_| host == 0)?;
             Ok(format!("({}, {bits}, {})", ipv4(network), ipv4(via)))
         }
+        Type::Sha256 => {
+            // Pairs of digits alone: no sign stands in one.
+            let pairs = text.as_bytes().chunks(2).filter(|pair| pair.len() == 2);
+            let pairs = pairs.map(|pair| str::from_utf8(pair).ok().filter(|it| is_hex(it)));
+            let bytes: Vec<_> =
+                pairs.map(|it| Some(format!("0x{}", it?))).collect::<Option<_>>()?;
+            (text.len() == 64).then(|| Ok(format!("[{}]", bytes.join(", "))))?
+        }
         Type::Size => ranged(size(text)?).map(grouped),
         Type::String => ranged(text.len() as u64).map(|_| format!("{text:?}")),
         _ => return None,
@@ -507,6 +525,11 @@ fn grouped(number: u64) -> String {
         out.push(digit);
     }
     out
+}
+
+/// Whether all of `text` is hexadecimal.
+fn is_hex(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 fn is_word(text: &str) -> bool {

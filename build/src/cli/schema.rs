@@ -207,6 +207,7 @@ fn kind(kind_of: &Type, range: Option<(u64, u64)>) -> Value {
         Type::Route4 => text(&format!(
             r"^{OCTET}(\.{OCTET}){{3}}/(3[0-2]|[12]?[0-9]) via {OCTET}(\.{OCTET}){{3}}$"
         )),
+        Type::Sha256 => text("^[0-9a-fA-F]{64}$"),
         Type::Size => size_schema(),
         Type::Folder | Type::String => json!({ "type": "string" }),
         Type::Unsigned(bits) => {

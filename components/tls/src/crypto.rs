@@ -4,12 +4,15 @@
 //! tried by changing this module alone. Every dispatch is a `match`: no call goes through a
 //! pointer.
 
+mod certificate;
+mod der;
 mod exchange;
 mod hash;
 mod identity;
 mod sign;
 mod verify;
 
+pub use certificate::Facts;
 #[cfg(test)]
 pub(crate) use exchange::exchange_with;
 pub use exchange::{Group, Keys, Shared, exchange};

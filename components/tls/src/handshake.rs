@@ -14,7 +14,8 @@ mod negotiate;
 pub(crate) mod proof;
 mod ticket;
 
-pub use certificates::{CertificateError, Certificates, Chain, Staple};
+pub(crate) use certificates::matches;
+pub use certificates::{CertificateError, Certificates, Chain, Entry, Staple};
 pub use clients::Clients;
 pub use cookie::Cookies;
 pub use ticket::{Seed, Tickets};
@@ -27,6 +28,7 @@ use crate::wire::codes::message;
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
+use certificates::Mark;
 use clients::Shown;
 use waitless::keys::KeyLogs;
 use waitless::{Instant, Random};
@@ -153,7 +155,7 @@ struct ExpectFinished {
     schedule: Schedule,
     client_handshake: Secret,
     client_application: Secret,
-    certificate: u8,
+    certificate: Mark,
     resumes: bool,
     /// Who the client has shown to be, now or on the connection that goes on.
     client: Option<Box<Identity>>,

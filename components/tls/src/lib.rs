@@ -16,8 +16,9 @@
 //! A service hears of a connection once its handshake is complete. A stream that ends without
 //! close_notify was cut off, and reads as reset.
 //!
-//! It speaks no older version and accepts no early data. [`MutualTls`]
-//! is a server that asks its clients who they are.
+//! It speaks no older version and accepts no early data. [`MutualTls`] is a server that asks its
+//! clients who they are. Of servers, certificates can be replaced while connections go on
+//! ([`waitless::CertificatePort`]).
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -31,9 +32,11 @@ mod connection;
 pub mod crypto;
 pub mod handshake;
 pub mod key_schedule;
+mod pem;
 mod port;
 mod receive;
 pub mod record;
+mod replace;
 pub mod role;
 mod session;
 #[cfg(test)]

@@ -10,6 +10,7 @@ mod line;
 mod misled;
 mod mutual;
 mod post_quantum;
+mod replace;
 mod rfc8448;
 mod rustls_client;
 mod rustls_server;

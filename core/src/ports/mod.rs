@@ -4,7 +4,10 @@
 //! provides it, never blocks, never allocates and never calls further. What cannot be sent now
 //! comes back unchanged as `Err`, and is sent in a later sweep or dropped and counted by who
 //! holds it then. A provider checks for room **before** it prepends a header.
+//!
+//! The one exception is [`CertificatePort`], which is for operators and not for the loop.
 
+mod certificates;
 mod dual;
 mod http;
 mod ip;
@@ -16,6 +19,7 @@ mod stream;
 mod udp;
 mod virtio;
 
+pub use certificates::*;
 pub use http::*;
 pub use ip::*;
 pub use link::*;

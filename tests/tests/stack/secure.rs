@@ -1,6 +1,6 @@
 //! HTTPS through the whole graph: a client of rustls over bad wires, in virtual time.
 
-use build::certificates::Chain;
+use build::certificates::{Chain, make};
 use rustls::client::Resumption;
 use rustls::crypto::ring;
 use rustls::{ClientConfig, ClientConnection, HandshakeKind, RootCertStore};
@@ -21,8 +21,12 @@ const GET: &[u8] = b"GET /bytes?count=50000 HTTP/1.1\r\nHost: x\r\nConnection: c
 /// A client that trusts the certificate that the graph was made with.
 fn trusting() -> Arc<ClientConfig> {
     let file = checkout().join("tests/graphs/certs/development.pem");
-    let pem = std::fs::read(file).expect("the build made it");
-    let chain = Chain::read(&pem, SystemTime::now()).expect("a certificate");
+    trusting_in(&std::fs::read(file).expect("the build made it"))
+}
+
+/// A client that trusts the certificate in `pem`.
+fn trusting_in(pem: &[u8]) -> Arc<ClientConfig> {
+    let chain = Chain::read(pem, SystemTime::now()).expect("a certificate");
     let mut roots = RootCertStore::empty();
     roots.add(chain.certificates[0].clone().into()).expect("a root");
     let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
@@ -40,12 +44,23 @@ fn request<Site: Handler>(
     world: &mut Pair<Site>,
     config: &Arc<ClientConfig>,
 ) -> (Vec<u8>, HandshakeKind) {
+    say(world, config, 443, GET)
+}
+
+/// The same with whatever is said, to `port`.
+#[track_caller]
+fn say<Site: Handler>(
+    world: &mut Pair<Site>,
+    config: &Arc<ClientConfig>,
+    port: u16,
+    request: &[u8],
+) -> (Vec<u8>, HandshakeKind) {
     let name = "localhost".try_into().expect("a name");
     let mut tls = ClientConnection::new(config.clone(), name).expect("a client");
-    tls.writer().write_all(GET).expect("room");
+    tls.writer().write_all(request).expect("room");
     let tcp = &mut world.a.graph.tcp;
     let service = tcp.attach().expect("room for a service");
-    let remote = (std::net::Ipv4Addr::new(10, 0, 0, 2), 443).into();
+    let remote = (std::net::Ipv4Addr::new(10, 0, 0, 2), port).into();
     let stream = tcp.connect(service, remote).expect("a route");
     tcp.set_tag(stream, 1);
     let (mut said, mut got, mut ended) = (Vec::new(), Vec::new(), false);
@@ -98,6 +113,43 @@ fn requests_are_answered_over_every_wire() {
             let (answer, how) = request(&mut world, &config);
             assert!(answer.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&answer));
             assert!(answer.len() > 50_000 && answer.ends_with(b"."), "{} bytes", answer.len());
+            assert_eq!(how, kind);
+        }
+        world.run_for(Duration::from_secs(600));
+        assert_eq!((world.a.buffers_out(), world.b.buffers_out()), (0, 0), "buffers out");
+    }
+}
+
+#[test]
+fn a_certificate_is_replaced_by_whoever_has_the_token() {
+    for (seed, (name, wire)) in (1..).zip(wires::ALL).take(2) {
+        println!("{name}");
+        let client = graphs::client(512, seed as u8);
+        let mut world = World::new(client, graphs::secure(512, !seed as u8, wire(seed)));
+        world.run_for(Duration::from_secs(3));
+        let config = trusting();
+        let (hour, now) = (std::time::Duration::from_secs(3600), SystemTime::now());
+        let (certificate, key) = make(&["localhost", "waitless"], now, hour).expect("random bytes");
+        let mut put = |config: &_, token: &str, body: &str| {
+            let length = body.len();
+            let request = format!(
+                "PUT /certificates/localhost HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\
+                 Authorization: Bearer {token}\r\nContent-Length: {length}\r\n\r\n{body}"
+            );
+            let (answer, _) = say(&mut world, config, 8443, request.as_bytes());
+            String::from_utf8(answer).expect("text")
+        };
+        let both = format!("{certificate}{key}");
+        assert!(put(&config, "sesame", &both).starts_with("HTTP/1.1 401"));
+        let answer = put(&config, "open sesame", &certificate);
+        assert!(answer.starts_with("HTTP/1.1 400") && answer.contains("no private key"));
+        let answer = put(&config, "open sesame", &both);
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        assert!(answer.contains("\"names\":[\"localhost\",\"waitless\"]"), "{answer}");
+        let renewed = trusting_in(certificate.as_bytes());
+        for kind in [HandshakeKind::Full, HandshakeKind::Resumed] {
+            let (answer, how) = request(&mut world, &renewed);
+            assert!(answer.starts_with(b"HTTP/1.1 200") && answer.ends_with(b"."));
             assert_eq!(how, kind);
         }
         world.run_for(Duration::from_secs(600));

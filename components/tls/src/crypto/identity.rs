@@ -4,6 +4,7 @@
 //! itself. What is read here was found good before, so that whatever does not fit is just refused.
 
 use super::Distrust;
+use super::der::{expect, next, tag};
 use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -38,20 +39,6 @@ const NAMES: [(&[u8], &str); 10] = [
     (&[0x09, 0x92, 0x26, 0x89, 0x93, 0xf2, 0x2c, 0x64, 1, 1], "UID"),
     (&[0x09, 0x92, 0x26, 0x89, 0x93, 0xf2, 0x2c, 0x64, 1, 25], "DC"),
 ];
-
-/// DER's tags.
-mod tag {
-    pub const INTEGER: u8 = 0x02;
-    pub const OID: u8 = 0x06;
-    pub const UTF8: u8 = 0x0c;
-    pub const PRINTABLE: u8 = 0x13;
-    pub const IA5: u8 = 0x16;
-    pub const UTC_TIME: u8 = 0x17;
-    pub const GENERALIZED_TIME: u8 = 0x18;
-    pub const SEQUENCE: u8 = 0x30;
-    pub const SET: u8 = 0x31;
-    pub const VERSION: u8 = 0xa0;
-}
 
 impl Identity {
     /// Who the subject of `certificate` is, until it ends.
@@ -103,29 +90,21 @@ impl Identity {
     }
 }
 
-/// The next value in `rest`: its tag, and what it holds.
-fn next<'a>(rest: &mut &'a [u8]) -> Option<(u8, &'a [u8])> {
-    let (tag, behind) = rest.split_first()?;
-    let (first, mut behind) = behind.split_first()?;
-    let mut length = usize::from(*first);
-    if length > 0x80 {
-        let count = length - 0x80;
-        let (bytes, after) = behind.split_at_checked(count).filter(|_| count <= 3)?;
-        length = bytes.iter().fold(0, |length, byte| length << 8 | usize::from(*byte));
-        behind = after;
-    }
-    let (content, after) = behind.split_at_checked(length)?;
-    *rest = after;
-    // Tags of several bytes do not stand where this looks.
-    (tag & 0x1f != 0x1f).then_some((*tag, content))
-}
-
-fn expect<'a>(rest: &mut &'a [u8], expected: u8) -> Option<&'a [u8]> {
-    next(rest).filter(|(tag, _)| *tag == expected).map(|(_, content)| content)
-}
-
 /// When the certificate in `der` ends, in seconds since 1970.
-fn not_after(mut der: &[u8]) -> Option<u64> {
+fn not_after(der: &[u8]) -> Option<u64> {
+    let mut validity = validity(der)?;
+    next(&mut validity)?;
+    time(&mut validity)
+}
+
+/// From when until when the certificate in `der` is good, in seconds since 1970.
+pub(super) fn lifetime(der: &[u8]) -> Option<(u64, u64)> {
+    let mut validity = validity(der)?;
+    Some((time(&mut validity)?, time(&mut validity)?))
+}
+
+/// The two times between which the certificate in `der` is good.
+fn validity(mut der: &[u8]) -> Option<&[u8]> {
     let mut certificate = expect(&mut der, tag::SEQUENCE)?;
     let mut signed = expect(&mut certificate, tag::SEQUENCE)?;
     if signed.first() == Some(&tag::VERSION) {
@@ -134,9 +113,12 @@ fn not_after(mut der: &[u8]) -> Option<u64> {
     expect(&mut signed, tag::INTEGER)?;
     expect(&mut signed, tag::SEQUENCE)?; // the signature's algorithm
     expect(&mut signed, tag::SEQUENCE)?; // the issuer
-    let mut validity = expect(&mut signed, tag::SEQUENCE)?;
-    next(&mut validity)?;
-    let (kind, text) = next(&mut validity)?;
+    expect(&mut signed, tag::SEQUENCE)
+}
+
+/// The time that comes next, in seconds since 1970.
+fn time(rest: &mut &[u8]) -> Option<u64> {
+    let (kind, text) = next(rest)?;
     let digits = text.strip_suffix(b"Z").filter(|it| it.iter().all(u8::is_ascii_digit))?;
     let number = |range| {
         let digits: &[u8] = digits.get(range)?;
@@ -159,7 +141,7 @@ fn not_after(mut der: &[u8]) -> Option<u64> {
 }
 
 /// Writes the name whose parts stand in `parts`, the last first (RFC 4514 section 2.1).
-fn describe(mut parts: &[u8], out: &mut String) -> Option<()> {
+pub(super) fn describe(mut parts: &[u8], out: &mut String) -> Option<()> {
     let mut all = Vec::new();
     // Each turn takes two bytes at least.
     while !parts.is_empty() {

@@ -1,11 +1,14 @@
 //! Signatures with the server's keys.
 
 use super::Entropy;
+use super::der::{expect, tag};
 use crate::alert::Fault;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use p256::ecdsa::signature::RandomizedSigner;
 use p256::pkcs8::DecodePrivateKey;
+use rsa::pkcs1::DecodeRsaPrivateKey;
+use rsa::traits::PublicKeyParts;
 use sha2::{Sha256, Sha384, Sha512};
 use waitless::Random;
 
@@ -88,6 +91,49 @@ impl SigningKey {
         Ok(Self::Rsa(Box::new(key)))
     }
 
+    /// The key in `der`, of the form of SEC1 (RFC 5915).
+    pub fn from_sec1(der: &[u8]) -> Result<Self, KeyError> {
+        if let Ok(key) = p256::SecretKey::from_sec1_der(der) {
+            return Ok(Self::P256(key.into()));
+        }
+        p384::SecretKey::from_sec1_der(der).map(|key| Self::P384(key.into())).map_err(|_| KeyError)
+    }
+
+    /// The key in `der`, of the form of PKCS#1 (RFC 8017), which is one of RSA.
+    pub fn from_pkcs1(der: &[u8]) -> Result<Self, KeyError> {
+        let key = rsa::PrivateKey::from_pkcs1_der(der).map_err(|_| KeyError)?;
+        Ok(Self::Rsa(Box::new(key)))
+    }
+
+    /// Whether `public`, a SubjectPublicKeyInfo in DER, is its other half.
+    pub fn belongs_to(&self, public: &[u8]) -> bool {
+        let Some((algorithm, bits)) = parts(public) else { return false };
+        match self {
+            Self::P256(key) => {
+                algorithm == EC_P256 && key.verifying_key().to_sec1_point(false).as_bytes() == bits
+            }
+            Self::P384(key) => {
+                algorithm == EC_P384 && key.verifying_key().to_sec1_point(false).as_bytes() == bits
+            }
+            Self::Ed25519(key) => algorithm == ED25519 && key.verifying_key().as_bytes() == bits,
+            Self::Rsa(key) => {
+                let numbers = [key.n_bytes(), key.e_bytes()];
+                algorithm == RSA
+                    && numbers_in(bits).is_some_and(|it| it == [&*numbers[0], &numbers[1]])
+            }
+        }
+    }
+
+    /// What kind of key it is.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::P256(_) => "P-256",
+            Self::P384(_) => "P-384",
+            Self::Ed25519(_) => "Ed25519",
+            Self::Rsa(_) => "RSA",
+        }
+    }
+
     /// What it can sign by, the best first.
     pub const fn schemes(&self) -> &'static [Scheme] {
         match self {
@@ -124,6 +170,35 @@ impl SigningKey {
             Self::Rsa(key) => sign_rsa(key, scheme, message, random),
         }
     }
+}
+
+/// What stands in an AlgorithmIdentifier for a key of P-256: `ecPublicKey`, and the curve.
+const EC_P256: &[u8] =
+    &[6, 7, 0x2a, 0x86, 0x48, 0xce, 0x3d, 2, 1, 6, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 3, 1, 7];
+/// The same for one of P-384.
+const EC_P384: &[u8] = &[6, 7, 0x2a, 0x86, 0x48, 0xce, 0x3d, 2, 1, 6, 5, 0x2b, 0x81, 4, 0, 0x22];
+/// The same for one of Ed25519.
+const ED25519: &[u8] = &[6, 3, 0x2b, 0x65, 0x70];
+/// The same for one of RSA: `rsaEncryption`, NULL.
+const RSA: &[u8] = &[6, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 1, 5, 0];
+
+/// What stands in the AlgorithmIdentifier of a SubjectPublicKeyInfo, and the key's bytes.
+fn parts(mut public: &[u8]) -> Option<(&[u8], &[u8])> {
+    let mut info = expect(&mut public, tag::SEQUENCE)?;
+    let algorithm = expect(&mut info, tag::SEQUENCE)?;
+    let bits = expect(&mut info, tag::BITS)?;
+    // No bit of the last byte is unused.
+    Some((algorithm, bits.strip_prefix(&[0])?))
+}
+
+/// Modulus and exponent of an RSAPublicKey (RFC 8017 appendix A.1.1), without leading zeros.
+fn numbers_in(mut key: &[u8]) -> Option<[&[u8]; 2]> {
+    let mut numbers = expect(&mut key, tag::SEQUENCE)?;
+    let mut number = || {
+        let number = expect(&mut numbers, tag::INTEGER)?;
+        Some(number.strip_prefix(&[0]).unwrap_or(number))
+    };
+    Some([number()?, number()?])
 }
 
 //= RFC 8446 4.2.3: the salt is as long as the hash

@@ -156,7 +156,7 @@ impl Answer<'_> {
             schedule,
             client_handshake: traffic.client,
             client_application: application.client,
-            certificate: self.choice.certificate,
+            certificate: self.choice.mark,
             resumes,
             client: resumed.and_then(|resumed| resumed.client),
         });

@@ -1,10 +1,11 @@
 //! Certificates with their keys, and which of them a client gets.
 
-use crate::crypto::{Scheme, SigningKey};
+use crate::crypto::{Scheme, SigningKey, sha256};
 use crate::wire::codes::OCSP;
 use crate::wire::codes::extension::STATUS_REQUEST;
 use crate::wire::codes::message::CERTIFICATE;
-use crate::wire::{List, Writer};
+use crate::wire::{List, Reader, Writer};
+use alloc::borrow::Cow;
 use alloc::vec::Vec;
 use waitless::InitError;
 
@@ -29,9 +30,15 @@ pub struct Staple {
 /// All certificates of one end: at least one.
 pub struct Certificates(Vec<Entry>);
 
+/// What tickets know a certificate by: the beginning of its SHA-256. So a ticket is not good for
+/// the certificate that takes its place, and all cores agree about that without a word.
+pub(super) type Mark = [u8; 4];
+
 /// A certificate that is ready to be used.
 pub struct Entry {
-    names: &'static [&'static str],
+    /// The host names that it is for, in lower case; the first label may be `*`.
+    pub(crate) names: Vec<Cow<'static, str>>,
+    mark: Mark,
     /// The whole message.
     pub(crate) message: Vec<u8>,
     /// The same with what the issuer says of the certificate, and until when that is good.
@@ -66,6 +73,7 @@ impl From<CertificateError> for InitError {
 #[derive(Clone, Copy)]
 pub(crate) struct Chosen {
     pub(crate) index: u8,
+    pub(super) mark: Mark,
     /// Whether the client has asked for its name.
     pub(crate) is_named: bool,
     /// What to sign with; `None` when the client takes no signature that there is.
@@ -86,8 +94,8 @@ impl Certificates {
         }
         let entry = |(chain, key): (&Chain, &&[u8])| {
             let key = SigningKey::from_pkcs8(key).map_err(|_| CertificateError::Key)?;
-            let message = message(chain.certificates, None);
-            Ok(Entry { names: chain.names, message, stapled: None, key })
+            let names = chain.names.iter().copied().map(Cow::Borrowed).collect();
+            Ok(Entry::new(names, chain.certificates, key))
         };
         chains.iter().zip(keys).map(entry).collect::<Result<_, _>>().map(Self)
     }
@@ -118,6 +126,16 @@ impl Certificates {
         self.0.get(usize::from(index))
     }
 
+    /// All, in their order.
+    pub(crate) fn all(&self) -> &[Entry] {
+        &self.0
+    }
+
+    /// The one in the place `index`, for another to take its place.
+    pub(crate) fn get_mut(&mut self, index: usize) -> Option<&mut Entry> {
+        self.0.get_mut(index)
+    }
+
     /// Bytes of the longest message.
     pub fn longest(&self) -> usize {
         let longest = |entry: &Entry| {
@@ -140,14 +158,43 @@ impl Certificates {
             let mut common = schemes.filter(|scheme| offered.contains(scheme.code()));
             common.next().map(|scheme| (index, *scheme))
         };
-        match fitting.find_map(signs) {
-            Some((index, scheme)) => Chosen { index, is_named, scheme: Some(scheme) },
-            None => Chosen { index: first, is_named, scheme: None },
-        }
+        let (index, scheme) = match fitting.find_map(signs) {
+            Some((index, scheme)) => (index, Some(scheme)),
+            None => (first, None),
+        };
+        let mark = self.get(index).map_or([0; 4], |entry| entry.mark);
+        Chosen { index, mark, is_named, scheme }
     }
 }
 
 impl Entry {
+    /// The certificate for `names`, which is the first of `certificates`, with its key.
+    pub(crate) fn new(
+        names: Vec<Cow<'static, str>>,
+        certificates: &[&[u8]],
+        key: SigningKey,
+    ) -> Self {
+        let [a, b, c, d, ..] = sha256(&[certificates.first().copied().unwrap_or_default()]);
+        let message = message(certificates, None);
+        Self { names, mark: [a, b, c, d], message, stapled: None, key }
+    }
+
+    /// The certificate itself, then those that vouch for it, in DER.
+    pub(crate) fn certificates(&self) -> impl Iterator<Item = &[u8]> {
+        // Behind the message's header, a context of no bytes and the list's length.
+        let mut list = Reader::new(self.message.get(8..).unwrap_or_default());
+        core::iter::from_fn(move || {
+            let certificate = list.vector24(1..=usize::MAX).ok()?;
+            list.vector16(0..=0xffff).ok()?;
+            Some(certificate)
+        })
+    }
+
+    /// Whether it is sent with what its issuer says of it.
+    pub(crate) const fn is_stapled(&self) -> bool {
+        self.stapled.is_some()
+    }
+
     /// The message for a client that wants to hear what the issuer says, or does not. Where nobody
     /// knows the time, nobody knows that it is too old.
     pub(crate) fn message(&self, wants_status: bool, unix_secs: Option<u64>) -> &[u8] {
@@ -165,7 +212,7 @@ impl Entry {
 }
 
 //= RFC 6125 6.4.3: a star stands for the whole first label, and for nothing else
-fn matches(pattern: &[u8], name: &[u8]) -> bool {
+pub(crate) fn matches(pattern: &[u8], name: &[u8]) -> bool {
     let Some(parent) = pattern.strip_prefix(b"*.") else {
         return pattern.eq_ignore_ascii_case(name);
     };

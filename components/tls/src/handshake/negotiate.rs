@@ -1,5 +1,6 @@
 //! What both ends can do, and which of it is done.
 
+use super::certificates::Mark;
 use super::{Server, Surroundings};
 use crate::alert::Fault;
 use crate::crypto::{Digest, Group, Identity, Scheme, Secret, Suite, equal};
@@ -12,6 +13,8 @@ use alloc::boxed::Box;
 pub(super) struct Choice<'a> {
     pub(super) suite: Suite,
     pub(super) certificate: u8,
+    /// What tickets know it by.
+    pub(super) mark: Mark,
     /// Whether the client named it.
     pub(super) is_named: bool,
     /// `None` where the client must resume, because it takes no signature.
@@ -84,6 +87,7 @@ pub(super) fn choose<'a, const ASKS: bool>(
     Ok(Choice {
         suite,
         certificate: chosen.index,
+        mark: chosen.mark,
         is_named: chosen.is_named,
         scheme: chosen.scheme,
         protocol,
@@ -140,8 +144,9 @@ pub(super) fn resume<const ASKS: bool>(
     for (index, (identity, binder)) in keys.iter().enumerate().take(KEYS_MAX) {
         let Some(contents) = server.tickets.open(identity, around.now) else { continue };
         //= RFC 8446 4.2.11: the key's hash is that of the suite; and a name keeps its certificate
-        let fits = contents.suite.hash() == choice.suite.hash()
-            && contents.certificate == choice.certificate;
+        // for as long as that is in service.
+        let fits =
+            contents.suite.hash() == choice.suite.hash() && contents.certificate == choice.mark;
         if !fits {
             continue;
         }

@@ -2,6 +2,7 @@
 //! (RFC 8446 section 4.6.1, RFC 5077).
 
 use super::Surroundings;
+use super::certificates::Mark;
 use crate::crypto::{AeadKey, Cipher, Hash, NONCE, Secret, Suite, TAG, expand};
 use crate::wire::Reader;
 use alloc::vec::Vec;
@@ -45,8 +46,8 @@ struct Key {
 pub(super) struct Contents<Client> {
     /// The suite of the connection that it comes from.
     pub(super) suite: Suite,
-    /// The place of the certificate that the server had there.
-    pub(super) certificate: u8,
+    /// The certificate that the server had there.
+    pub(super) certificate: Mark,
     /// The pre-shared key.
     pub(super) key: Secret,
     /// What was found out of the client, as bytes; empty when that is nothing.
@@ -124,7 +125,7 @@ impl Tickets {
         ticket.extend_from_slice(&nonce);
         let start = ticket.len();
         ticket.extend_from_slice(&contents.suite.code().to_be_bytes());
-        ticket.push(contents.certificate);
+        ticket.extend_from_slice(&contents.certificate);
         ticket.extend_from_slice(&around.now.as_nanos().to_be_bytes());
         ticket.extend_from_slice(contents.key.bytes());
         ticket.extend_from_slice(contents.client);
@@ -154,7 +155,7 @@ impl Tickets {
     fn read(&self, said: &[u8], now: Instant) -> Option<Contents<Vec<u8>>> {
         let mut reader = Reader::new(said);
         let suite = Suite::from_code(reader.u16().ok()?)?;
-        let certificate = reader.u8().ok()?;
+        let certificate = *reader.array().ok()?;
         let made = Instant::from_nanos(u64::from_be_bytes(*reader.array().ok()?));
         let key = Secret::new(reader.bytes(suite.hash().length()).ok()?);
         let is_good = now.since(made) < self.lifetime;
@@ -195,7 +196,7 @@ mod tests {
 
     fn contents() -> Contents<&'static [u8]> {
         let key = Secret::new(&[7; 32]);
-        Contents { suite: Suite::Aes128GcmSha256, certificate: 3, key, client: b"somebody" }
+        Contents { suite: Suite::Aes128GcmSha256, certificate: [3; 4], key, client: b"somebody" }
     }
 
     fn seal(tickets: &mut Tickets, now: Instant, random: &mut Random) -> Vec<u8> {
@@ -224,7 +225,7 @@ mod tests {
                 let opened = other.open(&ticket, then);
                 assert_eq!(opened.is_some(), good, "after {hours} h and {later} s");
                 assert!(opened.is_none_or(|it| it.key.bytes() == [7; 32]
-                    && it.certificate == 3
+                    && it.certificate == [3; 4]
                     && it.client == b"somebody"));
             }
         }

@@ -62,6 +62,15 @@ impl Client {
         Self { tls, wire: world.connect(), piece: 1400, got: Vec::new() }
     }
 
+    /// Passes on what it says, and nothing of what it is told.
+    pub fn say(&mut self, world: &mut World<impl Role>) {
+        let mut said = Vec::new();
+        while self.tls.wants_write() {
+            self.tls.write_tls(&mut said).unwrap();
+        }
+        world.say_in(self.wire, &said, self.piece);
+    }
+
     /// Passes bytes both ways until neither end says anything.
     pub fn exchange(&mut self, world: &mut World<impl Role>) -> Result<(), rustls::Error> {
         loop {
