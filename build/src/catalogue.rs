@@ -41,8 +41,8 @@ pub struct Component {
     pub brings: Vec<String>,
     /// The component of the same package of which this is another form.
     pub variant_of: Option<String>,
-    /// The key that makes it the form that is meant, where the edge does not decide.
-    pub when_set: Option<String>,
+    /// The keys that, all together, make it the form that is meant, where the edge does not decide.
+    pub when_set: Vec<String>,
     /// Whether one instance alone may stand on it; by its port's kind when absent.
     pub exclusive: Option<bool>,
     /// Its keys, in the order of the metadata.
@@ -179,7 +179,7 @@ impl Catalogue {
         &'a self,
         component: &'a Component,
     ) -> impl Iterator<Item = &'a Component> + use<'a> {
-        let of_port = self.forms(component).filter(|form| form.when_set.is_none());
+        let of_port = self.forms(component).filter(|form| form.when_set.is_empty());
         std::iter::once(component).chain(of_port)
     }
 
@@ -337,7 +337,7 @@ impl Reader<'_> {
             needs: self.strings(table, "needs"),
             brings: self.strings(table, "brings"),
             variant_of: text("variant-of").map(str::to_owned),
-            when_set: text("when-set").map(str::to_owned),
+            when_set: self.strings(table, "when-set"),
             exclusive: get(table, "exclusive").map(|node| node.value == Value::Bool(true)),
             config,
         })

@@ -272,15 +272,21 @@ fn those_who_are_trusted_are_embedded_once_each() {
 
 #[test]
 fn a_key_chooses_the_form_of_a_component() {
-    for (test, keys, expected) in
-        [("alone", "", "Secure"), ("mutual", "trust = \"development\"", "Mutual")]
-    {
+    let (trust, ocsp) = ("trust = \"development\"", "ocsp = [\"none\"]");
+    for (test, keys, expected) in [
+        ("alone", "", "Secure"),
+        ("mutual", trust, "Mutual"),
+        ("stapled", ocsp, "Stapled"),
+        // Whatever their order.
+        ("both", &format!("{trust}\n{ocsp}"), "StapledMutual"),
+        ("both-again", &format!("{ocsp}\n{trust}"), "StapledMutual"),
+    ] {
         let graph = said(&format!("form-{test}"), keys, |_| {}).unwrap();
         let tls = graph.find("tls").unwrap();
         let Code::Type(name, config) = &tls.component.code else { panic!("a handler") };
         assert_eq!((name.as_str(), config.as_str()), (expected, "Config"));
         let trust = &tls.config[2].expression;
-        assert_eq!(trust != "None", expected == "Mutual", "{trust}");
+        assert_eq!(trust != "None", expected.ends_with("Mutual"), "{trust}");
     }
 }
 

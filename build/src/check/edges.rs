@@ -374,7 +374,7 @@ impl<'a> Check<'a> {
         let message = format!("`{}` cannot be put into an edge of {port}: {why}", component.name);
         // A variant is found by the name of what it is a variant of.
         let fits =
-            catalogue.components.iter().filter(|it| it.passes(port) && it.when_set.is_none());
+            catalogue.components.iter().filter(|it| it.passes(port) && it.when_set.is_empty());
         let fits: Vec<_> = fits.map(|it| it.variant_of.as_ref().unwrap_or(&it.name)).collect();
         let report = Report::new(at, message).label(format!("this edge is {port}"));
         self.report(if fits.is_empty() {

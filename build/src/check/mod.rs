@@ -165,7 +165,10 @@ impl<'a> Check<'a> {
         let catalogue = self.around.catalogue;
         if let Some(found) = catalogue.find(kind, preferred) {
             let is_set = |key: &String| get(&entry.keys, key).is_some();
-            let meant = catalogue.forms(found).find(|it| it.when_set.as_ref().is_some_and(is_set));
+            let forms = catalogue.forms(found);
+            let meant = forms
+                .filter(|form| !form.when_set.is_empty() && form.when_set.iter().all(is_set))
+                .max_by_key(|form| form.when_set.len());
             return Some(meant.unwrap_or(found));
         }
         let near = nearest(kind, catalogue.components.iter().map(|c| c.name.as_str()));

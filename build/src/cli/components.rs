@@ -62,9 +62,13 @@ fn section(out: &mut String, component: &Component) {
         let _ = writeln!(out, "{}\n", component.doc);
     }
     if let Some(base) = &component.variant_of {
-        let _ = match &component.when_set {
-            Some(key) => writeln!(out, "[{base}](#{base}) where `{key}` is set."),
-            None => writeln!(
+        let _ = match component.when_set.as_slice() {
+            [key] => writeln!(out, "[{base}](#{base}) where `{key}` is set."),
+            [_, ..] => {
+                let keys = component.when_set.join("` and `");
+                writeln!(out, "[{base}](#{base}) where `{keys}` are set.")
+            }
+            [] => writeln!(
                 out,
                 "[{base}](#{base}) in an edge of {}, chosen there by `under`, with the same keys.",
                 ports(&component.provides)
