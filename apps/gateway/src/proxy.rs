@@ -103,7 +103,9 @@ impl Proxy {
         let options = members(all(head.fields(), "Connection")).take(OPTIONS_MAX);
         let options: heapless::Vec<&[u8], OPTIONS_MAX> = options.collect();
         for (name, value) in head.fields() {
-            let stays = is_hop_by_hop(name, options.iter().copied())
+            //= RFC 8470 5.1: said once, also where `Connection` names it
+            let stays = name.eq_ignore_ascii_case(EARLY)
+                || is_hop_by_hop(name, options.iter().copied())
                 || is_forwarding(name)
                 || ["Host", "Expect"].iter().any(|other| name.eq_ignore_ascii_case(other))
                 || forwards.is_some() && name.eq_ignore_ascii_case("Max-Forwards");
@@ -114,6 +116,9 @@ impl Proxy {
         if let Some(left) = forwards {
             //= RFC 9110 7.6.2: one less each time
             fetch = fetch.header("Max-Forwards", left.saturating_sub(1));
+        }
+        if request.is_early() {
+            fetch = fetch.header(EARLY, "1");
         }
         fetch = self.introduce(fetch, request);
         //= RFC 9110 7.6.3: who passes a message on says so
@@ -226,6 +231,10 @@ impl Proxy {
         }
     }
 }
+
+/// What says that a request may be a copy (RFC 8470). Who is asked may answer that it is too
+/// early, and that goes back to the client, which asks again.
+const EARLY: &str = "Early-Data";
 
 /// The one protocol beside HTTP that is passed on.
 const WEBSOCKET: &str = "websocket";

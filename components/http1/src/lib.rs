@@ -353,6 +353,7 @@ impl<S: StreamPort> Component<S> for Http1 {
         }
         let full = InitError("too many services stand on the stream port: raise its limit");
         self.service = below.attach().ok_or(full)?;
+        below.take_early(self.service);
         below.listen(self.service, self.config.port).map_err(|error| {
             InitError(match error {
                 waitless::ListenError::Taken => "the port is taken: choose another `port`",

@@ -169,13 +169,20 @@ impl Http1 {
             self.refuse(place, Status::CONTENT_TOO_LARGE);
             return true;
         }
+        let early = below.is_early(connection.stream);
+        if early && !is_harmless(&parsed, connection.input.bytes()) {
+            //= RFC 8470 3: it waits until the handshake is complete, which is news
+            connection.unread = true;
+            return true;
+        }
         match connection.input.take_head(parsed.length, self.pool) {
             Ok(bytes) => {
                 let stream = connection.stream;
                 let status = below.status(stream);
                 connection.unread = status.readable > 0 || status.finished;
                 let client = (below.peer(stream), below.identity(stream));
-                self.arrive(place, &parsed, Head::new(bytes, parsed.layout), client);
+                let head = Head::new(bytes, parsed.layout).early(early);
+                self.arrive(place, &parsed, head, client);
             }
             Err(NoPacket) => {
                 connection.unread = true;
@@ -400,6 +407,22 @@ pub(crate) enum Part {
     Waits,
     /// It is too much, or malformed. Unless it was only thrown away, the exchange was refused.
     Refused,
+}
+
+/// Whether a request, whose head `bytes` begin with, may be acted on twice: its method says that
+/// nothing is asked for but an answer (RFC 9110 section 9.2.1), and it stays with the protocol.
+#[cold]
+fn is_harmless(parsed: &Parsed, bytes: &[u8]) -> bool {
+    const UPGRADE: &[u8] = b"Upgrade:";
+    let head = bytes.get(..parsed.length).unwrap_or(bytes);
+    let begins = |line: &[u8]| {
+        line.get(..UPGRADE.len()).is_some_and(|name| name.eq_ignore_ascii_case(UPGRADE))
+    };
+    let is_safe = matches!(
+        parsed.layout.method,
+        Method::Get | Method::Head | Method::Options | Method::Trace
+    );
+    is_safe && !head.split(|byte| *byte == b'\n').any(begins)
 }
 
 /// Bytes of a body that are thrown away to keep a connection.

@@ -124,7 +124,7 @@ faults! {
     Interleaved => UNEXPECTED_MESSAGE,
     /// Bytes follow a message after which the keys change.
     DataAcrossKeyChange => UNEXPECTED_MESSAGE,
-    /// More early data than is skipped.
+    /// More early data than is skipped, or than was said to be accepted.
     TooMuchEarlyData => UNEXPECTED_MESSAGE,
     /// Key updates without anything between them.
     TooManyKeyUpdates => UNEXPECTED_MESSAGE,

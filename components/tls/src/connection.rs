@@ -57,6 +57,8 @@ pub(crate) struct Connection<R: Role> {
 pub(crate) struct Flags {
     /// The service knows it.
     pub(crate) reported: bool,
+    /// Data passes although the handshake goes on.
+    pub(crate) early: bool,
     /// The service has given it up.
     pub(crate) released: bool,
     /// The service wants it to be reset.
@@ -186,7 +188,9 @@ impl<R: Role> Connection<R> {
 
     /// Whether more may be decrypted.
     pub(crate) fn has_room(&self) -> bool {
-        self.inbox.len() < INBOX && self.plain.is_empty()
+        // Early data has a limit of its own, and behind it is what completes the handshake.
+        let early = R::EARLY && self.flags.early;
+        early || self.inbox.len() < INBOX && self.plain.is_empty()
     }
 
     /// Whether there is something to send, or to say.

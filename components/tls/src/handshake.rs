@@ -9,6 +9,7 @@ mod accept;
 mod certificates;
 mod clients;
 mod cookie;
+mod early;
 pub(crate) mod messages;
 mod negotiate;
 pub(crate) mod proof;
@@ -18,6 +19,7 @@ pub(crate) use certificates::matches;
 pub use certificates::{CertificateError, Certificates, Chain, Entry, Staple};
 pub use clients::Clients;
 pub use cookie::Cookies;
+pub use early::{Early, Refusal, Register};
 pub use ticket::{Seed, Tickets};
 
 use crate::alert::Fault;
@@ -33,9 +35,10 @@ use clients::Shown;
 use waitless::keys::KeyLogs;
 use waitless::{Instant, Random};
 
-/// What the handshakes of one core share. A server that asks its clients who they are is a type of
-/// its own, so that nothing of that is in an image that does not.
-pub struct Server<const ASKS: bool = false> {
+/// What the handshakes of one core share. A server that asks its clients who they are, and one that
+/// accepts early data, are types of their own, so that nothing of that is in an image that does
+/// not.
+pub struct Server<const ASKS: bool = false, const EARLY: bool = false> {
     /// Certificates with their keys.
     pub certificates: Certificates,
     /// Application protocols, the favourite first; when there are none, ALPN is ignored.
@@ -48,6 +51,8 @@ pub struct Server<const ASKS: bool = false> {
     pub cookies: Cookies,
     /// What is wanted of clients, where the server asks them.
     pub clients: Option<&'static Clients>,
+    /// What is needed for early data, where the server accepts it.
+    pub early: Option<Early>,
     /// What is to be said in the log about the last fault.
     pub detail: Option<String>,
 }
@@ -60,6 +65,8 @@ pub struct Surroundings<'a> {
     pub unix_secs: Option<u64>,
     /// Whom the connection's secrets are told, where somebody may look into them.
     pub keys: Option<&'a KeyLogs>,
+    /// Whether somebody can take early data now, and tell it from other data.
+    pub early: bool,
     /// Random numbers.
     pub random: &'a mut Random,
 }
@@ -69,6 +76,8 @@ pub struct Surroundings<'a> {
 pub enum Level {
     /// Nothing.
     Initial,
+    /// What is known from an earlier connection.
+    Early,
     /// The secrets of the handshake.
     Handshake,
     /// The secrets of the application.
@@ -87,6 +96,8 @@ pub enum Step {
     ReadKeys(Level, Suite, Secret),
     /// Skip what does not decrypt: early data, which is not accepted.
     SkipEarlyData,
+    /// Early data follows, which is accepted: at most so many bytes of it.
+    AcceptEarlyData(u32),
     /// Send no records of more content than this.
     RecordLimit(u16),
     /// Another hello was asked for.
@@ -102,6 +113,8 @@ pub struct Flight {
     pub bytes: Vec<u8>,
     /// What to do, in this order.
     pub steps: heapless::Vec<Step, 12>,
+    /// What became of early data, where some was announced to a server that accepts it.
+    pub early: Option<Result<(), Refusal>>,
 }
 
 impl Flight {
@@ -109,6 +122,7 @@ impl Flight {
     pub fn clear(&mut self) {
         self.bytes.clear();
         self.steps.clear();
+        self.early = None;
     }
 
     pub(crate) fn step(&mut self, step: Step) -> Result<(), Fault> {
@@ -125,7 +139,7 @@ impl Flight {
 #[derive(Default)]
 pub struct Handshake {
     state: State,
-    /// Who the client is, once the handshake is complete.
+    /// Who the client is, once that is known.
     pub(crate) client: Option<Box<Identity>>,
 }
 
@@ -136,6 +150,8 @@ enum State {
     Hello,
     /// A second hello comes next. All that must be known of the first one is in the cookie.
     SecondHello,
+    /// Early data comes next, and behind it a word that it is over.
+    Early(Box<ExpectFinished>),
     /// The client's certificate comes next, where it is asked for one.
     Certificate(Box<ExpectFinished>),
     /// The proof that the client has that certificate's key comes next.
@@ -157,6 +173,8 @@ struct ExpectFinished {
     client_application: Secret,
     certificate: Mark,
     resumes: bool,
+    /// What may not be different when the next connection brings early data.
+    bound: early::Bound,
     /// Who the client has shown to be, now or on the connection that goes on.
     client: Option<Box<Identity>>,
 }
@@ -176,10 +194,10 @@ impl Handshake {
     ///
     /// # Errors
     /// What the client did wrong. The handshake is over then.
-    pub fn read<const ASKS: bool>(
+    pub fn read<const ASKS: bool, const EARLY: bool>(
         &mut self,
         message: &[u8],
-        server: &mut Server<ASKS>,
+        server: &mut Server<ASKS, EARLY>,
         around: &mut Surroundings<'_>,
         flight: &mut Flight,
     ) -> Result<(), Fault> {
@@ -188,11 +206,23 @@ impl Handshake {
         self.state = match (core::mem::take(&mut self.state), kind) {
             (State::Hello, message::CLIENT_HELLO) => {
                 self.state = State::Over;
-                accept::hello(message, server, around, flight)?
+                let state = accept::hello(message, server, around, flight)?;
+                //= RFC 8446 2.2: who resumes is who it was, also before it has finished
+                if ASKS
+                    && EARLY
+                    && let State::Early(expected) = &state
+                {
+                    self.client.clone_from(&expected.client);
+                }
+                state
             }
             (State::SecondHello, message::CLIENT_HELLO) => {
                 self.state = State::Over;
                 accept::second_hello(message, server, around, flight)?
+            }
+            (State::Early(expected), message::END_OF_EARLY_DATA) if EARLY => {
+                self.state = State::Over;
+                expected.end_early(message, flight)?
             }
             (State::Certificate(expected), message::CERTIFICATE) if ASKS => {
                 self.state = State::Over;
@@ -218,10 +248,19 @@ impl Handshake {
 }
 
 impl ExpectFinished {
-    fn read<const ASKS: bool>(
+    //= RFC 8446 4.5: it is the last that the keys of early data protect
+    fn end_early(mut self: Box<Self>, whole: &[u8], flight: &mut Flight) -> Result<State, Fault> {
+        Reader::new(whole.get(4..).ok_or(Fault::Truncated)?).end()?;
+        self.transcript.add(whole);
+        let secret = self.client_handshake.clone();
+        flight.step(Step::ReadKeys(Level::Handshake, self.suite, secret))?;
+        Ok(State::Finished(self))
+    }
+
+    fn read<const ASKS: bool, const EARLY: bool>(
         mut self,
         message: &[u8],
-        server: &mut Server<ASKS>,
+        server: &mut Server<ASKS, EARLY>,
         around: &mut Surroundings<'_>,
         flight: &mut Flight,
     ) -> Result<Option<Box<Identity>>, Fault> {
@@ -239,15 +278,29 @@ impl ExpectFinished {
         flight.step(Step::ReadKeys(Level::Application, self.suite, self.client_application))?;
         let resumption = self.schedule.resumption(&self.transcript.digest());
         let known = self.client.as_ref().filter(|_| ASKS);
-        let client = known.map_or_else(Vec::new, |client| client.to_bytes());
+        let mut said = known.map_or_else(Vec::new, |client| client.to_bytes());
+        let limit = server.early.as_ref().filter(|_| EARLY && around.early).map(|it| it.limit);
         for number in 0..server.ticket_count {
             let key = ticket_key(hash, &resumption, &[number]);
             let (suite, certificate) = (self.suite, self.certificate);
-            let contents = ticket::Contents { suite, certificate, key, client: client.as_slice() };
+            let (made, age_add) = (around.now, around.random.u32());
+            let length = said.len();
+            if EARLY {
+                early::Grant { age_add, bound: self.bound }.write(&mut said);
+            }
+            let contents = ticket::Contents { suite, certificate, made, key, said: &*said };
             let ticket = server.tickets.seal(&contents, around);
-            let lifetime = server.tickets.lifetime_secs();
-            let age_add = around.random.u32();
-            messages::new_session_ticket(&mut flight.bytes, lifetime, age_add, number, &ticket);
+            said.truncate(length);
+            messages::new_session_ticket(
+                &mut flight.bytes,
+                &messages::NewTicket {
+                    lifetime_secs: server.tickets.lifetime_secs(),
+                    age_add,
+                    number,
+                    ticket: &ticket,
+                    early_data: limit.filter(|_| EARLY),
+                },
+            );
         }
         if server.ticket_count > 0 {
             flight.send(Level::Application)?;

@@ -31,6 +31,8 @@ impl Traffic {
 /// What the secrets of the handshake are called in a key log, the client's first.
 pub(crate) const HANDSHAKE_LABELS: [&str; 2] =
     ["CLIENT_HANDSHAKE_TRAFFIC_SECRET", "SERVER_HANDSHAKE_TRAFFIC_SECRET"];
+/// What the secret of early data is called there.
+pub(crate) const EARLY_LABEL: &str = "CLIENT_EARLY_TRAFFIC_SECRET";
 /// The same of the application's.
 pub(crate) const APPLICATION_LABELS: [&str; 2] =
     ["CLIENT_TRAFFIC_SECRET_0", "SERVER_TRAFFIC_SECRET_0"];
@@ -46,6 +48,11 @@ impl Schedule {
     /// The key of the binder of a key from an earlier connection.
     pub fn binder_key(&self) -> Secret {
         derive(self.hash, &self.secret, b"res binder", self.hash.of(&[]).bytes())
+    }
+
+    /// What the client protects early data with, after its hello.
+    pub fn early_traffic(&self, transcript: &Digest) -> Secret {
+        derive(self.hash, &self.secret, b"c e traffic", transcript.bytes())
     }
 
     /// From the early secret to the handshake secret; `shared` comes of the key exchange.

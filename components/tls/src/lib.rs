@@ -16,9 +16,9 @@
 //! A service hears of a connection once its handshake is complete. A stream that ends without
 //! close_notify was cut off, and reads as reset.
 //!
-//! It speaks no older version and accepts no early data. [`MutualTls`] is a server that asks its
-//! clients who they are. Of servers, certificates can be replaced while connections go on
-//! ([`waitless::CertificatePort`]).
+//! It speaks no older version. [`MutualTls`] is a server that asks its clients who they are, and
+//! [`EarlyTls`] one that accepts early data, for services that can tell it from other data. Of
+//! servers, certificates can be replaced while connections go on ([`waitless::CertificatePort`]).
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -30,6 +30,7 @@ mod call;
 pub mod client;
 mod connection;
 pub mod crypto;
+mod early;
 pub mod handshake;
 pub mod key_schedule;
 mod pem;
@@ -81,6 +82,9 @@ pub struct Config {
     pub tickets: u8,
     /// How long a ticket is good for, 1 min to 7 days.
     pub ticket_lifetime: Duration,
+    /// The most bytes of early data that a client may send, 1,024 to 65,536; with it, the server
+    /// is an [`EarlyTls`].
+    pub early_data: Option<u64>,
     /// Certificates of those who may vouch for clients, in DER; with them, the server is
     /// a [`MutualTls`].
     pub clients: Option<&'static [&'static [u8]]>,
@@ -100,6 +104,12 @@ pub enum ClientCertificate {
 /// A server that asks its clients who they are.
 pub type MutualTls = Tls<Server<true>>;
 
+/// A server that accepts early data, by which whoever saw it can make it act twice.
+pub type EarlyTls = Tls<Server<false, true>>;
+
+/// A server that does both.
+pub type EarlyMutualTls = Tls<Server<true, true>>;
+
 waitless::counters! {
     /// What a [`Tls`] counts.
     pub struct Counters {
@@ -117,6 +127,12 @@ waitless::counters! {
         counter completed: handshakes,
         /// Completed handshakes that resumed an earlier connection.
         counter resumed: handshakes,
+        /// Handshakes with early data that was accepted.
+        counter early: handshakes,
+        /// Handshakes with early data that was not accepted, though the server is one that does.
+        counter early_refused: handshakes,
+        /// Those of them whose hello had come before: somebody has sent it again.
+        counter replayed: handshakes,
         /// Handshakes in which a second hello was asked for.
         counter retried: handshakes,
         /// Handshakes that took too long.
@@ -172,6 +188,8 @@ struct Attached {
     ports: Vec<u16>,
     /// Connections with news for it.
     news: VecDeque<u32>,
+    /// Whether it can tell early data from other data.
+    takes_early: bool,
 }
 
 /// Hellos that one sweep answers: each takes as long as thousands of records.

@@ -25,7 +25,12 @@ impl<R: Role> StreamPort for Tls<R> {
             return None;
         }
         self.news_above = true;
-        self.services.push(Attached { below: None, ports: Vec::new(), news: VecDeque::new() });
+        self.services.push(Attached {
+            below: None,
+            ports: Vec::new(),
+            news: VecDeque::new(),
+            takes_early: false,
+        });
         Some(Service(self.services.len() as u16 - 1))
     }
 
@@ -66,6 +71,16 @@ impl<R: Role> StreamPort for Tls<R> {
 
     fn is_secure(&self) -> bool {
         true
+    }
+
+    fn take_early(&mut self, service: Service) {
+        if let Some(service) = self.services.get_mut(usize::from(service.0)) {
+            service.takes_early = true;
+        }
+    }
+
+    fn is_early(&self, stream: Stream) -> bool {
+        R::EARLY && self.of(stream).is_some_and(|connection| connection.flags.early)
     }
 
     fn identity(&self, stream: Stream) -> Option<Rc<str>> {

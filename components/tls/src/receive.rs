@@ -17,7 +17,7 @@ const DISCARD_MAX: usize = 256 << 10;
 const RESERVE: usize = 8;
 
 /// How far a piece of what has arrived got.
-enum Progress {
+pub(crate) enum Progress {
     /// It was used up, or a part of it was.
     On,
     /// There is no packet or no time for it now.
@@ -93,7 +93,11 @@ impl<R: Role> Tls<R> {
                 Stage::Free | Stage::Wanted | Stage::Over => return,
                 Stage::Opening => return self.open(place, below, cx),
                 Stage::Failed => return self.discard(place, below),
-                Stage::Open if connection.flags.released || connection.flags.finished => {
+                // Early, what completes the handshake is still to come.
+                Stage::Open
+                    if connection.flags.released && !connection.is_early()
+                        || connection.flags.finished =>
+                {
                     return self.discard(place, below);
                 }
                 // The reader says when there is room.
@@ -149,7 +153,7 @@ impl<R: Role> Tls<R> {
             connection.large.extend_from_slice(packet.bytes());
             return Progress::On;
         }
-        if must_wait(connection, shared, &mut self.hellos) {
+        if must_wait(connection, shared, length, &mut self.hellos) {
             self.counters.starved.add(u64::from(self.hellos > 0));
             connection.raw = Some(packet);
             return Progress::Waits;
@@ -165,6 +169,7 @@ impl<R: Role> Tls<R> {
         length: usize,
         cx: &mut Context,
     ) -> Progress {
+        let early = self.wants_early(place);
         let (Some(connection), Some(shared)) =
             (self.connections.get_mut(place as usize), &mut self.shared)
         else {
@@ -186,6 +191,7 @@ impl<R: Role> Tls<R> {
         self.counters.received.add(1);
         let complete = connection.session.is_complete();
         let around = &mut surroundings(complete, !complete && shared.role.is_dated(), cx);
+        around.early = early;
         let record = packet.bytes_mut().get_mut(..length).unwrap_or_default();
         let received = connection.session.record(record, shared, around, &mut connection.out);
         let data = match received {
@@ -196,6 +202,12 @@ impl<R: Role> Tls<R> {
                 return self.heed(place, other, cx);
             }
         };
+        if connection.is_early() {
+            let kept = connection.keep_early(packet.bytes().get(data), shared.pool);
+            packet.trim_front(length);
+            connection.raw = Some(packet);
+            return self.kept(place, kept);
+        }
         match spare {
             None => {
                 packet.truncate(data.end);
@@ -223,6 +235,7 @@ impl<R: Role> Tls<R> {
 
     /// Puts a record together that spans packets.
     fn gather(&mut self, place: u32, mut packet: Packet, cx: &mut Context) -> Progress {
+        let early = self.wants_early(place);
         let (Some(connection), Some(shared)) =
             (self.connections.get_mut(place as usize), &mut self.shared)
         else {
@@ -242,7 +255,7 @@ impl<R: Role> Tls<R> {
         let missing = wanted.saturating_sub(have);
         let now = missing.min(packet.len());
         let completes = now == missing && wanted > HEADER;
-        if completes && must_wait(connection, shared, &mut self.hellos) {
+        if completes && must_wait(connection, shared, wanted, &mut self.hellos) {
             self.counters.starved.add(u64::from(self.hellos > 0));
             connection.raw = Some(packet);
             return Progress::Waits;
@@ -258,9 +271,16 @@ impl<R: Role> Tls<R> {
         self.counters.received.add(1);
         let complete = connection.session.is_complete();
         let around = &mut surroundings(complete, !complete && shared.role.is_dated(), cx);
+        around.early = early;
         let (session, large) = (&mut connection.session, &mut connection.large);
         let received = session.record(large, shared, around, &mut connection.out);
         if let Ok(Received::Data(range)) = received {
+            if connection.is_early() {
+                let memory = core::mem::take(&mut connection.large);
+                let kept = connection.keep_early(memory.get(range), shared.pool);
+                self.keep(memory);
+                return self.kept(place, kept);
+            }
             connection.plain = range;
             self.report(place);
             return Progress::On;
@@ -277,16 +297,23 @@ impl<R: Role> Tls<R> {
         received: Result<Received, Fault>,
         cx: &mut Context,
     ) -> Progress {
+        self.note_early(cx);
         let Some(connection) = self.connections.get_mut(place as usize) else {
             return Progress::Failed(Fault::Internal);
         };
         match received {
             Ok(Received::Nothing | Received::Data(_)) => {}
+            Ok(Received::Early) => {
+                connection.stage = Stage::Open;
+                (connection.flags.reported, connection.flags.early) = (true, true);
+                self.report(place);
+            }
             Ok(Received::Retried) => self.counters.retried.add(1),
             Ok(Received::Updated) => self.counters.updated.add(1),
             Ok(Received::Complete(resumed)) => {
                 connection.stage = Stage::Open;
                 connection.flags.reported = true;
+                connection.flags.early = false;
                 self.counters.shaking.sub(1);
                 self.counters.completed.add(1);
                 self.counters.resumed.add(resumed.into());
@@ -337,7 +364,7 @@ impl<R: Role> Tls<R> {
     /// What is queued behind an alert would not be heard, and what follows does not count.
     fn enter_failed(&mut self, place: u32) {
         let Some(connection) = self.connections.get_mut(place as usize) else { return };
-        if connection.stage == Stage::Handshake {
+        if connection.stage == Stage::Handshake || connection.ends_early() {
             self.counters.shaking.sub(1);
         }
         connection.stage = Stage::Failed;
@@ -402,7 +429,10 @@ impl<R: Role> Tls<R> {
                 self.counters.shaking.sub(1);
                 connection.end = ended(phase, false);
             }
-            Stage::Open => connection.end = ended(phase, agreed),
+            Stage::Open => {
+                connection.end = ended(phase, agreed);
+                self.counters.shaking.sub(connection.ends_early().into());
+            }
             Stage::Failed => {}
         }
         connection.stage = Stage::Over;
@@ -427,6 +457,7 @@ impl<R: Role> Tls<R> {
         match connection.stage {
             Stage::Free | Stage::Over => return,
             Stage::Wanted | Stage::Opening | Stage::Handshake => self.counters.timed_out.add(1),
+            Stage::Open if connection.is_early() => self.counters.timed_out.add(1),
             Stage::Open | Stage::Failed => {}
         }
         if connection.stage != Stage::Wanted {
@@ -436,8 +467,17 @@ impl<R: Role> Tls<R> {
     }
 }
 
-/// Whether the next record must wait: for packets to answer it with, or for a later sweep.
-fn must_wait<R: Role>(connection: &Connection<R>, shared: &Shared<R>, hellos: &mut u8) -> bool {
+/// Whether the next record, of `length` bytes, must wait: for packets to answer it with or to keep
+/// it in, or for a later sweep.
+fn must_wait<R: Role>(
+    connection: &Connection<R>,
+    shared: &Shared<R>,
+    length: usize,
+    hellos: &mut u8,
+) -> bool {
+    if connection.lacks_room(length, shared) {
+        return true;
+    }
     if !connection.session.is_costly() {
         return false;
     }
@@ -454,7 +494,7 @@ pub(crate) fn surroundings(complete: bool, dated: bool, cx: &mut Context) -> Sur
     let unix_secs = if dated { time_of_day(cx) } else { None };
     let keys = if complete { None } else { Some(cx.system().keys()) };
     let keys = keys.filter(|keys| keys.is_watched());
-    Surroundings { now: cx.now(), unix_secs, keys, random: &mut cx.random }
+    Surroundings { now: cx.now(), unix_secs, keys, early: false, random: &mut cx.random }
 }
 
 /// Seconds since 1970.

@@ -12,7 +12,7 @@ use core::fmt;
 use waitless::calendar::date_of;
 use waitless::{Certificate, CertificateOffer, CertificatePort, CertificateRefusal, RefusalKind};
 
-impl<const ASKS: bool> CertificatePort for Tls<Server<ASKS>> {
+impl<const ASKS: bool, const EARLY: bool> CertificatePort for Tls<Server<ASKS, EARLY>> {
     fn certificate(&self, place: usize) -> Option<Certificate> {
         let entry = self.shared.as_ref()?.role.certificates.all().get(place)?;
         let own = entry.certificates().next()?;

@@ -5,7 +5,8 @@ use crate::alert::Fault;
 use crate::client::Target;
 use crate::crypto::Identity;
 use crate::handshake::{
-    Certificates, Clients, Cookies, Flight, Handshake, Seed, Server, Surroundings, Tickets,
+    Certificates, Clients, Cookies, Early, Flight, Handshake, Register, Seed, Server, Surroundings,
+    Tickets,
 };
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -22,6 +23,8 @@ pub trait Role: Sized {
     const DIALS: bool;
     /// Whether it looks at certificates of the other end, which takes time and a clock.
     const VERIFIES: bool;
+    /// Whether it may accept early data.
+    const EARLY: bool = false;
 
     /// What the connections share; an error says why there can be none.
     fn new(config: &'static Self::Config, cx: &mut Context) -> Result<Self, InitError>;
@@ -73,6 +76,9 @@ pub trait Role: Sized {
     }
 }
 
+/// The most early data, in bytes.
+pub(crate) const EARLY_MAX: u64 = 64 << 10;
+
 /// What bounds the connections of one core.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
@@ -86,12 +92,13 @@ pub struct Limits {
     pub message: usize,
 }
 
-impl<const ASKS: bool> Role for Server<ASKS> {
+impl<const ASKS: bool, const EARLY: bool> Role for Server<ASKS, EARLY> {
     type Config = crate::Config;
     type Handshake = Handshake;
 
     const DIALS: bool = false;
     const VERIFIES: bool = ASKS;
+    const EARLY: bool = EARLY;
 
     fn new(config: &'static crate::Config, cx: &mut Context) -> Result<Self, InitError> {
         let (now, cores, lifetime) = (cx.now(), cx.cores().count(), config.ticket_lifetime);
@@ -104,6 +111,9 @@ impl<const ASKS: bool> Role for Server<ASKS> {
             true => Some(Clients::new(config.clients, config.client_certificate)?),
             false => None,
         };
+        let limit = config.early_data.filter(|_| EARLY).map(|bytes| bytes.min(EARLY_MAX) as u32);
+        // As cores share what tickets are made of, so that a hello is good once for all of them.
+        let early = limit.map(|limit| Early { limit, register: cx.share(Register::new) });
         Ok(Self {
             certificates,
             protocols: config.alpn,
@@ -112,6 +122,7 @@ impl<const ASKS: bool> Role for Server<ASKS> {
             cookies: Cookies::new(&mut cx.random),
             // As long as the image: there is one for each core.
             clients: clients.map(|clients| &*Box::leak(Box::new(clients))),
+            early,
             detail: None,
         })
     }

@@ -27,6 +27,11 @@ pub(crate) struct Session<R: Role> {
     write: Option<Protection>,
     /// Bytes of early data that may still be skipped.
     skip: usize,
+    /// Bytes of early data that may still come, while it is accepted.
+    early: Option<usize>,
+    /// An alert was said, which is the last word; after early data, that may be before the
+    /// handshake is complete.
+    silent: bool,
     /// The most bytes of content in a record that the other end takes.
     limit: usize,
     /// Of middlebox compatibility, seen so far.
@@ -59,6 +64,8 @@ pub(crate) enum Received {
     Data(Range<usize>),
     /// The handshake is complete; whether it resumed an earlier connection.
     Complete(bool),
+    /// Early data follows.
+    Early,
     /// Another hello was asked for.
     Retried,
     /// The other end's keys were replaced.
@@ -69,7 +76,8 @@ pub(crate) enum Received {
     Alert(Alert),
 }
 
-/// Early data that is skipped at most: more than usual servers take.
+/// Early data that is skipped at most: more than usual servers take. A server that takes some
+/// skips twice as much, so that as much as it takes is skipped also where records are short.
 const SKIP_MAX: usize = 64 << 10;
 /// change_cipher_spec records that are borne; a client sends one or two.
 const CHANGE_CIPHER_SPECS_MAX: u8 = 4;
@@ -94,6 +102,8 @@ impl<R: Role> Session<R> {
             read: None,
             write: None,
             skip: 0,
+            early: None,
+            silent: false,
             limit: PLAINTEXT_MAX,
             change_cipher_specs: 0,
             idle_records: 0,
@@ -107,6 +117,11 @@ impl<R: Role> Session<R> {
         self.complete
     }
 
+    /// Whether early data is accepted now.
+    pub(crate) const fn takes_early(&self) -> bool {
+        R::EARLY && self.early.is_some()
+    }
+
     pub(crate) fn peer(&self) -> Option<&Identity> {
         self.peer.as_deref()
     }
@@ -114,7 +129,8 @@ impl<R: Role> Session<R> {
     /// Whether reading the next handshake message may take long: it needs public-key operations.
     /// A client's hello does, a server's, and certificates.
     pub(crate) const fn is_costly(&self) -> bool {
-        !self.complete && self.handshake.is_some() && (R::VERIFIES || self.read.is_none())
+        let goes_on = !self.complete && self.handshake.is_some() && !self.takes_early();
+        goes_on && (R::VERIFIES || self.read.is_none())
     }
 
     /// Says the first word, to `target`.
@@ -182,7 +198,8 @@ impl<R: Role> Session<R> {
             Content::Handshake if is_protected || self.read.is_none() => {
                 self.handshake_bytes(content_bytes, shared, around, out)
             }
-            Content::Data if is_protected && self.is_complete() => {
+            Content::Data if is_protected && (self.complete || self.takes_early()) => {
+                self.count_early(length)?;
                 if length == 0 {
                     self.idle()?;
                     return Ok(Received::Nothing);
@@ -192,6 +209,16 @@ impl<R: Role> Session<R> {
             }
             _ => Err(Fault::UnexpectedRecord),
         }
+    }
+
+    //= RFC 8446 4.2.10: of early data, what a ticket was good for, and no more
+    fn count_early(&mut self, length: usize) -> Result<(), Fault> {
+        if R::EARLY
+            && let Some(left) = &mut self.early
+        {
+            *left = left.checked_sub(length).ok_or(Fault::TooMuchEarlyData)?;
+        }
+        Ok(())
     }
 
     fn skip(&mut self, length: usize) -> Result<Received, Fault> {
@@ -285,7 +312,8 @@ impl<R: Role> Session<R> {
         for step in core::mem::take(&mut flight.steps) {
             match step {
                 Step::Send(_, end) => {
-                    let bytes = flight.bytes.get(start..end).unwrap_or_default();
+                    let said = !(R::EARLY && self.silent);
+                    let bytes = flight.bytes.get(start..end).filter(|_| said).unwrap_or_default();
                     self.put(Content::Handshake, bytes, pool, out)?;
                     start = end;
                 }
@@ -297,9 +325,14 @@ impl<R: Role> Session<R> {
                 }
                 Step::ReadKeys(_, suite, secret) => {
                     self.read = Some(Protection::new(suite, secret));
-                    self.skip = 0;
+                    (self.skip, self.early) = (0, None);
                 }
-                Step::SkipEarlyData => self.skip = SKIP_MAX,
+                Step::SkipEarlyData => self.skip = SKIP_MAX << usize::from(R::EARLY),
+                Step::AcceptEarlyData(limit) => {
+                    self.early = Some(limit as usize).filter(|_| R::EARLY);
+                    self.peer = self.handshake.as_mut().and_then(|it| R::identity(it));
+                    received = Received::Early;
+                }
                 //= RFC 8449 4: the limit counts the content's type
                 Step::RecordLimit(limit) => {
                     self.limit = usize::from(limit).saturating_sub(1).min(PLAINTEXT_MAX);
@@ -371,6 +404,7 @@ impl<R: Role> Session<R> {
         out: &mut Outbox,
     ) -> Result<(), Fault> {
         let level = if alert == Alert::CLOSE_NOTIFY { 1 } else { 2 };
+        self.silent = true;
         out.put(Content::Alert, &[level, alert.0], self.write.as_mut(), pool)
     }
 
@@ -418,7 +452,11 @@ impl<R: Role> Session<R> {
 const fn changes_keys(kind: u8) -> bool {
     matches!(
         kind,
-        message::CLIENT_HELLO | message::SERVER_HELLO | message::FINISHED | message::KEY_UPDATE
+        message::CLIENT_HELLO
+            | message::SERVER_HELLO
+            | message::END_OF_EARLY_DATA
+            | message::FINISHED
+            | message::KEY_UPDATE
     )
 }
 

@@ -3,6 +3,7 @@
 extern crate std;
 
 mod client;
+mod early;
 mod fuzz;
 mod impostor;
 mod limits;
@@ -39,6 +40,7 @@ fn config(chains: Vec<Chain>, keys: Vec<&'static [u8]>) -> Config {
         hello_limit: 8192,
         tickets: 2,
         ticket_lifetime: Duration::from_secs(3600),
+        early_data: None,
         clients: None,
         client_certificate: crate::ClientCertificate::Required,
     }

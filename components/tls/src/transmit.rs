@@ -146,7 +146,8 @@ impl<R: Role> Tls<R> {
             _ => {}
         }
         let Some(connection) = self.connections.get_mut(place as usize) else { return };
-        if connection.stage == Stage::Open && connection.flags.released {
+        // Early, what is on its way to complete the handshake would meet a reset.
+        if connection.stage == Stage::Open && connection.flags.released && !connection.is_early() {
             // Bytes that nobody has read would make the stream below reset, and lose the rest.
             for _ in 0..waitless::BATCH {
                 let Some(packet) = below.recv(stream) else { break };

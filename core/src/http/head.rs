@@ -13,6 +13,8 @@ use core::fmt;
 pub struct Head {
     bytes: HeadBytes,
     layout: Layout,
+    /// Whether it may be a copy.
+    early: bool,
 }
 
 /// What holds the bytes of a [`Head`].
@@ -74,7 +76,13 @@ pub enum Version {
 impl Head {
     /// A head of `bytes`, in which everything is where `layout` says.
     pub fn new(bytes: HeadBytes, layout: Layout) -> Self {
-        Self { bytes, layout }
+        Self { bytes, layout, early: false }
+    }
+
+    /// The same, marked as one that [may be a copy](crate::StreamPort::is_early), if it is.
+    #[must_use]
+    pub fn early(self, early: bool) -> Self {
+        Self { early, ..self }
     }
 
     /// The method.
@@ -97,6 +105,12 @@ impl Head {
     /// Whether it came over TLS.
     pub fn is_secure(&self) -> bool {
         self.layout.secure
+    }
+
+    /// Whether it may be a copy, as [`Request::is_early`](super::Request::is_early) says it.
+    pub fn is_early(&self) -> bool {
+        //= RFC 8470 5.1: whatever the field's value is
+        self.early || self.field_bytes("Early-Data").is_some()
     }
 
     /// What is known of the body's length.

@@ -250,6 +250,15 @@ impl Request {
         self.reply.slot()?.identity()
     }
 
+    /// Whether somebody who saw the request pass may have sent it again, as it is: it came as early
+    /// data of TLS 1.3, before its client had shown to be there, or a gateway before us says so by
+    /// the field `Early-Data` (RFC 8470). Only requests with a safe method are handed over early.
+    /// A handler for which it matters how often it is asked answers with
+    /// [`TOO_EARLY`](Status::TOO_EARLY), and the client asks again when it cannot be a copy.
+    pub fn is_early(&self) -> bool {
+        self.head.is_early()
+    }
+
     /// The image as a whole: its graph and the counters of its instances.
     pub fn system(&self) -> &'static System {
         self.reply.environment().system

@@ -51,6 +51,20 @@ pub trait StreamPort {
         None
     }
 
+    /// Says that `service` asks [`is_early`](Self::is_early) before it acts on what it reads, so
+    /// that it may be given early data. Others are given none.
+    fn take_early(&mut self, service: Service) {
+        let _ = service;
+    }
+
+    /// Whether what can be read may be a copy of what its sender has sent once, made by somebody
+    /// on the way: it came before the other end has shown to be there now. Once it has, that is
+    /// news, and everything that was read before counts as sent by it.
+    fn is_early(&self, stream: Stream) -> bool {
+        let _ = stream;
+        false
+    }
+
     /// What went wrong with a connection, as a sentence for a person, where the port knows more
     /// than the [phase](Status::phase) says.
     fn failure(&self, stream: Stream) -> Option<&'static str> {

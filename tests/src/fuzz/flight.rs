@@ -69,9 +69,11 @@ impl Dialling {
             ticket_count: 1,
             cookies: Cookies::new(random),
             clients: None,
+            early: None,
             detail: None,
         };
-        let mut around = Surroundings { now: Instant::ZERO, unix_secs: None, keys: None, random };
+        let mut around =
+            Surroundings { now: Instant::ZERO, unix_secs: None, keys: None, early: false, random };
         let mut answer = Flight::default();
         handshake::Handshake::new()
             .read(&hello, &mut server, &mut around, &mut answer)
@@ -100,6 +102,7 @@ impl Dialling {
             now: Instant::ZERO,
             unix_secs: Some(self.now),
             keys: None,
+            early: false,
             random: &mut random,
         };
         let begun = self.client.begin(&mut handshake, target, &mut around, &mut self.flight);
@@ -120,6 +123,7 @@ impl Dialling {
             now: Instant::ZERO,
             unix_secs: Some(self.now),
             keys: None,
+            early: false,
             random: &mut random,
         };
         for message in self.genuine.iter().take(count) {

@@ -79,6 +79,7 @@ const NEIGHBOURHOOD: &[Need] =
 const SCAN: &[Need] = &[Need::Tap, Need::Program("nmap")];
 /// Those who look at a server with TLS.
 const SSLSCAN: &[Need] = &[Need::Tap, Need::Program("sslscan")];
+const OPENSSL: &[Need] = &[Need::Tap, Need::Program("openssl")];
 const GNUTLS: &[Need] = &[Need::Tap, Need::Program("gnutls-cli")];
 const NSS: &[Need] = &[Need::Tap, Need::Program("tstclnt"), Need::Program("certutil")];
 const H2LOAD: &[Need] = &[Need::Tap, Need::Program("h2load")];
@@ -107,6 +108,7 @@ fn main() -> ExitCode {
         Test::new("tls client: https", SECURE, secure::https),
         Test::new("tls: sslscan", SSLSCAN, scanners::sslscan),
         Test::new("tls: nmap", SCAN, scanners::nmap),
+        Test::new("tls: early data", OPENSSL, scanners::early_data),
         Test::new("tls: GnuTLS", GNUTLS, scanners::gnutls),
         Test::new("tls: NSS", NSS, scanners::nss),
         Test::new("tls: h2load", H2LOAD, scanners::h2load),

@@ -40,6 +40,11 @@ impl<H: Handler> Served<H> {
         format!("{}:{PORT}", self.address)
     }
 
+    /// A counter of the server's.
+    fn count(&self, name: &str) -> u64 {
+        counter_of(self.host.graph.tls_plain.counters(), name)
+    }
+
     /// Nothing is left of those who were here, who completed so many handshakes at least.
     #[track_caller]
     fn is_at_rest(&mut self, completed: u64) {
@@ -122,7 +127,45 @@ pub fn gnutls(_: &Lab) {
     let said = served.host.during(|| run_in(&folder, "gnutls-cli", &arguments, REQUEST));
     assert!(said.output.contains("This is a resumed session"), "{said:?}");
     served.is_at_rest(11);
-    assert_eq!(counter_of(served.host.graph.tls_plain.counters(), "resumed"), 1);
+    assert_eq!(served.count("resumed"), 1);
+    // And once more, with a request that it says early.
+    let early = served.folder.path().join("early");
+    fs::write(&early, b"GET /hello HTTP/1.1\r\nHost: localhost\r\n\r\n").expect("a file");
+    let early = early.display().to_string();
+    let arguments = [&["--resume", "--waitresumption", "--earlydata", &early], &known[..], &there];
+    let said = served.host.during(|| run_in(&folder, "gnutls-cli", &arguments.concat(), REQUEST));
+    let answers = said.output.split("This is a resumed session").nth(1).unwrap_or_default();
+    assert_eq!(answers.matches("\nhello").count(), 2, "{said:?}");
+    served.is_at_rest(13);
+    assert_eq!(served.count("early"), 1);
+}
+
+/// What OpenSSL says early: a request that does no harm is answered, and one that may is answered
+/// when it cannot be a copy.
+pub fn early_data(_: &Lab) {
+    let mut served = served();
+    let folder = served.folder.path().to_owned();
+    let (there, trust) = (served.there(), certificate().display().to_string());
+    let connect =
+        ["s_client", "-connect", &there, "-servername", "localhost", "-CAfile", &trust, "-ign_eof"];
+    let post = b"POST /echo HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
+                 Content-Length: 6\r\n\r\nechoed";
+    let requests: [(&[u8], _); 2] = [(REQUEST, "\r\n\r\nhello"), (post, "\r\nechoed")];
+    for (request, expected) in requests {
+        let mut visit = |session: &[&str], input: &[u8]| {
+            let arguments = [&connect[..], session].concat();
+            served.host.during(|| run_in(&folder, "openssl", &arguments, input))
+        };
+        fs::write(folder.join("early"), request).expect("a file");
+        let said = visit(&["-sess_out", "session"], REQUEST);
+        assert!(said.output.contains("hello"), "{said:?}");
+        let said = visit(&["-sess_in", "session", "-early_data", "early"], b"");
+        assert!(said.output.contains("Early data was accepted"), "{said:?}");
+        assert!(said.output.contains(expected), "{said:?}");
+    }
+    served.is_at_rest(4);
+    let counters = ["resumed", "early", "early_refused"].map(|name| served.count(name));
+    assert_eq!(counters, [2, 2, 0]);
 }
 
 /// Firefox's library.
@@ -145,6 +188,12 @@ pub fn nss(_: &Lab) {
     let said = served.host.during(|| run_in(&folder, "tstclnt", &arguments, b""));
     assert!(said.output.contains("HTTP/1.1 200 OK"), "{said:?}");
     served.is_at_rest(1);
+    // Twice, and what it asks the second time it says early.
+    let arguments = [&versions[..], &["-Z", "-L", "2"], &there].concat();
+    let said = served.host.during(|| run_in(&folder, "tstclnt", &arguments, b""));
+    assert_eq!(said.output.matches("HTTP/1.1 200 OK").count(), 2, "{said:?}");
+    served.is_at_rest(3);
+    assert_eq!(served.count("early"), 1);
 }
 
 pub fn h2load(_: &Lab) {

@@ -436,6 +436,7 @@ fn serving(own: &[PathBuf; 2]) -> tls::Config {
         hello_limit: 8192,
         tickets: 2,
         ticket_lifetime: waitless::Duration::from_secs(3600),
+        early_data: None,
         clients: None,
         client_certificate: tls::ClientCertificate::Required,
     }

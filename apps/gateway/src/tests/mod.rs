@@ -180,6 +180,8 @@ struct Bench<H: Handler> {
     at: BTreeMap<u32, usize>,
     /// Whether requests come over TLS.
     secure: bool,
+    /// Whether they may be copies.
+    early: bool,
     /// Upstreams that refuse, or do not answer.
     refusing: BTreeMap<String, Option<DialError>>,
 }
@@ -202,6 +204,7 @@ fn bench(config: Config) -> Bench<impl Handler> {
         served: Vec::new(),
         at: BTreeMap::new(),
         secure: false,
+        early: false,
         refusing: BTreeMap::new(),
     }
 }
@@ -236,6 +239,7 @@ impl<H: Handler> Bench<H> {
             secure: self.secure,
         };
         let head = Head::new(HeadBytes::Memory(text.into_bytes().into()), layout);
+        let head = head.early(self.early);
         let ended = body == Length::None;
         self.port.visits.push(Visit { head: Some(head), ended, ..Visit::default() });
         self.sweep();

@@ -295,3 +295,24 @@ fn an_upstream_may_decline_a_socket() {
     assert_eq!(bench.served.len(), 1, "the connection is of use again");
     bench.expect_rest();
 }
+
+#[test]
+fn a_request_that_may_be_a_copy_is_marked_and_whether_it_is_too_early_is_the_upstreams_to_say() {
+    let mut bench = bench(CONFIG);
+    let said = |fields: &str| format!("GET / HTTP/1.1\r\nHost: x\r\n{fields}{FORWARDED}");
+    for (early, fields, goes_on) in [
+        (false, "", ""),
+        (true, "", "Early-Data: 1\r\n"),
+        (false, "Early-Data: 1\r\n", "Early-Data: 1\r\n"),
+        (true, "early-data: 7\r\nEarly-Data: 1\r\n", "Early-Data: 1\r\n"),
+        // It is not the client's to take back.
+        (false, "Connection: early-data\r\nEarly-Data: 1\r\n", "Early-Data: 1\r\n"),
+    ] {
+        bench.early = early;
+        let visit = bench.visit("GET /", &format!("Host: x\r\n{fields}"), Length::None);
+        assert_eq!(bench.heard(0), said(goes_on));
+        bench.say(0, "HTTP/1.1 425 Too Early\r\nContent-Length: 0\r\n\r\n");
+        bench.expect(visit, "425 Known(0) | Via: 1.1 gateway > ");
+    }
+    bench.expect_rest();
+}

@@ -5,6 +5,7 @@ extern crate std;
 mod bodies;
 mod broken;
 mod content;
+mod early;
 mod fuzz;
 mod heads;
 mod life;

@@ -26,6 +26,8 @@ pub(super) struct Line {
     pub(super) packets_sent: usize,
     /// Bytes that were sent and that the client has not acknowledged.
     pub(super) unacknowledged: usize,
+    /// What arrives may be a copy.
+    pub(super) early: bool,
     tag: Option<u32>,
     has_news: bool,
 }
@@ -33,6 +35,8 @@ pub(super) struct Line {
 #[derive(Default)]
 pub(super) struct Wire {
     pub(super) lines: Vec<Line>,
+    /// Whether the service says that it can tell what may be a copy.
+    pub(super) takes_early: bool,
     news: VecDeque<u32>,
 }
 
@@ -82,6 +86,12 @@ impl StreamPort for Wire {
             unacknowledged: line.unacknowledged,
             segment: 1460,
         }
+    }
+    fn take_early(&mut self, _: Service) {
+        self.takes_early = true;
+    }
+    fn is_early(&self, stream: Stream) -> bool {
+        self.line(stream).is_some_and(|line| line.early)
     }
     fn tag(&self, stream: Stream) -> Option<u32> {
         self.line(stream)?.tag
@@ -213,6 +223,7 @@ impl<H: Handler> Bench<H> {
             reset: false,
             packets_sent: 0,
             unacknowledged: 0,
+            early: false,
             tag: None,
             has_news: false,
         });

@@ -1,18 +1,19 @@
 //! From a hello to the server's Finished, or to a request for another hello.
 
+use super::early::{self, Refusal};
 use super::negotiate::{self, Choice, Resumed};
 use super::{ExpectFinished, Flight, Level, Server, State, Step, Surroundings, messages, proof};
 use crate::alert::Fault;
-use crate::crypto::{Group, Hash, Shared, Suite, Transcript, exchange};
-use crate::key_schedule::{APPLICATION_LABELS, HANDSHAKE_LABELS, Schedule, finished};
+use crate::crypto::{Group, Hash, Secret, Shared, Suite, Transcript, exchange};
+use crate::key_schedule::{APPLICATION_LABELS, EARLY_LABEL, HANDSHAKE_LABELS, Schedule, finished};
 use crate::wire::codes::message::MESSAGE_HASH;
 use crate::wire::hello::ClientHello;
 use alloc::boxed::Box;
 
 /// Answers the first hello.
-pub(super) fn hello<const ASKS: bool>(
+pub(super) fn hello<const ASKS: bool, const EARLY: bool>(
     message: &[u8],
-    server: &mut Server<ASKS>,
+    server: &mut Server<ASKS, EARLY>,
     around: &mut Surroundings<'_>,
     flight: &mut Flight,
 ) -> Result<State, Fault> {
@@ -30,12 +31,12 @@ pub(super) fn hello<const ASKS: bool>(
 
 /// Asks for a hello with a key share of `group`. Nothing is kept: all that must be known later
 /// goes to the client and back in a cookie.
-fn retry<const ASKS: bool>(
+fn retry<const ASKS: bool, const EARLY: bool>(
     message: &[u8],
     hello: &ClientHello<'_>,
     suite: Suite,
     group: Group,
-    server: &mut Server<ASKS>,
+    server: &mut Server<ASKS, EARLY>,
     around: &mut Surroundings<'_>,
     flight: &mut Flight,
 ) -> Result<State, Fault> {
@@ -47,6 +48,7 @@ fn retry<const ASKS: bool>(
         flight.step(Step::ChangeCipherSpec)?;
     }
     if hello.early_data {
+        flight.early = Some(Err(Refusal::Retried)).filter(|_| EARLY);
         flight.step(Step::SkipEarlyData)?;
     }
     flight.step(Step::Retried)?;
@@ -54,9 +56,9 @@ fn retry<const ASKS: bool>(
 }
 
 /// Answers the hello that [`retry`] asked for.
-pub(super) fn second_hello<const ASKS: bool>(
+pub(super) fn second_hello<const ASKS: bool, const EARLY: bool>(
     message: &[u8],
-    server: &mut Server<ASKS>,
+    server: &mut Server<ASKS, EARLY>,
     around: &mut Surroundings<'_>,
     flight: &mut Flight,
 ) -> Result<State, Fault> {
@@ -100,9 +102,9 @@ struct Answer<'a> {
 }
 
 impl Answer<'_> {
-    fn give<const ASKS: bool>(
+    fn give<const ASKS: bool, const EARLY: bool>(
         mut self,
-        server: &mut Server<ASKS>,
+        server: &mut Server<ASKS, EARLY>,
         around: &mut Surroundings<'_>,
         flight: &mut Flight,
     ) -> Result<State, Fault> {
@@ -110,6 +112,7 @@ impl Answer<'_> {
         let resumed = self.resume(server, around)?;
         self.transcript.add(self.message);
         let schedule = Schedule::new(hash, resumed.as_ref().map(|resumed| &resumed.key));
+        let early = self.early(&schedule, resumed.as_ref(), server, around, flight);
         let start = flight.bytes.len();
         messages::server_hello(
             &mut flight.bytes,
@@ -131,15 +134,12 @@ impl Answer<'_> {
         let traffic = schedule.handshake_traffic(&self.transcript.digest());
         traffic.tell(around.keys, HANDSHAKE_LABELS, self.hello.random);
         flight.step(Step::WriteKeys(Level::Handshake, suite, traffic.server.clone()))?;
-        flight.step(Step::ReadKeys(Level::Handshake, suite, traffic.client.clone()))?;
-        //= RFC 8446 4.2.10: what comes early is not accepted, so it is skipped
-        if self.hello.early_data {
-            flight.step(Step::SkipEarlyData)?;
-        }
+        let takes_early_data = early.is_some();
+        self.read_keys(early, &traffic.client, flight)?;
         if let Some(limit) = self.choice.record_size_limit {
             flight.step(Step::RecordLimit(limit))?;
         }
-        self.protected(resumed.is_some(), server, around, flight)?;
+        self.protected(resumed.is_some(), takes_early_data, server, around, flight)?;
         let verify = finished(hash, &traffic.server, &self.transcript.digest());
         let start = flight.bytes.len();
         messages::finished(&mut flight.bytes, verify.bytes());
@@ -158,16 +158,62 @@ impl Answer<'_> {
             client_application: application.client,
             certificate: self.choice.mark,
             resumes,
+            bound: if EARLY { early::bound(&self.hello, &self.choice) } else { [0; 16] },
             client: resumed.and_then(|resumed| resumed.client),
         });
         //= RFC 8446 4.3.2: who resumes is not asked
-        Ok(if ASKS && !resumes { State::Certificate(expected) } else { State::Finished(expected) })
+        Ok(match (takes_early_data, ASKS && !resumes) {
+            (true, _) => State::Early(expected),
+            (false, true) => State::Certificate(expected),
+            (false, false) => State::Finished(expected),
+        })
+    }
+
+    /// What is read with after the server's hello.
+    fn read_keys(
+        &self,
+        early: Option<(u32, Secret)>,
+        handshake: &Secret,
+        flight: &mut Flight,
+    ) -> Result<(), Fault> {
+        let suite = self.choice.suite;
+        if let Some((limit, secret)) = early {
+            flight.step(Step::ReadKeys(Level::Early, suite, secret))?;
+            return flight.step(Step::AcceptEarlyData(limit));
+        }
+        flight.step(Step::ReadKeys(Level::Handshake, suite, handshake.clone()))?;
+        //= RFC 8446 4.2.10: what comes early and is not accepted is skipped
+        if self.hello.early_data {
+            flight.step(Step::SkipEarlyData)?;
+        }
+        Ok(())
+    }
+
+    /// How much early data is accepted, and the secret of what protects it; `None` when none is.
+    fn early<const ASKS: bool, const EARLY: bool>(
+        &self,
+        schedule: &Schedule,
+        resumed: Option<&Resumed>,
+        server: &Server<ASKS, EARLY>,
+        around: &Surroundings<'_>,
+        flight: &mut Flight,
+    ) -> Option<(u32, Secret)> {
+        let early = server.early.as_ref().filter(|_| EARLY && self.hello.early_data)?;
+        let wanted = around.early;
+        let verdict = early.admit(&self.hello, &self.choice, resumed, wanted, around.now);
+        flight.early = Some(verdict);
+        verdict.ok()?;
+        let secret = schedule.early_traffic(&self.transcript.digest());
+        if let Some(keys) = around.keys {
+            keys.tell(EARLY_LABEL, self.hello.random, secret.bytes());
+        }
+        Some((early.limit, secret))
     }
 
     /// The key of an earlier connection that the client offers and this server still takes.
-    fn resume<const ASKS: bool>(
+    fn resume<const ASKS: bool, const EARLY: bool>(
         &self,
-        server: &Server<ASKS>,
+        server: &Server<ASKS, EARLY>,
         around: &Surroundings<'_>,
     ) -> Result<Option<Resumed>, Fault> {
         let Some(keys) = self.hello.keys else { return Ok(None) };
@@ -178,10 +224,11 @@ impl Answer<'_> {
     }
 
     /// What comes between the server's hello and its Finished.
-    fn protected<const ASKS: bool>(
+    fn protected<const ASKS: bool, const EARLY: bool>(
         &mut self,
         resumes: bool,
-        server: &Server<ASKS>,
+        takes_early_data: bool,
+        server: &Server<ASKS, EARLY>,
         around: &mut Surroundings<'_>,
         flight: &mut Flight,
     ) -> Result<(), Fault> {
@@ -191,6 +238,7 @@ impl Answer<'_> {
             self.choice.is_named && !resumes,
             self.choice.protocol,
             self.choice.record_size_limit.is_some(),
+            takes_early_data,
         );
         if resumes {
             self.say(flight, start);

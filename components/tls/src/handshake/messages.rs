@@ -71,6 +71,7 @@ pub(super) fn encrypted_extensions(
     named: bool,
     protocol: Option<&[u8]>,
     limits_records: bool,
+    takes_early_data: bool,
 ) {
     Writer(out).message(message::ENCRYPTED_EXTENSIONS, |body| {
         body.vector::<2>(|extensions| {
@@ -87,6 +88,9 @@ pub(super) fn encrypted_extensions(
                     content.u16(PLAINTEXT_MAX as u16 + 1);
                 });
             }
+            if takes_early_data {
+                extensions.extension(extension::EARLY_DATA, |_| {});
+            }
         });
     });
 }
@@ -96,19 +100,29 @@ pub(crate) fn finished(out: &mut Vec<u8>, verify: &[u8]) {
     Writer(out).message(message::FINISHED, |body| body.bytes(verify));
 }
 
+/// A ticket for a client.
+pub(super) struct NewTicket<'a> {
+    pub(super) lifetime_secs: u32,
+    /// What the client adds to its age.
+    pub(super) age_add: u32,
+    /// Which of a connection's it is.
+    pub(super) number: u8,
+    pub(super) ticket: &'a [u8],
+    /// The most bytes of early data that it is good for, if it is for any.
+    pub(super) early_data: Option<u32>,
+}
+
 /// RFC 8446 section 4.6.1.
-pub(super) fn new_session_ticket(
-    out: &mut Vec<u8>,
-    lifetime_secs: u32,
-    age_add: u32,
-    number: u8,
-    ticket: &[u8],
-) {
+pub(super) fn new_session_ticket(out: &mut Vec<u8>, new: &NewTicket<'_>) {
     Writer(out).message(message::NEW_SESSION_TICKET, |body| {
-        body.u32(lifetime_secs);
-        body.u32(age_add);
-        body.vector::<1>(|nonce| nonce.u8(number));
-        body.vector::<2>(|bytes| bytes.bytes(ticket));
-        body.u16(0); // no extensions: early data is not accepted
+        body.u32(new.lifetime_secs);
+        body.u32(new.age_add);
+        body.vector::<1>(|nonce| nonce.u8(new.number));
+        body.vector::<2>(|bytes| bytes.bytes(new.ticket));
+        body.vector::<2>(|extensions| {
+            if let Some(limit) = new.early_data {
+                extensions.extension(extension::EARLY_DATA, |content| content.u32(limit));
+            }
+        });
     });
 }

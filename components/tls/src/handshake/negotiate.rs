@@ -1,6 +1,7 @@
 //! What both ends can do, and which of it is done.
 
 use super::certificates::Mark;
+use super::early::{Grant, Offer};
 use super::{Server, Surroundings};
 use crate::alert::Fault;
 use crate::crypto::{Digest, Group, Identity, Scheme, Secret, Suite, equal};
@@ -30,6 +31,8 @@ pub(super) struct Resumed {
     pub(super) key: Secret,
     /// Who the client was then.
     pub(super) client: Option<Box<Identity>>,
+    /// What early data is judged by, where the server accepts it.
+    pub(super) offer: Option<Offer>,
 }
 
 /// Keys of earlier connections that are looked at.
@@ -67,9 +70,9 @@ pub(super) fn parse(message: &[u8]) -> Result<ClientHello<'_>, Fault> {
 }
 
 /// Everything but the group.
-pub(super) fn choose<'a, const ASKS: bool>(
+pub(super) fn choose<'a, const ASKS: bool, const EARLY: bool>(
     hello: &ClientHello<'a>,
-    server: &Server<ASKS>,
+    server: &Server<ASKS, EARLY>,
 ) -> Result<Choice<'a>, Fault> {
     let suite = suite(hello)?;
     let chosen = server.certificates.choose(hello.server_name, hello.signatures);
@@ -130,11 +133,11 @@ pub(super) fn only_share<'a>(hello: &ClientHello<'a>, group: Group) -> Result<&'
 
 /// The first of the offered keys that is good, if any is. `digest` is the transcript's up to
 /// the binders.
-pub(super) fn resume<const ASKS: bool>(
+pub(super) fn resume<const ASKS: bool, const EARLY: bool>(
     hello: &ClientHello<'_>,
     choice: &Choice<'_>,
     digest: &Digest,
-    server: &Server<ASKS>,
+    server: &Server<ASKS, EARLY>,
     around: &Surroundings<'_>,
 ) -> Result<Option<Resumed>, Fault> {
     let modes = hello.key_modes.unwrap_or_default();
@@ -142,7 +145,8 @@ pub(super) fn resume<const ASKS: bool>(
         return may_sign(choice);
     };
     for (index, (identity, binder)) in keys.iter().enumerate().take(KEYS_MAX) {
-        let Some(contents) = server.tickets.open(identity, around.now) else { continue };
+        let Some(mut contents) = server.tickets.open(identity, around.now) else { continue };
+        let grant = if EARLY { Grant::take(&mut contents.said) } else { None };
         //= RFC 8446 4.2.11: the key's hash is that of the suite; and a name keeps its certificate
         // for as long as that is in service.
         let fits =
@@ -150,7 +154,7 @@ pub(super) fn resume<const ASKS: bool>(
         if !fits {
             continue;
         }
-        let client = if ASKS { Identity::from_bytes(&contents.client).map(Box::new) } else { None };
+        let client = if ASKS { Identity::from_bytes(&contents.said).map(Box::new) } else { None };
         //= RFC 8446 4.6.1: what was shown once is believed for a time, and no longer
         if ASKS
             && let Some(clients) = server.clients
@@ -163,7 +167,9 @@ pub(super) fn resume<const ASKS: bool>(
         if !equal(binder, finished(hash, &key, digest).bytes()) {
             return Err(Fault::BadBinder);
         }
-        return Ok(Some(Resumed { index: index as u16, key: contents.key, client }));
+        let (suite, made) = (contents.suite, contents.made);
+        let offer = grant.and_then(|grant| Offer::new(grant, suite, made, binder));
+        return Ok(Some(Resumed { index: index as u16, key: contents.key, client, offer }));
     }
     may_sign(choice)
 }

@@ -43,15 +43,17 @@ struct Key {
 }
 
 /// What a ticket says.
-pub(super) struct Contents<Client> {
+pub(super) struct Contents<Said> {
     /// The suite of the connection that it comes from.
     pub(super) suite: Suite,
     /// The certificate that the server had there.
     pub(super) certificate: Mark,
+    /// When it was made.
+    pub(super) made: Instant,
     /// The pre-shared key.
     pub(super) key: Secret,
-    /// What was found out of the client, as bytes; empty when that is nothing.
-    pub(super) client: Client,
+    /// What else there is to say, as bytes: who the client is, and what is needed for early data.
+    pub(super) said: Said,
 }
 
 const NAME: usize = 16;
@@ -126,9 +128,9 @@ impl Tickets {
         let start = ticket.len();
         ticket.extend_from_slice(&contents.suite.code().to_be_bytes());
         ticket.extend_from_slice(&contents.certificate);
-        ticket.extend_from_slice(&around.now.as_nanos().to_be_bytes());
+        ticket.extend_from_slice(&contents.made.as_nanos().to_be_bytes());
         ticket.extend_from_slice(contents.key.bytes());
-        ticket.extend_from_slice(contents.client);
+        ticket.extend_from_slice(contents.said);
         let sealed = ticket.get_mut(start..).unwrap_or_default();
         match key.key.seal(&nonce, &key.name, sealed) {
             Ok(tag) => ticket.extend_from_slice(&tag),
@@ -159,7 +161,7 @@ impl Tickets {
         let made = Instant::from_nanos(u64::from_be_bytes(*reader.array().ok()?));
         let key = Secret::new(reader.bytes(suite.hash().length()).ok()?);
         let is_good = now.since(made) < self.lifetime;
-        is_good.then(|| Contents { suite, certificate, key, client: reader.rest().to_vec() })
+        is_good.then(|| Contents { suite, certificate, made, key, said: reader.rest().to_vec() })
     }
 }
 
@@ -194,13 +196,21 @@ mod tests {
 
     const HOUR: Duration = Duration::from_secs(3600);
 
-    fn contents() -> Contents<&'static [u8]> {
+    fn contents(made: Instant) -> Contents<&'static [u8]> {
         let key = Secret::new(&[7; 32]);
-        Contents { suite: Suite::Aes128GcmSha256, certificate: [3; 4], key, client: b"somebody" }
+        Contents {
+            suite: Suite::Aes128GcmSha256,
+            certificate: [3; 4],
+            made,
+            key,
+            said: b"somebody",
+        }
     }
 
     fn seal(tickets: &mut Tickets, now: Instant, random: &mut Random) -> Vec<u8> {
-        tickets.seal(&contents(), &mut Surroundings { now, unix_secs: None, keys: None, random })
+        let (unix_secs, keys, early) = (None, None, false);
+        let mut around = Surroundings { now, unix_secs, keys, early, random };
+        tickets.seal(&contents(now), &mut around)
     }
 
     /// Two cores, whose clock says some time when they start.
@@ -226,7 +236,7 @@ mod tests {
                 assert_eq!(opened.is_some(), good, "after {hours} h and {later} s");
                 assert!(opened.is_none_or(|it| it.key.bytes() == [7; 32]
                     && it.certificate == [3; 4]
-                    && it.client == b"somebody"));
+                    && it.said == b"somebody"));
             }
         }
     }

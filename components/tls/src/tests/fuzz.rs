@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 use waitless::{Duration, Random, StreamPort};
 
 /// Changes `bytes` in a few places.
-fn mutate(bytes: &mut Vec<u8>, random: &mut Random) {
+pub fn mutate(bytes: &mut Vec<u8>, random: &mut Random) {
     for _ in 0..=random.below(4) {
         let at = random.below(bytes.len() as u64) as usize;
         match random.below(6) {

@@ -200,8 +200,17 @@ impl World<Server<true>> {
     }
 }
 
-impl<const ASKS: bool> World<Server<ASKS>> {
-    fn serving(config: Config, packets: usize, now: Option<u64>) -> Self {
+impl World<Server<false, true>> {
+    /// A server that accepts early data, for a service that can tell it.
+    pub fn early(config: Config) -> Self {
+        let mut world = Self::serving(config, 256, None);
+        world.tls.take_early(world.service);
+        world
+    }
+}
+
+impl<const ASKS: bool, const EARLY: bool> World<Server<ASKS, EARLY>> {
+    pub fn serving(config: Config, packets: usize, now: Option<u64>) -> Self {
         let mut cx = testing::context(packets, 1);
         if let Some(now) = now {
             cx.set_wall_clock(now * 1_000_000_000);

@@ -24,14 +24,14 @@ use waitless::{Duration, Phase, Random, StreamPort};
 type Asking = Server<true>;
 
 /// Who may vouch for clients.
-struct Authority(CertifiedIssuer<'static, KeyPair>);
+pub struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 fn leak(bytes: &[u8]) -> &'static [u8] {
     bytes.to_vec().leak()
 }
 
 impl Authority {
-    fn new(name: &str) -> Self {
+    pub fn new(name: &str) -> Self {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.distinguished_name = rcgen::DistinguishedName::new();
         params.distinguished_name.push(DnType::CommonName, name);
@@ -45,7 +45,12 @@ impl Authority {
     }
 
     /// A certificate for a client called `name`, good from 2020 to 2030, as `change` wants it.
-    fn issue(&self, name: &str, key: &KeyPair, change: impl Fn(&mut CertificateParams)) -> Chain {
+    pub fn issue(
+        &self,
+        name: &str,
+        key: &KeyPair,
+        change: impl Fn(&mut CertificateParams),
+    ) -> Chain {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.distinguished_name = rcgen::DistinguishedName::new();
         params.distinguished_name.push(DnType::CommonName, name);
@@ -59,7 +64,7 @@ impl Authority {
 }
 
 /// A server that trusts `authority` to vouch for clients.
-fn asking(authority: &Authority, client_certificate: ClientCertificate) -> Config {
+pub fn asking(authority: &Authority, client_certificate: ClientCertificate) -> Config {
     let clients = Some(&*vec![authority.der()].leak());
     Config { clients, client_certificate, ..usual() }
 }

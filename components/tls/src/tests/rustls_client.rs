@@ -74,10 +74,7 @@ impl Client {
     /// Passes bytes both ways until neither end says anything.
     pub fn exchange(&mut self, world: &mut World<impl Role>) -> Result<(), rustls::Error> {
         loop {
-            let mut said = Vec::new();
-            while self.tls.wants_write() {
-                self.tls.write_tls(&mut said).unwrap();
-            }
+            let said = self.said();
             if !said.is_empty() {
                 world.say_in(self.wire, &said, self.piece);
             }
@@ -92,6 +89,26 @@ impl Client {
                 self.take();
             }
         }
+    }
+
+    /// Says `bytes` early, before anything was exchanged. How many of them may be.
+    pub fn write_early(&mut self, bytes: &[u8]) -> usize {
+        use std::io::Write as _;
+        self.tls.early_data().map_or(0, |mut early| early.write(bytes).unwrap())
+    }
+
+    /// Whether the server has accepted what was said early.
+    pub fn is_early_accepted(&self) -> bool {
+        self.tls.is_early_data_accepted()
+    }
+
+    /// What it says now.
+    pub fn said(&mut self) -> Vec<u8> {
+        let mut said = Vec::new();
+        while self.tls.wants_write() {
+            self.tls.write_tls(&mut said).unwrap();
+        }
+        said
     }
 
     pub fn write(&mut self, bytes: &[u8], world: &mut World<impl Role>) {
@@ -133,8 +150,14 @@ impl Client {
 
 /// Data passes both ways, of lengths around the borders of records and packets.
 pub fn talk(client: &mut Client, world: &mut World<impl Role>) -> Stream {
+    talk_after(client, world, &[])
+}
+
+/// The same after `early` was said early.
+pub fn talk_after(client: &mut Client, world: &mut World<impl Role>, early: &[u8]) -> Stream {
     client.exchange(world).unwrap();
     let stream = world.accept();
+    assert_eq!(world.read(stream), early);
     world.tls.set_tag(stream, 5);
     for length in [1, 100, 1379, 1400, 5000, 16_384, 16_385, 40_000] {
         let question: Vec<u8> = (0..length).map(|at| (at % 251) as u8).collect();

@@ -5,6 +5,7 @@ use crate::alert::Fault;
 use crate::crypto::{Hash, Secret, Suite};
 use crate::key_schedule::{Schedule, TrafficKey, finished, next_traffic, ticket_key};
 use crate::record::{Protection, RECORDS_PER_KEY};
+use crate::wire::hello::ClientHello;
 use crate::wire::record::{Content, HEADER, Header};
 use alloc::vec;
 use alloc::vec::Vec;
@@ -49,8 +50,43 @@ fn the_schedule_is_that_of_the_trace() {
 fn a_resumed_schedule_is_that_of_the_trace() {
     let schedule = Schedule::new(Hash::Sha256, Some(&secret(rfc::TICKET)));
     assert_eq!(schedule.secret().bytes(), hex(rfc::RESUMED_EARLY));
-    assert_eq!(schedule.binder_key().bytes(), hex(rfc::BINDER));
+    let key = schedule.binder_key();
+    assert_eq!(key.bytes(), hex(rfc::BINDER));
+    let [hello, answer, flight, message] = [
+        rfc::RESUMED_CLIENT_HELLO,
+        rfc::RESUMED_SERVER_HELLO,
+        rfc::RESUMED_SERVER_FLIGHT,
+        rfc::RESUMED_FINISHED,
+    ]
+    .map(hex);
+    let keys = ClientHello::parse(&hello[4..]).unwrap().keys.unwrap();
+    let (covered, _) = hello.split_at(hello.len() - keys.binders_length());
+    let binder = finished(Hash::Sha256, &key, &Hash::Sha256.of(&[covered]));
+    assert_eq!(keys.iter().next().unwrap().1, binder.bytes());
+    let early = schedule.early_traffic(&Hash::Sha256.of(&[&hello]));
+    assert_eq!(early.bytes(), hex(rfc::EARLY_TRAFFIC));
+    let schedule = schedule.into_handshake(&hex(rfc::RESUMED_SHARED));
+    assert_eq!(schedule.secret().bytes(), hex(rfc::RESUMED_HANDSHAKE));
+    let traffic = schedule.handshake_traffic(&Hash::Sha256.of(&[&hello, &answer]));
+    assert_eq!(traffic.client.bytes(), hex(rfc::RESUMED_CLIENT_HANDSHAKE));
+    assert_eq!(traffic.server.bytes(), hex(rfc::RESUMED_SERVER_HANDSHAKE));
+    let (before, theirs) = flight.split_at(flight.len() - 36);
+    let digest = Hash::Sha256.of(&[&hello, &answer, before]);
+    assert_eq!(finished(Hash::Sha256, &traffic.server, &digest).bytes(), &theirs[4..]);
+    let schedule = schedule.into_master();
+    assert_eq!(schedule.secret().bytes(), hex(rfc::RESUMED_MASTER));
+    let application = schedule.application_traffic(&Hash::Sha256.of(&[&hello, &answer, &flight]));
+    assert_eq!(application.client.bytes(), hex(rfc::RESUMED_CLIENT_APPLICATION));
+    assert_eq!(application.server.bytes(), hex(rfc::RESUMED_SERVER_APPLICATION));
+    // The end of early data counts.
+    let digest = Hash::Sha256.of(&[&hello, &answer, &flight, &END]);
+    assert_eq!(finished(Hash::Sha256, &traffic.client, &digest).bytes(), &message[4..]);
+    let digest = Hash::Sha256.of(&[&hello, &answer, &flight, &END, &message]);
+    assert_eq!(schedule.resumption(&digest).bytes(), hex(rfc::RESUMED_RESUMPTION));
 }
+
+/// The message that ends early data.
+const END: [u8; 4] = [5, 0, 0, 0];
 
 #[test]
 fn traffic_keys_are_those_of_the_trace() {
@@ -87,6 +123,8 @@ fn records_are_those_of_the_trace() {
     for (text, content, record) in [
         (rfc::SERVER_HANDSHAKE, rfc::SERVER_FLIGHT, rfc::SERVER_FLIGHT_RECORD),
         (rfc::CLIENT_HANDSHAKE, rfc::CLIENT_FINISHED, rfc::CLIENT_FINISHED_RECORD),
+        (rfc::RESUMED_SERVER_HANDSHAKE, rfc::RESUMED_SERVER_FLIGHT, rfc::RESUMED_SERVER_RECORD),
+        (rfc::RESUMED_CLIENT_HANDSHAKE, rfc::RESUMED_FINISHED, rfc::RESUMED_FINISHED_RECORD),
     ] {
         let [content, record] = [content, record].map(hex);
         let mut protection = Protection::new(SUITE, secret(text));
@@ -97,6 +135,8 @@ fn records_are_those_of_the_trace() {
     let mut protection = Protection::new(SUITE, secret(rfc::EARLY_TRAFFIC));
     let record = hex(rfc::EARLY_RECORD);
     assert_eq!(open(&mut protection, &record), Ok((Content::Data, b"ABCDEF".to_vec())));
+    let ended = open(&mut protection, &hex(rfc::END_RECORD));
+    assert_eq!(ended, Ok((Content::Handshake, END.to_vec())));
 }
 
 const SUITES: [Suite; 3] = Suite::ALL;

@@ -164,20 +164,33 @@ pub struct Peer {
     /// Everything that was said, and the secret of the client's Finished.
     pub transcript: Vec<u8>,
     secret: Secret,
+    /// At the master secret.
+    master: Schedule,
 }
 
 impl Peer {
     /// Says `hello` and hears the flight.
     pub fn greet(world: &mut World<impl Role>, hello: &Hello) -> Self {
-        let message = hello.bytes();
+        Self::greet_with(world, &hello.bytes(), None, &[])
+    }
+
+    /// Says the hello `message`, which offers `key`, and the records `behind` it, and hears the
+    /// flight.
+    pub fn greet_with(
+        world: &mut World<impl Role>,
+        message: &[u8],
+        key: Option<&Secret>,
+        behind: &[u8],
+    ) -> Self {
         let wire = world.connect();
-        world.say(wire, &record(22, &message));
+        world.say(wire, &[&record(22, message), behind].concat());
         let heard = records(&world.heard(wire));
         let answer = &heard[0].body;
         assert_eq!((heard[0].content, answer[0]), (22, 2), "{heard:?}");
         let shared = x25519(SECRET, server_share(answer));
-        let schedule = Schedule::new(Hash::Sha256, None).into_handshake(&shared);
-        let traffic = schedule.handshake_traffic(&Hash::Sha256.of(&[&message, answer]));
+        let key = key.filter(|_| extension_of(answer, extension::PRE_SHARED_KEY).is_some());
+        let schedule = Schedule::new(Hash::Sha256, key).into_handshake(&shared);
+        let traffic = schedule.handshake_traffic(&Hash::Sha256.of(&[message, answer]));
         let mut read = Protection::new(SUITE, traffic.server);
         let mut flight = Vec::new();
         for record in heard.iter().filter(|record| record.content == 23) {
@@ -185,15 +198,17 @@ impl Peer {
             assert_eq!(content, Content::Handshake);
             flight.extend(bytes);
         }
-        let digest = Hash::Sha256.of(&[&message, answer, &flight]);
+        let digest = Hash::Sha256.of(&[message, answer, &flight]);
         let verify = finished(Hash::Sha256, &traffic.client, &digest);
-        let application = schedule.into_master().application_traffic(&digest);
+        let master = schedule.into_master();
+        let application = master.application_traffic(&digest);
         Self {
             wire,
             read: Protection::new(SUITE, application.server.clone()),
             write: Protection::new(SUITE, traffic.client.clone()),
-            transcript: [&message[..], answer, &flight].concat(),
+            transcript: [message, answer, &flight].concat(),
             secret: traffic.client,
+            master,
             next: (application.client, application.server),
             finished: [&[20, 0, 0, 32], verify.bytes()].concat(),
         }
@@ -202,13 +217,23 @@ impl Peer {
     /// A connection whose handshake is complete.
     pub fn connect(world: &mut World<impl Role>) -> Self {
         let mut peer = Self::greet(world, &Hello::new());
-        let finished = peer.finished.clone();
-        peer.say(world, 22, &finished);
-        peer.write = Protection::new(SUITE, peer.next.0.clone());
+        peer.complete(world);
         for record in records(&world.heard(peer.wire)) {
             assert_eq!(open(&mut peer.read, &record).unwrap().0, Content::Handshake);
         }
         peer
+    }
+
+    /// Says the Finished. What comes back was not looked at.
+    pub fn complete(&mut self, world: &mut World<impl Role>) {
+        let finished = self.finish();
+        self.tell(world, &finished);
+        self.write = Protection::new(SUITE, self.next.0.clone());
+    }
+
+    /// What later connections resume with, once this one is complete.
+    pub fn resumption(&self) -> Secret {
+        self.master.resumption(&Hash::Sha256.of(&[&self.transcript]))
     }
 
     /// Says a message that counts.
@@ -258,18 +283,25 @@ pub fn open(protection: &mut Protection, record: &Record) -> Option<(Content, Ve
 
 /// The key in a server's hello.
 fn server_share(message: &[u8]) -> [u8; 32] {
+    let share = extension_of(message, extension::KEY_SHARE).unwrap();
+    share[4..].try_into().unwrap()
+}
+
+/// What is in an extension of a server's hello.
+fn extension_of(message: &[u8], kind: u16) -> Option<&[u8]> {
     let mut reader = Reader::new(&message[4..]);
     reader.bytes(34).unwrap();
     reader.vector8(0..=32).unwrap();
     reader.bytes(3).unwrap();
     let mut extensions = Reader::new(reader.vector16(0..=500).unwrap());
-    loop {
-        let kind = extensions.u16().unwrap();
+    while !extensions.is_empty() {
+        let other = extensions.u16().unwrap();
         let content = extensions.vector16(0..=500).unwrap();
-        if kind == extension::KEY_SHARE {
-            return content[4..].try_into().unwrap();
+        if other == kind {
+            return Some(content);
         }
     }
+    None
 }
 
 /// The cookie in a request for another hello, and the group that it asks for.

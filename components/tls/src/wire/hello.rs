@@ -244,6 +244,13 @@ impl<'a> PreSharedKeys<'a> {
         })
     }
 
+    /// How old the first identity is, in milliseconds, and what its ticket adds to that.
+    pub fn first_age(self) -> Option<u32> {
+        let mut identities = Reader::new(self.identities);
+        identities.vector16(1..=0xffff).ok()?;
+        identities.u32().ok()
+    }
+
     /// Bytes at the end of the message that the binders are not made over.
     pub const fn binders_length(self) -> usize {
         2 + self.binders.len()

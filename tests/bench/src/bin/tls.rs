@@ -183,6 +183,7 @@ impl Ours {
                 ticket_count: 2,
                 cookies: Cookies::new(&mut random),
                 clients: None,
+                early: None,
                 detail: None,
             },
             random,
@@ -220,6 +221,7 @@ impl Serves for Ours {
                 now: waitless::Instant::ZERO,
                 unix_secs: None,
                 keys: None,
+                early: false,
                 random: &mut self.random,
             };
             let read = self.handshake.read(&body, &mut self.server, around, &mut self.flight);
@@ -239,6 +241,7 @@ impl Serves for Ours {
                         self.read = Some(Protection::new(suite, secret));
                     }
                     Step::SkipEarlyData
+                    | Step::AcceptEarlyData(_)
                     | Step::RecordLimit(_)
                     | Step::Complete(_)
                     | Step::Retried => {}
