@@ -205,8 +205,8 @@ clean: ## removes everything that was built here
 apart = --target-dir $(or $(CARGO_TARGET_DIR),target)/lints
 lints = cargo clippy --quiet $(apart) --workspace --all-targets -- -D warnings
 image-lints = $(call lints-of,x86_64) && $(call lints-of,aarch64)
-lints-of = cargo clippy --quiet $(apart) \
-  $(addprefix --package ,webserver hello router gateway $(bare)) --target $(1)-waitless -- -D warnings
+lints-of = cargo clippy --quiet $(apart) --target $(1)-waitless \
+  $(addprefix --package ,webserver hello router gateway $(bare)) -- -D warnings
 # The whole runner, the part that is macOS's included; that can be checked but not run elsewhere.
 hvf-lints = cargo clippy --quiet $(apart) --package hvf-runner --target aarch64-apple-darwin \
   -- -D warnings
