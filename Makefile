@@ -184,7 +184,7 @@ sim: ready-to-build ## simulates an app (hello) on thousands of bad wires; SEEDS
 
 .PHONY: bench
 bench: ready-to-test ## measures beside Linux, smoltcp, rustls; the tables in docs/performance.md
-	@$(if $(WORKLOAD),true,$(one-process) && $(one-process) --bin tls)
+	@$(if $(WORKLOAD),true,$(one-process) && $(one-process) --bin ends && $(one-process) --bin tls)
 	@$(guests) --runs $(RUNS) --platform $(if $(filter native,$(PLATFORM)),native,qemu) \
 	  $(if $(WORKLOAD),--workload $(WORKLOAD)) $(if $(CORES),--cores $(CORES)) \
 	  $(if $(MEMORY),--memory $(MEMORY)) $(if $(filter 1,$(KVM)),--kvm) \

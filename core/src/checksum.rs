@@ -19,29 +19,60 @@ impl Checksum {
     pub fn add(mut self, bytes: &[u8]) -> Self {
         // Ones'-complement sums care neither about byte order nor, as carries go around, about
         // the width of a word, until the end (RFC 1071 section 2 (B) and (C)).
-        let (blocks, rest) = bytes.as_chunks::<32>();
+        let (blocks, rest) = bytes.as_chunks::<128>();
+        let mut carries = 0;
         for block in blocks {
-            for word in block.as_chunks::<8>().0 {
-                self = self.plus(u64::from_ne_bytes(*word));
-            }
+            let (sum, carry) = self.words(block.as_chunks().0);
+            self = sum;
+            carries += u64::from(carry);
         }
-        let (words, rest) = rest.as_chunks::<8>();
-        for word in words {
+        self = self.plus(carries);
+        // What is left is less than that: each size once at most, and no loop.
+        let (most, rest) = rest.as_chunks::<64>();
+        if let [most] = most {
+            self = self.whole(most.as_chunks().0);
+        }
+        let (half, rest) = rest.as_chunks::<32>();
+        if let [half] = half {
+            self = self.whole(half.as_chunks().0);
+        }
+        let (quarter, rest) = rest.as_chunks::<16>();
+        if let [quarter] = quarter {
+            self = self.whole(quarter.as_chunks().0);
+        }
+        let (word, rest) = rest.as_chunks::<8>();
+        if let [word] = word {
             self = self.plus(u64::from_ne_bytes(*word));
         }
         if rest.is_empty() {
             return self;
         }
-        let mut last = [0; 8];
-        match bytes.last_chunk::<8>() {
+        self.plus(match bytes.last_chunk::<8>() {
             // What of the last word was not summed, moved to where a word of its own begins.
             Some(word) if cfg!(target_endian = "little") => {
                 let summed = 8 * (8 - rest.len()) as u32;
-                return self.plus(u64::from_ne_bytes(*word) >> summed);
+                u64::from_ne_bytes(*word) >> summed
             }
-            _ => last[..rest.len()].copy_from_slice(rest),
+            _ => padded(rest),
+        })
+    }
+
+    /// Adds words in one chain of carries, which is one instruction for each. The last carry is
+    /// left to be added.
+    #[inline]
+    fn words(self, words: &[[u8; 8]]) -> (Self, bool) {
+        let (mut sum, mut carry) = (self.0, false);
+        for word in words {
+            (sum, carry) = sum.carrying_add(u64::from_ne_bytes(*word), carry);
         }
-        self.plus(u64::from_ne_bytes(last))
+        (Self(sum), carry)
+    }
+
+    /// Adds words, and the last carry too, which may make the sum overflow once more.
+    #[inline]
+    fn whole(self, words: &[[u8; 8]]) -> Self {
+        let (sum, carry) = self.words(words);
+        sum.plus(u64::from(carry))
     }
 
     /// Adds a number, and the carry too.
@@ -61,16 +92,19 @@ impl Checksum {
     /// both addresses, the protocol and the upper layer's length.
     #[inline]
     pub fn pseudo(self, source: IpAddr, destination: IpAddr, protocol: u8, length: u16) -> Self {
-        let sum = match (source, destination) {
+        // As numbers of 32 bits, four of which make no carry.
+        let rest = u64::from(u16::from(protocol).to_be()) + u64::from(length.to_be());
+        match (source, destination) {
             (IpAddr::V4(source), IpAddr::V4(destination)) => {
-                self.add(&source.octets()).add(&destination.octets())
+                let [source, destination] = [source, destination]
+                    .map(|address| u64::from(u32::from_ne_bytes(address.octets())));
+                self.plus(source + destination + rest)
             }
             (IpAddr::V6(source), IpAddr::V6(destination)) => {
-                self.add(&source.octets()).add(&destination.octets())
+                self.add(&source.octets()).add(&destination.octets()).plus(rest)
             }
-            _ => self,
-        };
-        sum.word(u16::from(protocol)).word(length)
+            _ => self.plus(rest),
+        }
     }
 
     /// The sum, folded to 16 bits and **not** complemented: what a device that completes the
@@ -96,6 +130,15 @@ impl Checksum {
     pub fn is_valid(self) -> bool {
         self.folded() == 0xffff
     }
+}
+
+/// Less than a word, padded with zero.
+#[cold]
+#[inline(never)]
+fn padded(bytes: &[u8]) -> u64 {
+    let mut word = [0; 8];
+    word[..bytes.len()].copy_from_slice(bytes);
+    u64::from_ne_bytes(word)
 }
 
 /// The checksum `sum` of a region in which a word changes from `old` to `new` (equation 3 of

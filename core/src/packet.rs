@@ -365,13 +365,21 @@ impl Packet {
 impl Drop for Packet {
     #[inline]
     fn drop(&mut self) {
-        let mut next = self.take_next();
-        release(self.0, PACKET);
-        // A loop, so that a long chain cannot recurse.
-        while let Some(mut packet) = next {
-            next = packet.take_next();
-            drop(packet);
+        if let Some(next) = self.take_next() {
+            drop_chain(next);
         }
+        release(self.0, PACKET);
+    }
+}
+
+/// Drops a packet that stood behind another, and all behind it. A loop, so that a long chain
+/// cannot recurse.
+#[cold]
+fn drop_chain(first: Packet) {
+    let mut next = Some(first);
+    while let Some(mut packet) = next {
+        next = packet.take_next();
+        drop(packet);
     }
 }
 

@@ -47,6 +47,12 @@ pub mod bench {
     include!(concat!(env!("OUT_DIR"), "/bench.rs"));
 }
 
+/// What both ends cost is measured on two of this one.
+#[allow(missing_docs, reason = "generated")]
+pub mod ends {
+    include!(concat!(env!("OUT_DIR"), "/ends.rs"));
+}
+
 /// A server on the devices of the runner for Apple silicon.
 #[allow(missing_docs, reason = "generated")]
 pub mod hvf {
@@ -132,6 +138,12 @@ impl<Site: Handler> OnCard for dual::Graph<Site> {
 }
 
 impl<Site: Handler> OnCard for bench::Graph<Site> {
+    fn card(&mut self) -> &mut Card {
+        &mut self.nic
+    }
+}
+
+impl OnCard for ends::Graph {
     fn card(&mut self) -> &mut Card {
         &mut self.nic
     }
@@ -240,6 +252,32 @@ pub fn raw(packets: usize, seed: u8, wire: netem::Config) -> Host<raw::Graph> {
     })
 }
 
+/// An end with `packets` buffers and nothing on its wire, the last byte of whose addresses is
+/// `number`.
+#[track_caller]
+pub fn ends(packets: usize, number: u8) -> Host<ends::Graph> {
+    Host::new(packets, number, |cx| {
+        let mut graph = ends::graph(cx);
+        graph.nic = Card::with(waitless::Mac([2, 0, 0, 0, 0, number]));
+        graph.ip4 = ipv4::Ipv4::new(ip4(number), cx);
+        graph
+    })
+}
+
+/// The configuration of IPv4 with the address 10.0.0.`number`.
+fn ip4(number: u8) -> &'static ipv4::Config {
+    Box::leak(Box::new(ipv4::Config {
+        address: Some((std::net::Ipv4Addr::new(10, 0, 0, number), 24)),
+        gateway: None,
+        routes: &[],
+        dns: &[],
+        ttl: 64,
+        mtu: None,
+        reassembly: 16,
+        reassembly_timeout: waitless::Duration::from_secs(30),
+    }))
+}
+
 /// A server with `packets` buffers and both versions of IP, the last byte of whose addresses is
 /// `number`, behind a wire that does to frames what `wire` says.
 #[track_caller]
@@ -253,18 +291,7 @@ pub fn dual(
         let mut graph = dual::graph(cx);
         graph.wire = Netem::new(Box::leak(Box::new(wire)), cx);
         graph.nic = Card::with(waitless::Mac([2, 0, 0, 0, 0, number]));
-        let address = (std::net::Ipv4Addr::new(10, 0, 0, number), 24);
-        let config = ipv4::Config {
-            address: Some(address),
-            gateway: None,
-            routes: &[],
-            dns: &[],
-            ttl: 64,
-            mtu: None,
-            reassembly: 16,
-            reassembly_timeout: waitless::Duration::from_secs(30),
-        };
-        graph.ip4 = ipv4::Ipv4::new(Box::leak(Box::new(config)), cx);
+        graph.ip4 = ipv4::Ipv4::new(ip4(number), cx);
         graph
     })
 }

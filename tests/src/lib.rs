@@ -6,6 +6,7 @@
 //! * [`pair`]: two ends of a connection, and somebody between them.
 //! * [`script`]: what passes a connection, in packetdrill's syntax, against the component.
 //! * [`corpus`], [`mutate`]: packets that are well-formed, and what makes them otherwise.
+//! * [`traffic`]: what passes between two stacks when both ends are measured.
 //! * [`live`]: a graph on a TAP device of this process, in real time.
 //! * [`lab`]: whole images in a network of their own, driven by real programs.
 
@@ -26,6 +27,7 @@ pub mod routed;
 pub mod script;
 mod site;
 pub mod tidy;
+pub mod traffic;
 pub mod wires;
 pub mod world;
 

@@ -19,23 +19,17 @@ type Baseline = BTreeMap<String, BTreeMap<String, u64>>;
 
 #[test]
 fn instructions_have_not_grown() {
-    if Command::new("valgrind").arg("--version").output().is_err() {
-        // Not by a macro: what those print is shown only when a test fails.
-        let _ = writeln!(io::stderr(), "\n*** instructions are not counted: needs valgrind ***");
-        let required = env::var(REQUIRE).is_ok_and(|value| value == "all");
-        assert!(!required, "{REQUIRE}=all: a skipped test is a failure here");
-        return;
+    if has_valgrind() {
+        compare("instructions", |what| instructions(&BENCH.server, what));
     }
-    compare("instructions", |what| {
-        let mut valgrind = Command::new("valgrind");
-        valgrind.args(["--tool=callgrind", "--callgrind-out-file=/dev/null"]);
-        valgrind.arg("--toggle-collect=*Ours*work*").arg(&*BENCH).arg("instructions");
-        let (told, counted) = run(valgrind.args(what.split(' ')));
-        let exchanges = told.trim().parse::<u64>().expect("the bench says how many it made");
-        let total = counted.lines().find_map(|line| line.split_once("Collected : "));
-        let total = total.and_then(|(_, total)| total.trim().parse::<u64>().ok());
-        total.expect("callgrind says what it counted") / exchanges
-    });
+}
+
+/// Both ends of connections.
+#[test]
+fn ends_have_not_grown() {
+    if has_valgrind() {
+        compare("ends", |what| instructions(&BENCH.ends, what));
+    }
 }
 
 #[test]
@@ -100,9 +94,33 @@ fn compare(kind: &str, measure: impl Fn(&str) -> u64) {
     );
 }
 
+/// Whether instructions can be counted.
+fn has_valgrind() -> bool {
+    let found = Command::new("valgrind").arg("--version").output().is_ok();
+    if !found {
+        // Not by a macro: what those print is shown only when a test fails.
+        let _ = writeln!(io::stderr(), "\n*** instructions are not counted: needs valgrind ***");
+        let required = env::var(REQUIRE).is_ok_and(|value| value == "all");
+        assert!(!required, "{REQUIRE}=all: a skipped test is a failure here");
+    }
+    found
+}
+
+/// Instructions of ours for each of what `program` makes of `what`.
+fn instructions(program: &Path, what: &str) -> u64 {
+    let mut valgrind = Command::new("valgrind");
+    valgrind.args(["--tool=callgrind", "--callgrind-out-file=/dev/null"]);
+    valgrind.arg("--toggle-collect=*Ours*work*").arg(program).arg("instructions");
+    let (told, counted) = run(valgrind.args(what.split(' ')));
+    let exchanges = told.trim().parse::<u64>().expect("the bench says how many it made");
+    let total = counted.lines().find_map(|line| line.split_once("Collected : "));
+    let total = total.and_then(|(_, total)| total.trim().parse::<u64>().ok());
+    total.expect("callgrind says what it counted") / exchanges
+}
+
 /// What the bench says of one thing.
 fn bench(mode: &str, what: &str) -> u64 {
-    let (told, _) = run(Command::new(&*BENCH).arg(mode).args(what.split(' ')));
+    let (told, _) = run(Command::new(&BENCH.server).arg(mode).args(what.split(' ')));
     told.trim().parse().expect("the bench says a number")
 }
 
@@ -116,15 +134,28 @@ fn run(command: &mut Command) -> (String, String) {
     (told, errors)
 }
 
+/// The programs of the bench.
+struct Bench {
+    /// A server and a client made of frames.
+    server: PathBuf,
+    /// Both ends.
+    ends: PathBuf,
+}
+
 /// The bench, built as it is measured.
-static BENCH: LazyLock<PathBuf> = LazyLock::new(|| {
+static BENCH: LazyLock<Bench> = LazyLock::new(|| {
     let mut cargo = Command::new(env!("CARGO"));
     cargo.current_dir(env!("CARGO_MANIFEST_DIR"));
     cargo.args(["build", "--quiet", "--release", "--package", "waitless-bench"]);
-    cargo.args(["--bin", "waitless-bench", "--message-format", "json"]);
+    cargo.args(["--bin", "waitless-bench", "--bin", "ends", "--message-format", "json"]);
     let (messages, _) = run(&mut cargo);
-    let mut values = messages.lines().filter_map(|line| serde_json::from_str(line).ok());
-    let executable =
-        values.find_map(|value: serde_json::Value| value["executable"].as_str().map(PathBuf::from));
-    executable.expect("cargo says what it built")
+    let values = messages.lines().filter_map(|line| serde_json::from_str(line).ok());
+    let executables: BTreeMap<String, PathBuf> = values
+        .filter_map(|value: serde_json::Value| {
+            let name = value["target"]["name"].as_str()?.to_owned();
+            Some((name, PathBuf::from(value["executable"].as_str()?)))
+        })
+        .collect();
+    let program = |name: &str| executables.get(name).expect("cargo says what it built").clone();
+    Bench { server: program("waitless-bench"), ends: program("ends") }
 });

@@ -30,7 +30,7 @@ use waitless::{
     BATCH, ClaimState, Component, Context, CounterSet, Duration, EtherType, InitError, Inspect,
     Instant, LinkPort, Mac, Mailbox, NextHop, NicPort, Offloads, Packet,
 };
-use wire::{HEADER, Header};
+use wire::{HEADER, Header, Received, Station};
 
 /// What the manifest may set.
 #[derive(Debug)]
@@ -73,6 +73,8 @@ pub struct Ethernet {
     last: Last,
     now: Instant,
     mac: Mac,
+    /// The same, to compare with.
+    station: Station,
     mtu: u16,
     offloads: Offloads,
     link_up: bool,
@@ -154,6 +156,7 @@ impl Ethernet {
             },
             now: Instant::ZERO,
             mac: Mac::default(),
+            station: Station::default(),
             mtu: 0,
             offloads: Offloads::default(),
             link_up: false,
@@ -164,17 +167,18 @@ impl Ethernet {
     #[inline]
     fn accept(&mut self, mut frame: Packet) {
         self.counters.received.add(1);
-        let Some(header) = frame.strip::<HEADER>() else {
+        let Some(header) = frame.bytes().first_chunk() else {
             return self.counters.runts.add(1);
         };
-        let header = Header::parse(header);
-        if header.destination != self.mac && !header.destination.is_multicast() {
+        let header = Received::parse(header);
+        frame.trim_front(HEADER);
+        if header.destination != self.station && !header.destination.is_multicast() {
             return self.counters.foreign.add(1);
         }
-        if header.source.is_multicast() || header.source == self.mac {
+        if header.source.is_multicast() || header.source == self.station {
             return self.counters.bad_source.add(1);
         }
-        frame.info_mut().mac = header.source;
+        frame.info_mut().mac = header.source.mac();
         frame.info_mut().broadcast = header.destination.is_multicast();
         let mailbox = match header.protocol {
             EtherType::IPV4 => &mut self.ip4,
@@ -204,12 +208,51 @@ impl Ethernet {
     }
 
     /// Puts the header in front and queues the frame. `send` looked for room.
-    #[inline]
+    #[inline(always)]
     fn enqueue(&mut self, mut packet: Packet, header: [u8; HEADER]) {
         match packet.prepend(header) {
             Ok(()) => drop(self.down.push_back(packet)),
             Err(_) => self.counters.no_room.add(1),
         }
+    }
+
+    /// Whether a packet is no longer than the link takes. One that the card cuts up is as long as
+    /// its chain.
+    #[inline]
+    fn fits(&self, packet: &Packet) -> bool {
+        packet.info().segment != 0 || packet.chain_len() <= usize::from(self.mtu)
+    }
+
+    /// Sends what is not as usual.
+    #[inline(never)]
+    fn send_elsewhere(
+        &mut self,
+        protocol: EtherType,
+        to: NextHop,
+        packet: Packet,
+    ) -> Result<(), Packet> {
+        if self.down.is_full() {
+            return Err(packet);
+        }
+        if !self.fits(&packet) {
+            self.counters.too_long.add(1);
+            return Ok(());
+        }
+        if !self.link_up {
+            self.counters.link_down.add(1);
+            return Ok(());
+        }
+        let destination = match to {
+            NextHop::Ipv4(address) => {
+                self.send_to(protocol, address, packet);
+                return Ok(());
+            }
+            NextHop::Broadcast => Mac::BROADCAST,
+            NextHop::Mac(mac) => mac,
+        };
+        let header = Header { destination, source: self.mac, protocol };
+        self.enqueue(packet, header.bytes());
+        Ok(())
     }
 
     /// Sends to a neighbour that is not the last one.
@@ -245,6 +288,7 @@ impl<N: NicPort> Component<N> for Ethernet {
         self.now = cx.now();
         self.arp.set_key(cx.random.u32());
         self.mac = nic.mac();
+        self.station = Station::of(self.mac);
         self.mtu = nic.mtu();
         self.offloads = nic.offloads();
         self.link_up = nic.link_up();
@@ -354,34 +398,19 @@ impl LinkPort for Ethernet {
 
     #[inline]
     fn send(&mut self, protocol: EtherType, to: NextHop, packet: Packet) -> Result<(), Packet> {
-        if self.down.is_full() {
-            return Err(packet);
-        }
-        // A packet that the card cuts up is as long as its chain.
-        if packet.info().segment == 0 && packet.chain_len() > usize::from(self.mtu) {
-            self.counters.too_long.add(1);
+        // The usual case, seen first: IPv4 again, to the neighbour that was sent to last.
+        if let NextHop::Ipv4(address) = to
+            && address == self.last.address
+            && self.now < self.last.until
+            && protocol == EtherType::IPV4
+            && !self.down.is_full()
+            && self.link_up
+            && self.fits(&packet)
+        {
+            self.enqueue(packet, self.last.header);
             return Ok(());
         }
-        if !self.link_up {
-            self.counters.link_down.add(1);
-            return Ok(());
-        }
-        let destination = match to {
-            NextHop::Ipv4(address) => {
-                let last = address == self.last.address && self.now < self.last.until;
-                if last && protocol == EtherType::IPV4 {
-                    self.enqueue(packet, self.last.header);
-                } else {
-                    self.send_to(protocol, address, packet);
-                }
-                return Ok(());
-            }
-            NextHop::Broadcast => Mac::BROADCAST,
-            NextHop::Mac(mac) => mac,
-        };
-        let header = Header { destination, source: self.mac, protocol };
-        self.enqueue(packet, header.bytes());
-        Ok(())
+        self.send_elsewhere(protocol, to, packet)
     }
 
     #[inline]

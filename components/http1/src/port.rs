@@ -314,7 +314,7 @@ impl Active {
                 response.put_body(body);
                 return Err(NoPacket);
             };
-            self.queue_long_head(&lines, head, response.take_fields(), body);
+            self.queue_long_head(lines, head, response.take_fields(), body);
         } else {
             lines.fields = response.fields().map_or(&[], Fields::bytes);
             if let Err(body) = self.queue_response(&lines, head_length, body, pool) {
@@ -413,7 +413,7 @@ impl Active {
     #[cold]
     fn queue_long_head(
         &mut self,
-        lines: &Lines<'_>,
+        lines: Lines<'_>,
         mut head: Packet,
         added: Option<Fields>,
         body: Body,

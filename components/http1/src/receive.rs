@@ -194,7 +194,7 @@ impl Http1 {
     }
 
     /// A head is complete. `client` is where it came from, and of whom.
-    #[inline]
+    #[inline(always)]
     fn arrive(
         &mut self,
         place: u32,

@@ -95,7 +95,7 @@ impl Lines<'_> {
 
     /// Fills `room`, which is as long as the head.
     #[inline]
-    fn write(&self, room: &mut [u8]) {
+    fn write(self, room: &mut [u8]) {
         // From the end to the front: so a number is written as it is divided.
         let mut head = Backwards(room);
         head.put(BREAK);

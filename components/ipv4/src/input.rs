@@ -15,8 +15,28 @@ pub(crate) const ALL_HOSTS: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 1);
 impl Ipv4 {
     /// Takes a packet from the link.
     #[inline]
-    pub(crate) fn accept(&mut self, mut packet: Packet) {
+    pub(crate) fn accept(&mut self, packet: Packet) {
         self.counters.received.add(1);
+        let header = match Header::parse(packet.bytes()) {
+            Ok(header) => header,
+            Err(why) => return self.malformed(why).add(1),
+        };
+        let for_us_alone =
+            self.active && header.destination == self.own.address && !packet.info().broadcast;
+        let usual = for_us_alone
+            && header.length == HEADER
+            && !header.is_fragment()
+            && self.is_other_host(header.source);
+        match usual {
+            true => self.accept_datagram(&header, packet),
+            false => self.accept_unusual(packet),
+        }
+    }
+
+    /// Takes a packet with options, a fragment, or one that is not for this host alone. Its header
+    /// is parsed again, so that of most others not all of it must be kept.
+    #[inline(never)]
+    fn accept_unusual(&mut self, mut packet: Packet) {
         let header = match Header::parse(packet.bytes()) {
             Ok(header) => header,
             Err(why) => return self.malformed(why).add(1),
@@ -34,9 +54,15 @@ impl Ipv4 {
             }
         }
         packet.info_mut().broadcast |= broadcast;
-        if header.is_fragment() {
-            return self.accept_fragment(&header, packet);
+        match header.is_fragment() {
+            true => self.accept_fragment(&header, packet),
+            false => self.accept_datagram(&header, packet),
         }
+    }
+
+    /// Takes a whole datagram for this host.
+    #[inline(always)]
+    fn accept_datagram(&mut self, header: &Header, mut packet: Packet) {
         packet.truncate(header.total);
         packet.trim_front(header.length);
         let info = packet.info_mut();
@@ -157,7 +183,6 @@ impl Ipv4 {
 
     /// Whether a packet is for this host, and then whether it is for others too. `link_broadcast`
     /// says that of its frame.
-    #[inline]
     fn takes(&self, header: &Header, link_broadcast: bool) -> Option<bool> {
         if self.active && header.destination == self.own.address {
             // RFC 1122 section 3.3.6: an address of one host in a frame to all is a mistake.

@@ -38,14 +38,14 @@ mod tests;
 
 use core::net::{IpAddr, Ipv4Addr};
 use cores::{Handover, Notice, Role, decode, encode};
-use output::{Flow, Identifications};
+use output::{Flow, Identifications, Way};
 use transit::Transit;
 use waitless::network::fragments::Fragments;
 use waitless::network::{self, is_host, is_network_broadcast};
 use waitless::{
     BATCH, ClaimState, Component, Context, CounterSet, Duration, EtherType, InitError, Inspect,
-    Instant, IpPort, Ipv4Configuration, Ipv4Route, LinkPort, Mac, Mailbox, NextHop, Offloads,
-    Packet, PathError, Protocol, Random, Reject, info, warn,
+    Instant, IpPort, Ipv4Configuration, Ipv4Route, LinkPort, Mac, Mailbox, Offloads, Packet,
+    PathError, Protocol, Random, Reject, info, warn,
 };
 
 /// What the manifest may set.
@@ -88,7 +88,7 @@ pub struct Ipv4 {
     /// Packets of others, and the way of the last that was forwarded here.
     transit: Transit,
     /// Whole packets on their way to the link.
-    down: Mailbox<(NextHop, Packet)>,
+    down: Mailbox<(Way, Packet)>,
     /// The destination that was sent to last. The fast path of sending.
     flow: Option<Flow>,
     identifications: Identifications,
@@ -446,9 +446,9 @@ impl<L: LinkPort> Component<L> for Ipv4 {
         if !self.transit.is_sent() {
             self.transmit_transit(link);
         }
-        while let Some((hop, packet)) = self.down.pop_front() {
-            if let Err(packet) = link.send(EtherType::IPV4, hop, packet) {
-                let _ = self.down.push_front((hop, packet));
+        while let Some((way, packet)) = self.down.pop_front() {
+            if let Err(packet) = link.send(EtherType::IPV4, way.hop(), packet) {
+                let _ = self.down.push_front((way, packet));
                 break;
             }
             self.counters.sent.add(1);

@@ -5,23 +5,47 @@ use crate::wire::{HEADER, Outgoing};
 use core::net::{IpAddr, Ipv4Addr};
 use waitless::network::{is_host, next_hop};
 use waitless::packet::ChecksumState;
-use waitless::{IpPort, NextHop, Packet, Protocol, Random};
+use waitless::{IpPort, Mac, NextHop, Packet, Protocol, Random};
 
 /// Where packets to one destination go, and from which address.
 #[derive(Clone, Copy)]
 pub(crate) struct Flow {
     remote: Ipv4Addr,
     local: Ipv4Addr,
-    hop: Hop,
+    way: Way,
     /// The longest packet that goes there, in bytes.
     mtu: u16,
 }
 
-#[derive(Clone, Copy)]
-enum Hop {
-    Link(NextHop),
-    /// Back to ourselves.
-    Loop,
+/// A next hop as a number, which is moved at once: its address below, what kind it is above.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Way(u64);
+
+impl Way {
+    /// Back to ourselves: no next hop has this number.
+    const LOOP: Self = Self(3 << 48);
+    const MAC: u64 = 2 << 48;
+    const BROADCAST: u64 = 1 << 48;
+
+    pub fn to(hop: NextHop) -> Self {
+        Self(match hop {
+            NextHop::Ipv4(address) => u64::from(address.to_bits()),
+            NextHop::Broadcast => Self::BROADCAST,
+            NextHop::Mac(Mac([a, b, c, d, e, f])) => {
+                Self::MAC | u64::from_be_bytes([0, 0, a, b, c, d, e, f])
+            }
+        })
+    }
+
+    #[inline]
+    pub fn hop(self) -> NextHop {
+        let [.., a, b, c, d, e, f] = self.0.to_be_bytes();
+        match self.0 & (3 << 48) {
+            0 => NextHop::Ipv4(Ipv4Addr::from_bits(self.0 as u32)),
+            Self::MAC => NextHop::Mac(Mac([a, b, c, d, e, f])),
+            _ => NextHop::Broadcast,
+        }
+    }
 }
 
 /// Numbers for packets that may be fragmented on their way: each of the 65,536 once before the
@@ -35,6 +59,23 @@ impl Ipv4 {
     /// Queues a packet of a transport.
     #[inline]
     pub(crate) fn output(&mut self, protocol: Protocol, packet: Packet) -> Result<(), Packet> {
+        // The usual case, seen first: to where the last one went.
+        if let Some(flow) = &self.flow
+            && packet.info().remote == IpAddr::V4(flow.remote)
+            && flow.way != Way::LOOP
+            && flow.may_be_from(packet.info().local)
+            && !self.down.is_full()
+            && let Some(total) = flow.total(&packet)
+        {
+            self.output_to(&flow.apart(), protocol, total, packet);
+            return Ok(());
+        }
+        self.output_elsewhere(protocol, packet)
+    }
+
+    /// Queues a packet to another destination than the last one, or one that may not go.
+    #[inline(never)]
+    fn output_elsewhere(&mut self, protocol: Protocol, packet: Packet) -> Result<(), Packet> {
         if self.down.is_full() {
             return Err(packet);
         }
@@ -42,51 +83,31 @@ impl Ipv4 {
             self.counters.no_route.add(1);
             return Ok(());
         };
-        let flow = match &self.flow {
-            Some(flow) if flow.remote == remote => *flow,
-            _ => match self.find_flow(remote) {
-                Some(flow) => flow,
-                None => {
-                    self.counters.no_route.add(1);
-                    return Ok(());
-                }
-            },
+        let known = self.flow.filter(|flow| flow.remote == remote);
+        let Some(flow) = known.or_else(|| self.find_flow(remote)) else {
+            self.counters.no_route.add(1);
+            return Ok(());
         };
-        let local = packet.info().local;
-        if local != IpAddr::V4(flow.local) && !local.is_unspecified() {
+        if !flow.may_be_from(packet.info().local) {
             self.counters.not_ours.add(1);
             return Ok(());
         }
-        let whole = HEADER + packet.chain_len();
-        let limit = match packet.info().segment {
-            0 => flow.mtu,
-            _ => u16::MAX, // the card cuts it up
-        };
-        if whole > usize::from(limit) {
+        let Some(total) = flow.total(&packet) else {
             self.counters.too_long.add(1);
             return Ok(());
+        };
+        if flow.way == Way::LOOP {
+            return self.output_loop(&flow, protocol, total, packet);
         }
-        match flow.hop {
-            Hop::Link(hop) => {
-                self.output_to(hop, &flow, protocol, whole as u16, packet);
-                Ok(())
-            }
-            Hop::Loop => self.output_loop(&flow, protocol, whole as u16, packet),
-        }
+        self.output_to(&flow, protocol, total, packet);
+        Ok(())
     }
 
     #[inline]
-    fn output_to(
-        &mut self,
-        hop: NextHop,
-        flow: &Flow,
-        protocol: Protocol,
-        total: u16,
-        mut packet: Packet,
-    ) {
+    fn output_to(&mut self, flow: &Flow, protocol: Protocol, total: u16, mut packet: Packet) {
         let header = self.header(flow, protocol, total, &packet);
         match packet.prepend(header) {
-            Ok(()) => drop(self.down.push_back((hop, packet))),
+            Ok(()) => drop(self.down.push_back((flow.way, packet))),
             Err(_) => self.counters.no_room.add(1),
         }
     }
@@ -170,11 +191,38 @@ impl Ipv4 {
             Some(settings) => settings.address,
             None => Ipv4Addr::UNSPECIFIED,
         };
-        let hop = if ours || inside { Hop::Loop } else { Hop::Link(next_hop(settings, remote)?) };
-        debug_assert!(is_host(remote) || inside || !matches!(hop, Hop::Loop));
-        let flow = Flow { remote, local, hop, mtu: self.mtu(IpAddr::V4(remote)) };
+        let way = match ours || inside {
+            true => Way::LOOP,
+            false => Way::to(next_hop(settings, remote)?),
+        };
+        debug_assert!(is_host(remote) || inside || way != Way::LOOP);
+        let flow = Flow { remote, local, way, mtu: self.mtu(IpAddr::V4(remote)) };
         self.flow = Some(flow);
         Some(flow)
+    }
+}
+
+impl Flow {
+    /// Whether a packet may name this address of ours: none is one that the flow chooses.
+    #[inline]
+    fn may_be_from(&self, local: IpAddr) -> bool {
+        local == IpAddr::V4(self.local) || local.is_unspecified()
+    }
+
+    /// The length of a packet with its header; `None` for one that is too long.
+    #[inline]
+    fn total(&self, packet: &Packet) -> Option<u16> {
+        let total = HEADER + packet.chain_len();
+        let limit = match packet.info().segment {
+            0 => self.mtu,
+            _ => u16::MAX, // the card cuts it up
+        };
+        (total <= usize::from(limit)).then_some(total as u16)
+    }
+
+    #[inline(always)]
+    fn apart(&self) -> Self {
+        *self
     }
 }
 

@@ -16,7 +16,7 @@ use std::vec;
 use std::vec::Vec;
 use waitless::checksum::checksum;
 use waitless::packet::ChecksumState;
-use waitless::{PathErrorKind, testing};
+use waitless::{NextHop, PathErrorKind, testing};
 
 const OURS: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
 const PEER: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 2);

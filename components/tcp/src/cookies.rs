@@ -72,11 +72,11 @@ impl Tcp {
     pub(crate) fn is_pressed(&self, remote: IpAddr) -> bool {
         let half_open = self.env.counters.half_open.get();
         let backlog = u64::from(self.env.config.backlog);
-        let place = self.secret.place(remote);
         //= RFC 4987 3.6: only under pressure, as cookies say less than a SYN
         // One network may have a quarter of what is half open, once it begins to matter.
         let share = (backlog / 4).max(SHARE_MIN);
-        let greedy = half_open >= backlog / 2 && u64::from(self.pressure.at(place)) >= share;
+        let greedy = half_open >= backlog / 2
+            && u64::from(self.pressure.at(self.secret.place(remote))) >= share;
         half_open >= backlog || greedy
     }
 

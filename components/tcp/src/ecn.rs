@@ -56,14 +56,22 @@ impl Conn {
         flags
     }
 
-    /// Takes in what a segment says of congestion, either way.
-    #[inline(never)]
+    /// Takes in what a segment says of congestion, either way: most say nothing.
+    #[inline]
     pub fn take_marks(&mut self, env: &mut Env, segment: &Segment, packet: &Packet) {
+        let class = packet.info().class;
+        if segment.flags.any(Flags::CWR.and(Flags::ECE)) || class & MARKS == MARKS {
+            self.take_a_mark(env, &segment.apart(), class);
+        }
+    }
+
+    #[cold]
+    fn take_a_mark(&mut self, env: &mut Env, segment: &Segment, class: u8) {
         //= RFC 3168 6.1.3: CWR ends the report, a new mark begins it
         if segment.flags.any(Flags::CWR) {
             self.flags.clear(flag::MARKED);
         }
-        if packet.info().class & MARKS == MARKS && segment.payload > 0 {
+        if class & MARKS == MARKS && segment.payload > 0 {
             env.counters.marks.add(1);
             self.flags.set(flag::MARKED);
         }

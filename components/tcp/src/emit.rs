@@ -7,8 +7,8 @@ use crate::recovery::Timer;
 use crate::seq::Seq;
 use crate::state::{Conn, Env, State, flag, scale_for, segment_limit};
 use crate::wire::{Flags, Options, Segment, Stamps, field};
-use waitless::packet::{Info, NoRoom};
-use waitless::{Instant, IpPort, Packet, Protocol};
+use waitless::packet::{ChecksumState, Info, NoRoom};
+use waitless::{Instant, IpPort, Mac, Packet, Protocol};
 
 impl Conn {
     /// The same as [`emit`](Self::emit), for segments that no data goes with as a rule.
@@ -47,7 +47,7 @@ impl Conn {
         };
         let reports = !self.early.is_empty() || self.flags.has(flag::TWICE);
         let prepended = if reports && self.flags.has(flag::SACK) {
-            self.prepend_sacks(env, &segment, &mut packet)
+            self.prepend_sacks(env, &segment.apart(), &mut packet)
         } else if self.flags.has(flag::STAMPS) {
             //= RFC 7323 3.2: once agreed, in every segment but a RST
             let stamps = Stamps { value: self.stamp(env), echo: self.stamp_recent };
@@ -105,13 +105,27 @@ impl Conn {
     ) {
         // Only a chain is longer than a segment, and the device cuts it.
         let length = if env.burst == 0 { packet.len() } else { packet.chain_len() };
-        *packet.info_mut() = Info {
-            remote: self.tuple.remote,
-            local: self.tuple.local,
-            segment: if length == packet.len() { 0 } else { self.mss },
-            class: self.class | if env.capable { ECT } else { 0 },
-            ..Info::default()
-        };
+        let segment = if length == packet.len() { 0 } else { self.mss };
+        // Field by field, so that it is not made elsewhere and copied here.
+        let Info {
+            remote,
+            local,
+            remote_port,
+            local_port,
+            mac,
+            checksum,
+            segment: cut,
+            hops,
+            class,
+            broadcast,
+            looped,
+            ip_header,
+        } = packet.info_mut();
+        (*remote, *local) = (self.tuple.remote, self.tuple.local);
+        (*remote_port, *local_port, *mac) = (0, 0, Mac::default());
+        (*checksum, *cut) = (ChecksumState::Unknown, segment);
+        (*hops, *class) = (0, self.class | if env.capable { ECT } else { 0 });
+        (*broadcast, *looped, *ip_header) = (false, false, 0);
         //= RFC 9293 3.1 MUST-2: the checksum covers the pseudo header
         let sum = self.pseudo.word(length as u16);
         let sum = match env.offload {

@@ -18,14 +18,14 @@ impl Conn {
         self.heard_at = env.millis;
         self.probes = 0;
         if self.state == State::SynSent {
-            return self.arrive_in_syn_sent(env, segment, packet);
+            return self.arrive_in_syn_sent(env, &segment.apart(), packet);
         }
         //= RFC 9293 3.10.7.4: first, check the sequence number
         if !self.is_acceptable(env, segment) {
             return None;
         }
         if segment.flags.any(Flags::RST) {
-            self.arrive_reset(env, segment);
+            self.arrive_reset(env, &segment.apart());
             return None;
         }
         //= RFC 9293 3.10.7.4: fourth, check the SYN bit
@@ -119,7 +119,7 @@ impl Conn {
             //= RFC 7323 5.3, 5.5: PAWS, unless TS.Recent is older than 24 days
             if age < 0 && env.seconds().wrapping_sub(self.stamp_recent_at) < STAMP_LIFE {
                 env.counters.dropped_stamps.add(1);
-                self.answer_unacceptable(env, segment);
+                self.answer_unacceptable(env, &segment.apart());
                 return false;
             }
         }
@@ -138,7 +138,7 @@ impl Conn {
         if !fits {
             env.counters.dropped_window.add(1);
             if !reset {
-                self.answer_unacceptable(env, segment);
+                self.answer_unacceptable(env, &segment.apart());
             }
             return false;
         }
@@ -248,11 +248,11 @@ impl Conn {
             if self.window != before || self.flags.has(flag::PERSIST) {
                 self.window_moved(env, before);
             } else if segment.payload == 0 && !segment.flags.any(Flags::FIN) {
-                self.acknowledged_again(env, segment);
+                self.acknowledged_again(env, &segment.apart());
             }
         }
         if segment.options.sacks != 0 && self.flags.has(flag::SACK) {
-            self.selective(env, segment, packet.bytes());
+            self.selective(env, &segment.apart(), packet.bytes());
         }
         true
     }
@@ -315,7 +315,7 @@ impl Conn {
         let trouble = self.flags.has(flag::TROUBLE | flag::PERSIST | flag::MODELLED | flag::SHORT);
         let sample = self.release_acknowledged(env, segment, trouble);
         if trouble {
-            self.advance_in_trouble(env, segment, count, sample != 0);
+            self.advance_in_trouble(env, &segment.apart(), count, sample != 0);
         } else {
             self.rtt.relax();
             self.grow_window(env, count, sample);
@@ -341,11 +341,10 @@ impl Conn {
     /// the acknowledgement ends: in microseconds, 0 when it ends none.
     #[inline]
     fn release_acknowledged(&mut self, env: &mut Env, segment: &Segment, trouble: bool) -> u32 {
-        let early = trouble && self.echoes_the_first(segment);
+        let early = trouble && self.echoes_the_first(&segment.apart());
         let mut last = None;
-        while self.send.head != NIL {
+        while let Some(node) = env.nodes.first(&self.send) {
             let id = self.send.head;
-            let node = env.nodes.get(id);
             let (at, end) = (node.sent_at, node.end());
             if end.after(self.unacked) {
                 break;
@@ -357,14 +356,14 @@ impl Conn {
             if trouble {
                 self.release_marked(env, id, early);
             }
-            drop(env.nodes.take_first(&mut self.send));
+            env.nodes.drop_first(&mut self.send);
             if self.cursor == id {
                 self.cursor = self.send.head;
             }
         }
         //= RFC 6298 4: one measurement per round trip, or more: the last segment is timed
         match last {
-            _ if trouble => self.measure_in_trouble(env, segment, last),
+            _ if trouble => self.measure_in_trouble(env, &segment.apart(), last),
             Some(sent) => {
                 if self.flags.has(flag::SACK) {
                     self.recovery.rack.arrived_in_order(sent, env.micros);
@@ -373,7 +372,7 @@ impl Conn {
                 self.rtt.sample(micros, env.retransmit_min);
                 micros
             }
-            None => self.measure_echo(env, segment),
+            None => self.measure_echo(env, &segment.apart()),
         }
     }
 

@@ -64,6 +64,7 @@ pub use counters::Counters;
 
 use alloc::vec::Vec;
 use cookies::Pressure;
+use core::net::IpAddr;
 use open::Listener;
 use paced::PacedList;
 use queue::{NIL, Nodes};
@@ -73,7 +74,7 @@ use state::{Conn, Env, State, effect, flag};
 use table::{Table, Tuple};
 use wait::{Verdict, Wait, Waits};
 use waitless::checksum::Checksum;
-use waitless::packet::ChecksumState;
+use waitless::packet::{ChecksumState, Info};
 use waitless::{
     BATCH, Component, Context, CounterSet, Duration, InitError, Inspect, Instant, IpPort, Mailbox,
     Packet, PathError, Phase, Pool, Protocol, Random, Wheel,
@@ -305,27 +306,62 @@ impl Tcp {
             }
         }
         counters.received.add(1);
-        let tuple = Tuple {
-            local: info.local,
-            remote: info.remote,
-            local_port: segment.destination,
-            remote_port: segment.source,
-        };
-        let hash = self.secret.table.hash(&tuple);
-        match self.find(hash, &tuple) {
+        let (hash, place) = self.find_for(info, &segment);
+        match place {
             Some(place) if place & WAIT == 0 => {
                 let conn = &mut self.conns[place as usize];
                 if let Some(packet) = conn.arrive(&mut self.env, &segment, packet) {
-                    self.refuse(&tuple, &segment, packet);
+                    let tuple = conn.tuple;
+                    self.refuse(&tuple, &segment.apart(), packet);
                 }
                 self.settle_here(place);
             }
-            Some(place) => self.arrive_late(ip, place, hash, &segment, packet),
-            None => self.arrive_new(ip, &tuple, hash, &segment, packet, None),
+            place => self.arrive_elsewhere(ip, place, hash, segment.apart(), packet),
         }
     }
 
+    /// A segment arrives for what is no connection, or none any more.
+    #[inline(never)]
+    fn arrive_elsewhere<I: IpPort>(
+        &mut self,
+        ip: &mut I,
+        place: Option<u32>,
+        hash: u32,
+        segment: Segment,
+        packet: Packet,
+    ) {
+        if let Some(place) = place {
+            return self.arrive_late(ip, place, hash, &segment, packet);
+        }
+        let tuple = Tuple::of(packet.info(), &segment);
+        self.arrive_new(ip, &tuple, hash, &segment, packet, None);
+    }
+
+    /// The place of what a segment is for, if there is such, and the hash.
     #[inline]
+    fn find_for(&self, info: &Info, segment: &Segment) -> (u32, Option<u32>) {
+        let (local_port, remote_port) = (segment.destination, segment.source);
+        // Most are these; compared field by field, they need not be put together first.
+        let (IpAddr::V4(local), IpAddr::V4(remote)) = (info.local, info.remote) else {
+            let tuple = Tuple::of(info, segment);
+            let hash = self.secret.table.hash(&tuple);
+            return (hash, self.find(hash, &tuple));
+        };
+        let hash = self.secret.table.hash_v4(local, remote, local_port, remote_port);
+        let place = self.table.find(hash, |place| {
+            let tuple = match place & WAIT {
+                0 => &self.conns[place as usize].tuple,
+                _ => &self.waits.get(place & !WAIT).tuple,
+            };
+            tuple.local_port == local_port
+                && tuple.remote_port == remote_port
+                && tuple.remote == IpAddr::V4(remote)
+                && tuple.local == IpAddr::V4(local)
+        });
+        (hash, place)
+    }
+
+    #[inline(never)]
     fn find(&self, hash: u32, tuple: &Tuple) -> Option<u32> {
         self.table.find(hash, |place| match place & WAIT {
             0 => self.conns[place as usize].tuple == *tuple,
@@ -499,12 +535,6 @@ impl Tcp {
         if effects & (effect::OPENED | effect::ENDED) != 0 {
             self.settle_life(index, effects);
         }
-        if effects & effect::OUTPUT != 0 {
-            self.queue_output(index);
-        }
-        if effects & effect::NEWS != 0 {
-            self.queue_news(index);
-        }
         let conn = &mut self.conns[index as usize];
         let mut at = conn.deadline();
         if effects & effect::RETRY != 0 {
@@ -512,9 +542,21 @@ impl Tcp {
         }
         // The wheel may be set too early, never too late: a timer that moves on costs nothing
         // until it would have expired.
-        let closed = conn.state == State::Closed;
-        if at < conn.armed_at {
+        let sooner = at < conn.armed_at;
+        if sooner {
             conn.armed_at = at;
+        }
+        let closed = conn.state == State::Closed;
+        let output = effects & effect::OUTPUT != 0 && conn.begin_output();
+        let news = effects & effect::NEWS != 0 && conn.begin_news();
+        let service = conn.service;
+        if output {
+            self.output_behind(index);
+        }
+        if news {
+            self.news_behind(index, service);
+        }
+        if sooner {
             self.wheel.set(index, at);
         }
         if closed {
@@ -525,12 +567,14 @@ impl Tcp {
     /// Puts a connection on the list of those with something to send.
     #[inline]
     fn queue_output(&mut self, index: u32) {
-        let conn = &mut self.conns[index as usize];
-        if conn.flags.has(flag::IN_OUTPUT) {
-            return;
+        if self.conns[index as usize].begin_output() {
+            self.output_behind(index);
         }
-        conn.flags.set(flag::IN_OUTPUT);
-        conn.next_output = NIL;
+    }
+
+    /// Puts a connection that said so at the end of those with something to send.
+    #[inline]
+    fn output_behind(&mut self, index: u32) {
         let tail = core::mem::replace(&mut self.output.tail, index);
         match self.output.head {
             NIL => self.output.head = index,
@@ -538,16 +582,10 @@ impl Tcp {
         }
     }
 
-    /// Puts a connection on its service's list of news.
+    /// The same of those with news for `service`.
     #[inline]
-    fn queue_news(&mut self, index: u32) {
-        let conn = &mut self.conns[index as usize];
-        if conn.flags.has(flag::IN_NEWS | flag::ORPHAN) {
-            return;
-        }
-        conn.flags.set(flag::IN_NEWS);
-        conn.next_news = NIL;
-        let list = &mut self.services[usize::from(conn.service)];
+    fn news_behind(&mut self, index: u32, service: u16) {
+        let list = &mut self.services[usize::from(service)];
         let tail = core::mem::replace(&mut list.tail, index);
         match list.head {
             NIL => list.head = index,

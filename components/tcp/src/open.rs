@@ -95,12 +95,12 @@ impl Tcp {
             self.recycle_half_open();
         }
         let mut conn = Conn::new(*tuple, State::SynReceived, listener.service, &self.env);
-        let mut sequence = self.secret.sequence(self.env.now, tuple);
+        let (mut sequence, stamp_offset) = self.secret.begin(self.env.now, tuple);
         if let Some(after) = after {
             //= RFC 9293 3.10.7.4 MAY-2: larger than what the earlier connection used
             sequence = sequence.max(after + AHEAD);
         }
-        conn.stamp_offset = self.secret.stamp_offset(tuple);
+        conn.stamp_offset = stamp_offset;
         conn.begin(sequence, ip.mtu(tuple.remote), &mut self.env.nodes);
         conn.agree(segment, &self.env);
         //= RFC 9293 3.10.7.2 MUST-11: remembers that the open was passive
@@ -192,8 +192,8 @@ impl Tcp {
         };
         conn.tuple = tuple;
         conn.state = State::SynSent;
-        conn.stamp_offset = self.secret.stamp_offset(&tuple);
-        let sequence = self.secret.sequence(self.env.now, &tuple);
+        let (sequence, stamp_offset) = self.secret.begin(self.env.now, &tuple);
+        conn.stamp_offset = stamp_offset;
         conn.begin(sequence, ip.mtu(remote), &mut self.env.nodes);
         conn.flags.set(flag::HASHED);
         if ip.is_local(remote) {

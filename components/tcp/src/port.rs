@@ -121,9 +121,7 @@ impl StreamPort for Tcp {
                 break;
             }
             left -= here;
-            if let Some(id) = nodes.pop(&mut conn.receive) {
-                drop(nodes.remove(id));
-            }
+            drop(nodes.take_first(&mut conn.receive));
         }
         self.after_reading(index);
     }
@@ -300,6 +298,10 @@ impl Tcp {
     #[cold]
     fn after_reading(&mut self, index: u32) {
         let conn = &mut self.conns[index as usize];
+        if conn.flags.has(flag::ACK_NOW) {
+            // It will hear of it in this sweep.
+            return;
+        }
         let receives = matches!(conn.state, State::Established | State::FinWait1 | State::FinWait2);
         if receives && conn.owes_window_update(&self.env) {
             conn.acknowledge_now(&mut self.env);
@@ -431,8 +433,7 @@ fn has_tailroom(node: &mut Node) -> bool {
 /// Adds a packet to what is to be sent; the caller has seen that there is room.
 #[inline(always)]
 fn add_node(conn: &mut Conn, env: &mut Env, packet: Packet) -> u32 {
-    let id = env.nodes.add_anyway(Side::Send, conn.queued, packet);
-    env.nodes.push(&mut conn.send, id);
+    let id = env.nodes.append(&mut conn.send, Side::Send, conn.queued, packet);
     if conn.cursor == NIL {
         conn.cursor = id;
     }

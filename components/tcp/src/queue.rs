@@ -163,17 +163,31 @@ impl Nodes {
         self.kept[side as usize] += 1;
         let len = packet.len() as u16;
         let data = Data::Packet(packet);
-        let node = Node { data, seq, sent_at: 0, len, marks: 0, side, next: NIL };
         let id = self.free;
-        if id == NIL {
-            return self.grow(node);
-        }
-        let slot = &mut self.slots[id as usize];
+        // No place has the number of none.
+        let Some(slot) = self.slots.get_mut(id as usize) else {
+            return self.grow(Node { data, seq, sent_at: 0, len, marks: 0, side, next: NIL });
+        };
         self.free = slot.next;
-        let before = core::mem::replace(slot, node);
-        debug_assert!(matches!(before.data, Data::Nothing));
-        // Forgotten, not dropped: it kept nothing, and so no code is made for dropping it.
+        // Field by field, so that it is not made elsewhere and copied here. What was there is
+        // forgotten, not dropped: it kept nothing, and so no code is made for dropping it.
+        let before = core::mem::replace(&mut slot.data, data);
+        debug_assert!(matches!(before, Data::Nothing));
         core::mem::forget(before);
+        slot.seq = seq;
+        slot.sent_at = 0;
+        slot.len = len;
+        slot.marks = 0;
+        slot.side = side;
+        slot.next = NIL;
+        id
+    }
+
+    /// A node with `packet` at the end of `queue`, whatever is kept already.
+    #[inline(always)]
+    pub fn append(&mut self, queue: &mut Queue, side: Side, seq: Seq, packet: Packet) -> u32 {
+        let id = self.add_anyway(side, seq, packet);
+        self.push(queue, id);
         id
     }
 
@@ -197,10 +211,7 @@ impl Nodes {
     #[inline]
     pub fn take_first(&mut self, queue: &mut Queue) -> Option<(Data, u16)> {
         let id = queue.head;
-        if id == NIL {
-            return None;
-        }
-        let node = &mut self.slots[id as usize];
+        let node = self.slots.get_mut(id as usize)?;
         queue.head = node.next;
         if queue.head == NIL {
             queue.tail = NIL;
@@ -209,6 +220,17 @@ impl Nodes {
         node.next = self.free;
         self.free = id;
         Some((core::mem::replace(&mut node.data, Data::Nothing), node.len))
+    }
+
+    /// Frees the first node of `queue`, and drops what it kept.
+    #[inline]
+    pub fn drop_first(&mut self, queue: &mut Queue) {
+        match self.take_first(queue) {
+            // The usual case: it was sent, and is acknowledged.
+            Some((Data::Held(held), _)) => drop(held),
+            Some((Data::Packet(packet), _)) => discard(packet),
+            Some((Data::Nothing, _)) | None => {}
+        }
     }
 
     /// The first node of a queue.
@@ -235,10 +257,9 @@ impl Nodes {
         self.slots[id as usize].next
     }
 
-    /// Puts `id` at the end of `queue`.
+    /// Puts a node that was just added at the end of `queue`.
     #[inline]
     pub fn push(&mut self, queue: &mut Queue, id: u32) {
-        self.slots[id as usize].next = NIL;
         if queue.is_empty() {
             queue.head = id;
         } else {
@@ -297,6 +318,12 @@ impl Nodes {
             drop(self.remove(id));
         }
     }
+}
+
+/// Out of line: what is dropped on the way is usually a handle.
+#[cold]
+fn discard(packet: Packet) {
+    drop(packet);
 }
 
 const _: () = assert!(size_of::<Node>() <= 32);

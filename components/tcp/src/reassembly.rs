@@ -125,7 +125,7 @@ impl Conn {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn store(&mut self, env: &mut Env, packet: Packet) -> bool {
         let length = packet.len();
         if length <= COPY_MAX
@@ -138,8 +138,7 @@ impl Conn {
         if !env.nodes.has_room(Side::Receive) && !self.sacrifice_early(env) {
             return false;
         }
-        let id = env.nodes.add_anyway(Side::Receive, self.expected, packet);
-        env.nodes.push(&mut self.receive, id);
+        env.nodes.append(&mut self.receive, Side::Receive, self.expected, packet);
         self.waiting += length as u32;
         true
     }
@@ -318,6 +317,7 @@ fn behind(env: &Env, id: u32) -> Seq {
 }
 
 /// Copies `bytes` behind the packet of node `id`, where they fit.
+#[inline(never)]
 fn append(env: &mut Env, id: u32, bytes: &[u8]) -> bool {
     let node = env.nodes.get_mut(id);
     let Data::Packet(packet) = &mut node.data else { return false };

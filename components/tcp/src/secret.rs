@@ -8,8 +8,7 @@ use waitless::{Instant, Random};
 
 /// The keys of an instance, drawn once.
 pub struct Secret {
-    sequence: SipHasher24,
-    stamps: SipHasher24,
+    begins: SipHasher24,
     ports: SipHasher24,
     cookies: SipHasher24,
     /// The key of the connection table.
@@ -20,19 +19,21 @@ impl Secret {
     /// Fresh keys.
     pub fn new(random: &mut Random) -> Self {
         Self {
-            sequence: SipHasher24::new_with_key(&random.bytes()),
-            stamps: SipHasher24::new_with_key(&random.bytes()),
+            begins: SipHasher24::new_with_key(&random.bytes()),
             ports: SipHasher24::new_with_key(&random.bytes()),
             cookies: SipHasher24::new_with_key(&random.bytes()),
             table: HashKey([random.u64() | 1, random.u64() | 1]),
         }
     }
 
-    /// The initial sequence number of a connection that begins now.
+    /// The initial sequence number of a connection that begins now, and what is added to the
+    /// clock in its timestamps: the halves of one hash, of which neither tells anything of the
+    /// other.
     //= RFC 9293 3.4.1 MUST-8, MUST-9, SHLD-1: a clock of about 4 us plus a keyed hash
     //= RFC 6528 3: ISN = M + F(localip, localport, remoteip, remoteport, secretkey)
-    pub fn sequence(&self, now: Instant, tuple: &Tuple) -> Seq {
-        Seq((now.as_nanos() >> 12) as u32) + self.sequence.hash(&bytes(tuple)) as u32
+    pub fn begin(&self, now: Instant, tuple: &Tuple) -> (Seq, u32) {
+        let hash = self.hash(tuple);
+        (Seq((now.as_nanos() >> 12) as u32) + hash as u32, (hash >> 32) as u32)
     }
 
     /// What nobody else can put into a cookie.
@@ -51,13 +52,26 @@ impl Secret {
             IpAddr::V4(address) => u64::from(address.to_bits() >> 8),
             IpAddr::V6(address) => (address.to_bits() >> 72) as u64,
         };
-        self.cookies.hash(&network.to_be_bytes()) as usize
+        self.table.hash_network(network) as usize
     }
 
     /// What is added to the clock in a connection's timestamps.
     //= RFC 7323 5.4: a random offset per connection
     pub fn stamp_offset(&self, tuple: &Tuple) -> u32 {
-        self.stamps.hash(&bytes(tuple)) as u32
+        (self.hash(tuple) >> 32) as u32
+    }
+
+    /// What a connection begins with. IPv4 has few bytes to hash, and no other tuple as few.
+    fn hash(&self, tuple: &Tuple) -> u64 {
+        let (IpAddr::V4(local), IpAddr::V4(remote)) = (tuple.local, tuple.remote) else {
+            return self.begins.hash(&bytes(tuple));
+        };
+        let mut short = [0; 12];
+        short[..4].copy_from_slice(&local.octets());
+        short[4..8].copy_from_slice(&remote.octets());
+        short[8..10].copy_from_slice(&tuple.local_port.to_be_bytes());
+        short[10..].copy_from_slice(&tuple.remote_port.to_be_bytes());
+        self.begins.hash(&short)
     }
 
     /// Where the search for a local port begins.
@@ -97,13 +111,25 @@ mod tests {
             remote_port: 40_000,
         };
         let secret = Secret::new(&mut Random::new([1; 32]));
-        let start = secret.sequence(Instant::ZERO, &tuple);
-        let later = secret.sequence(Instant::from_nanos(4_096_000), &tuple);
-        assert_eq!(later.since(start), 1_000);
-        let other = Tuple { remote_port: 40_001, ..tuple };
-        assert_ne!(secret.sequence(Instant::ZERO, &other), start);
-        assert_ne!(secret.stamp_offset(&other), secret.stamp_offset(&tuple));
-        let another = Secret::new(&mut Random::new([2; 32]));
-        assert_ne!(another.sequence(Instant::ZERO, &tuple), start);
+        let six = Ipv4Addr::new(10, 0, 0, 1).to_ipv6_mapped().into();
+        for tuple in [tuple, Tuple { local: six, remote: six, ..tuple }] {
+            let (start, offset) = secret.begin(Instant::ZERO, &tuple);
+            let (later, same) = secret.begin(Instant::from_nanos(4_096_000), &tuple);
+            assert_eq!((later.since(start), same), (1_000, offset));
+            assert_eq!(secret.stamp_offset(&tuple), offset);
+            assert_ne!(start.0, offset);
+            let others = [
+                Tuple { remote_port: 40_001, ..tuple },
+                Tuple { local_port: 81, ..tuple },
+                Tuple { local: Ipv4Addr::new(10, 0, 0, 3).into(), ..tuple },
+                Tuple { remote: Ipv4Addr::new(10, 0, 0, 3).into(), ..tuple },
+            ];
+            for other in others {
+                let (sequence, stamp) = secret.begin(Instant::ZERO, &other);
+                assert!(sequence != start && stamp != offset, "{other:?}");
+            }
+            let another = Secret::new(&mut Random::new([2; 32]));
+            assert_ne!(another.begin(Instant::ZERO, &tuple).0, start);
+        }
     }
 }

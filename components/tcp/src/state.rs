@@ -444,6 +444,28 @@ impl Conn {
         self.resend_at.min(self.ack_at).min(self.idle_at)
     }
 
+    /// Notes that it is in the output list; whether it was not.
+    #[inline]
+    pub fn begin_output(&mut self) -> bool {
+        if self.flags.has(flag::IN_OUTPUT) {
+            return false;
+        }
+        self.flags.set(flag::IN_OUTPUT);
+        self.next_output = NIL;
+        true
+    }
+
+    /// Notes that it is in the list of news; whether it was not, and somebody listens.
+    #[inline]
+    pub fn begin_news(&mut self) -> bool {
+        if self.flags.has(flag::IN_NEWS | flag::ORPHAN) {
+            return false;
+        }
+        self.flags.set(flag::IN_NEWS);
+        self.next_news = NIL;
+        true
+    }
+
     /// The clock that goes into this side's timestamps.
     #[inline]
     pub fn stamp(&self, env: &Env) -> u32 {

@@ -1,7 +1,9 @@
 //! Connections by their four-tuple: open addressing, a keyed hash, no tombstones.
 
+use crate::wire::Segment;
 use alloc::vec::Vec;
-use core::net::IpAddr;
+use core::net::{IpAddr, Ipv4Addr};
+use waitless::packet::Info;
 
 /// Who talks to whom.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -16,6 +18,18 @@ pub struct Tuple {
     pub remote_port: u16,
 }
 
+impl Tuple {
+    /// That of a segment that was received.
+    pub fn of(info: &Info, segment: &Segment) -> Self {
+        Self {
+            local: info.local,
+            remote: info.remote,
+            local_port: segment.destination,
+            remote_port: segment.source,
+        }
+    }
+}
+
 /// The key of the hash, without which nobody outside can make tuples collide.
 #[derive(Clone, Copy)]
 pub struct HashKey(pub [u64; 2]);
@@ -25,13 +39,39 @@ impl HashKey {
     #[inline]
     pub fn hash(&self, tuple: &Tuple) -> u32 {
         let [left, right] = self.0;
-        let ports = u64::from(tuple.local_port) << 16 | u64::from(tuple.remote_port);
-        let addresses = match (tuple.local, tuple.remote) {
+        let Tuple { local_port, remote_port, .. } = *tuple;
+        match (tuple.local, tuple.remote) {
             (IpAddr::V4(local), IpAddr::V4(remote)) => {
-                u64::from(local.to_bits()) << 32 | u64::from(remote.to_bits())
+                self.hash_v4(local, remote, local_port, remote_port)
             }
-            (local, remote) => fold(wide(local, left), wide(remote, right)),
-        };
+            (local, remote) => {
+                self.mix(fold(wide(local, left), wide(remote, right)), local_port, remote_port)
+            }
+        }
+    }
+
+    /// The same of a tuple of IPv4.
+    #[inline]
+    pub fn hash_v4(
+        &self,
+        local: Ipv4Addr,
+        remote: Ipv4Addr,
+        local_port: u16,
+        remote_port: u16,
+    ) -> u32 {
+        let addresses = u64::from(local.to_bits()) << 32 | u64::from(remote.to_bits());
+        self.mix(addresses, local_port, remote_port)
+    }
+
+    /// The same of a network, which is counted and not looked up.
+    pub fn hash_network(&self, network: u64) -> u32 {
+        self.mix(network, 0, 0)
+    }
+
+    #[inline]
+    fn mix(&self, addresses: u64, local_port: u16, remote_port: u16) -> u32 {
+        let [left, right] = self.0;
+        let ports = u64::from(local_port) << 16 | u64::from(remote_port);
         fold(addresses ^ left, ports ^ right) as u32
     }
 }
@@ -179,7 +219,7 @@ impl Table {
 mod tests {
     use super::*;
     use alloc::collections::BTreeMap;
-    use core::net::{Ipv4Addr, Ipv6Addr};
+    use core::net::Ipv6Addr;
     use waitless::Random;
 
     #[test]

@@ -9,7 +9,7 @@ fn the_example_of_rfc_1071() {
 
 #[test]
 fn every_length_agrees_with_the_definition() {
-    let bytes: [u8; 64] = core::array::from_fn(|i| (i * 37 + 11) as u8);
+    let bytes: [u8; 260] = core::array::from_fn(|i| (i * 37 + 11) as u8);
     for length in 0..bytes.len() {
         let mut sum = 0u32;
         for pair in bytes[..length].chunks(2) {
@@ -24,8 +24,12 @@ fn every_length_agrees_with_the_definition() {
 
 #[test]
 fn carries_go_around_at_every_width() {
-    for length in [2, 4, 6, 8, 16, 22, 64] {
-        assert_eq!(Checksum::new().add(&[0xff; 64][..length]).folded(), 0xffff, "{length}");
+    for length in [2, 4, 6, 8, 16, 22, 32, 48, 64, 128, 250] {
+        for before in [0, 1, u64::MAX, u64::MAX - 1, 1 << 63] {
+            let sum = Checksum(before).add(&[0xff; 256][..length]).folded();
+            let alone = Checksum(before).folded();
+            assert_eq!(sum, if alone == 0 { 0xffff } else { alone }, "{length}, {before:#x}");
+        }
     }
     let most = Checksum(u64::MAX).add(&[0xff; 8]).word(1);
     assert_eq!(most.folded(), 1);

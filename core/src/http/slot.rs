@@ -118,7 +118,7 @@ impl Slot {
     }
 
     /// Leaves a response for the server.
-    #[inline]
+    #[inline(always)]
     pub(super) fn respond(&self, response: Response) {
         // An interim status would leave the client waiting for the final one.
         if response.status.class() == 1 {
@@ -128,7 +128,7 @@ impl Slot {
     }
 
     /// Leaves a response for the server, of whatever status.
-    #[inline]
+    #[inline(always)]
     pub(super) fn give(&self, response: Response) {
         if self.has(EXTRA)
             && let Some(more) = self.extra.take()
@@ -140,7 +140,7 @@ impl Slot {
 
     /// Leaves a response for the server, as it is. It is copied once: what lay there before is
     /// dropped where it is.
-    #[inline]
+    #[inline(always)]
     pub(super) fn put(&self, response: Response) {
         // Nobody keeps a borrow of it.
         if let Ok(mut there) = self.response.try_borrow_mut() {

@@ -15,6 +15,7 @@ use client::{Client, Host};
 use ours::ours;
 use smol::{Service, Smol};
 use std::time::{Duration, Instant};
+use waitless_bench::Spread;
 use waitless_tests::allocations::{self, Counting};
 
 /// Counts for `allocations` and `connection`; where nothing is allocated it costs nothing.
@@ -209,26 +210,6 @@ impl<H: Host> Host for Allocating<H> {
 
     fn counters(&self) -> String {
         self.host.counters()
-    }
-}
-
-struct Spread {
-    median: f64,
-    least: f64,
-    most: f64,
-}
-
-impl Spread {
-    fn of(mut figures: Vec<f64>) -> Self {
-        figures.sort_by(f64::total_cmp);
-        let [least, median, most] = [0, figures.len() / 2, figures.len() - 1].map(|i| figures[i]);
-        Self { median, least, most }
-    }
-}
-
-impl std::fmt::Display for Spread {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{:.0} ({:.0} to {:.0})", self.median, self.least, self.most)
     }
 }
 

@@ -2,12 +2,10 @@
 
 use crate::client::{Host, SERVER, SERVER_MAC};
 use smoltcp::iface::{Config, Interface, SocketHandle, SocketSet};
-use smoltcp::phy::{Device, DeviceCapabilities, Medium, RxToken, TxToken};
 use smoltcp::socket::tcp;
 use smoltcp::time::Instant;
 use smoltcp::wire::{EthernetAddress, HardwareAddress, IpCidr, Ipv4Address};
-use std::cell::RefCell;
-use std::collections::VecDeque;
+use waitless_bench::wire::Wire;
 
 /// What the server on top does.
 #[derive(Clone, Copy)]
@@ -76,10 +74,7 @@ impl Smol {
 
 impl Host for Smol {
     fn deliver(&mut self, frame: &[u8]) {
-        let mut buffer = self.wire.spare.get_mut().pop().unwrap_or_default();
-        buffer.clear();
-        buffer.extend(frame);
-        self.wire.arrived.push_back(buffer);
+        self.wire.deliver(frame);
     }
 
     #[inline(never)]
@@ -92,60 +87,6 @@ impl Host for Smol {
     }
 
     fn sent(&mut self, into: &mut [u8]) -> Option<usize> {
-        let frame = self.wire.sent.pop_front()?;
-        into[..frame.len()].copy_from_slice(&frame);
-        let length = frame.len();
-        self.wire.spare.get_mut().push(frame);
-        Some(length)
-    }
-}
-
-/// Two queues of frames, whose buffers are used again.
-#[derive(Default)]
-struct Wire {
-    arrived: VecDeque<Vec<u8>>,
-    sent: VecDeque<Vec<u8>>,
-    spare: RefCell<Vec<Vec<u8>>>,
-}
-
-struct Arrived<'a>(Vec<u8>, &'a RefCell<Vec<Vec<u8>>>);
-struct Sending<'a>(&'a mut VecDeque<Vec<u8>>, &'a RefCell<Vec<Vec<u8>>>);
-
-impl Device for Wire {
-    type RxToken<'a> = Arrived<'a>;
-    type TxToken<'a> = Sending<'a>;
-
-    fn receive(&mut self, _: Instant) -> Option<(Arrived<'_>, Sending<'_>)> {
-        let frame = self.arrived.pop_front()?;
-        Some((Arrived(frame, &self.spare), Sending(&mut self.sent, &self.spare)))
-    }
-
-    fn transmit(&mut self, _: Instant) -> Option<Sending<'_>> {
-        Some(Sending(&mut self.sent, &self.spare))
-    }
-
-    fn capabilities(&self) -> DeviceCapabilities {
-        let mut capabilities = DeviceCapabilities::default();
-        capabilities.medium = Medium::Ethernet;
-        capabilities.max_transmission_unit = 1514;
-        capabilities
-    }
-}
-
-impl RxToken for Arrived<'_> {
-    fn consume<R, F: FnOnce(&[u8]) -> R>(self, run: F) -> R {
-        let result = run(&self.0);
-        self.1.borrow_mut().push(self.0);
-        result
-    }
-}
-
-impl TxToken for Sending<'_> {
-    fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, length: usize, run: F) -> R {
-        let mut buffer = self.1.borrow_mut().pop().unwrap_or_default();
-        buffer.resize(length, 0);
-        let result = run(&mut buffer);
-        self.0.push_back(buffer);
-        result
+        self.wire.sent(into)
     }
 }

@@ -66,11 +66,21 @@ impl Input {
 
     /// Takes the first `length` bytes, a head, off. Nothing changes when there is no packet for
     /// what must be copied.
-    #[inline]
+    #[inline(always)]
     pub fn take_head(&mut self, length: usize, pool: Pool) -> Result<HeadBytes, NoPacket> {
+        // The usual case: the packet is the head.
+        if let Self::Packet(packet) = self
+            && packet.len() <= length
+            && let Some(packet) = self.take_packet()
+        {
+            return Ok(HeadBytes::Packet(packet));
+        }
+        self.take_some(length, pool)
+    }
+
+    #[inline(never)]
+    fn take_some(&mut self, length: usize, pool: Pool) -> Result<HeadBytes, NoPacket> {
         match core::mem::take(self) {
-            // The usual case: the packet is the head.
-            Self::Packet(packet) if packet.len() <= length => Ok(HeadBytes::Packet(packet)),
             Self::Packet(mut packet) => {
                 let head = copy(packet.bytes().get(..length).unwrap_or(&[]), pool);
                 if head.is_ok() {
