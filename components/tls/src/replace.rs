@@ -128,6 +128,10 @@ fn chain<'a>(blocks: &'a [Block<'_>]) -> Result<Vec<(&'a [u8], Facts)>, String> 
     }
 }
 
+/// How late the image's clock may be. One that counts whole seconds is late already when
+/// a certificate arrives that was made a moment ago.
+const CLOCK_LATE_SECS: u64 = 60;
+
 /// Whether `chain` can be in service with `key`: its own certificate, if so.
 fn fit<'a>(
     chain: &'a [(&[u8], Facts)],
@@ -146,7 +150,7 @@ fn fit<'a>(
     for (facts, number) in all() {
         let Some(now) = unix_secs else { break };
         let (from, until) = (Time(facts.not_before), Time(facts.not_after));
-        if now < facts.not_before {
+        if now.saturating_add(CLOCK_LATE_SECS) < facts.not_before {
             let now = Time(now);
             return Err(format!("certificate {number} is good from {from} on, and it is {now}"));
         }
@@ -186,7 +190,7 @@ struct Time(u64);
 impl fmt::Display for Time {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (year, month, day) = date_of(self.0 / 86_400);
-        let (hour, minute) = (self.0 / 3600 % 24, self.0 / 60 % 60);
-        write!(f, "{year}-{month:02}-{day:02} {hour:02}:{minute:02} UTC")
+        let (hour, minute, second) = (self.0 / 3600 % 24, self.0 / 60 % 60, self.0 % 60);
+        write!(f, "{year}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02} UTC")
     }
 }

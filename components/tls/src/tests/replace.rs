@@ -201,8 +201,8 @@ fn what_does_not_fit_is_refused_and_the_old_one_stays() {
         ("0", good.certificate().repeat(33), Unreadable, "more than 32"),
         ("0", other.certificate() + &key, Unfit, "is not the certificate's"),
         ("0", other.certificate() + &good.pem(), Unfit, "is not the certificate's"),
-        ("0", old.pem(), Unfit, "was good until 2026-01-01 00:00 UTC"),
-        ("0", future.pem(), Unfit, "is good from 2027-01-01 00:00 UTC on"),
+        ("0", old.pem(), Unfit, "was good until 2026-01-01 00:00:00 UTC"),
+        ("0", future.pem(), Unfit, "is good from 2027-01-01 00:00:00 UTC on"),
         ("0", Made::new(&["a.example"]).pem(), Unfit, "not for `*.b.example`"),
         ("0", Made::new(&["*.b.example"]).pem(), Unfit, "not for `a.example`"),
         ("0", Made::new(&[]).pem(), Unfit, "for no host name"),
@@ -282,6 +282,18 @@ fn names_may_be_others_where_that_is_said() {
     // A star covers what it stands for.
     let star = Made::new(&["*.example.org", "example.org"]);
     assert_eq!(replace(&mut world, "example.org", &star.pem()), Ok(0));
+}
+
+#[test]
+fn a_clock_may_be_a_minute_late_and_not_early() {
+    let (mut world, _) = serving(&[&["localhost"]]);
+    let pem = Made::until(2026, p256(), &["localhost"]).pem();
+    // The first of January in 2020 and in 2026.
+    let (from, until) = (1_577_836_800, 1_767_225_600);
+    for (now, fits) in [(from - 61, false), (from - 60, true), (until - 1, true), (until, false)] {
+        let offer = CertificateOffer { unix_secs: Some(now), ..offer("0", pem.as_bytes()) };
+        assert_eq!(world.tls.replace(&offer).is_ok(), fits, "{now}");
+    }
 }
 
 #[test]
