@@ -2,6 +2,7 @@
 //!
 //! `cargo test -p waitless-tests --test image -- WORD` runs those whose name contains the word.
 
+mod certificates;
 mod cores;
 mod failures;
 mod gateway;
@@ -194,6 +195,7 @@ fn main() -> ExitCode {
         test("secure: HTTPS by a process", NATIVE, SECURE, secure::process),
         test("secure: HTTPS by an image", PC, SECURE_VM, secure::machine),
         test("secure: HTTPS by an image on Arm", VIRT, SECURE_ARM, secure::machine_on_arm),
+        test("secure: a certificate is replaced", PC, SECURE_VM, certificates::replaced_under_load),
         test("native: host sockets", NATIVE, PROCESS, native::host_sockets),
         test("native: on a tap", NATIVE_TAP, PROCESS_ON_TAP, native::on_a_tap),
         test("native: a gateway", NATIVE, GATEWAY, gateway::before_nginx),

@@ -16,16 +16,21 @@ pub fn static_address(lab: &Lab) {
     ping(address, 2, 56);
 }
 
-pub fn added_tables(lab: &Lab) {
+/// The web server with tables added to its manifest.
+pub fn tables(lab: &Lab) -> PathBuf {
     let tables = "\n[alternate]\nis = \"http1\"\non = \"tcp\"\nport = 8000\n\
                   \n[more]\nis = \"echo\"\non = \"udp\"\nport = 9\n\
                   \n[trace]\nis = \"pcap\"\nunder = \"eth\"\nshare = true\n\
                   \n[hidden]\nis = \"pcap\"\nunder = \"ip4\"\nfile = \"hidden.pcapng\"\n";
-    let image = lab.images.variant("tables", |manifest| {
+    lab.images.variant("tables", |manifest| {
         let both = manifest.replace("on = [\"http\", ", "on = [\"alternate\", \"http\", ");
         assert_ne!(both, manifest, "the manifest's `site` stands on http");
-        insert_table(&both, tables)
-    });
+        insert_table(&both, &[tables, &crate::certificates::tables()].concat())
+    })
+}
+
+pub fn added_tables(lab: &Lab) {
+    let image = tables(lab);
     let tap = Tap::new();
     let mut capture = Capture::on(&tap);
     let _dhcp = Dhcp::on(&tap, &[]);
