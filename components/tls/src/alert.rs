@@ -82,10 +82,11 @@ macro_rules! faults {
             }
 
             /// What happened, as a sentence for a person.
-            pub const fn text(self) -> &'static str {
-                match self {
-                    $(Self::$name => concat!($($text),+).trim_ascii(),)*
-                }
+            pub fn text(self) -> &'static str {
+                // Faults are numbered in their order. Images are compiled without jump tables, so
+                // that a `match` is 8 KB of comparisons.
+                const TEXTS: &[&str] = &[$(concat!($($text),+).trim_ascii()),*];
+                TEXTS.get(self as usize).copied().unwrap_or_default()
             }
         }
     };
