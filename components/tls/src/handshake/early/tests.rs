@@ -52,6 +52,20 @@ fn nothing_is_forgotten_early_for_want_of_places() {
     assert_eq!(register.admit(&more, at(46), at(24)), Ok(()));
 }
 
+/// What docs/tls.md says of a thousand hellos a second, whose clients are right about the age.
+#[test]
+fn of_many_hellos_few_find_no_place() {
+    let (register, mut random) = (Register::new(), Random::new([5; 32]));
+    let mut count = 0;
+    for millis in 0..60_000 {
+        let now = Instant::ZERO + Duration::from_millis(millis);
+        let said = register.admit(&random.bytes(), now + WINDOW + SLACK, now);
+        assert!(matches!(said, Ok(()) | Err(Refusal::Full)), "{said:?}");
+        count += u32::from(said.is_err());
+    }
+    assert!((60_000 / 100..60_000 / 65).contains(&count), "{count} were refused");
+}
+
 #[test]
 fn cores_that_get_the_same_hello_at_once_accept_it_once_at_most() {
     const CORES: usize = 4;
