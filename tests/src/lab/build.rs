@@ -130,21 +130,36 @@ impl Images {
         if let Some(kept) = made.get(name) {
             return kept.clone();
         }
-        let kept = self.make_variant(name, edits, platform, arch, false);
+        let kept = self.make_variant("webserver", name, edits, platform, arch, false);
         made.insert(name.to_owned(), kept.clone());
         kept
+    }
+
+    /// The app `package` as a program of this machine, built from a copy of the checkout in which
+    /// `edits` changed files; and the folder of that copy.
+    #[track_caller]
+    pub fn native_variant(
+        &self,
+        package: &str,
+        name: &str,
+        edits: &[Edit<'_>],
+    ) -> (PathBuf, PathBuf) {
+        let kept = self.make_variant(package, name, edits, "native", Arch::X86_64, false);
+        (kept, self.target.join("lab/checkout"))
     }
 
     /// The app `webserver` for `platform`, unchanged, and optimized as what is released: for
     /// measurements.
     #[track_caller]
     pub fn released(&self, platform: &str, arch: Arch) -> PathBuf {
-        self.make_variant(&format!("{platform}-released"), &[], platform, arch, true)
+        let name = format!("{platform}-released");
+        self.make_variant("webserver", &name, &[], platform, arch, true)
     }
 
     #[track_caller]
     fn make_variant(
         &self,
+        package: &str,
         name: &str,
         edits: &[Edit<'_>],
         platform: &str,
@@ -161,9 +176,9 @@ impl Images {
             "native" | "native-tap" => (&[], "."),
             _ => (&["--target", arch.target()], arch.target()),
         };
-        let all = [&["build", "--release", "--package", "webserver"], target].concat();
+        let all = [&["build", "--release", "--package", package], target].concat();
         build_in(&copy, &all, platform, whole);
-        let built = self.variants().join(sub).join("release/webserver");
+        let built = self.variants().join(sub).join("release").join(package);
         let kept = self.target.join("lab").join(name);
         fs::copy(&built, &kept).expect("what was built");
         kept

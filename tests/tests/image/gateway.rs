@@ -6,7 +6,10 @@ use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::process::Command;
 use std::thread;
-use waitless_tests::lab::{Folder, Lab, Native, PATIENCE, Running, curl, run, run_in, tool};
+use std::time::{Duration, SystemTime};
+use waitless_tests::lab::{
+    Edit, Folder, Lab, Native, PATIENCE, Running, checkout, curl, run, run_in, tool,
+};
 
 /// Bytes of a long file.
 const LONG: usize = 3_000_000;
@@ -34,7 +37,107 @@ pub fn before_nginx(lab: &Lab) {
     assert!(status.success(), "{status}\n{}", site.gateway.process.output());
 }
 
+/// Upstreams by TLS, with the tables that docs/gateway.md shows: nginx with a certificate that is
+/// trusted, with others, and with none.
+pub fn before_nginx_by_tls(lab: &Lab) {
+    let tables = |manifest: &str| format!("{manifest}{}", upstream_tables());
+    let edit: Edit<'_> = ("apps/gateway/waitless.toml", &tables);
+    let (program, copy) = lab.images.native_variant("gateway", "gateway-secure", &[edit]);
+    let folder = Folder::new("gateway-secure");
+    let file = |name: &str| folder.path().join(name).display().to_string();
+    fs::create_dir(folder.path().join("put")).expect("a folder");
+    fs::write(file("long"), vec![b'x'; LONG]).expect("a file");
+    let (hour, now) = (Duration::from_secs(3600), SystemTime::now());
+    let (pem, key) = build::certificates::make(&["localhost"], now, hour).expect("random bytes");
+    fs::write(file("other.pem"), pem + &key).expect("a file");
+    let own = ["pem", "key"].map(|kind| copy.join("certs/development").with_extension(kind));
+    let own = own.map(|path| path.display().to_string());
+    let ports = [(); 5].map(|()| free_port());
+    let server = |port: u16, tls: bool, more: &str| {
+        let tls = if tls { " ssl" } else { "" };
+        let addresses = ["127.0.0.1", "127.0.0.2"].map(|it| format!("listen {it}:{port}{tls};"));
+        format!("server {{\n{}\n{more}\n}}\n", addresses.concat())
+    };
+    let other = file("other.pem");
+    let servers = [
+        server(
+            ports[0],
+            true,
+            "location = /seen { return 200 \"$http_host $http_via $connection\"; }\n\
+             location /put/ { dav_methods PUT; }",
+        ),
+        server(
+            ports[1],
+            true,
+            "keepalive_requests 1;\nlocation / { return 200 $ssl_session_reused; }",
+        ),
+        server(ports[2], true, &format!("ssl_certificate {other}; ssl_certificate_key {other};")),
+        server(ports[3], true, "ssl_protocols TLSv1.2;"),
+        server(ports[4], false, ""),
+    ];
+    let text = format!(
+        "ssl_certificate {};\nssl_certificate_key {};\nssl_protocols TLSv1.3;\n\
+         client_max_body_size 8m;\nroot {};\n{}",
+        own[0],
+        own[1],
+        folder.path().display(),
+        servers.concat()
+    );
+    let _nginx = nginx_with(&folder, "secure", &text);
+    let to = |path: &str, port: u16| format!("{path}=https://127.0.0.1:{port}");
+    let routes = [
+        to("/once", ports[1]),
+        to("/other", ports[2]),
+        to("/old", ports[3]),
+        to("/plain", ports[4]),
+        format!("/elsewhere=https://127.0.0.2:{}", ports[0]),
+        to("/", ports[0]),
+    ];
+    let (port, routes) = (free_port(), format!("gateway.routes={}", routes.join(";")));
+    let arguments = ["--ports", &format!("80/tcp={port}"), "--set", &routes];
+    let mut gateway = Native::start(&program, &arguments);
+    gateway.expect_http(Ipv4Addr::LOCALHOST, port);
+    let site = Site { gateway, base: format!("http://127.0.0.1:{port}"), folder, servers: vec![] };
+    site.by_tls();
+}
+
+/// The tables of a client of TLS that docs/gateway.md shows. It trusts the certificate for
+/// development.
+fn upstream_tables() -> String {
+    let page = fs::read_to_string(checkout().join("docs/gateway.md")).expect("the document");
+    let (_, tables) = page.split_once("```toml\n[tls-client]").expect("the tables");
+    let (tables, _) = tables.split_once("[sntp]").expect("a table that only images need");
+    let known = tables.replace("\"certs/roots.pem\"", "\"development\"");
+    assert_ne!(known, tables, "the document names a file of those who are trusted");
+    format!("\n[tls-client]{known}")
+}
+
 impl Site {
+    fn by_tls(mut self) {
+        let get = |path: &str| curl(&["--fail", &format!("{}{path}", self.base)]);
+        let host = self.base.trim_start_matches("http://");
+        let seen = get("/seen");
+        assert!(seen.starts_with(&format!("{host} 1.1 gateway ")), "{seen}");
+        assert_eq!(get("/seen"), seen, "by the same connection");
+        // Where none is kept, a session is resumed.
+        assert_eq!([(); 3].map(|()| get("/once")), [".", "r", "r"]);
+        let file = self.folder.path().join("long").display().to_string();
+        assert_eq!(self.status("/put/back", &["-T", &file]), "201");
+        let size = ["-o", "/dev/null", "-w", "%{size_download}"];
+        let back = format!("{}/put/back", self.base);
+        assert_eq!(curl(&[&size[..], &[&back]].concat()), LONG.to_string());
+        // Nobody whom it trusts, another name, another version, no TLS.
+        for path in ["/other", "/elsewhere", "/old", "/plain"] {
+            assert_eq!(self.status(path, &[]), "502", "{path}");
+        }
+        let url = format!("{}/seen", self.base);
+        let said = run("wrk", &["-t", "1", "-c", "16", "-d", "1s", "--timeout", "20s", &url]);
+        assert!(!said.contains("Socket errors") && !said.contains("Non-2xx"), "{said}");
+        self.gateway.process.signal("TERM");
+        let status = self.gateway.process.expect_end(PATIENCE);
+        assert!(status.success(), "{status}\n{}", self.gateway.process.output());
+    }
+
     #[track_caller]
     fn new(lab: &Lab) -> Self {
         let folder = Folder::new("gateway");
@@ -154,14 +257,9 @@ fn breaking_off() -> SocketAddr {
 #[track_caller]
 fn nginx(folder: &Folder, name: &str, port: u16) -> Running {
     let path = folder.path().display();
-    let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
-        .map(|kind| format!("{kind}_temp_path {path}/{name}-{kind};"))
-        .join("\n");
     let seen = "$request_uri $http_host $http_x_forwarded_for $http_x_forwarded_proto $http_via";
-    let text = format!(
-        "daemon off;\nmaster_process off;\nuser root;\npid {path}/{name}.pid;\n\
-         error_log stderr;\nevents {{}}\nhttp {{\naccess_log off;\nserver_tokens off;\n\
-         {temporary}\nserver {{\nlisten 127.0.0.1:{port};\nroot {path};\n\
+    let server = format!(
+        "server {{\nlisten 127.0.0.1:{port};\nroot {path};\n\
          client_max_body_size 8m;\n\
          location / {{ return 200 {name}; }}\n\
          location /one/ {{ }}\n\
@@ -169,7 +267,22 @@ fn nginx(folder: &Folder, name: &str, port: u16) -> Running {
          location = /one/seen {{ return 200 \"{seen}\"; }}\n\
          location = /one/cut {{ return 444; }}\n\
          location /one/small/ {{ client_max_body_size 1k; dav_methods PUT; }}\n\
-         location /one/put/ {{ dav_methods PUT; }}\n}}\n}}\n"
+         location /one/put/ {{ dav_methods PUT; }}\n}}\n"
+    );
+    nginx_with(folder, name, &server)
+}
+
+/// nginx called `name` with the servers that `servers` describes.
+#[track_caller]
+fn nginx_with(folder: &Folder, name: &str, servers: &str) -> Running {
+    let path = folder.path().display();
+    let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+        .map(|kind| format!("{kind}_temp_path {path}/{name}-{kind};"))
+        .join("\n");
+    let text = format!(
+        "daemon off;\nmaster_process off;\nuser root;\npid {path}/{name}.pid;\n\
+         error_log stderr;\nevents {{}}\nhttp {{\naccess_log off;\nserver_tokens off;\n\
+         {temporary}\n{servers}}}\n"
     );
     let file = folder.path().join(format!("{name}.conf"));
     fs::write(&file, text).expect("a configuration");

@@ -199,6 +199,7 @@ fn main() -> ExitCode {
         test("native: host sockets", NATIVE, PROCESS, native::host_sockets),
         test("native: on a tap", NATIVE_TAP, PROCESS_ON_TAP, native::on_a_tap),
         test("native: a gateway", NATIVE, GATEWAY, gateway::before_nginx),
+        test("native: a gateway to TLS", NATIVE, GATEWAY, gateway::before_nginx_by_tls),
         test("native: a router", NATIVE, ROUTER, router::between_two_networks),
         test("native: over IPv6", NATIVE_TAP, PROCESS_ON_TAP_CAPTURED, native::over_ipv6),
         test("runner: user network without root", PC, VM, runner::user_network),
