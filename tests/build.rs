@@ -7,9 +7,9 @@ use std::{env, fs, process};
 fn main() {
     let folder = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").unwrap_or_default());
     let out = PathBuf::from(env::var_os("OUT_DIR").unwrap_or_default());
-    const GRAPHS: [&str; 18] = [
+    const GRAPHS: [&str; 19] = [
         "server", "raw", "client", "edges", "leased", "roaming", "bench", "hvf", "dual", "kernel",
-        "secure", "names", "peers", "walled", "router", "fetch", "tagged", "ends",
+        "secure", "names", "peers", "walled", "router", "fetch", "tagged", "crossing", "ends",
     ];
     for name in GRAPHS {
         // Not all of the folder: a certificate is made in it.

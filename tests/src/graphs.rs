@@ -95,6 +95,12 @@ pub mod tagged {
     include!(concat!(env!("OUT_DIR"), "/tagged.rs"));
 }
 
+/// A router of IPv6 between two TAP devices.
+#[allow(missing_docs, reason = "generated")]
+pub mod crossing {
+    include!(concat!(env!("OUT_DIR"), "/crossing.rs"));
+}
+
 /// A web server on TLS, on a bad wire.
 #[allow(missing_docs, reason = "generated")]
 pub mod secure {

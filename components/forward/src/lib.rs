@@ -1,6 +1,6 @@
-//! Forwards packets between the IPv4 layers of a router (RFC 1812).
+//! Forwards packets between the IP layers of a router (RFC 1812, RFC 8200).
 //!
-//! It stands on two to four layers, each on a network card of its own, beside the transports. A
+//! It stands on two to four layers, of one version of IP or of both, beside the transports. A
 //! packet that arrives for this host goes up to them as on any host; one for somebody else comes
 //! here, and goes out of the layer with the most specific route:
 //!
@@ -9,12 +9,13 @@
 //! on = ["wan4", "lan4"]
 //! ```
 //!
-//! Its TTL is decremented, and its checksum adjusted, not computed anew. One that is too long for
-//! the next link is cut into fragments where it may be, and answered with the link's MTU where it
-//! may not. What cannot be forwarded is answered by the `icmp` of the layer where it came in.
+//! Its TTL or hop limit is decremented, and IPv4's checksum adjusted, not computed anew. One that
+//! is too long for the next link is cut into fragments where it may be, as none of IPv6 may, and
+//! answered with the link's MTU where it may not. What cannot be forwarded is answered by the
+//! `icmp` or `icmp6` of the layer where it came in.
 //!
-//! A layer on an edge of its own (`netem` between this and IPv4) would hide what passes, so there
-//! may be none: what should see the packets goes below the layers.
+//! A layer on an edge of its own (`netem` between this and a layer) would hide what passes, so
+//! there may be none: what should see the packets goes below the layers.
 //!
 //! Not here: protocols that find routes, redirects, multicast, options that record the route, and
 //! several cores.
@@ -44,7 +45,7 @@ pub struct Config {
     pub reverse_path: bool,
 }
 
-/// A router between IPv4 layers. Stands on two to four `IpPort`s.
+/// A router between IP layers. Stands on two to four `IpPort`s.
 pub struct Forward {
     config: &'static Config,
     counters: &'static Counters,
@@ -63,10 +64,14 @@ waitless::counters! {
         counter reverse_path: packets,
         /// Packets to everybody in a network.
         counter broadcasts: packets,
-        /// Packets whose time to live was over.
+        /// Packets whose time to live, or hop limit, was over.
         counter expired: packets,
         /// Packets to where no route leads.
         counter no_route: packets,
+        /// Packets of IPv6 to an address of this router on another side.
+        counter prohibited: packets,
+        /// Packets of IPv6 that came back, as their next hop does not answer.
+        counter unanswered: packets,
         /// Packets longer than the next link takes that must not be fragmented.
         counter too_big: packets,
         /// Packets for which there was no room on the way out, or no buffer for a fragment.
@@ -76,11 +81,14 @@ waitless::counters! {
     }
 }
 
-/// Bytes of a header without options, and where in it fields stand.
+/// Bytes of IPv4's header without options, and where in it fields stand.
 const HEADER: usize = 20;
 const FLAGS: usize = 6;
 const TTL: usize = 8;
 const CHECKSUM: usize = 10;
+
+/// Where IPv6's header has the hop limit.
+const HOPS: usize = 7;
 
 const DONT_FRAGMENT: u8 = 0x40;
 
@@ -95,6 +103,9 @@ impl Forward {
         let counters = self.counters;
         counters.taken.add(1);
         let (source, destination) = (packet.info().remote, packet.info().local);
+        if packet.info().looped && source.is_ipv6() {
+            return self.tell(layers, source, packet);
+        }
         if self.config.reverse_path && !comes_right(layers, from, source) {
             return counters.reverse_path.add(1);
         }
@@ -104,7 +115,9 @@ impl Forward {
             return counters.broadcasts.add(1);
         }
         //= RFC 1812 5.3.1: a packet whose time to live is over is dropped, and its sender told
-        if packet.bytes().get(TTL).is_none_or(|ttl| *ttl <= 1) {
+        let old = destination.is_ipv4();
+        let left = packet.bytes().get(if old { TTL } else { HOPS });
+        if left.is_none_or(|left| *left <= 1) {
             counters.expired.add(1);
             return layers.turn_away(from, packet, Reject::HopLimit);
         }
@@ -112,10 +125,16 @@ impl Forward {
             counters.no_route.add(1);
             return layers.turn_away(from, packet, Reject::Route);
         };
+        // What is another layer's own does not end here (the strong model).
+        if !old && layers.is_local(to, destination) {
+            counters.prohibited.add(1);
+            return layers.turn_away(from, packet, Reject::Prohibited);
+        }
         let mtu = layers.mtu(to, destination);
         if packet.len() > usize::from(mtu) {
+            // RFC 8200 section 5: of IPv6, only who sent a packet may fragment it.
             let whole = packet.bytes().get(FLAGS).is_none_or(|it| it & DONT_FRAGMENT != 0);
-            if whole {
+            if whole || !old {
                 //= RFC 4787 10 REQ-13: what must not be fragmented is answered
                 //= RFC 1191 4: who may not be fragmented is told how long the link's packets are
                 counters.too_big.add(1);
@@ -124,10 +143,25 @@ impl Forward {
             decrement(&mut packet);
             return self.cut(layers, to, packet, mtu, cx);
         }
-        decrement(&mut packet);
+        if old {
+            decrement(&mut packet);
+        } else if let Some(left) = packet.bytes_mut().get_mut(HOPS) {
+            *left = left.saturating_sub(1);
+        }
         match layers.forward(to, packet) {
             Ok(()) => counters.forwarded.add(1),
             Err(_) => counters.congested.add(1),
+        }
+    }
+
+    /// Tells a sender that its packet's next hop does not answer: a layer of IPv6 has given it
+    /// back, and the layer where it came in is where one to its source would go out.
+    #[cold]
+    fn tell<L: Layers>(&self, layers: &mut L, source: IpAddr, mut packet: Packet) {
+        self.counters.unanswered.add(1);
+        packet.info_mut().looped = false;
+        if let Some(back) = best(layers, source) {
+            layers.turn_away(back, packet, Reject::Route);
         }
     }
 
@@ -177,7 +211,7 @@ fn best<L: Layers>(layers: &L, address: IpAddr) -> Option<usize> {
     best.map(|(_, layer)| layer)
 }
 
-/// Takes one off the TTL of a packet, which is not 0.
+/// Takes one off the TTL of a packet of IPv4, which is not 0.
 fn decrement(packet: &mut Packet) {
     if let Some(header) = packet.bytes_mut().first_chunk_mut::<HEADER>() {
         let old = u16::from_be_bytes([header[TTL], header[TTL + 1]]);
@@ -199,7 +233,7 @@ impl<L: Layers> Component<L> for Forward {
         }
         if (0..L::COUNT).any(|layer| !layers.forwards(layer)) {
             return Err(InitError(
-                "packets are forwarded between layers of IPv4 only, with nothing in between",
+                "packets are forwarded between layers of IP only, with nothing in between",
             ));
         }
         for layer in 0..L::COUNT {

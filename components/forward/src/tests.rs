@@ -3,7 +3,7 @@
 extern crate std;
 
 use super::*;
-use core::net::Ipv4Addr;
+use core::net::{Ipv4Addr, Ipv6Addr};
 use std::boxed::Box;
 use std::collections::VecDeque;
 use std::vec::Vec;
@@ -24,6 +24,10 @@ struct Ip {
     mtu: u16,
     room: usize,
     forwards: bool,
+    /// A network of IPv6, and its bits.
+    v6: Option<(Ipv6Addr, u8)>,
+    /// An address of IPv6.
+    own: Option<Ipv6Addr>,
 }
 
 impl Ip {
@@ -37,7 +41,17 @@ impl Ip {
             routes: &[],
         };
         let (transit, sent, turned) = (VecDeque::new(), Vec::new(), Vec::new());
-        Self { settings, transit, sent, turned, mtu: 1500, room: 24, forwards: true }
+        Self {
+            settings,
+            transit,
+            sent,
+            turned,
+            mtu: 1500,
+            room: 24,
+            forwards: true,
+            v6: None,
+            own: None,
+        }
     }
 }
 
@@ -59,7 +73,8 @@ impl IpPort for Ip {
     }
 
     fn is_local(&self, address: IpAddr) -> bool {
-        network::is_local(Some(&self.settings), address)
+        self.own.is_some_and(|own| address == own)
+            || network::is_local(Some(&self.settings), address)
     }
 
     fn is_broadcast(&self, address: IpAddr) -> bool {
@@ -109,7 +124,11 @@ impl IpPort for Ip {
     }
 
     fn route_bits(&self, remote: IpAddr) -> Option<u8> {
-        network::route_bits(Some(&self.settings), remote)
+        let IpAddr::V6(remote) = remote else {
+            return network::route_bits(Some(&self.settings), remote);
+        };
+        let (prefix, bits) = self.v6?;
+        network::v6::has_prefix(remote, prefix, bits).then_some(bits)
     }
 
     fn forwards(&self) -> bool {
@@ -386,4 +405,72 @@ fn it_starts_on_two_layers_of_ipv4_alone() {
     assert!(router.init(&mut (&mut one, &mut other), &mut cx).is_err());
     other.forwards = true;
     assert!(router.init(&mut (&mut one, &mut other), &mut cx).is_ok());
+}
+
+const INSIDE_V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0, 0, 1, 0, 0, 0, 9);
+const OUTSIDE_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 5);
+
+/// A datagram of IPv6 with `length` bytes behind the header.
+fn datagram_v6(hops: u8, length: usize) -> Vec<u8> {
+    let mut bytes = std::vec![0; 40 + length];
+    bytes[0] = 0x60;
+    bytes[4..6].copy_from_slice(&(length as u16).to_be_bytes());
+    (bytes[6], bytes[7]) = (17, hops);
+    bytes[8..24].copy_from_slice(&INSIDE_V6.octets());
+    bytes[24..40].copy_from_slice(&OUTSIDE_V6.octets());
+    bytes
+}
+
+/// What becomes of it on its way out.
+fn out_v6(bench: &mut Bench, bytes: &[u8]) {
+    let mut packet = bench.cx.packet().unwrap();
+    packet.append(bytes).unwrap();
+    packet.info_mut().remote = INSIDE_V6.into();
+    packet.info_mut().local = OUTSIDE_V6.into();
+    bench.lan.transit.push_back(packet);
+    bench.sweep();
+}
+
+#[test]
+fn ipv6_is_forwarded_with_one_hop_less_and_whole() {
+    let mut bench = Bench::new();
+    (bench.wan.v6, bench.lan.v6) = (Some((OUTSIDE_V6, 0)), Some((INSIDE_V6, 64)));
+    for hops in 2..=255 {
+        let bytes = datagram_v6(hops, 8);
+        out_v6(&mut bench, &bytes);
+        let packet = bench.wan.sent.pop().unwrap();
+        assert_eq!(packet.bytes()[7], hops - 1);
+        assert_eq!((&packet.bytes()[..7], &packet.bytes()[8..]), (&bytes[..7], &bytes[8..]));
+    }
+    for hops in [0, 1] {
+        out_v6(&mut bench, &datagram_v6(hops, 8));
+        assert_eq!(bench.lan.turned.pop().unwrap().1, Reject::HopLimit);
+    }
+    // What is too long is never cut.
+    bench.wan.mtu = 1280;
+    out_v6(&mut bench, &datagram_v6(9, 1241));
+    assert_eq!(bench.lan.turned.pop().unwrap().1, Reject::TooBig(1280));
+    out_v6(&mut bench, &datagram_v6(9, 1240));
+    assert_eq!(bench.wan.sent.len(), 1);
+    // What a layer gives back is told of where it came from.
+    let mut packet = bench.cx.packet().unwrap();
+    packet.append(&datagram_v6(9, 8)).unwrap();
+    let info = packet.info_mut();
+    (info.remote, info.local, info.looped) = (INSIDE_V6.into(), OUTSIDE_V6.into(), true);
+    bench.wan.transit.push_back(packet);
+    bench.sweep();
+    let (packet, why) = bench.lan.turned.pop().unwrap();
+    assert!(!packet.info().looped && why == Reject::Route);
+    // An address of this router on its other side.
+    bench.wan.own = Some(OUTSIDE_V6);
+    out_v6(&mut bench, &datagram_v6(9, 8));
+    assert_eq!(bench.lan.turned.pop().unwrap().1, Reject::Prohibited);
+    bench.wan.own = None;
+    // From the wrong side, and to nowhere.
+    bench.lan.v6 = None;
+    out_v6(&mut bench, &datagram_v6(9, 8));
+    assert_eq!(bench.router.counters.reverse_path.get(), 1);
+    (bench.wan.v6, bench.lan.v6) = (None, Some((INSIDE_V6, 64)));
+    out_v6(&mut bench, &datagram_v6(9, 8));
+    assert_eq!(bench.lan.turned.pop().unwrap().1, Reject::Route);
 }

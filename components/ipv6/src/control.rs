@@ -55,6 +55,10 @@ impl Ipv6 {
             Some(Message::Query(query)) if local && header.hops == 1 && chain.router_alert => {
                 self.groups.asked(&query, self.now, &mut cx.random);
             }
+            Some(Message::RouterSolicitation) if near && self.config.advertise => {
+                self.counters.solicitations.add(1);
+                self.advertiser.asked(self.now, &mut cx.random);
+            }
             Some(Message::Report | Message::RouterSolicitation) => {
                 self.counters.control_ignored.add(1);
             }
@@ -106,7 +110,9 @@ impl Ipv6 {
         if self.quiet {
             return;
         }
-        let answer = Draft::advertisement(target, !checks_for_duplicates, self.mac);
+        // A host that hears of a router that it is none looks for another (RFC 4861 section 7.2.5).
+        let router = self.transit.wanted || self.config.advertise;
+        let answer = Draft::advertisement(target, router, !checks_for_duplicates, self.mac);
         if checks_for_duplicates {
             let to = multicast_mac(ALL_NODES);
             return self.tell(packet, answer, target, ALL_NODES, to);
@@ -263,7 +269,8 @@ impl Ipv6 {
     pub(crate) fn control_deadline(&self) -> Instant {
         let asked = self.addresses.deadline().min(self.neighbours.deadline());
         let known = self.routers.deadline().min(self.names.deadline());
-        asked.min(known).min(self.groups.deadline()).max(self.held_until)
+        let told = self.advertiser.deadline().min(self.groups.deadline());
+        asked.min(known).min(told).max(self.held_until)
     }
 
     /// Does one thing that is due; whether there was one.
@@ -301,6 +308,9 @@ impl Ipv6 {
         if !send {
             return false;
         }
+        if self.advertise(cx) {
+            return true;
+        }
         // Once the link-local address is in use, so that answers need not go to everybody.
         if self.routers.ask(now, &mut cx.random) {
             if self.quiet {
@@ -334,7 +344,7 @@ impl Ipv6 {
             neighbours::Due::Failed(address, packet) => {
                 self.routers.unreachable(address);
                 self.changed();
-                return packet.map_or((), |packet| self.undeliverable(&packet));
+                return packet.map_or((), |packet| self.undeliverable(packet));
             }
         };
         let Some(source) = self.network.source_for(address).or(self.addresses.link_local()) else {
@@ -344,10 +354,14 @@ impl Ipv6 {
         self.say(Draft::solicitation(address, Some(self.mac)), Some(source), to, mac, cx);
     }
 
-    /// Tells the transport that its packet's neighbour does not answer (RFC 4861 section 7.2.2).
-    fn undeliverable(&mut self, packet: &Packet) {
+    /// Tells the transport that its packet's neighbour does not answer, or has the host told whose
+    /// packet it is (RFC 4861 section 7.2.2).
+    fn undeliverable(&mut self, packet: Packet) {
         self.counters.unreachable.add(1);
         let Ok(header) = Header::parse(packet.bytes()) else { return };
+        if !self.network.is_local(header.source) {
+            return self.give_back(packet);
+        }
         let Some(transport) = packet.bytes().get(HEADER..).and_then(|it| it.first_chunk()) else {
             return;
         };
@@ -382,7 +396,9 @@ impl Ipv6 {
             self.generation = self.generation.wrapping_add(1);
         }
         let wanted = self.addresses.iter().filter(|it| it.state != State::Duplicate);
-        self.groups.set(wanted.map(|it| solicited_node(it.address)), self.now);
+        let routers = self.config.advertise.then_some(ALL_ROUTERS);
+        let groups = wanted.map(|it| solicited_node(it.address)).chain(routers);
+        self.groups.set(groups, self.now);
         self.counters.addresses.set(self.network.addresses.len() as u64);
         self.counters.routers.set(self.routers.len() as u64);
         self.changed();
@@ -411,7 +427,14 @@ impl Ipv6 {
     }
 
     /// Sends a message of neighbour discovery in a packet of its own.
-    fn say(&mut self, draft: Draft, from: Option<Ipv6Addr>, to: Ipv6Addr, mac: Mac, cx: &Context) {
+    pub(crate) fn say(
+        &mut self,
+        draft: Draft,
+        from: Option<Ipv6Addr>,
+        to: Ipv6Addr,
+        mac: Mac,
+        cx: &Context,
+    ) {
         let source = from.unwrap_or(Ipv6Addr::UNSPECIFIED);
         match cx.packet() {
             Some(packet) => self.tell(packet, draft, source, to, mac),
@@ -455,6 +478,9 @@ impl Ipv6 {
         self.routers.forget_redirects();
         self.addresses.restart(now);
         self.groups.restart(now);
+        if self.config.advertise {
+            self.advertiser.start(now);
+        }
         if self.config.autoconfigure {
             // Behind the first questions for duplicates, so that answers can come to us alone.
             let probes = u64::from(self.config.duplicate_probes);

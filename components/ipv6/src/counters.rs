@@ -2,8 +2,8 @@
 
 waitless::counters! {
     /// What the layer counts. Packets received and reassembled are those delivered, those taken as
-    /// messages of the layer's own protocols, those kept as fragments, and those dropped for one
-    /// of the reasons up to `mailbox_full`.
+    /// messages of the layer's own protocols, those kept as fragments, those in transit, and those
+    /// dropped for one of the reasons up to `mailbox_full`.
     pub struct Counters {
         /// Packets taken from the link.
         counter received: packets,
@@ -21,6 +21,10 @@ waitless::counters! {
         counter bad_source: packets,
         /// Packets to another address, or to a group that is not ours.
         counter foreign: packets,
+        /// Packets for another host that were left for who forwards.
+        counter transit: packets,
+        /// Packets for another host that may not leave their link.
+        counter martians: packets,
         /// Packets with extension headers that are malformed, too many, or not understood.
         counter bad_extensions: packets,
         /// Packets without anything behind their headers.
@@ -45,6 +49,8 @@ waitless::counters! {
         counter reassembly_late: datagrams,
         /// Packets being put together.
         gauge reassembling: datagrams,
+        /// Packets of other hosts taken to be sent on.
+        counter passed: packets,
         /// Packets given to the link.
         counter sent: packets,
         /// Packets to send to where no route leads.
@@ -67,12 +73,14 @@ waitless::counters! {
         counter control_bad: messages,
         /// Messages of the layer's protocols that do not concern this host.
         counter control_ignored: messages,
-        /// Neighbours that asked for an address of ours.
+        /// Neighbours that asked for an address of ours, or for routers.
         counter solicitations: messages,
         /// Answers and announcements of neighbours taken.
         counter advertisements: messages,
         /// Advertisements of routers taken.
         counter router_advertisements: messages,
+        /// Advertisements of this router sent.
+        counter advertised: messages,
         /// Redirects taken.
         counter redirects: messages,
         /// Questions for neighbours sent.

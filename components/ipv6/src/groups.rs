@@ -1,7 +1,8 @@
 //! The groups that the host listens to, and how routers hear of them: the host's part of MLDv2
 //! (RFC 3810), and of MLDv1 (RFC 2710) where routers speak that.
 //!
-//! These are the groups in which neighbours ask for the host's addresses. Every source is
+//! These are the groups in which neighbours ask for the host's addresses, and where it is a router
+//! that of routers. Every source is
 //! welcome, so each record says "all but none".
 
 use crate::message::Query;
@@ -10,8 +11,9 @@ use heapless::Vec;
 use waitless::network::v6::ADDRESSES;
 use waitless::{Duration, Instant, Random};
 
-/// Groups at most: one for each address, some of which may have just been left.
-pub(crate) const GROUPS_MAX: usize = ADDRESSES + 1;
+/// Groups at most: one for each address, some of which may have just been left, and that of
+/// routers.
+pub(crate) const GROUPS_MAX: usize = ADDRESSES + 2;
 
 /// Every node on the link.
 pub(crate) const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);

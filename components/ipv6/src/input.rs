@@ -30,7 +30,7 @@ impl Ipv6 {
             return self.counters.bad_source.add(1);
         }
         let Some(group) = self.takes(header.destination, packet.info().broadcast) else {
-            return self.counters.foreign.add(1);
+            return self.accept_foreign(&header, packet);
         };
         packet.truncate(header.total);
         let info = packet.info_mut();

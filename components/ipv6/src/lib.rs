@@ -1,5 +1,5 @@
-//! IPv6 for a host (RFC 8200): its addresses, its neighbours and routers, extension headers,
-//! reassembly.
+//! IPv6 for a host or a router (RFC 8200): its addresses, its neighbours and routers, extension
+//! headers, reassembly.
 //!
 //! A packet that arrives is checked, its headers are stripped in place, and it is left in the
 //! mailbox of its transport. A packet to send gets its header where it stands; where it goes on
@@ -19,7 +19,10 @@
 //! and so come to know the same addresses. What arrives in fragments stays on the core that puts
 //! it together.
 //!
-//! Not here: forwarding, options and extension headers of our own, fragmentation, groups other
+//! Where somebody forwards, it takes what is for other hosts and sends what comes from other
+//! layers; and where the manifest says so, it advertises itself as the link's router.
+//!
+//! Not here: options and extension headers of our own, fragmentation, groups other
 //! than those in which the host is asked for its addresses, anycast addresses, secure neighbour
 //! discovery, and taking the progress of transports for a sign that a neighbour is reachable: it
 //! is asked, once in about half a minute of use.
@@ -30,6 +33,7 @@
 extern crate alloc;
 
 mod addresses;
+mod advertise;
 mod control;
 mod counters;
 mod extension;
@@ -44,6 +48,7 @@ mod output;
 mod pmtu;
 mod reassembly;
 mod routers;
+mod transit;
 mod wire;
 
 #[cfg(test)]
@@ -52,6 +57,7 @@ mod tests;
 pub use counters::Counters;
 
 use addresses::Addresses;
+use advertise::Advertiser;
 use alloc::boxed::Box;
 use core::net::{IpAddr, Ipv6Addr};
 use groups::Groups;
@@ -62,6 +68,7 @@ use neighbours::Neighbours;
 use output::{FLOWS, Flow};
 use pmtu::{MTU_MIN, PathMtus};
 use routers::Routers;
+use transit::Transit;
 use waitless::network::fragments::Fragments;
 use waitless::network::v6::{Ipv6Lease, Ipv6Network, Managed, is_host};
 use waitless::{
@@ -99,6 +106,8 @@ pub struct Config {
     pub reassembly: u8,
     /// How long to wait for the fragments of a packet.
     pub reassembly_timeout: Duration,
+    /// Whether hosts on the link are told that this is their router, and which networks are here.
+    pub advertise: bool,
 }
 
 /// What the host's part of an address is made of.
@@ -121,6 +130,8 @@ pub struct Ipv6 {
     rejects: Mailbox<(Packet, Reject), REJECTS>,
     rejects_wanted: bool,
     reassembly: Fragments<reassembly::Link>,
+    transit: Transit,
+    advertiser: Advertiser,
     /// Whole packets on their way to the link.
     down: Mailbox<(Mac, Packet)>,
     /// The ways to destinations, by hash.
@@ -203,6 +214,8 @@ impl Ipv6 {
             rejects: Mailbox::new(),
             rejects_wanted: false,
             reassembly: Fragments::new(datagrams, config.reassembly_timeout, reassembly::FRONT),
+            transit: Transit::default(),
+            advertiser: Advertiser::default(),
             down: Mailbox::new(),
             flows: Box::new([Flow::NONE; FLOWS]),
             key: cx.random.u64() | 1,
@@ -242,6 +255,10 @@ impl Ipv6 {
         }
         if addresses.iter().any(|(address, prefix)| !is_host(*address) || *prefix == 0) {
             return Err(InitError("an address is not one that a host can have"));
+        }
+        let unlike = |(_, prefix): &(Ipv6Addr, u8)| *prefix != 64;
+        if self.config.advertise && (addresses.is_empty() || addresses.iter().any(unlike)) {
+            return Err(InitError("who advertises needs addresses with 64 bits of network"));
         }
         if gateway.is_some_and(|it| !is_host(it) || addresses.iter().any(|(own, _)| *own == it)) {
             return Err(InitError("the gateway's address is not one that another host can have"));
@@ -388,6 +405,9 @@ impl<L: LinkPort> Component<L> for Ipv6 {
     }
 
     fn transmit(&mut self, link: &mut L, cx: &mut Context) {
+        if !self.transit.is_sent() {
+            self.transmit_transit(link);
+        }
         if self.drain(link) {
             self.work(cx);
             self.drain(link);
@@ -403,6 +423,7 @@ impl<L: LinkPort> Component<L> for Ipv6 {
             |transport: &Transport| !transport.packets.is_empty() || !transport.errors.is_empty();
         let busy = !self.down.is_empty()
             || self.untold
+            || !self.transit.is_empty()
             || !self.rejects.is_empty()
             || self.neighbours.has_answered()
             || [&self.tcp, &self.udp, &self.icmp].into_iter().any(waiting);
@@ -528,6 +549,31 @@ impl IpPort for Ipv6 {
 
     fn link_up(&self) -> bool {
         self.link_up
+    }
+
+    fn route_bits(&self, remote: IpAddr) -> Option<u8> {
+        match remote {
+            IpAddr::V6(remote) => self.bits_to(remote),
+            IpAddr::V4(_) => None,
+        }
+    }
+
+    fn forwards(&self) -> bool {
+        true
+    }
+
+    #[inline]
+    fn transit(&mut self) -> Option<Packet> {
+        self.transit.next()
+    }
+
+    #[inline]
+    fn forward(&mut self, packet: Packet) -> Result<(), Packet> {
+        self.pass(packet)
+    }
+
+    fn turn_away(&mut self, packet: Packet, why: Reject) {
+        self.refuse_transit(packet, why);
     }
 
     #[inline]

@@ -5,7 +5,7 @@ use core::net::Ipv6Addr;
 use heapless::String;
 use waitless::checksum::Checksum;
 use waitless::network::names::{NAME_MAX, read_name};
-use waitless::network::v6::Managed;
+use waitless::network::v6::{Managed, mask};
 use waitless::{Mac, Packet, Protocol};
 
 pub(crate) const ROUTER_SOLICITATION: u8 = 133;
@@ -39,10 +39,16 @@ const MTU: u8 = 5;
 const NAME_SERVERS: u8 = 25;
 const SEARCH_LIST: u8 = 31;
 
+/// Seconds for which an advertisement counts, and for which its networks do (RFC 4861 section
+/// 6.2.1: AdvDefaultLifetime, AdvValidLifetime, AdvPreferredLifetime).
+const ROUTER_LIFETIME: u16 = 1_800;
+const VALID_LIFETIME: u32 = 2_592_000;
+const PREFERRED_LIFETIME: u32 = 604_800;
+
 /// Where the checksum stands in a message.
 const CHECKSUM: usize = 2;
 
-/// Bytes of the longest message that this host sends: a report of 17 groups.
+/// Bytes of the longest message that this host sends: a report of 18 groups.
 pub(crate) const MESSAGE_MAX: usize = 8 + 20 * crate::groups::GROUPS_MAX;
 
 /// Whether messages of this kind are the layer's own, and not for ICMP.
@@ -348,9 +354,35 @@ impl Draft {
         draft
     }
 
-    /// Says that this host has `target`, whatever was known before.
-    pub fn advertisement(target: Ipv6Addr, solicited: bool, mac: Mac) -> Self {
-        let flags = OVERRIDE | if solicited { SOLICITED } else { 0 };
+    /// Says that this router passes packets on, and which networks, of 64 bits each, are on the
+    /// link, for hosts to make addresses in.
+    pub fn router_advertisement(
+        mac: Mac,
+        hops: u8,
+        mtu: u16,
+        networks: impl Iterator<Item = (Ipv6Addr, u8)>,
+    ) -> Self {
+        let [l0, l1] = ROUTER_LIFETIME.to_be_bytes();
+        let mut draft = Self::new(ROUTER_ADVERTISEMENT, [hops, 0, l0, l1]);
+        // It does not say how long neighbours are reachable, and how often they are asked.
+        draft.put(&[0; 8]);
+        draft.put_station(SOURCE_STATION, mac);
+        draft.put(&[MTU, 1, 0, 0]);
+        draft.put(&u32::from(mtu).to_be_bytes());
+        for (address, length) in networks {
+            draft.put(&[PREFIX, 4, length, ON_LINK | AUTONOMOUS]);
+            draft.put(&VALID_LIFETIME.to_be_bytes());
+            draft.put(&PREFERRED_LIFETIME.to_be_bytes());
+            draft.put(&[0; 4]);
+            draft.put(&Ipv6Addr::from_bits(address.to_bits() & mask(length)).octets());
+        }
+        draft
+    }
+
+    /// Says that this host has `target`, whatever was known before, and whether it is a router.
+    pub fn advertisement(target: Ipv6Addr, router: bool, solicited: bool, mac: Mac) -> Self {
+        let router = if router { ROUTER } else { 0 };
+        let flags = OVERRIDE | router | if solicited { SOLICITED } else { 0 };
         let mut draft = Self::new(NEIGHBOUR_ADVERTISEMENT, [flags, 0, 0, 0]);
         draft.put(&target.octets());
         draft.put_station(TARGET_STATION, mac);

@@ -20,7 +20,7 @@ pub(crate) struct Flow {
     remote: Ipv6Addr,
     /// The address that they go out from, when a transport does not say.
     local: Ipv6Addr,
-    hop: Hop,
+    pub hop: Hop,
     /// The longest packet that goes there, in bytes.
     mtu: u16,
     /// What the layer's was when this was found.
@@ -28,8 +28,10 @@ pub(crate) struct Flow {
     until: Instant,
 }
 
+/// The first hop to a destination.
 #[derive(Clone, Copy)]
-enum Hop {
+pub(crate) enum Hop {
+    /// A station that is known.
     Station(Mac),
     /// A neighbour that is being asked for.
     Unknown(Index),
@@ -60,20 +62,9 @@ impl Ipv6 {
             self.counters.no_route.add(1);
             return Ok(());
         };
-        let slot = self.slot(remote);
-        let flow = match self.flows.get(slot) {
-            Some(flow)
-                if flow.remote == remote && flow.epoch == self.epoch && self.now < flow.until =>
-            {
-                *flow
-            }
-            _ => match self.find_flow(remote, slot) {
-                Some(flow) => flow,
-                None => {
-                    self.counters.no_route.add(1);
-                    return Ok(());
-                }
-            },
+        let Some(flow) = self.flow_to(remote) else {
+            self.counters.no_route.add(1);
+            return Ok(());
         };
         let local = match packet.info().local {
             IpAddr::V6(local) if local == flow.local || self.network.is_local(local) => local,
@@ -194,6 +185,18 @@ impl Ipv6 {
         let bits = remote.to_bits();
         let mixed = ((bits >> 64) as u64 ^ bits as u64).wrapping_mul(self.key);
         (mixed >> 48) as usize & (FLOWS - 1)
+    }
+
+    /// The way to a destination.
+    #[inline]
+    pub(crate) fn flow_to(&mut self, remote: Ipv6Addr) -> Option<Flow> {
+        let slot = self.slot(remote);
+        let known =
+            |it: &&Flow| it.remote == remote && it.epoch == self.epoch && self.now < it.until;
+        match self.flows.get(slot).filter(known) {
+            Some(flow) => Some(*flow),
+            None => self.find_flow(remote, slot),
+        }
     }
 
     /// Finds the way to a destination that is not remembered.

@@ -6,6 +6,7 @@ extern crate std;
 mod control;
 mod packets;
 mod relay;
+mod transit;
 
 use super::*;
 use crate::message::Draft;
@@ -40,6 +41,7 @@ const CONFIG: Config = Config {
     pending: 32,
     reassembly: 16,
     reassembly_timeout: Duration::from_secs(60),
+    advertise: false,
 };
 
 /// A link whose wire is two queues.
@@ -224,6 +226,8 @@ impl Bench {
             &c.bad_length,
             &c.bad_source,
             &c.foreign,
+            &c.transit,
+            &c.martians,
             &c.bad_extensions,
             &c.empty,
             &c.unknown_protocol,

@@ -12,6 +12,7 @@ mod http;
 mod network;
 mod process;
 mod routes;
+mod side;
 mod vm;
 
 pub use build::{
@@ -21,6 +22,7 @@ pub use http::{Answer, Connection, curl};
 pub use network::{Capture, Dhcp, Frames, Tap, UdpProbe, frames_of, ping};
 pub use process::{Finished, Running, run, run_in, tool};
 pub use routes::{free_packets, value, with_ends};
+pub use side::Side;
 pub use vm::{Machine, Native, Vm};
 
 use std::env;

@@ -6,14 +6,13 @@
 //! is good on a machine that does nothing else: `make test-all` runs it and looks only whether it
 //! is far off.
 
-use crate::side::Side;
 use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 use waitless::{Component, Context, InitError, Instant, NicPort, Sweep};
-use waitless_tests::lab::{Arch, Dhcp, Lab, Native, PATIENCE, Tap, run, wait_for};
+use waitless_tests::lab::{Arch, Dhcp, Lab, Native, PATIENCE, Side, Tap, run, wait_for};
 use waitless_tests::live::{Host, Live, card, leak};
 
 /// Bits that pass in a second.

@@ -17,7 +17,6 @@ mod router;
 mod runner;
 mod secure;
 mod serve;
-mod side;
 mod variants;
 
 use std::process::ExitCode;

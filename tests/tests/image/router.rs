@@ -1,13 +1,12 @@
 //! The router as a process between real hosts: the network outside is the laboratory's own, and
 //! inside and far away are namespaces with a kernel's stack each.
 
-use crate::side::Side;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 use waitless_tests::lab::{
-    Capture, Dhcp, Folder, Lab, Native, PATIENCE, Running, Tap, curl, frames_of, ping, run, run_in,
-    wait_for,
+    Capture, Dhcp, Folder, Lab, Native, PATIENCE, Running, Side, Tap, curl, frames_of, ping, run,
+    run_in, wait_for,
 };
 
 /// The host inside, and the router's addresses there.

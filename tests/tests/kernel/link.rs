@@ -239,5 +239,6 @@ fn address_v6(address: Ipv6Addr) -> ipv6::Config {
         pending: 8,
         reassembly: 16,
         reassembly_timeout: waitless::Duration::from_secs(30),
+        advertise: false,
     }
 }

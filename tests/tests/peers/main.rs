@@ -6,6 +6,7 @@
 //! `cargo test -p waitless-tests --test peers -- WORD` runs those whose name contains the word.
 
 mod addresses;
+mod crossing;
 mod host;
 mod hostile;
 mod names;
@@ -59,8 +60,8 @@ const CLIENTS: &[Need] = &[
     Need::Program("tshark"),
     Need::Program("dumpcap"),
 ];
-/// A kernel's virtual LAN, or what stands in for one, with a server of addresses.
-const VLAN: &[Need] = &[
+/// Servers of addresses and of pages, clients, with a capture.
+const BOTH: &[Need] = &[
     Need::Tap,
     Need::Program("dnsmasq"),
     Need::Program("python3"),
@@ -114,7 +115,8 @@ fn main() -> ExitCode {
         Test::new("tls: h2load", H2LOAD, scanners::h2load),
         Test::new("tls: a capture with secrets", CLIENTS, seen::a_capture_with_secrets),
         Test::new("tls: an issuer's word", SECURE, secure::an_issuers_word),
-        Test::new("vlan: a network of its own", VLAN, vlan::network_of_its_own),
+        Test::new("router: IPv6 between two hosts", BOTH, crossing::between_two_hosts),
+        Test::new("vlan: a network of its own", BOTH, vlan::network_of_its_own),
         Test::new("wall: what may pass", CLIENTS, wall::what_may_pass),
         Test::new("web: nginx", NGINX, web::nginx),
         Test::new("web: Python", PYTHON, web::python),

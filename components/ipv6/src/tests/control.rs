@@ -192,7 +192,7 @@ fn what_dhcp_gives_is_asked_for_used_and_given_up() {
     // Another host has it.
     bench.ip.configure_v6(&lease);
     bench.run_to(71);
-    let taken = Draft::advertisement(given, false, ROUTER_STATION);
+    let taken = Draft::advertisement(given, false, false, ROUTER_STATION);
     let claim = written(&bench, taken, PEER, ALL_NODES);
     bench.arrive(&claim);
     bench.run_to(75);
@@ -337,7 +337,7 @@ fn an_address_that_another_host_has_is_not_used() {
             let draft = Draft::solicitation(OURS, None);
             written(&bench, draft, Ipv6Addr::UNSPECIFIED, solicited_node(OURS))
         } else {
-            written(&bench, Draft::advertisement(OURS, false, STATION), OURS, ALL_NODES)
+            written(&bench, Draft::advertisement(OURS, false, false, STATION), OURS, ALL_NODES)
         };
         bench.arrive(&bytes);
         bench.run_to(10);
@@ -357,7 +357,12 @@ fn a_stable_identifier_gives_way_to_another() {
     bench.run_to(0);
     let first = bench.ip.addresses.iter().next().unwrap().address;
     assert_ne!(first, LOCAL);
-    bench.arrive(&written(&bench, Draft::advertisement(first, false, STATION), first, ALL_NODES));
+    bench.arrive(&written(
+        &bench,
+        Draft::advertisement(first, false, false, STATION),
+        first,
+        ALL_NODES,
+    ));
     bench.run_to(3);
     let [second] = bench.used()[..] else { panic!("one address") };
     assert!(second.is_unicast_link_local() && second != first);
@@ -377,7 +382,8 @@ fn a_neighbour_is_asked_for_and_what_waits_goes_to_it() {
         panic!("a solicitation")
     };
     assert_eq!((target, options.source()), (other, Some(MAC)));
-    let answer = written(&bench, Draft::advertisement(other, true, ROUTER_STATION), other, OURS);
+    let answer =
+        written(&bench, Draft::advertisement(other, false, true, ROUTER_STATION), other, OURS);
     bench.arrive(&answer);
     let sent = bench.sent();
     let went: Vec<_> = sent.iter().map(|it| (it.mac, &it.payload[..])).collect();
@@ -422,7 +428,8 @@ fn a_router_that_vanishes_is_replaced_by_another() {
         stations
             .extend(bench.sent().into_iter().filter(|it| it.header.next == 17).map(|it| it.mac));
         // The second one answers questions, the first one does not.
-        let answer = written(&bench, Draft::advertisement(GATEWAY, true, STATION), GATEWAY, LOCAL);
+        let answer =
+            written(&bench, Draft::advertisement(GATEWAY, false, true, STATION), GATEWAY, LOCAL);
         let mut router = answer[40..].to_vec();
         router[4] |= 0x80;
         bench.arrive(&message(GATEWAY, LOCAL, &router));
@@ -564,7 +571,8 @@ fn on_several_cores_the_first_one_speaks_and_all_know_the_same() {
     let mut contexts = testing::contexts(2, &testing::Nothing, 256, 1);
     let mut cores = [(); 2].map(|()| Bench::start_on(contexts.next().unwrap(), config()));
     let first = cores[0].ip.addresses.iter().next().unwrap().address;
-    let theirs = written(&cores[0], Draft::advertisement(first, false, STATION), first, ALL_NODES);
+    let theirs =
+        written(&cores[0], Draft::advertisement(first, false, false, STATION), first, ALL_NODES);
     for bench in &mut cores {
         bench.arrive(&theirs);
         bench.run_to(3);

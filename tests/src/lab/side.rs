@@ -1,32 +1,54 @@
 //! Hosts with a kernel's stack of their own, in namespaces.
 
+use super::{Lab, PATIENCE, Running, run, run_in, wait_for};
 use std::path::Path;
 use std::process::Command;
-use waitless_tests::lab::{Lab, PATIENCE, Running, run, run_in, wait_for};
 
 /// A namespace that lives as long as the process that keeps it.
+#[derive(Debug)]
 pub struct Side {
     keeper: Running,
 }
 
 impl Side {
-    /// One with the device `name`, which has this address there.
+    /// One with the device `name`, which has this address of IPv4 there.
     #[track_caller]
     pub fn with(name: &str, address: &str, gateway: &str) -> Self {
+        let side = Self::taking(name);
+        // So that nothing but what a test does is on the wire.
+        side.set_ipv6(name, false);
+        side.run("ip", &["address", "add", &format!("{address}/24"), "dev", name]);
+        side.run("ip", &["link", "set", name, "up"]);
+        side.run("ip", &["route", "add", "default", "via", gateway]);
+        side
+    }
+
+    /// One with the device `name`, where it speaks IPv6 and takes what routers say.
+    #[track_caller]
+    pub fn with_ipv6(name: &str) -> Self {
+        let side = Self::taking(name);
+        side.set_ipv6(name, true);
+        side.run("ip", &["link", "set", name, "up"]);
+        side
+    }
+
+    #[track_caller]
+    fn taking(name: &str) -> Self {
         let mut command = Command::new("unshare");
         command.args(["--net", "sh", "-c", "echo ready; exec sleep 1000"]);
         let mut keeper = Running::start(command);
         keeper.expect_output("ready", PATIENCE);
         run("ip", &["link", "set", name, "netns", &keeper.id().to_string()]);
         let side = Self { keeper };
-        // So that nothing but what a test does is on the wire.
-        let quiet = format!("echo 1 > /proc/sys/net/ipv6/conf/{name}/disable_ipv6");
-        side.run("sh", &["-c", &quiet]);
         side.run("ip", &["link", "set", "lo", "up"]);
-        side.run("ip", &["address", "add", &format!("{address}/24"), "dev", name]);
-        side.run("ip", &["link", "set", name, "up"]);
-        side.run("ip", &["route", "add", "default", "via", gateway]);
         side
+    }
+
+    #[track_caller]
+    fn set_ipv6(&self, name: &str, on: bool) {
+        let off = u8::from(!on);
+        let switch = format!("echo {off} > /proc/sys/net/ipv6/conf/{name}/disable_ipv6");
+        self.run("sh", &["-c", &switch]);
     }
 
     fn arguments<'a>(id: &'a str, program: &'a str, arguments: &[&'a str]) -> Vec<&'a str> {
@@ -49,6 +71,7 @@ impl Side {
         (finished.status.success(), finished.output + &finished.errors)
     }
 
+    /// What a program says there, which goes well.
     #[track_caller]
     pub fn run(&self, program: &str, arguments: &[&str]) -> String {
         let (well, said) = self.try_run(program, arguments);

@@ -1,0 +1,240 @@
+//! Packets of others, and what a router says of itself.
+
+use super::*;
+use crate::message::{Message, Prefix};
+use waitless::network::v6::Managed;
+
+/// A host behind another router.
+const AWAY: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 3, 3, 0, 0, 0, 3);
+const ALL_ROUTERS: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 2);
+
+/// A layer whose packets for others somebody takes.
+fn router() -> Bench {
+    let mut bench = Bench::new(CONFIG);
+    assert!(bench.ip.transit().is_none());
+    bench
+}
+
+/// What a router that `AWAY` is behind sends here, for somebody else.
+fn foreign(to: Ipv6Addr, next: u8, payload: &[u8]) -> Vec<u8> {
+    datagram(AWAY, to, next, 9, payload)
+}
+
+#[test]
+fn what_is_for_others_waits_for_who_forwards() {
+    let mut bench = Bench::new(CONFIG);
+    bench.arrive(&foreign(FAR, 17, b"datagram"));
+    assert_eq!(bench.ip.counters.foreign.get(), 1, "nobody forwards");
+    let mut bench = router();
+    bench.arrive(&foreign(FAR, 17, b"datagram"));
+    let packet = bench.ip.transit().unwrap();
+    assert_eq!(packet.bytes(), foreign(FAR, 17, b"datagram"));
+    let ends = (packet.info().remote, packet.info().local);
+    assert_eq!(ends, (AWAY.into(), FAR.into()));
+    assert!(bench.ip.transit().is_none());
+    // What is for this host goes up as before.
+    bench.arrive(&datagram(AWAY, OURS, 17, 9, b"datagram"));
+    assert_eq!((bench.ip.counters.delivered.get(), bench.ip.counters.transit.get()), (1, 1));
+    assert_eq!(bench.ip.counters.received.get(), bench.accounted());
+}
+
+#[test]
+fn what_may_not_leave_its_link_is_dropped() {
+    let mut bench = router();
+    let local = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 5);
+    for (from, to) in [
+        (local, FAR),
+        (AWAY, local),
+        (AWAY, Ipv6Addr::LOCALHOST),
+        (Ipv6Addr::UNSPECIFIED, FAR),
+        (AWAY, Ipv6Addr::UNSPECIFIED),
+    ] {
+        bench.arrive(&datagram(from, to, 17, 9, b"datagram"));
+    }
+    assert_eq!(bench.ip.counters.martians.get(), 5);
+    bench.arrive(&datagram(AWAY, ALL_ROUTERS, 17, 9, b"datagram"));
+    assert_eq!(bench.ip.counters.foreign.get(), 1);
+    let mut packet = bench.packet(&foreign(FAR, 17, b"datagram"));
+    packet.info_mut().broadcast = true;
+    bench.link.arriving.push_back(packet);
+    bench.sweep();
+    assert_eq!(bench.ip.counters.martians.get(), 6, "in a frame to all");
+    assert!(bench.ip.transit().is_none());
+    assert_eq!(bench.ip.counters.received.get(), bench.accounted());
+}
+
+/// Has the layer send on a packet to `to`.
+fn forward(bench: &mut Bench, to: Ipv6Addr) -> Result<(), Packet> {
+    let mut packet = bench.packet(&foreign(to, 17, b"datagram"));
+    packet.info_mut().remote = AWAY.into();
+    packet.info_mut().local = to.into();
+    bench.ip.forward(packet)
+}
+
+#[test]
+fn a_packet_goes_on_to_its_next_hop() {
+    let mut bench = router();
+    for to in [PEER, FAR] {
+        forward(&mut bench, to).unwrap();
+        bench.sweep();
+        let sent = bench.sent();
+        assert_eq!(sent.len(), 1);
+        assert_eq!((sent[0].mac, sent[0].header.source), (STATION, AWAY));
+        assert_eq!((sent[0].header.destination, sent[0].header.hops), (to, 9));
+    }
+    for (to, bits) in [(PEER, Some(64)), (FAR, Some(0)), (Ipv6Addr::LOCALHOST, Some(0))] {
+        assert_eq!(bench.ip.route_bits(to.into()), bits, "{to}");
+    }
+    assert_eq!(bench.ip.route_bits([10, 0, 0, 1].into()), None);
+    // One batch and another find room, not more.
+    let taken = (0..100).take_while(|_| forward(&mut bench, PEER).is_ok()).count();
+    assert_eq!(taken, 2 * BATCH);
+    bench.sweep();
+    assert_eq!(bench.sent().len(), 2 * BATCH);
+}
+
+#[test]
+fn a_next_hop_that_does_not_answer_is_told_of() {
+    let mut bench = router();
+    let nobody = Ipv6Addr::new(0x2001, 0xdb8, 0, 1, 0, 0, 0, 0x99);
+    forward(&mut bench, nobody).unwrap();
+    for _ in 0..4 {
+        bench.cx.set_now(bench.deadline().max(bench.cx.now()));
+        bench.sweep();
+    }
+    let packet = bench.ip.transit().unwrap();
+    assert!(packet.info().looped, "it is given back");
+    assert_eq!((packet.info().remote, packet.info().local), (AWAY.into(), nobody.into()));
+    assert_eq!(packet.bytes(), foreign(nobody, 17, b"datagram"));
+    // One that does answer is sent what waits.
+    forward(&mut bench, nobody).unwrap();
+    bench.sweep();
+    bench.sent();
+    bench.ip.neighbours.spoke(nobody, STATION, false, bench.ip.now);
+    bench.sweep();
+    assert_eq!(bench.sent().len(), 1);
+}
+
+#[test]
+fn senders_are_told_unless_that_is_forbidden() {
+    let mut bench = router();
+    let fragment = |offset: u16, next: u8| {
+        let [o0, o1] = (offset << 3).to_be_bytes();
+        [&[next, 0, o0, o1, 0, 0, 0, 1][..], &[3, 0, 0, 0]].concat()
+    };
+    for (next, payload, told) in [
+        (17, b"datagram".to_vec(), true),
+        (58, vec![128, 0, 0, 0], true),
+        (58, vec![3, 0, 0, 0], false),
+        (58, vec![137, 0, 0, 0], false),
+        (58, vec![], false),
+        // Behind options.
+        (0, vec![58, 0, 1, 4, 0, 0, 0, 0, 1, 0, 0, 0], false),
+        (60, vec![58, 0, 1, 4, 0, 0, 0, 0, 128, 0, 0, 0], true),
+        (60, vec![58], false),
+        // In fragments.
+        (44, fragment(0, 58), false),
+        (44, fragment(9, 58), false),
+        (44, fragment(9, 17), true),
+    ] {
+        let mut packet = bench.packet(&foreign(FAR, next, &payload));
+        packet.info_mut().remote = AWAY.into();
+        bench.ip.turn_away(packet, Reject::HopLimit);
+        assert_eq!(bench.ip.rejected().is_some(), told, "{next} {payload:?}");
+    }
+    let mut packet = bench.packet(&foreign(FAR, 17, b"datagram"));
+    packet.info_mut().remote = AWAY.into();
+    bench.ip.turn_away(packet, Reject::TooBig(1280));
+    let (packet, why) = bench.ip.rejected().unwrap();
+    assert_eq!(why, Reject::TooBig(1280));
+    // From an address of where it came in.
+    assert_eq!((packet.info().remote, packet.info().local), (AWAY.into(), OURS.into()));
+}
+
+/// A router that says so.
+const ADVERTISING: Config =
+    Config { gateway: None, autoconfigure: false, advertise: true, ..CONFIG };
+
+/// When it has advertised itself up to `secs`, in whole seconds.
+fn advertised(bench: &mut Bench, secs: u64) -> Vec<u64> {
+    let mut times = vec![];
+    for second in bench.ip.now.since(Instant::ZERO).as_secs()..secs {
+        bench.run_to(second + 1);
+        let sent = bench.sent();
+        times.extend(sent.iter().filter(|it| it.payload[0] == 134).map(|_| second + 1));
+    }
+    times
+}
+
+#[test]
+fn a_router_says_what_is_on_its_link() {
+    let mut bench = Bench::start(ADVERTISING);
+    bench.run_to(5);
+    let sent = bench.sent();
+    let said = sent.iter().find(|it| it.payload[0] == 134).unwrap();
+    assert_eq!((said.mac, said.header.hops), (multicast_mac(ALL_NODES), 255));
+    assert_eq!((said.header.source, said.header.destination), (LOCAL, ALL_NODES));
+    let Some(Message::RouterAdvertisement(head, options)) = Message::parse(&said.payload) else {
+        panic!("{said:?}");
+    };
+    assert_eq!((head.hops, head.lifetime, head.managed), (64, 1_800, Managed::No));
+    assert_eq!((options.source(), options.mtu()), (Some(MAC), Some(1500)));
+    let network = Prefix {
+        prefix: Ipv6Addr::new(0x2001, 0xdb8, 0, 1, 0, 0, 0, 0),
+        length: 64,
+        on_link: true,
+        autonomous: true,
+        valid: 2_592_000,
+        preferred: 604_800,
+    };
+    assert_eq!(options.prefixes().collect::<Vec<_>>(), [network]);
+    assert!(bench.ip.groups.has(ALL_ROUTERS), "it listens to who asks");
+}
+
+#[test]
+fn a_router_says_so_soon_at_first_then_seldom_and_when_it_is_asked() {
+    let mut bench = Bench::start(ADVERTISING);
+    let times = advertised(&mut bench, 3_600);
+    let gaps: Vec<u64> = times.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    assert!(times[0] <= 3, "{times:?}");
+    assert!(gaps[..2].iter().all(|gap| *gap <= 17), "{gaps:?}");
+    assert!(gaps[3..].iter().all(|gap| (199..=601).contains(gap)), "{gaps:?}");
+    // However many ask, one advertisement answers them, and none comes sooner than three seconds
+    // after another.
+    for _ in 0..5 {
+        bench.arrive(&message(GATEWAY, ALL_ROUTERS, &[133, 0, 0, 0, 0, 0, 0, 0]));
+    }
+    assert_eq!(advertised(&mut bench, 3_602).len(), 1);
+    bench.arrive(&message(GATEWAY, ALL_ROUTERS, &[133, 0, 0, 0, 0, 0, 0, 0]));
+    let again = advertised(&mut bench, 3_610);
+    assert!(again.len() == 1 && again[0] >= 3_603, "{again:?}");
+    // From behind a router nobody asks.
+    let mut far = message(GATEWAY, ALL_ROUTERS, &[133, 0, 0, 0, 0, 0, 0, 0]);
+    far[7] = 254;
+    bench.arrive(&far);
+    assert!(advertised(&mut bench, 3_620).is_empty());
+}
+
+#[test]
+fn neighbours_hear_that_it_is_a_router() {
+    for (config, router) in [(CONFIG, false), (ADVERTISING, true)] {
+        let mut bench = Bench::new(config);
+        let asks = Draft::solicitation(OURS, Some(STATION));
+        bench.arrive(&written(&bench, asks, PEER, solicited_node(OURS)));
+        let sent = bench.sent();
+        let Some(Message::Advertisement(said, _)) = Message::parse(&sent[0].payload) else {
+            panic!("{sent:?}");
+        };
+        assert_eq!(said.router, router);
+    }
+}
+
+#[test]
+fn who_advertises_needs_networks_of_64_bits() {
+    for addresses in [&[][..], &[(OURS, 48)]] {
+        let mut cx = testing::context(16, 1);
+        let config = Config { addresses, ..ADVERTISING };
+        let ip = Ipv6::new(Box::leak(Box::new(config)), &mut cx);
+        assert!(ip.check().is_err());
+    }
+}

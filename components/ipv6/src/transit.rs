@@ -1,0 +1,185 @@
+//! Packets of others: what goes up to who forwards them, and what comes down again.
+//!
+//! Whoever forwards sees to the hop limit, to the length, and to which layer a packet goes out of.
+//! Here is what depends on this layer's network: which addresses may pass, and the next hop.
+
+use crate::Ipv6;
+use crate::output::Hop;
+use crate::wire::{HEADER, Header};
+use core::net::{IpAddr, Ipv6Addr};
+use waitless::network::v6::{has_prefix, is_host, scope};
+use waitless::{BATCH, EtherType, LinkPort, Mac, Mailbox, NextHop, Packet, Protocol, Reject};
+
+/// What the layer has of packets that are not its own.
+#[derive(Default)]
+pub(crate) struct Transit {
+    packets: Mailbox,
+    /// Whether somebody forwards.
+    pub wanted: bool,
+    /// What was forwarded, on its way to the link. It has room for two batches: two cards may
+    /// bring one each in a sweep.
+    down: Mailbox<(Mac, Packet), { 2 * BATCH }>,
+}
+
+/// The scope of what does not leave its link (RFC 4291 section 2.7).
+const LINK: u8 = 2;
+
+impl Transit {
+    #[inline]
+    pub fn next(&mut self) -> Option<Packet> {
+        self.wanted = true;
+        self.packets.pop_front()
+    }
+
+    /// Whether nothing waits, neither for who forwards nor for the link.
+    pub fn is_empty(&self) -> bool {
+        self.packets.is_empty() && self.down.is_empty()
+    }
+
+    /// Whether nothing waits for the link.
+    #[inline]
+    pub fn is_sent(&self) -> bool {
+        self.down.is_empty()
+    }
+}
+
+impl Ipv6 {
+    /// Takes a packet that is for another host.
+    pub(crate) fn accept_foreign(&mut self, header: &Header, mut packet: Packet) {
+        if !self.transit.wanted || header.destination.is_multicast() {
+            return self.counters.foreign.add(1);
+        }
+        //= RFC 4291 2.5.2, 2.5.6: what is nobody's or of one link alone is not forwarded
+        let passes = may_pass(header.source) && may_pass(header.destination);
+        if packet.info().broadcast || !passes {
+            return self.counters.martians.add(1);
+        }
+        packet.truncate(header.total);
+        let info = packet.info_mut();
+        info.remote = IpAddr::V6(header.source);
+        info.local = IpAddr::V6(header.destination);
+        info.ip_header = 0;
+        match self.transit.packets.push_back(packet) {
+            Ok(()) => self.counters.transit.add(1),
+            Err(_) => self.counters.mailbox_full.add(1),
+        }
+    }
+
+    /// Queues a packet of another host for the next hop.
+    #[inline]
+    pub(crate) fn pass(&mut self, packet: Packet) -> Result<(), Packet> {
+        if self.transit.down.is_full() {
+            return Err(packet);
+        }
+        let IpAddr::V6(destination) = packet.info().local else {
+            self.counters.no_route.add(1);
+            return Ok(());
+        };
+        let Some(flow) = self.flow_to(destination) else {
+            self.counters.no_route.add(1);
+            return Ok(());
+        };
+        match flow.hop {
+            Hop::Station(mac) => {
+                self.counters.passed.add(1);
+                return self.transit.down.push_back((mac, packet)).map_err(|(_, packet)| packet);
+            }
+            Hop::Unknown(index) => {
+                self.counters.passed.add(1);
+                let dropped = self.neighbours.wait(index, packet);
+                self.counters.pending_full.add(dropped);
+            }
+            // Another layer's packets do not end here (the strong model): who forwards sees to
+            // that.
+            Hop::Loop => self.counters.no_route.add(1),
+        }
+        Ok(())
+    }
+
+    /// Gives the link what was forwarded, and leaves half of its room to this host's own packets.
+    pub(crate) fn transmit_transit<L: LinkPort>(&mut self, link: &mut L) {
+        let share = if self.down.is_empty() { usize::MAX } else { link.room() / 2 };
+        for _ in 0..share {
+            let Some((mac, packet)) = self.transit.down.pop_front() else { return };
+            if let Err(packet) = link.send(EtherType::IPV6, NextHop::Mac(mac), packet) {
+                // There is room: one was taken.
+                let _ = self.transit.down.push_front((mac, packet));
+                return;
+            }
+            self.counters.sent.add(1);
+        }
+    }
+
+    /// Gives a packet whose next hop does not answer back to who forwards, who knows the layer
+    /// where its sender is to be told. It says that it is from this host itself.
+    #[cold]
+    pub(crate) fn give_back(&mut self, mut packet: Packet) {
+        packet.info_mut().looped = true;
+        if self.transit.packets.push_back(packet).is_err() {
+            self.counters.rejects_silent.add(1);
+        }
+    }
+
+    /// Leaves a packet of another host for ICMP to answer, where it may be. Its addresses are those
+    /// of single hosts, and it did not come in a frame to all.
+    #[cold]
+    pub(crate) fn refuse_transit(&mut self, mut packet: Packet, why: Reject) {
+        let IpAddr::V6(source) = packet.info().remote else { return };
+        let silent = may_be_error(packet.bytes()) || !self.rejects_wanted || self.rejects.is_full();
+        // It comes from an address of where the packet came in.
+        let local = self.network.source_for(source).filter(|_| !silent);
+        let Some(local) = local else {
+            return self.counters.rejects_silent.add(1);
+        };
+        packet.info_mut().local = IpAddr::V6(local);
+        let _ = self.rejects.push_back((packet, why));
+        self.counters.rejected.add(1);
+    }
+
+    /// How well a packet to `remote` goes out here: the bits of the most specific network that is
+    /// on the link, or 0 for a router to everywhere else.
+    pub(crate) fn bits_to(&self, remote: Ipv6Addr) -> Option<u8> {
+        self.network.source_for(remote)?;
+        let within = |&&(prefix, length): &&(Ipv6Addr, u8)| has_prefix(remote, prefix, length);
+        let networks = self.network.prefixes.iter().filter(within);
+        Some(networks.map(|(_, length)| *length).max().unwrap_or(0))
+    }
+}
+
+/// Whether packets from or to `address` may leave their link.
+fn may_pass(address: Ipv6Addr) -> bool {
+    is_host(address) && scope(address) > LINK
+}
+
+/// Whether a packet is an ICMPv6 error or a redirect, or may be: then nothing is said about it
+/// (RFC 4443 section 2.4 (e)).
+fn may_be_error(bytes: &[u8]) -> bool {
+    const FIRST_INFORMATIONAL: u8 = 128;
+    const REDIRECT: u8 = 137;
+    /// Hop-by-hop options, routing, destination options.
+    const EXTENSIONS: [u8; 3] = [0, 43, 60];
+    const FRAGMENT: u8 = 44;
+    let Ok(header) = Header::parse(bytes) else { return true };
+    let (mut next, mut at) = (header.next, HEADER);
+    // Ends: each turn is at least eight bytes further on.
+    while EXTENSIONS.contains(&next) {
+        let Some([following, length]) = bytes.get(at..).and_then(|it| it.first_chunk()) else {
+            return true;
+        };
+        (next, at) = (*following, at + 8 * (usize::from(*length) + 1));
+    }
+    if next == FRAGMENT {
+        let Some([following, _, f0, f1]) = bytes.get(at..).and_then(|it| it.first_chunk()) else {
+            return true;
+        };
+        // Of a later fragment it is not known what kind of message it belongs to.
+        let first = u16::from_be_bytes([*f0, *f1]) >> 3 == 0;
+        if *following == Protocol::ICMPV6.0 && !first {
+            return true;
+        }
+        (next, at) = (*following, at + 8);
+    }
+    let kind = bytes.get(at);
+    Protocol(next) == Protocol::ICMPV6
+        && kind.is_none_or(|kind| *kind < FIRST_INFORMATIONAL || *kind == REDIRECT)
+}
