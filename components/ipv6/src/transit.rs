@@ -49,7 +49,7 @@ impl Ipv6 {
         if !self.transit.wanted || header.destination.is_multicast() {
             return self.counters.foreign.add(1);
         }
-        //= RFC 4291 2.5.2, 2.5.6: what is nobody's or of one link alone is not forwarded
+        // RFC 4291 sections 2.5.2, 2.5.6: what is nobody's or of one link alone is not forwarded
         let passes = may_pass(header.source) && may_pass(header.destination);
         if packet.info().broadcast || !passes {
             return self.counters.martians.add(1);
