@@ -36,7 +36,7 @@ use guard::{Admission, Guard};
 use waitless::http::{Head, Length, Method, Status, decode};
 use waitless::{
     BATCH, CertificateOffer, CertificatePort, Chunk, Component, Context, CounterSet, Duration,
-    Exchange, HttpPort, Inspect, Instant, Pool, RefusalKind,
+    Exchange, HttpPort, InitError, Inspect, Instant, Pool, RefusalKind,
 };
 use zeroize::{Zeroize, Zeroizing};
 
@@ -79,6 +79,8 @@ pub struct Admin {
     guard: Guard,
     /// What the instances on all cores have in common.
     board: &'static Board,
+    /// Whether requests come by TLS.
+    is_secure: bool,
     /// The number of the last order that this core has looked at.
     seen: u32,
     calls: [Option<Call>; CALLS],
@@ -137,6 +139,7 @@ impl Admin {
             pool: cx.pool(),
             guard: Guard::new(config.token_sha256),
             board: cx.share(|| Board::new(cores)),
+            is_secure: false,
             seen: 0,
             calls: [const { None }; CALLS],
             under_way: None,
@@ -166,7 +169,7 @@ impl Admin {
         certificates: &C,
         cx: &Context,
     ) -> Stage {
-        if !head.is_secure() && !self.config.clear {
+        if !self.is_secure && !self.config.clear {
             self.counters.clear.add(1);
             let text =
                 "This is for TLS alone. A token that was sent in clear is no secret: replace it.";
@@ -413,6 +416,18 @@ fn collect<H: HttpPort>(mut body: Body, exchange: Exchange, http: &mut H) -> Col
 }
 
 impl<H: HttpPort, C: CertificatePort> Component<(&mut H, &mut C)> for Admin {
+    fn init(
+        &mut self,
+        (http, _): &mut (&mut H, &mut C),
+        cx: &mut Context,
+    ) -> Result<(), InitError> {
+        self.is_secure = http.is_secure();
+        if !self.is_secure && !self.config.clear && cx.core() == 0 {
+            waitless::warn!(cx, "admin refuses all requests, as its `http` is not on `tls`");
+        }
+        Ok(())
+    }
+
     fn receive(&mut self, (http, certificates): &mut (&mut H, &mut C), cx: &mut Context) {
         if self.board.newest() != self.seen {
             self.follow(*certificates, cx);

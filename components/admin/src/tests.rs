@@ -20,6 +20,8 @@ struct Port {
     news: VecDeque<u32>,
     /// Pieces of answers that there is no room for.
     refusals: u32,
+    /// Whether they come by TLS.
+    secure: bool,
 }
 
 /// One request.
@@ -117,6 +119,10 @@ impl HttpPort for Port {
         false
     }
 
+    fn is_secure(&self) -> bool {
+        self.secure
+    }
+
     fn peer(&self, exchange: Exchange) -> Option<SocketAddr> {
         self.exchanges[exchange.index as usize].peer
     }
@@ -176,13 +182,21 @@ const PEER: &str = "192.0.2.1:50000";
 
 impl Core {
     fn all(count: usize, clear: bool) -> Vec<Self> {
+        Self::over(true, count, clear)
+    }
+
+    fn over(secure: bool, count: usize, clear: bool) -> Vec<Self> {
         let token_sha256 = Sha256::digest(b"open sesame").into();
         let config = Box::leak(Box::new(Config { token_sha256, body_limit: 4096, clear }));
-        let core = |mut cx: Context| Self {
-            admin: Admin::new(config, &mut cx),
-            http: Port::default(),
-            shelf: Shelf(Vec::from([certificate(&["a.example", "*.b.example"])])),
-            cx,
+        let core = |mut cx: Context| {
+            let mut core = Self {
+                admin: Admin::new(config, &mut cx),
+                http: Port { secure, ..Port::default() },
+                shelf: Shelf(Vec::from([certificate(&["a.example", "*.b.example"])])),
+                cx,
+            };
+            core.admin.init(&mut (&mut core.http, &mut core.shelf), &mut core.cx).unwrap();
+            core
         };
         testing::contexts(count, &testing::Nothing, 16, 1).map(core).collect()
     }
@@ -332,13 +346,18 @@ fn who_tries_wrong_tokens_is_not_heard_for_a_while() {
 
 #[test]
 fn what_comes_in_clear_is_refused_unless_it_is_allowed() {
-    for (clear, expected) in [(false, 403), (true, 200)] {
-        let mut core = Core::all(1, clear).pop().unwrap();
-        let head = head("GET /certificates", TOKEN, Length::None, false);
-        core.http.waiting.push_back((head, PEER.parse().unwrap()));
-        core.sweep();
-        assert_eq!(core.http.exchanges[0].status, expected);
-        assert_eq!(core.admin.counters.clear.get(), u64::from(!clear));
+    // The scheme that the manifest says does not count: the connections do.
+    for scheme_is_https in [false, true] {
+        for (secure, clear, expected) in
+            [(false, false, 403), (false, true, 200), (true, false, 200), (true, true, 200)]
+        {
+            let mut core = Core::over(secure, 1, clear).pop().unwrap();
+            let head = head("GET /certificates", TOKEN, Length::None, scheme_is_https);
+            core.http.waiting.push_back((head, PEER.parse().unwrap()));
+            core.sweep();
+            assert_eq!(core.http.exchanges[0].status, expected);
+            assert_eq!(core.admin.counters.clear.get(), u64::from(expected == 403));
+        }
     }
 }
 

@@ -161,6 +161,8 @@ pub struct Http1 {
     date: Option<response::Date>,
     date_until: Instant,
     template: Template,
+    /// Whether nobody on the way can read or change what passes.
+    is_secure: bool,
 }
 
 impl Http1 {
@@ -196,6 +198,7 @@ impl Http1 {
             date: None,
             date_until: Instant::ZERO,
             template: Template::new(),
+            is_secure: false,
         }
     }
 
@@ -354,6 +357,8 @@ impl<S: StreamPort> Component<S> for Http1 {
         let full = InitError("too many services stand on the stream port: raise its limit");
         self.service = below.attach().ok_or(full)?;
         below.take_early(self.service);
+        // As the connections are, whatever the manifest's `scheme` says of the requests.
+        self.is_secure = below.is_secure();
         below.listen(self.service, self.config.port).map_err(|error| {
             InitError(match error {
                 waitless::ListenError::Taken => "the port is taken: choose another `port`",

@@ -224,6 +224,10 @@ impl HttpPort for Http1 {
     fn identity(&mut self, exchange: Exchange) -> Option<Rc<str>> {
         self.open(exchange)?.identity.take()
     }
+
+    fn is_secure(&self) -> bool {
+        self.is_secure
+    }
 }
 
 impl Http1 {

@@ -47,7 +47,7 @@ pub struct Layout {
     pub query: Option<Span>,
     /// The field lines.
     pub fields: Span,
-    /// Whether the connection is one of TLS.
+    /// Whether it is for the scheme `https`.
     pub secure: bool,
 }
 
@@ -102,7 +102,9 @@ impl Head {
         self.layout.version
     }
 
-    /// Whether it came over TLS.
+    /// Whether it is for the scheme `https`. Where something in front of the image ends TLS, it did
+    /// not come by TLS: what did is another question, that
+    /// [`HttpPort::is_secure`](crate::HttpPort::is_secure) answers.
     pub fn is_secure(&self) -> bool {
         self.layout.secure
     }

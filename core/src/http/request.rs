@@ -75,7 +75,8 @@ impl Request {
         self.head.authority()
     }
 
-    /// Whether it came over TLS: through a port whose `scheme` is `https`.
+    /// Whether it came through a port whose `scheme` is `https`: over TLS, unless something in
+    /// front of the image ends that.
     pub fn is_secure(&self) -> bool {
         self.head.is_secure()
     }

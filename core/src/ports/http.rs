@@ -81,6 +81,14 @@ pub trait HttpPort {
     /// The client's address.
     fn peer(&self, exchange: Exchange) -> Option<SocketAddr>;
 
+    /// Whether nobody on the way to its clients can read or change what passes, as
+    /// [`StreamPort::is_secure`](crate::StreamPort::is_secure) says it of the connections, once
+    /// the port is initialized. The [scheme](crate::http::Head::is_secure) of a request says
+    /// nothing of that.
+    fn is_secure(&self) -> bool {
+        false
+    }
+
     /// Who the client has shown to be, as [`StreamPort::identity`](crate::StreamPort::identity)
     /// says it of its connection. Asked once, when the request is accepted.
     fn identity(&mut self, exchange: Exchange) -> Option<Rc<str>> {

@@ -1,12 +1,13 @@
 //! The lives of connections: reuse, pipelining, ends of all kinds, limits.
 
-use super::wire::{Bench, CONFIG, TASKS};
+use super::wire::{Bench, CONFIG, TASKS, Wire};
 use super::{hello, site, status};
-use crate::{Config, Scheme};
+use crate::{Config, Http1, Scheme};
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
 use waitless::http::{Files, ServerConfig};
-use waitless::{Component, Duration};
+use waitless::{Component, Duration, HttpPort, testing};
 
 const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n";
 
@@ -303,4 +304,20 @@ fn clients_without_tls_are_not_told_to_come_by_it() {
     let mut http = crate::Http1::new(&PLAIN, &mut cx);
     let refused = http.init(&mut super::wire::Wire::default(), &mut cx);
     assert!(refused.is_err_and(|why| why.0.contains("https")));
+}
+
+#[test]
+fn what_is_secure_is_the_connection_and_not_the_scheme_of_requests() {
+    for scheme in [Scheme::Http, Scheme::Https] {
+        for secure in [false, true] {
+            let config: &'static Config = Box::leak(Box::new(Config { scheme, ..CONFIG }));
+            let mut cx = testing::context(16, 1);
+            let mut http = Http1::new(config, &mut cx);
+            let mut wire = Wire::default();
+            wire.secure = secure;
+            assert!(!http.is_secure(), "nothing is known yet");
+            http.init(&mut wire, &mut cx).unwrap();
+            assert_eq!(http.is_secure(), secure, "{scheme:?}");
+        }
+    }
 }

@@ -37,6 +37,8 @@ pub(super) struct Wire {
     pub(super) lines: Vec<Line>,
     /// Whether the service says that it can tell what may be a copy.
     pub(super) takes_early: bool,
+    /// Whether nobody can read what passes.
+    pub(super) secure: bool,
     news: VecDeque<u32>,
 }
 
@@ -86,6 +88,9 @@ impl StreamPort for Wire {
             unacknowledged: line.unacknowledged,
             segment: 1460,
         }
+    }
+    fn is_secure(&self) -> bool {
+        self.secure
     }
     fn take_early(&mut self, _: Service) {
         self.takes_early = true;
