@@ -50,7 +50,7 @@ impl Answer {
 
     /// Those for `name`, or the one in the place `name`.
     pub fn named(certificates: &impl CertificatePort, name: &str) -> Self {
-        let number: Option<usize> = name.parse().ok();
+        let number = Certificate::place(name);
         let is_for = |certificate: &Certificate| {
             certificate.names.iter().any(|other| other.eq_ignore_ascii_case(name))
         };
@@ -90,6 +90,10 @@ impl Answer {
     /// Sends what of it can be sent now.
     pub fn send(&mut self, exchange: Exchange, http: &mut impl HttpPort, pool: Pool) -> Sent {
         if !self.is_begun {
+            // Without a packet for its field, the response would become another one.
+            if self.field.is_some() && pool.packet().is_none() {
+                return Sent::NoPacket;
+            }
             let response = Response::new(self.status).content_type(self.media);
             let response = response.length(self.text.len() as u64).body(Body::Stream);
             let response = match self.field {

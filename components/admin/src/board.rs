@@ -5,7 +5,7 @@
 //! a sweep. Who has done it says so in a word of its own.
 
 use alloc::boxed::Box;
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
@@ -90,15 +90,14 @@ impl Board {
         self.newest.load(Acquire)
     }
 
-    /// Leaves what `order` makes for all cores but `core`, which has the board: its number.
+    /// Leaves what `order` makes for all cores but `core`, which has the board: its number. All
+    /// have looked at the one before, so nothing is lost.
     pub fn publish(&self, core: usize, order: impl FnOnce(u32) -> Arc<Order>) -> u32 {
         let number = self.newest.load(Relaxed).wrapping_add(1);
         let order = order(number);
         for (_, place) in self.places.iter().enumerate().filter(|(other, _)| *other != core) {
-            // What a core has not looked at yet is out of date.
             place.order.put(Arc::clone(&order));
         }
-        drop(self.take(core));
         self.done(core, number, true);
         self.newest.store(number, Release);
         number
@@ -136,14 +135,17 @@ impl Board {
 }
 
 impl Order {
-    /// What `offer` says, as the order `number` of the core `from`.
-    pub fn of(offer: &CertificateOffer<'_>, number: u32, from: usize) -> Self {
+    /// What `offer` says for `place`, as the order `number` of the core `from`.
+    ///
+    /// That core has taken it. The others do so for the same place, whatever names theirs is for:
+    /// where cores differ, because one was late, they become alike again.
+    pub fn of(offer: &CertificateOffer<'_>, place: usize, number: u32, from: usize) -> Self {
         Self {
             number,
             from,
-            which: offer.which.into(),
+            which: place.to_string(),
             pem: Zeroizing::new(offer.pem.to_vec()),
-            other_names: offer.other_names,
+            other_names: true,
             unix_secs: offer.unix_secs,
         }
     }

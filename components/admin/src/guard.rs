@@ -37,7 +37,8 @@ pub enum Admission {
     Wrong,
 }
 
-/// Addresses that are remembered. The one that is remembered longest makes room for another.
+/// Addresses that are remembered. The one with the fewest wrong tokens makes room for another, and
+/// among those the one that is remembered longest.
 const ADDRESSES: usize = 32;
 /// Wrong tokens of an address, of which the last makes it unheard.
 const FAILURES_MAX: u8 = 5;
@@ -77,9 +78,10 @@ impl Guard {
             failures.count += 1;
             return Admission::Wrong;
         }
-        // A free place comes first.
-        let age = |place: &&mut Option<Failures>| place.map(|it| it.since);
-        if let Some(place) = self.failures.iter_mut().min_by_key(age) {
+        // A free place comes first. Those that are not heard are forgotten last: otherwise others
+        // could have them heard again.
+        let worth = |place: &&mut Option<Failures>| place.map(|it| (it.count, it.since));
+        if let Some(place) = self.failures.iter_mut().min_by_key(worth) {
             *place = Some(Failures { address, count: 1, since: now });
         }
         Admission::Wrong

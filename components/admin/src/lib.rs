@@ -246,9 +246,11 @@ impl Admin {
         cx: &Context,
     ) -> Stage {
         if !self.board.claim() {
-            let text = "Another certificate is being replaced: ask again.";
-            let answer = Answer::text(Status::SERVICE_UNAVAILABLE, text);
-            return Stage::Answers(answer.with("Retry-After", "1"));
+            return busy("Another certificate is being replaced: ask again.");
+        }
+        if !self.board.has_all(self.board.newest()) {
+            self.board.release();
+            return busy("A core has not come to the last certificate yet: ask again.");
         }
         let offer = CertificateOffer {
             which: &body.which,
@@ -278,7 +280,7 @@ impl Admin {
             self.board.release();
             return Stage::Answers(Answer::certificate(certificates, replaced));
         }
-        let order = |number| Arc::new(Order::of(&offer, number, cx.core()));
+        let order = |number| Arc::new(Order::of(&offer, replaced, number, cx.core()));
         let number = self.board.publish(cx.core(), order);
         self.seen = number;
         cx.wake(others, 0);
@@ -309,7 +311,8 @@ impl Admin {
         } else {
             self.counters.overdue.add(1);
             let text = alloc::format!(
-                "{} of {all} cores serve it, the others what they had: send it again.",
+                "{} of {all} cores serve it, the others what they had: send it again, \
+                 to /certificates/{place}.",
                 taken.served
             );
             Answer::text(Status::SERVICE_UNAVAILABLE, &text)
@@ -373,6 +376,11 @@ fn expect(head: &Head, name: &str, config: &Config) -> Stage {
     let other_names = head.query().is_some_and(|all| all.split('&').any(|it| it == "names=other"));
     let pem = Zeroizing::new(Vec::with_capacity(length as usize));
     Stage::Body(Body { which: name.into(), other_names, pem })
+}
+
+/// A certificate cannot be replaced just now.
+fn busy(why: &str) -> Stage {
+    Stage::Answers(Answer::text(Status::SERVICE_UNAVAILABLE, why).with("Retry-After", "1"))
 }
 
 fn too_long(config: &Config) -> Answer {

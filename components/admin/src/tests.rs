@@ -146,12 +146,14 @@ impl CertificatePort for Shelf {
         if let Some((_, kind)) = kinds.iter().find(|(text, _)| *text == offer.pem) {
             return Err(CertificateRefusal { kind: *kind, text: "it is bad".into() });
         }
-        let Some(first) = self.0.first_mut() else {
+        let named = |it: &Certificate| it.names.iter().any(|name| name == offer.which);
+        let place = Certificate::place(offer.which).or_else(|| self.0.iter().position(named));
+        let Some((place, found)) = place.and_then(|it| Some((it, self.0.get_mut(it)?))) else {
             return Err(CertificateRefusal { kind: RefusalKind::Unknown, text: "none".into() });
         };
-        first.serial = offer.pem.to_vec();
-        first.stapled = offer.other_names;
-        Ok(0)
+        found.serial = offer.pem.to_vec();
+        found.stapled = offer.other_names;
+        Ok(place)
     }
 }
 
@@ -580,14 +582,22 @@ fn a_core_that_is_late_is_told_of() {
     let served = &cores[0].http.exchanges[number];
     assert_eq!((served.status, served.is_finished), (503, true));
     assert!(served.text.starts_with("1 of 2 cores serve it"), "{}", served.text);
+    assert!(served.text.ends_with("send it again, to /certificates/0.\n"), "{}", served.text);
     assert_eq!(cores[0].admin.counters.overdue.get(), 1);
-    // It takes the newest when it comes to it, and that once.
+    // Until it has come to that, no other takes its place: it could be for another one.
+    let number = cores[0].put("/certificates/0", b"early");
+    let served = &cores[0].http.exchanges[number];
+    assert_eq!((served.status, &*served.fields), (503, "Retry-After: 1\r\n"));
+    assert_eq!(cores[0].shelf.0[0].serial, b"one");
+    cores[1].sweep();
+    assert_eq!(cores[1].shelf.0[0].serial, b"one");
+    assert_eq!(cores[1].admin.counters.followed.get(), 1);
     let number = cores[0].put("/certificates/0", b"two");
     cores[1].sweep();
     cores[0].sweep();
     assert_eq!(cores[0].http.exchanges[number].status, 200);
     assert_eq!(cores[1].shelf.0[0].serial, b"two");
-    assert_eq!(cores[1].admin.counters.followed.get(), 1);
+    assert_eq!(cores[1].admin.counters.followed.get(), 2);
     // One that does not take it, as it has other certificates.
     let number = cores[0].put("/certificates/0", b"three");
     cores[1].shelf.0.clear();
@@ -617,4 +627,61 @@ fn a_client_that_does_not_wait_keeps_nobody_else_waiting() {
     cores[1].sweep();
     cores[0].sweep();
     assert_eq!(cores[0].http.exchanges[other].status, 200);
+}
+
+#[test]
+fn cores_that_differ_become_alike() {
+    let mut cores = Core::all(2, false);
+    // The second has not heard that the names are others.
+    cores[0].shelf.0.insert(0, certificate(&["b.example"]));
+    cores[1].shelf.0.insert(0, certificate(&["c.example"]));
+    let number = cores[0].put("/certificates/b.example", b"new");
+    cores[1].sweep();
+    cores[0].sweep();
+    assert_eq!(cores[0].http.exchanges[number].status, 200);
+    let taken = &cores[1].shelf.0[0];
+    assert!(taken.serial == b"new" && taken.stapled, "for whatever names");
+    assert!(!cores[0].shelf.0[0].stapled, "that the first has looked at");
+}
+
+#[test]
+fn who_is_not_heard_is_not_forgotten_because_of_others() {
+    let mut core = Core::one();
+    let status = |core: &mut Core, token, peer: &str| {
+        core.cx.set_now(core.cx.now() + Duration::from_millis(1));
+        let number = core.ask("GET /certificates", token, peer, Length::None);
+        core.http.exchanges[number].status
+    };
+    for _ in 0..5 {
+        assert_eq!(status(&mut core, "Bearer x", PEER), 401);
+    }
+    for number in 0..32 {
+        let peer = format!("[2001:db8:0:{number}::1]:1");
+        assert_eq!(status(&mut core, "Bearer x", &peer), 401);
+    }
+    assert_eq!(status(&mut core, TOKEN, PEER), 429);
+}
+
+#[test]
+fn places_are_digits() {
+    let mut core = Core::one();
+    for target in ["+0", "-0", "%200", "0x0"] {
+        let target = format!("GET /certificates/{target}");
+        assert!([400, 404].contains(&core.get(&target).0), "{target}");
+    }
+    assert_eq!(core.get("GET /certificates/00").0, 200);
+}
+
+#[test]
+fn an_answer_with_a_field_waits_for_a_packet() {
+    let mut core = Core::one();
+    let packets: Vec<_> = core::iter::from_fn(|| core.cx.packet()).collect();
+    let number = core.ask("GET /certificates", "", PEER, Length::None);
+    assert_eq!(core.http.exchanges[number].status, 0);
+    assert_eq!(core.deadline(), core.cx.now() + PACKET_WAIT);
+    drop(packets);
+    core.pass(PACKET_WAIT);
+    let served = &core.http.exchanges[number];
+    assert_eq!((served.status, served.is_finished), (401, true));
+    assert!(served.fields.contains("WWW-Authenticate"), "{}", served.fields);
 }

@@ -48,6 +48,13 @@ pub struct Certificate {
     pub stapled: bool,
 }
 
+impl Certificate {
+    /// The place that `which` names, in digits alone, which no host name is.
+    pub fn place(which: &str) -> Option<usize> {
+        which.bytes().all(|byte| byte.is_ascii_digit()).then(|| which.parse().ok())?
+    }
+}
+
 /// A certificate that is to take the place of another.
 #[derive(Clone, Copy)]
 pub struct CertificateOffer<'a> {
