@@ -48,8 +48,9 @@ impl<const ASKS: bool, const EARLY: bool> CertificatePort for Tls<Server<ASKS, E
         let names = own.names.iter().cloned().map(Cow::Owned).collect();
         covers(&own.names, entry, offer.other_names).map_err(refusal(RefusalKind::Unfit))?;
         let ders: Vec<&[u8]> = chain.iter().map(|(der, _)| *der).collect();
-        // The old key is wiped, and what the issuer says of the old certificate is not shown.
-        *entry = Entry::new(names, &ders, key);
+        // The old key is wiped. What the issuer says of the old certificate is shown for that
+        // alone: it stays where the certificate does.
+        *entry = Entry::new(names, &ders, key).stapled_as(entry);
         Ok(place)
     }
 }
@@ -57,8 +58,7 @@ impl<const ASKS: bool, const EARLY: bool> CertificatePort for Tls<Server<ASKS, E
 /// The place of the certificate that `which` names.
 fn place(all: &Certificates, which: &str) -> Result<usize, CertificateRefusal> {
     let count = all.all().len();
-    // No host name is digits alone.
-    if let Ok(place) = which.parse::<usize>() {
+    if let Some(place) = Certificate::place(which) {
         if place < count {
             return Ok(place);
         }
@@ -111,7 +111,8 @@ fn key(blocks: &[Block<'_>]) -> Result<SigningKey, String> {
 }
 
 const NO_KEY: &str = "there is no private key: send it behind the certificates, as PEM";
-const KINDS: &str = "it must be of P-256, P-384, Ed25519 or RSA, as PKCS#8, SEC1 or PKCS#1";
+const KINDS: &str = "it must be of P-256, P-384, Ed25519, or RSA with 2,048 to 8,192 bits, as \
+                     PKCS#8, SEC1 or PKCS#1";
 
 /// The certificates among `blocks`, and what stands in them: one at least.
 fn chain<'a>(blocks: &'a [Block<'_>]) -> Result<Vec<(&'a [u8], Facts)>, String> {

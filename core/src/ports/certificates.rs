@@ -15,7 +15,8 @@ pub trait CertificatePort {
 
     /// Puts a certificate in the place of another, and says in which place. Handshakes that begin
     /// from now on get the new one; connections that are open go on, and those that began with the
-    /// old one are not resumed. What the issuer has said of the old one is not shown any more.
+    /// old one are not resumed. What the issuer has said of the old one is not shown any more,
+    /// unless the new one is the same.
     ///
     /// The outcome depends on nothing but the offer and what is in service, so that what one core
     /// takes another does, too.

@@ -4,6 +4,7 @@
 pub mod tag {
     pub const INTEGER: u8 = 0x02;
     pub const BITS: u8 = 0x03;
+    pub const OCTETS: u8 = 0x04;
     pub const OID: u8 = 0x06;
     pub const UTF8: u8 = 0x0c;
     pub const PRINTABLE: u8 = 0x13;
@@ -20,6 +21,10 @@ pub fn next<'a>(rest: &mut &'a [u8]) -> Option<(u8, &'a [u8])> {
     let (tag, behind) = rest.split_first()?;
     let (first, mut behind) = behind.split_first()?;
     let mut length = usize::from(*first);
+    // Of no length that is said, there is none in DER.
+    if length == 0x80 {
+        return None;
+    }
     if length > 0x80 {
         let count = length - 0x80;
         let (bytes, after) = behind.split_at_checked(count).filter(|_| count <= 3)?;

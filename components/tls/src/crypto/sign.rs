@@ -87,6 +87,9 @@ impl SigningKey {
         if let Ok(key) = ed25519_dalek::SigningKey::from_pkcs8_der(der) {
             return Ok(Self::Ed25519(key));
         }
+        if !pkcs1_in(der).is_some_and(is_fit) {
+            return Err(KeyError);
+        }
         let key = rsa::PrivateKey::from_pkcs8_der(der).map_err(|_| KeyError)?;
         Ok(Self::Rsa(Box::new(key)))
     }
@@ -101,6 +104,9 @@ impl SigningKey {
 
     /// The key in `der`, of the form of PKCS#1 (RFC 8017), which is one of RSA.
     pub fn from_pkcs1(der: &[u8]) -> Result<Self, KeyError> {
+        if !is_fit(der) {
+            return Err(KeyError);
+        }
         let key = rsa::PrivateKey::from_pkcs1_der(der).map_err(|_| KeyError)?;
         Ok(Self::Rsa(Box::new(key)))
     }
@@ -201,6 +207,36 @@ fn numbers_in(mut key: &[u8]) -> Option<[&[u8]; 2]> {
     Some([number()?, number()?])
 }
 
+/// The RSAPrivateKey in a PrivateKeyInfo (RFC 5208 section 5).
+fn pkcs1_in(mut key: &[u8]) -> Option<&[u8]> {
+    let mut info = expect(&mut key, tag::SEQUENCE)?;
+    expect(&mut info, tag::INTEGER)?; // the version
+    expect(&mut info, tag::SEQUENCE)?; // the algorithm
+    expect(&mut info, tag::OCTETS)
+}
+
+/// Whether the modulus of `key`, an RSAPrivateKey (RFC 8017 appendix A.1.2), is long enough to
+/// protect anything, and not so long that a signature keeps a core from all else. To be asked
+/// before the arithmetic by which a key is checked.
+fn is_fit(key: &[u8]) -> bool {
+    let bits = |modulus: &[u8]| {
+        let unused = modulus.first().map_or(0, |first| first.leading_zeros() as usize);
+        8 * modulus.len() - unused
+    };
+    modulus_in(key).is_some_and(|modulus| RSA_BITS.contains(&bits(modulus)))
+}
+
+/// The modulus of an RSAPrivateKey, without a leading zero.
+fn modulus_in(mut key: &[u8]) -> Option<&[u8]> {
+    let mut numbers = expect(&mut key, tag::SEQUENCE)?;
+    expect(&mut numbers, tag::INTEGER)?; // the version
+    let number = expect(&mut numbers, tag::INTEGER)?;
+    Some(number.strip_prefix(&[0]).unwrap_or(number))
+}
+
+/// Bits of a modulus of RSA.
+const RSA_BITS: core::ops::RangeInclusive<usize> = 2048..=8192;
+
 //= RFC 8446 4.2.3: the salt is as long as the hash
 fn sign_rsa(
     key: &rsa::PrivateKey,
@@ -217,4 +253,31 @@ fn sign_rsa(
         _ => Pss::<Sha256>::new(key).try_sign_with_rng(random, message),
     };
     signature.map(|signature| signature.to_vec()).map_err(|_| Fault::Internal)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::vec;
+
+    #[test]
+    fn keys_of_rsa_are_neither_short_nor_huge() {
+        let value = |tag: u8, content: &[u8]| {
+            let length = (content.len() as u32).to_be_bytes();
+            [&[tag, 0x83], &length[1..], content].concat()
+        };
+        // What stands behind the modulus is not looked at.
+        let key = |bits: usize| {
+            let mut modulus = vec![0xff_u8; bits.div_ceil(8)];
+            modulus[0] >>= 8 * modulus.len() - bits;
+            let modulus = value(tag::INTEGER, &[&[0], &modulus[..]].concat());
+            value(tag::SEQUENCE, &[value(tag::INTEGER, &[0]), modulus].concat())
+        };
+        for (bits, fits) in
+            [(512, false), (2047, false), (2048, true), (4096, true), (8192, true), (8193, false)]
+        {
+            assert_eq!(is_fit(&key(bits)), fits, "{bits}");
+        }
+        assert!(!is_fit(&[]) && !is_fit(&[tag::SEQUENCE, 0x80, tag::INTEGER, 0]));
+    }
 }

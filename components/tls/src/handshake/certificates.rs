@@ -63,7 +63,8 @@ impl From<CertificateError> for InitError {
             CertificateError::None => "there is no certificate: name one",
             CertificateError::Count => "each certificate needs its key, and a place in `ocsp`",
             CertificateError::Key => {
-                "a private key cannot be used: it must be of P-256, P-384, Ed25519 or RSA"
+                "a private key cannot be used: it must be of P-256, P-384, Ed25519, or RSA with \
+                 2,048 to 8,192 bits"
             }
         })
     }
@@ -181,13 +182,21 @@ impl Entry {
 
     /// The certificate itself, then those that vouch for it, in DER.
     pub(crate) fn certificates(&self) -> impl Iterator<Item = &[u8]> {
-        // Behind the message's header, a context of no bytes and the list's length.
-        let mut list = Reader::new(self.message.get(8..).unwrap_or_default());
-        core::iter::from_fn(move || {
-            let certificate = list.vector24(1..=usize::MAX).ok()?;
-            list.vector16(0..=0xffff).ok()?;
-            Some(certificate)
-        })
+        entries(&self.message).map(|(certificate, _)| certificate)
+    }
+
+    /// The same with what the issuer says of `old`, where that is the same certificate.
+    #[must_use]
+    pub(crate) fn stapled_as(mut self, old: &Self) -> Self {
+        if let Some((said, until)) = &old.stapled
+            && old.certificates().next() == self.certificates().next()
+        {
+            // In front of the response stand what extension it is, and two lengths.
+            let response = entries(said).next().and_then(|(_, extensions)| extensions.get(8..));
+            let certificates: Vec<&[u8]> = self.certificates().collect();
+            self.stapled = Some((message(&certificates, response), *until));
+        }
+        self
     }
 
     /// Whether it is sent with what its issuer says of it.
@@ -220,6 +229,16 @@ pub(crate) fn matches(pattern: &[u8], name: &[u8]) -> bool {
         return false;
     };
     name.get(dot + 1..).is_some_and(|rest| rest.eq_ignore_ascii_case(parent))
+}
+
+/// The certificates in a message that [`message`] made, each with its extensions.
+fn entries(message: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+    // Behind the message's header, a context of no bytes and the list's length.
+    let mut list = Reader::new(message.get(8..).unwrap_or_default());
+    core::iter::from_fn(move || {
+        let certificate = list.vector24(1..=usize::MAX).ok()?;
+        Some((certificate, list.vector16(0..=0xffff).ok()?))
+    })
 }
 
 /// RFC 8446 section 4.4.2; `response` stands beside the first certificate.

@@ -186,6 +186,7 @@ fn what_does_not_fit_is_refused_and_the_old_one_stays() {
     use RefusalKind::{Ambiguous, Unfit, Unknown, Unreadable};
     for (which, sent, kind, part) in [
         ("c.example", good.pem(), Unknown, "no certificate in service is for `c.example`"),
+        ("+0", good.pem(), Unknown, "no certificate in service is for `+0`"),
         ("2", good.pem(), Unknown, "no place 2: the last one is 1"),
         ("a.example", good.pem(), Ambiguous, "name the place of one, of 0, 1"),
         ("0", String::new(), Unreadable, "no private key"),
@@ -334,3 +335,42 @@ fn what_is_in_service_is_told_and_the_issuers_word_belongs_to_one_certificate() 
     assert_eq!(served(&world.tls), [expected]);
     assert!(!format!("{:?}", offer("x", b"a secret")).contains("secret"));
 }
+
+#[test]
+fn the_issuers_word_stays_where_the_certificate_does() {
+    let key = p256();
+    let made = Made::until(2100, key, &["localhost"]);
+    let key: &'static [u8] = made.key.serialized_der().to_vec().leak();
+    let staple = Staple { response: b"good, says the issuer", until: u64::MAX };
+    let staples: &'static [Option<Staple>] = leak([Some(staple)]);
+    let chain = Chain { names: &["localhost"], ..made.chain };
+    let mut world = World::new(Config { ocsp: Some(staples), ..config(vec![chain], vec![key]) });
+    let shown = |world: &World| {
+        let shared = world.tls.shared.as_ref().unwrap();
+        shared.role.certificates.all()[0].message(true, Some(NOW)).to_vec()
+    };
+    let before = shown(&world);
+    assert!(before.windows(21).any(|part| part == staple.response));
+    replace(&mut world, "localhost", &made.pem()).unwrap();
+    assert!(shown(&world) == before && served(&world.tls)[0].stapled);
+}
+
+#[test]
+fn a_key_of_rsa_that_could_sign_nothing_is_refused() {
+    let (mut world, _) = serving(&[&["localhost"]]);
+    let sent = Made::new(&["localhost"]).certificate() + SHORT_KEY;
+    let (kind, text) = replace(&mut world, "0", &sent).unwrap_err();
+    assert!(kind == RefusalKind::Unreadable && text.contains("2,048 to 8,192"), "{text}");
+}
+
+/// A good key of 512 bits.
+const SHORT_KEY: &str = "-----BEGIN RSA PRIVATE KEY-----
+MIIBOgIBAAJBAOrMts51JkqpO7DMDcCCY2kfrNDLKnYhCSmHVU6LgSwgmoiUuju6
+6sgH2HsWZGIp+l6Aw9Ca+jQPt08eMu6WBWUCAwEAAQJBALZ2qaUdUsl4ZAOLPzCX
+4wsBa3nCOFgeahFUsw1byeDwZAZQWjnP8gy54UdNl33sVRnTTdJFuM1cMa1R2DHA
+Xu0CIQD9PdBThrq8dFNry1QEUzErF6MGPuuc/oqCaaZEkgY4pwIhAO1beUafEuQD
+6a0oKYb4zOmGY/AEqnfCWcvyxCl5+scTAiBA3tjCzLyBEftcnZVEFlt+AmwMaYnJ
+iZrJlW62GgHl+QIgTpz/W96P2Slamdk1d9irtaSnMPW6qBOcvinXwoz9/DUCIFoA
+P8nsn/FCcjLwmObWntCo7wa0DfJLfn+6TyQGNnld
+-----END RSA PRIVATE KEY-----
+";
