@@ -57,7 +57,8 @@ pub(crate) struct Connection<R: Role> {
 pub(crate) struct Flags {
     /// The service knows it.
     pub(crate) reported: bool,
-    /// Data passes although the handshake goes on.
+    /// Data came early, and the handshake is not complete. That stays so where the connection ends
+    /// before: what was not read until then may be a copy for good.
     pub(crate) early: bool,
     /// The service has given it up.
     pub(crate) released: bool,
@@ -189,8 +190,7 @@ impl<R: Role> Connection<R> {
     /// Whether more may be decrypted.
     pub(crate) fn has_room(&self) -> bool {
         // Early data has a limit of its own, and behind it is what completes the handshake.
-        let early = R::EARLY && self.flags.early;
-        early || self.inbox.len() < INBOX && self.plain.is_empty()
+        self.is_early() || self.inbox.len() < INBOX && self.plain.is_empty()
     }
 
     /// Whether there is something to send, or to say.

@@ -3,7 +3,7 @@
 
 use crate::Tls;
 use crate::alert::Fault;
-use crate::connection::Connection;
+use crate::connection::{Connection, Stage};
 use crate::handshake::Refusal;
 use crate::receive::Progress;
 use crate::role::Role;
@@ -50,14 +50,14 @@ impl<R: Role> Tls<R> {
 }
 
 impl<R: Role> Connection<R> {
-    /// Whether data passes although the handshake goes on.
+    /// Whether data came early and the handshake is not complete, also where it never will be.
     pub(crate) fn is_early(&self) -> bool {
         R::EARLY && self.flags.early
     }
 
-    /// That it does not any more; whether it did.
-    pub(crate) fn ends_early(&mut self) -> bool {
-        R::EARLY && core::mem::take(&mut self.flags.early)
+    /// Whether data passes although the handshake goes on.
+    pub(crate) fn is_open_early(&self) -> bool {
+        self.stage == Stage::Open && self.is_early()
     }
 
     /// Whether a record of `length` bytes must wait for packets to keep its data in.

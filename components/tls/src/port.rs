@@ -80,7 +80,7 @@ impl<R: Role> StreamPort for Tls<R> {
     }
 
     fn is_early(&self, stream: Stream) -> bool {
-        R::EARLY && self.of(stream).is_some_and(|connection| connection.flags.early)
+        self.of(stream).is_some_and(Connection::is_early)
     }
 
     fn identity(&self, stream: Stream) -> Option<Rc<str>> {

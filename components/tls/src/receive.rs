@@ -364,7 +364,7 @@ impl<R: Role> Tls<R> {
     /// What is queued behind an alert would not be heard, and what follows does not count.
     fn enter_failed(&mut self, place: u32) {
         let Some(connection) = self.connections.get_mut(place as usize) else { return };
-        if connection.stage == Stage::Handshake || connection.ends_early() {
+        if connection.stage == Stage::Handshake || connection.is_open_early() {
             self.counters.shaking.sub(1);
         }
         connection.stage = Stage::Failed;
@@ -431,7 +431,7 @@ impl<R: Role> Tls<R> {
             }
             Stage::Open => {
                 connection.end = ended(phase, agreed);
-                self.counters.shaking.sub(connection.ends_early().into());
+                self.counters.shaking.sub(connection.is_open_early().into());
             }
             Stage::Failed => {}
         }
@@ -457,7 +457,7 @@ impl<R: Role> Tls<R> {
         match connection.stage {
             Stage::Free | Stage::Over => return,
             Stage::Wanted | Stage::Opening | Stage::Handshake => self.counters.timed_out.add(1),
-            Stage::Open if connection.is_early() => self.counters.timed_out.add(1),
+            Stage::Open if connection.is_open_early() => self.counters.timed_out.add(1),
             Stage::Open | Stage::Failed => {}
         }
         if connection.stage != Stage::Wanted {

@@ -59,7 +59,8 @@ pub trait StreamPort {
 
     /// Whether what can be read may be a copy of what its sender has sent once, made by somebody
     /// on the way: it came before the other end has shown to be there now. Once it has, that is
-    /// news, and everything that was read before counts as sent by it.
+    /// news, and everything that was read before counts as sent by it. The port limits how long
+    /// that may take. Where the connection ends before, what it brought stays a possible copy.
     fn is_early(&self, stream: Stream) -> bool {
         let _ = stream;
         false

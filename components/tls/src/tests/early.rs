@@ -643,6 +643,45 @@ fn a_handshake_that_is_not_completed_after_early_data_ends() {
     assert_eq!(outcome(&world), [3, 0, 0]);
 }
 
+/// What was not read until the connection ended may be a copy for good.
+#[test]
+fn early_data_is_marked_also_when_its_handshake_will_never_be_complete() {
+    type End = fn(&mut Client, &mut EarlyWorld);
+    let ends: [(&str, End, Phase, usize); 4] = [
+        ("silence", |_, world| world.pass(Duration::from_secs(11)), Phase::TimedOut, 5),
+        ("the stream's end", |it, world| world.finish(it.peer.wire), Phase::Reset, 5),
+        (
+            "close_notify",
+            |it, world| {
+                it.say(world, 21, &[1, 0]);
+                world.finish(it.peer.wire);
+                world.pass(Duration::from_secs(11));
+            },
+            Phase::TimedOut,
+            5,
+        ),
+        ("an alert", |it, world| it.say(world, 21, &[2, 80]), Phase::Reset, 0),
+    ];
+    for (name, end, phase, readable) in ends {
+        let mut world = EarlyWorld::early(config());
+        let ticket = ticket(&mut world, &first());
+        let mut client = Client::greet(&mut world, &ticket, b"early", 5);
+        let stream = world.accept();
+        world.tls.set_tag(stream, 1);
+        end(&mut client, &mut world);
+        let status = world.tls.status(stream);
+        assert_eq!((status.phase, status.readable), (phase, readable), "{name}");
+        assert!(world.tls.is_early(stream), "{name}");
+        assert_eq!(world.tls.counters.shaking.get(), 0, "{name}");
+        nothing_is_left(&mut world, Some(stream));
+        // The next connection in that place is like any other.
+        let mut peer = Peer::greet(&mut world, &first());
+        peer.complete(&mut world);
+        let stream = world.accept();
+        assert!(!world.tls.is_early(stream), "{name}");
+    }
+}
+
 #[test]
 fn sessions_survive_what_clients_say_early() {
     let mut random = Random::new([9; 32]);
