@@ -169,16 +169,30 @@ impl Http1 {
             self.refuse(place, Status::CONTENT_TOO_LARGE);
             return true;
         }
-        let early = below.is_early(connection.stream);
-        if early && !is_harmless(&parsed, connection.input.bytes()) {
+        let stream = connection.stream;
+        let (early, status) = (below.is_early(stream), below.status(stream));
+        let waits = early && !is_harmless(&parsed, connection.input.bytes());
+        let goes_on = match status.phase {
+            waitless::Phase::Open => true,
+            // What waits would wait forever.
+            waitless::Phase::Closed => !waits,
+            _ => false,
+        };
+        if !goes_on {
+            // The connection has ended, and that was not said or read yet.
+            below.release(stream);
+            self.forget(place);
+            return true;
+        }
+        if waits {
             //= RFC 8470 3: it waits until the handshake is complete, which is news
             connection.unread = true;
+            // The client has said all of it, and the port below gives the handshake its time.
+            self.set_deadline(place, Instant::NEVER);
             return true;
         }
         match connection.input.take_head(parsed.length, self.pool) {
             Ok(bytes) => {
-                let stream = connection.stream;
-                let status = below.status(stream);
                 connection.unread = status.readable > 0 || status.finished;
                 let client = (below.peer(stream), below.identity(stream));
                 let head = Head::new(bytes, parsed.layout).early(early);

@@ -1,6 +1,6 @@
 //! What arrives before the client has shown to be there, and may be a copy (RFC 8470).
 
-use super::wire::{Bench, CONFIG, TASKS};
+use super::wire::{Bench, CONFIG, Line, TASKS};
 use super::{hello, status};
 use alloc::format;
 use alloc::string::String;
@@ -103,6 +103,23 @@ fn others_wait_until_the_handshake_is_complete() {
     }
 }
 
+/// How long it waits is up to the port below, whose handshake has its own time.
+#[test]
+fn what_waits_has_all_the_time_that_the_handshake_has() {
+    let mut bench = bench();
+    let of = |method: &str| format!("{method} / HTTP/1.1\r\nHost: h\r\n\r\n");
+    for (asks, answered) in [(of("GET") + &of("POST"), "GET true 0"), (of("POST"), "")] {
+        let line = early(&mut bench);
+        assert!(bench.ask(line, asks.as_bytes()).ends_with(answered));
+        bench.pass(Duration::from_secs(11));
+        assert_eq!(bench.taken(line), "");
+        bench.pass(Duration::from_secs(80));
+        assert_eq!(bench.taken(line), "");
+        let answer = complete(&mut bench, line);
+        assert!(answer.ends_with("POST false 0"), "{answer}");
+    }
+}
+
 #[test]
 fn of_several_requests_the_first_that_may_do_harm_waits_and_so_do_all_behind_it() {
     let mut bench = bench();
@@ -131,6 +148,31 @@ fn a_handler_may_want_to_be_asked_again() {
     for value in ["1", "0", ""] {
         let ask = format!("GET /pay HTTP/1.1\r\nHost: h\r\nearly-data: {value}\r\n\r\n");
         assert_eq!(status(&bench.once(ask.as_bytes())), "425", "{value}");
+    }
+}
+
+/// The connection ends while the first of its requests is answered, and the second is looked at
+/// before anybody says so.
+#[test]
+fn nothing_is_handed_over_of_a_connection_that_has_ended() {
+    type End = fn(&mut Line);
+    let ends: [(&str, End); 3] = [
+        ("a reset", |line| line.reset = true),
+        ("a reset, nothing of it early", |line| (line.reset, line.early) = (true, false)),
+        ("an end", |line| (line.closed, line.finished) = (true, true)),
+    ];
+    for (name, end) in ends {
+        let mut bench = Bench::with(&STATIC, &TASKS, site(), 100);
+        let line = early(&mut bench);
+        let of = |method: &str| format!("{method} / HTTP/1.1\r\nHost: h\r\n\r\n");
+        bench.deliver(line, [of("GET"), of("POST")].concat().as_bytes());
+        // The first is handed over, answered and sent in one sweep.
+        bench.sweep();
+        assert_eq!(bench.count("requests"), 1, "{name}");
+        end(&mut bench.wire.lines[line]);
+        bench.settle();
+        assert_eq!((bench.count("requests"), bench.count("open")), (1, 0), "{name}");
+        assert_eq!(bench.pool().available(), bench.pool().count(), "a packet was lost");
     }
 }
 
