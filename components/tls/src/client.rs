@@ -153,6 +153,7 @@ impl Role for Client {
             handshakes: config.handshakes,
             timeout: config.handshake_timeout,
             message: config.message_limit.clamp(4096, 262_144) as usize,
+            early: 0,
         }
     }
 

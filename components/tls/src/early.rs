@@ -5,15 +5,22 @@ use crate::Tls;
 use crate::alert::Fault;
 use crate::connection::{Connection, Stage};
 use crate::handshake::Refusal;
-use crate::receive::Progress;
+use crate::receive::{Progress, RESERVE as HELLO_RESERVE};
 use crate::role::Role;
 use crate::session::Shared;
+use crate::wire::record::{HEADER, PROTECTION};
 use waitless::{Context, Pool};
 
-/// Packets that are left to others when early data is kept.
+/// Packets that are left when early data is kept, beside those that the answer to a hello needs.
 const RESERVE: usize = 4;
 /// Bytes of it that a packet is sure to have room for.
 const PIECE: usize = 1024;
+/// Of the packets, one in so many may be promised to early data.
+const SHARE: usize = 4;
+/// What is around the content of a record.
+const AROUND: usize = HEADER + PROTECTION;
+/// Bytes of the message that ends early data.
+const END: usize = 4;
 
 impl<R: Role> Tls<R> {
     /// Whether early data of a connection may be accepted now: its service can tell it from other
@@ -25,7 +32,20 @@ impl<R: Role> Tls<R> {
             return false;
         };
         let service = self.services.get(usize::from(connection.service.0));
-        service.is_some_and(|service| service.takes_early) && !shared.pool.is_short()
+        let packets = self.promised + packets(self.limits.early);
+        service.is_some_and(|service| service.takes_early)
+            && !shared.pool.is_short()
+            && packets <= shared.pool.count() / SHARE
+    }
+
+    /// A connection has early data until [`ends_early`](Self::ends_early): the packets for all that
+    /// may come of it are promised to it, so that many such connections do not take all there are.
+    pub(crate) fn begins_early(&mut self) {
+        self.promised += packets(self.limits.early);
+    }
+
+    pub(crate) fn ends_early(&mut self) {
+        self.promised = self.promised.saturating_sub(packets(self.limits.early));
     }
 
     /// Early data was kept, where there was room.
@@ -62,7 +82,17 @@ impl<R: Role> Connection<R> {
 
     /// Whether a record of `length` bytes must wait for packets to keep its data in.
     pub(crate) fn lacks_room(&self, length: usize, shared: &Shared<R>) -> bool {
-        self.session.takes_early() && shared.pool.available() < length / PIECE + RESERVE
+        if !self.session.takes_early() {
+            return false;
+        }
+        let fits = self.inbox.back().is_some_and(|last| length <= last.tailroom() + AROUND);
+        let wanted = match length <= AROUND + END {
+            _ if fits => 0,
+            // What ends it needs none, and is what others wait for. Data as short may need one.
+            true => 1,
+            false => length / PIECE + shared.role.longest_answer() / 1024 + HELLO_RESERVE + RESERVE,
+        };
+        shared.pool.available() < wanted
     }
 
     /// Keeps early data in as few packets as it takes: a client that sends it in many small
@@ -84,4 +114,9 @@ impl<R: Role> Connection<R> {
         }
         Some(())
     }
+}
+
+/// The most packets that early data of `limit` bytes is kept in.
+const fn packets(limit: usize) -> usize {
+    limit / PIECE + 1
 }

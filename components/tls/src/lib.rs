@@ -177,6 +177,8 @@ pub struct Tls<R: Role = Server> {
     now: Instant,
     /// Hellos that this sweep may still answer.
     hellos: u8,
+    /// Packets for early data that may come.
+    promised: usize,
     /// Whether a service has attached or listened since the last sweep.
     news_above: bool,
 }
@@ -216,6 +218,7 @@ impl<R: Role> Tls<R> {
             timers: Wheel::new(TICK),
             now: Instant::ZERO,
             hellos: 0,
+            promised: 0,
             news_above: false,
         }
     }

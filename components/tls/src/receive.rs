@@ -14,7 +14,7 @@ const LINGER: Duration = Duration::from_secs(2);
 /// Bytes that a client may send after it did something wrong.
 const DISCARD_MAX: usize = 256 << 10;
 /// Packets that are left to others when a hello is answered.
-const RESERVE: usize = 8;
+pub(crate) const RESERVE: usize = 8;
 
 /// How far a piece of what has arrived got.
 pub(crate) enum Progress {
@@ -302,18 +302,22 @@ impl<R: Role> Tls<R> {
             return Progress::Failed(Fault::Internal);
         };
         match received {
-            Ok(Received::Nothing | Received::Data(_)) => {}
-            Ok(Received::Early) => {
+            Ok(Received::Early) if R::EARLY => {
                 connection.stage = Stage::Open;
                 (connection.flags.reported, connection.flags.early) = (true, true);
+                self.begins_early();
                 self.report(place);
             }
+            Ok(Received::Nothing | Received::Data(_) | Received::Early) => {}
             Ok(Received::Retried) => self.counters.retried.add(1),
             Ok(Received::Updated) => self.counters.updated.add(1),
             Ok(Received::Complete(resumed)) => {
+                let was_early = R::EARLY && core::mem::take(&mut connection.flags.early);
                 connection.stage = Stage::Open;
                 connection.flags.reported = true;
-                connection.flags.early = false;
+                if was_early {
+                    self.ends_early();
+                }
                 self.counters.shaking.sub(1);
                 self.counters.completed.add(1);
                 self.counters.resumed.add(resumed.into());
@@ -364,7 +368,8 @@ impl<R: Role> Tls<R> {
     /// What is queued behind an alert would not be heard, and what follows does not count.
     fn enter_failed(&mut self, place: u32) {
         let Some(connection) = self.connections.get_mut(place as usize) else { return };
-        if connection.stage == Stage::Handshake || connection.is_open_early() {
+        let was_early = connection.is_open_early();
+        if connection.stage == Stage::Handshake || was_early {
             self.counters.shaking.sub(1);
         }
         connection.stage = Stage::Failed;
@@ -372,6 +377,9 @@ impl<R: Role> Tls<R> {
         connection.drop_data();
         let memory = core::mem::take(&mut connection.large);
         connection.drop_arrived();
+        if was_early {
+            self.ends_early();
+        }
         self.keep(memory);
         self.set_deadline(place, self.now + LINGER);
         self.report(place);
@@ -423,6 +431,7 @@ impl<R: Role> Tls<R> {
             below.release(connection.below);
         }
         let agreed = connection.flags.finished || connection.flags.closed;
+        let was_early = connection.is_open_early();
         match connection.stage {
             Stage::Free | Stage::Over => return,
             Stage::Wanted | Stage::Opening | Stage::Handshake => {
@@ -431,7 +440,7 @@ impl<R: Role> Tls<R> {
             }
             Stage::Open => {
                 connection.end = ended(phase, agreed);
-                self.counters.shaking.sub(connection.is_open_early().into());
+                self.counters.shaking.sub(was_early.into());
             }
             Stage::Failed => {}
         }
@@ -439,8 +448,12 @@ impl<R: Role> Tls<R> {
         connection.out.clear();
         connection.drop_data();
         connection.raw = None;
+        let is_known = connection.flags.reported && !connection.flags.released;
+        if was_early {
+            self.ends_early();
+        }
         self.timers.cancel(place);
-        if connection.flags.reported && !connection.flags.released {
+        if is_known {
             self.report(place);
         } else {
             self.forget(place);

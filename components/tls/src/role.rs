@@ -90,6 +90,8 @@ pub struct Limits {
     pub timeout: Duration,
     /// Bytes of a handshake message.
     pub message: usize,
+    /// Bytes of early data, of each connection.
+    pub early: usize,
 }
 
 impl<const ASKS: bool, const EARLY: bool> Role for Server<ASKS, EARLY> {
@@ -133,6 +135,7 @@ impl<const ASKS: bool, const EARLY: bool> Role for Server<ASKS, EARLY> {
             handshakes: config.handshakes,
             timeout: config.handshake_timeout,
             message: config.hello_limit.clamp(512, 131_072) as usize,
+            early: config.early_data.unwrap_or(0).min(EARLY_MAX) as usize,
         }
     }
 

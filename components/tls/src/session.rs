@@ -328,11 +328,12 @@ impl<R: Role> Session<R> {
                     (self.skip, self.early) = (0, None);
                 }
                 Step::SkipEarlyData => self.skip = SKIP_MAX << usize::from(R::EARLY),
-                Step::AcceptEarlyData(limit) => {
-                    self.early = Some(limit as usize).filter(|_| R::EARLY);
+                Step::AcceptEarlyData(limit) if R::EARLY => {
+                    self.early = Some(limit as usize);
                     self.peer = self.handshake.as_mut().and_then(|it| R::identity(it));
                     received = Received::Early;
                 }
+                Step::AcceptEarlyData(_) => {}
                 //= RFC 8449 4: the limit counts the content's type
                 Step::RecordLimit(limit) => {
                     self.limit = usize::from(limit).saturating_sub(1).min(PLAINTEXT_MAX);

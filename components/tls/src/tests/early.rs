@@ -302,6 +302,64 @@ fn a_service_may_leave_early_data_unread() {
     }
 }
 
+/// However many say something early that nobody reads, others find packets.
+#[test]
+fn early_data_that_is_not_read_leaves_packets_to_others() {
+    let mut world = EarlyWorld::early(Config { handshakes: 100, ..config() });
+    let ticket = ticket(&mut world, &first());
+    let greet = |world: &mut EarlyWorld, number: u8| {
+        let hello = Hello { random: [number; 32], ..first() };
+        let client = Client::greet_by(world, hello, &ticket, b"", 1);
+        while let Some(stream) = world.news() {
+            world.tls.set_tag(stream, number.into());
+        }
+        client
+    };
+    let mut clients: Vec<_> = (0..40).map(|number| greet(&mut world, number)).collect();
+    for client in &mut clients {
+        for _ in 0..LIMIT / 1024 {
+            if world.cx.pool().available() > 4 {
+                client.say(&mut world, 23, &[7; 1024]);
+            }
+        }
+    }
+    assert_eq!(outcome(&world), [3, 37, 0]);
+    assert!(world.cx.pool().available() > 190, "{} packets", world.buffers_out());
+    let mut peer = Peer::greet(&mut world, &first());
+    peer.complete(&mut world);
+    let stream = world.accept();
+    assert_eq!(world.tls.status(stream).phase, Phase::Open);
+    // What was promised is given back when a handshake is complete, or will never be.
+    world.tls.set_tag(stream, 40);
+    clients[0].end(&mut world);
+    clients[0].peer.complete(&mut world);
+    clients[1].say(&mut world, 21, &[2, 80]);
+    world.finish(clients[2].peer.wire);
+    (100..103).for_each(|number| drop(greet(&mut world, number)));
+    assert_eq!(outcome(&world), [6, 37, 0]);
+    world.pass(Duration::from_secs(11));
+    (110..113).for_each(|number| drop(greet(&mut world, number)));
+    assert_eq!(outcome(&world), [9, 37, 0]);
+}
+
+#[test]
+fn what_completes_the_handshake_needs_hardly_any_packets() {
+    for (said, rest) in [(&b"early"[..], 3), (b"", 3)] {
+        let mut world = EarlyWorld::early(config());
+        let ticket = ticket(&mut world, &first());
+        let mut client = Client::greet(&mut world, &ticket, said, 5);
+        let stream = world.accept();
+        world.tls.set_tag(stream, 1);
+        let left = world.cx.pool().available() - rest;
+        let taken: Vec<_> = (0..left).map(|_| world.cx.packet().unwrap()).collect();
+        client.end(&mut world);
+        client.peer.complete(&mut world);
+        assert!(!world.tls.is_early(stream), "it is not complete");
+        drop(taken);
+        nothing_is_left(&mut world, Some(stream));
+    }
+}
+
 /// What became of a hello with early data: the counters of what was accepted, of what was not,
 /// and of replays.
 fn outcome(world: &EarlyWorld) -> [u64; 3] {
