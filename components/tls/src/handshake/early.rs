@@ -77,8 +77,13 @@ pub(super) struct Offer {
     binder: [u8; 16],
 }
 
-/// How far the age that a client says a ticket has may be from the one that it has.
+/// How far the age that a client says a ticket has may be behind the one that it has.
 const WINDOW: Duration = Duration::from_secs(10);
+/// How far it may be ahead, as clocks differ: a hello is never made later than it arrives.
+const AHEAD: Duration = Duration::from_secs(2);
+/// How far it may be ahead for the hello to be remembered: it is refused, but with time, it would
+/// look as if it had been made just then.
+const FAR_AHEAD: Duration = Duration::from_secs(16);
 /// How much longer than it could be accepted a hello is remembered, so that cores whose clocks
 /// are not quite the same cannot forget too early.
 const SLACK: Duration = Duration::from_secs(2);
@@ -130,9 +135,6 @@ impl Early {
         wanted: bool,
         now: Instant,
     ) -> Result<(), Refusal> {
-        if !wanted {
-            return Err(Refusal::Unwanted);
-        }
         //= RFC 8446 4.2.10: the first key, and the same suite, protocol and name as then
         let resumed = resumed.filter(|resumed| resumed.index == 0).ok_or(Refusal::NotFirst)?;
         let offer = resumed.offer.as_ref().ok_or(Refusal::NotFirst)?;
@@ -143,11 +145,18 @@ impl Early {
         let said = hello.keys.and_then(|keys| keys.first_age()).ok_or(Refusal::NotFirst)?;
         let age = Duration::from_millis(said.wrapping_sub(offer.grant.age_add).into());
         let is = now.since(offer.made);
-        if is.minus(age).max(age.minus(is)) > WINDOW {
+        let ahead = age.minus(is);
+        if is.minus(age) > WINDOW || ahead > FAR_AHEAD {
             return Err(Refusal::Stale);
         }
         let until = offer.made + age + WINDOW + SLACK;
-        self.register.admit(&offer.binder, until, now)
+        // Also where it is refused for what may not be so a moment later: the client says again
+        // then what it said early, and a copy of its hello must not be good.
+        self.register.admit(&offer.binder, until, now)?;
+        if ahead > AHEAD {
+            return Err(Refusal::Stale);
+        }
+        if wanted { Ok(()) } else { Err(Refusal::Unwanted) }
     }
 }
 
@@ -155,7 +164,7 @@ impl Early {
 /// again (RFC 8446 section 8.2).
 ///
 /// It is one table for all cores, because a hello that is sent again arrives at any of them. A
-/// hello is told by its binder, which only the client can make, and of which 60 bits are looked
+/// hello is told by its binder, which only the client can make, and of which 59 bits are looked
 /// at; where two are alike, one is refused without need. It goes to one of a few places, which
 /// the binder chooses. Where all of them are taken, the hello is refused: nothing is forgotten
 /// that could still be accepted.
@@ -171,7 +180,8 @@ const SETS: usize = 4096;
 /// remembered long ago.
 const SECONDS_MAX: u16 = 32;
 
-const _: () = assert!(2 * WINDOW.as_secs() + 2 * SLACK.as_secs() + 1 < SECONDS_MAX as u64);
+const _: () =
+    assert!(FAR_AHEAD.as_secs() + WINDOW.as_secs() + 2 * SLACK.as_secs() + 1 < SECONDS_MAX as u64);
 
 /// A hello as it is remembered: until when, in seconds, of which the last 16 bits count, and 48
 /// bits of its binder. Zero is none.

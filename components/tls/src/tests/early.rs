@@ -418,8 +418,9 @@ fn early_data_is_accepted_only_when_it_was_sent_just_now() {
         (0, 0, ACCEPTED),
         (1000, 1000, ACCEPTED),
         (1009, 1000, ACCEPTED),
-        (1000, 1009, ACCEPTED),
+        (1000, 1001, ACCEPTED),
         (1011, 1000, REFUSED),
+        (1000, 1003, REFUSED),
         (1000, 1011, REFUSED),
         (1000, 0, REFUSED),
         (0, 3_000_000, REFUSED),
@@ -431,6 +432,33 @@ fn early_data_is_accepted_only_when_it_was_sent_just_now() {
         let wire = world.connect();
         world.say(wire, &record(22, &message));
         assert_eq!(outcome(&world), expected, "{passes} {says}");
+    }
+}
+
+/// What is refused at first is said again by its client, so a copy of it must not be good later.
+#[test]
+fn a_hello_that_was_refused_is_not_good_later() {
+    // There are no packets, for a moment.
+    let mut world = EarlyWorld::early(config());
+    let ticket = ticket(&mut world, &first());
+    let hello = resuming(first(), &[&ticket], Duration::ZERO);
+    let taken: Vec<_> = (0..140).map(|_| world.cx.packet().unwrap()).collect();
+    judged(&mut world, "no packets", &hello, REFUSED);
+    drop(taken);
+    judged(&mut world, "and then there are some", &hello, [0, 2, 1]);
+    // It seems to come from the future, for a moment.
+    for ahead in [3, 11, 15] {
+        let mut world = EarlyWorld::early(config());
+        let ticket = self::ticket(&mut world, &first());
+        world.pass(Duration::from_secs(1000));
+        let hello = resuming(first(), &[&ticket], Duration::from_secs(1000 + ahead));
+        judged(&mut world, "ahead", &hello, REFUSED);
+        for (turn, seconds) in [ahead - 2, 1, 1, 10].into_iter().enumerate() {
+            world.pass(Duration::from_secs(seconds));
+            judged(&mut world, "later", &hello, [0, 2 + turn as u64, 1 + turn as u64]);
+        }
+        world.pass(Duration::from_secs(3));
+        judged(&mut world, "too late", &hello, [0, 6, 4]);
     }
 }
 
