@@ -77,8 +77,10 @@ pub(crate) enum Received {
 }
 
 /// Early data that is skipped at most: more than usual servers take. A server that takes some
-/// skips twice as much, so that as much as it takes is skipped also where records are short.
+/// skips twice as much.
 const SKIP_MAX: usize = 64 << 10;
+/// What a record that is skipped by such a server counts for at least, in bytes.
+const SKIP_MIN: usize = 8;
 /// change_cipher_spec records that are borne; a client sends one or two.
 const CHANGE_CIPHER_SPECS_MAX: u8 = 4;
 /// Records without content, and key updates without data, that are borne in a row.
@@ -222,7 +224,12 @@ impl<R: Role> Session<R> {
     }
 
     fn skip(&mut self, length: usize) -> Result<Received, Fault> {
-        self.skip = self.skip.checked_sub(length.max(1)).ok_or(Fault::TooMuchEarlyData)?;
+        // As much as is accepted otherwise, in whatever records, if these are not ever so many.
+        let counts = match R::EARLY {
+            true => length.saturating_sub(PROTECTION).max(SKIP_MIN),
+            false => length.max(1),
+        };
+        self.skip = self.skip.checked_sub(counts).ok_or(Fault::TooMuchEarlyData)?;
         Ok(Received::Nothing)
     }
 

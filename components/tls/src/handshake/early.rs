@@ -27,7 +27,8 @@ pub enum Refusal {
     Unwanted,
     /// Another hello had to be asked for.
     Retried,
-    /// The connection does not go on with the first of the keys that the hello offers.
+    /// The connection does not go on with the first of the keys that the hello offers, or its ticket
+    /// is not good for early data.
     NotFirst,
     /// The suite, the application protocol or the server's name is not what it was.
     Different,
@@ -91,14 +92,20 @@ const SLACK: Duration = Duration::from_secs(2);
 impl Grant {
     const LENGTH: usize = 4 + size_of::<Bound>();
 
-    /// Adds it to what a ticket says.
-    pub(super) fn write(self, out: &mut Vec<u8>) {
-        out.extend_from_slice(&self.age_add.to_be_bytes());
-        out.extend_from_slice(&self.bound);
+    /// Adds it, or that there is none, to what a ticket says.
+    pub(super) fn write(grant: Option<Self>, out: &mut Vec<u8>) {
+        if let Some(grant) = grant {
+            out.extend_from_slice(&grant.age_add.to_be_bytes());
+            out.extend_from_slice(&grant.bound);
+        }
+        out.push(grant.is_some().into());
     }
 
     /// Takes it off what a ticket says.
     pub(super) fn take(said: &mut Vec<u8>) -> Option<Self> {
+        if said.pop()? == 0 {
+            return None;
+        }
         let start = said.len().checked_sub(Self::LENGTH)?;
         let mut reader = Reader::new(said.get(start..)?);
         let grant = Self { age_add: reader.u32().ok()?, bound: *reader.array().ok()? };

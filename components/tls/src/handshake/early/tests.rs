@@ -95,9 +95,11 @@ fn cores_that_get_the_same_hello_at_once_accept_it_once_at_most() {
 #[test]
 fn a_grant_is_read_as_it_was_written() {
     let grant = Grant { age_add: 0x0102_0304, bound: [7; 16] };
-    let mut said = b"somebody".to_vec();
-    grant.write(&mut said);
-    assert_eq!(Grant::take(&mut said), Some(grant));
-    assert_eq!(said, b"somebody");
-    assert_eq!(Grant::take(&mut said), None);
+    for grant in [Some(grant), None] {
+        let mut said = b"somebody".to_vec();
+        Grant::write(grant, &mut said);
+        assert_eq!(Grant::take(&mut said), grant);
+        assert_eq!(said, b"somebody");
+    }
+    assert_eq!(Grant::take(&mut Vec::new()), None);
 }
