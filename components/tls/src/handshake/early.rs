@@ -27,8 +27,8 @@ pub enum Refusal {
     Unwanted,
     /// Another hello had to be asked for.
     Retried,
-    /// The connection does not go on with the first of the keys that the hello offers, or its ticket
-    /// is not good for early data.
+    /// The connection does not go on with the first of the keys that the hello offers, or the
+    /// ticket is not good for early data.
     NotFirst,
     /// The suite, the application protocol or the server's name is not what it was.
     Different,
