@@ -46,7 +46,7 @@ impl<const ASKS: bool, const EARLY: bool> CertificatePort for Tls<Server<ASKS, E
         let unfit = refusal(RefusalKind::Unfit);
         let entry = all.get_mut(place).ok_or_else(|| unfit("it is gone".into()))?;
         let names = own.names.iter().cloned().map(Cow::Owned).collect();
-        covers(&own.names, entry, offer.other_names).map_err(refusal(RefusalKind::Unfit))?;
+        covers(own, entry, offer.other_names).map_err(refusal(RefusalKind::Unfit))?;
         let ders: Vec<&[u8]> = chain.iter().map(|(der, _)| *der).collect();
         // The old key is wiped. What the issuer says of the old certificate is shown for that
         // alone: it stays where the certificate does.
@@ -118,7 +118,10 @@ const KINDS: &str = "it must be of P-256, P-384, Ed25519, or RSA with 2,048 to 8
 fn chain<'a>(blocks: &'a [Block<'_>]) -> Result<Vec<(&'a [u8], Facts)>, String> {
     let certificates = blocks.iter().filter(|block| block.label == "CERTIFICATE").zip(1..);
     let read = |(block, number): (&'a Block<'_>, usize)| {
-        let facts = Facts::of(&block.der);
+        let facts = match number {
+            1 => Facts::of(&block.der),
+            _ => Facts::of_issuer(&block.der),
+        };
         let why = || format!("certificate {number} cannot be read: it must be one of X.509 v3");
         Ok((block.der.as_slice(), facts.ok_or_else(why)?))
     };
@@ -170,9 +173,10 @@ fn fit<'a>(
     Ok(own)
 }
 
-/// Whether a certificate for `names` can stand in for `entry`.
-fn covers(names: &[String], entry: &Entry, other_names: bool) -> Result<(), String> {
-    if names.is_empty() {
+/// Whether the certificate `own` can stand in for `entry`, as far as its host names go.
+fn covers(own: &Facts, entry: &Entry, other_names: bool) -> Result<(), String> {
+    let names = &own.names;
+    if names.is_empty() && own.addresses.is_empty() {
         return Err("it is for no host name: clients want a subjectAltName".into());
     }
     let is_covered = |old: &str| names.iter().any(|new| matches(new.as_bytes(), old.as_bytes()));

@@ -1,5 +1,6 @@
 //! What stands in a certificate, for whoever puts it into service or shows what is.
 
+use super::der::{expect, next, tag};
 use super::identity::{describe, lifetime};
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -11,6 +12,8 @@ use webpki::EndEntityCert;
 pub struct Facts {
     /// The host names that it is for, in lower case; the first label may be `*`.
     pub names: Vec<String>,
+    /// The IP addresses that it is for, of 4 or 16 bytes.
+    pub addresses: Vec<Vec<u8>>,
     /// Its subject's parts, in DER.
     pub subject: Vec<u8>,
     /// Its issuer's, in DER.
@@ -33,12 +36,30 @@ impl Facts {
         let certificate = EndEntityCert::try_from(&der).ok()?;
         Some(Self {
             names: certificate.valid_dns_names().map(str::to_ascii_lowercase).collect(),
+            addresses: addresses(&der).unwrap_or_default(),
             subject: certificate.subject().to_vec(),
             issuer: certificate.issuer().to_vec(),
             serial: certificate.serial().to_vec(),
             not_before,
             not_after,
             public: certificate.subject_public_key_info().to_vec(),
+        })
+    }
+
+    /// What stands in the certificate `der` of who issued another: subject, issuer and times alone.
+    /// What else it says is for those who look whether it leads to somebody whom they trust.
+    pub fn of_issuer(der: &[u8]) -> Option<Self> {
+        let (not_before, not_after) = lifetime(der)?;
+        let (issuer, subject, _) = parts(der)?;
+        Some(Self {
+            names: Vec::new(),
+            addresses: Vec::new(),
+            subject: subject.to_vec(),
+            issuer: issuer.to_vec(),
+            serial: Vec::new(),
+            not_before,
+            not_after,
+            public: Vec::new(),
         })
     }
 
@@ -50,4 +71,55 @@ impl Facts {
         }
         text
     }
+}
+
+/// The issuer's parts, the subject's, and what follows the subject's key (RFC 5280 section 4.1).
+fn parts(mut der: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
+    let mut certificate = expect(&mut der, tag::SEQUENCE)?;
+    let mut signed = expect(&mut certificate, tag::SEQUENCE)?;
+    if signed.first() == Some(&tag::VERSION) {
+        next(&mut signed)?;
+    }
+    expect(&mut signed, tag::INTEGER)?;
+    expect(&mut signed, tag::SEQUENCE)?; // the signature's algorithm
+    let issuer = expect(&mut signed, tag::SEQUENCE)?;
+    expect(&mut signed, tag::SEQUENCE)?; // the times
+    let subject = expect(&mut signed, tag::SEQUENCE)?;
+    expect(&mut signed, tag::SEQUENCE)?; // the key
+    Some((issuer, subject, signed))
+}
+
+/// `subjectAltName`, 2.5.29.17.
+const ALTERNATIVE_NAMES: [u8; 3] = [0x55, 0x1d, 0x11];
+
+/// The IP addresses among the alternative names (RFC 5280 section 4.2.1.6).
+fn addresses(der: &[u8]) -> Option<Vec<Vec<u8>>> {
+    let (.., mut rest) = parts(der)?;
+    // Numbers of issuer and subject may stand before the extensions.
+    let mut extensions = loop {
+        if let (tag::EXTENSIONS, extensions) = next(&mut rest)? {
+            break extensions;
+        }
+    };
+    let mut extensions = expect(&mut extensions, tag::SEQUENCE)?;
+    while !extensions.is_empty() {
+        let mut extension = expect(&mut extensions, tag::SEQUENCE)?;
+        if expect(&mut extension, tag::OID)? != ALTERNATIVE_NAMES {
+            continue;
+        }
+        // It may say that it is critical.
+        let mut value = match next(&mut extension)? {
+            (tag::OCTETS, value) => value,
+            _ => expect(&mut extension, tag::OCTETS)?,
+        };
+        let mut names = expect(&mut value, tag::SEQUENCE)?;
+        let mut addresses = Vec::new();
+        while !names.is_empty() {
+            if let (tag::ADDRESS, address) = next(&mut names)? {
+                addresses.push(address.to_vec());
+            }
+        }
+        return Some(addresses);
+    }
+    None
 }

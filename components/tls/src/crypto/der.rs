@@ -14,6 +14,8 @@ pub mod tag {
     pub const SEQUENCE: u8 = 0x30;
     pub const SET: u8 = 0x31;
     pub const VERSION: u8 = 0xa0;
+    pub const EXTENSIONS: u8 = 0xa3;
+    pub const ADDRESS: u8 = 0x87;
 }
 
 /// The next value in `rest`: its tag, and what it holds.

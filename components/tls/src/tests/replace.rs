@@ -217,6 +217,38 @@ fn what_does_not_fit_is_refused_and_the_old_one_stays() {
 }
 
 #[test]
+fn one_for_addresses_alone_can_take_the_place_of_another() {
+    let (mut world, _) = serving(&[&["localhost"]]);
+    let sent = Made::new(&["203.0.113.7", "2001:db8::7"]).pem();
+    let (_, why) = replace(&mut world, "0", &sent).unwrap_err();
+    assert!(why.contains("not for `localhost`"), "{why}");
+    let offer = CertificateOffer { other_names: true, ..offer("0", sent.as_bytes()) };
+    assert_eq!(world.tls.replace(&offer).map_err(|why| why.text), Ok(0));
+    // It has no host name, so another takes its place by number.
+    assert_eq!(replace(&mut world, "0", &Made::new(&["203.0.113.7"]).pem()), Ok(0));
+}
+
+#[test]
+fn what_an_issuers_certificate_says_besides_is_for_clients_to_know() {
+    let mut params = CertificateParams::new(Vec::new()).unwrap();
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    // Critical, and of no meaning here.
+    let mut unknown = rcgen::CustomExtension::from_oid_content(&[1, 3, 6, 1, 4, 1, 9], vec![5, 0]);
+    unknown.set_criticality(true);
+    params.custom_extensions.push(unknown);
+    let issuer = rcgen::CertifiedIssuer::self_signed(params, p256()).unwrap();
+    let key = p256();
+    let own = CertificateParams::new(["localhost".to_string()]).unwrap();
+    let own = own.signed_by(&key, &issuer).unwrap();
+    let sent = pem("CERTIFICATE", own.der())
+        + &pem("CERTIFICATE", issuer.der())
+        + &pem("PRIVATE KEY", key.serialized_der());
+    let (mut world, _) = serving(&[&["localhost"]]);
+    assert_eq!(replace(&mut world, "0", &sent), Ok(0));
+    assert_eq!(served(&world.tls)[0].chain, 2);
+}
+
+#[test]
 fn damaged_bytes_do_no_harm() {
     let (mut world, _) = serving(&[&["localhost"]]);
     let made = Made::new(&["localhost"]);
