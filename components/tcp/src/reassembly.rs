@@ -150,6 +150,10 @@ impl Conn {
         env.counters.dropped_early.add(u64::from(self.early_count));
         env.nodes.clear(&mut self.early);
         self.early_count = 0;
+        // A range of what is not there any more would say that it is.
+        if self.twice.to.after(self.expected) {
+            self.flags.clear(flag::TWICE);
+        }
         env.nodes.has_room(Side::Receive)
     }
 
@@ -183,6 +187,7 @@ impl Conn {
                 seq = known;
             }
         }
+        let mut replaces = false;
         loop {
             let after = match before {
                 NIL => self.early.head,
@@ -202,12 +207,23 @@ impl Conn {
             if let Some(id) = env.nodes.pop_after(&mut self.early, before) {
                 drop(env.nodes.remove(id));
                 self.early_count -= 1;
+                replaces = true;
             }
         }
-        self.insert_early(env, before, seq, packet, fin);
+        self.insert_early(env, before, seq, packet, fin, replaces);
     }
 
-    fn insert_early(&mut self, env: &mut Env, before: u32, seq: Seq, packet: Packet, fin: bool) {
+    /// Enters a packet behind the node `before`. One that replaces others needs no more memory
+    /// than they did, and always finds it: what was reported is not thrown away.
+    fn insert_early(
+        &mut self,
+        env: &mut Env,
+        before: u32,
+        seq: Seq,
+        packet: Packet,
+        fin: bool,
+        replaces: bool,
+    ) {
         let fins = if fin { mark::FIN } else { 0 };
         let adjacent = before != NIL && env.nodes.get(before).end() == seq;
         if adjacent && packet.len() <= COPY_MAX && append(env, before, packet.bytes()) {
@@ -216,7 +232,8 @@ impl Conn {
             return;
         }
         let limit = EARLY_MIN + u64::from(self.buffer) / 1024;
-        if u64::from(self.early_count) >= limit || !env.nodes.is_relaxed(Side::Receive) {
+        let is_full = u64::from(self.early_count) >= limit || !env.nodes.is_relaxed(Side::Receive);
+        if is_full && !replaces {
             return env.counters.dropped_early.add(1);
         }
         let Ok(id) = env.nodes.add(Side::Receive, seq, packet) else {

@@ -2,6 +2,7 @@
 
 use super::trace::*;
 use crate::congestion::Algorithm;
+use crate::queue::Side;
 use crate::recovery::{Probe, Stage};
 use crate::seq::Seq;
 use crate::wire::{Options, Range, Segment, Stamps};
@@ -482,4 +483,25 @@ fn a_part_that_arrived_before_is_reported() {
     ] {
         assert_eq!(ranges_for(&mut t, from, to).as_deref(), Some(ranges), "{from}");
     }
+}
+
+#[test]
+fn what_is_reported_twice_is_kept_when_memory_is_short() {
+    let options = Options { sack_permitted: true, ..MSS };
+    let memory = Some(16 * waitless::Pool::BUFFER_SIZE as u64);
+    let config = Config { memory, ..plain() };
+    let mut t = Trace::open_with(config, Seg { flags: SYN, options, ..SEG }, SEG);
+    ranges_for(&mut t, 3001, 3301);
+    let mut end = 1;
+    while t.tcp.env.nodes.has_room(Side::Receive) {
+        ranges_for(&mut t, end, end + 300);
+        end += 300;
+    }
+    assert!(!t.tcp.env.nodes.is_relaxed(Side::Receive) && end < 3001);
+    t.ip.sent.clear();
+    // It takes the place of the one it covers; another finds none.
+    let ranges = ranges_for(&mut t, 2901, 3401);
+    assert_eq!(ranges.as_deref(), Some([(3001, 3301), (2901, 3401)].as_slice()));
+    assert_eq!(ranges_for(&mut t, 3501, 3801).as_deref(), Some([(2901, 3401)].as_slice()));
+    assert_eq!(counts(&t, |c| &c.dropped_early), 1);
 }
