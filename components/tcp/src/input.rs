@@ -155,7 +155,8 @@ impl Conn {
             self.echo_again(env, segment);
             env.effects |= effect::OUTPUT;
         } else if segment.len() > 0 {
-            if segment.seq + segment.len() == self.expected {
+            let acks = segment.flags.any(Flags::ACK) && self.may_acknowledge(segment.ack);
+            if acks && segment.seq + segment.len() == self.expected {
                 self.echo_again(env, segment);
             }
             let end = segment.seq + segment.payload;
@@ -170,7 +171,8 @@ impl Conn {
     }
 
     /// What arrived last has arrived again: its sender measures by the newer clock. Its number is
-    /// exactly what is behind everything, so nobody else can set the clock so.
+    /// exactly what is behind everything and its acknowledgement, but for a SYN's, is one that
+    /// may be, so who guesses only one of them cannot set the clock so.
     //= RFC 7323 4.3: deviation: the text of 5.3 (R2) leaves what is outside of the window, and
     // with it the sender's doubt which one was answered
     fn echo_again(&mut self, env: &Env, segment: &Segment) {
@@ -218,14 +220,20 @@ impl Conn {
         env.effects |= effect::OUTPUT;
     }
 
+    /// Whether `ack` is neither of something not yet sent nor older than a window ever was.
+    #[inline(always)]
+    fn may_acknowledge(&self, ack: Seq) -> bool {
+        let probed = u32::from(self.flags.has(flag::PROBED));
+        !(ack.after(self.next + probed) || ack.before(self.unacked - self.window_max))
+    }
+
     /// Handles the acknowledgement and the window. Whether the segment is to be looked at on.
     #[inline]
     fn acknowledge(&mut self, env: &mut Env, segment: &Segment, packet: &Packet) -> bool {
         let ack = segment.ack;
         //= RFC 9293 3.10.7.4: an ACK of something not yet sent is answered and dropped
         //= RFC 5961 5.2, RFC 9293 3.10.7.4 MAY-12: so is one older than a window ever was
-        let probed = u32::from(self.flags.has(flag::PROBED));
-        if ack.after(self.next + probed) || ack.before(self.unacked - self.window_max) {
+        if !self.may_acknowledge(ack) {
             env.counters.dropped_ack.add(1);
             self.challenge(env);
             return false;
