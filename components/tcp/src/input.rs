@@ -131,10 +131,13 @@ impl Conn {
         // are missing.
         // Text at the left edge of a closed window passes too, to be thrown away later:
         //= RFC 9293 3.10.7.4 MUST-66: ACK, RST and URG count even then
+        //= RFC 5961 3.2: a RST's own number decides, wherever its text ends
+        let reaches = |last: u32| length > 0 && window > 0 && last < window;
         let fits = first == 0
             || first < window
-            || (length == 0 && first == window && !reset)
-            || (length > 0 && window > 0 && first.wrapping_add(length).wrapping_sub(1) < window);
+            || !reset
+                && ((length == 0 && first == window)
+                    || reaches(first.wrapping_add(length).wrapping_sub(1)));
         if !fits {
             env.counters.dropped_window.add(1);
             if !reset {
