@@ -13,6 +13,9 @@ pub struct Secret {
     cookies: SipHasher24,
     /// The key of the connection table.
     pub table: HashKey,
+    /// Another for what is counted by network: who is asked for cookies shows outside which
+    /// networks share a place, and must not tell of the table's.
+    networks: HashKey,
 }
 
 impl Secret {
@@ -23,6 +26,7 @@ impl Secret {
             ports: SipHasher24::new_with_key(&random.bytes()),
             cookies: SipHasher24::new_with_key(&random.bytes()),
             table: HashKey([random.u64() | 1, random.u64() | 1]),
+            networks: HashKey([random.u64() | 1, random.u64() | 1]),
         }
     }
 
@@ -52,7 +56,7 @@ impl Secret {
             IpAddr::V4(address) => u64::from(address.to_bits() >> 8),
             IpAddr::V6(address) => (address.to_bits() >> 72) as u64,
         };
-        self.table.hash_network(network) as usize
+        self.networks.hash_network(network) as usize
     }
 
     /// What is added to the clock in a connection's timestamps.
@@ -130,6 +134,16 @@ mod tests {
             }
             let another = Secret::new(&mut Random::new([2; 32]));
             assert_ne!(another.begin(Instant::ZERO, &tuple).0, start);
+        }
+    }
+
+    #[test]
+    fn what_is_counted_by_network_tells_nothing_of_the_table() {
+        let secret = Secret::new(&mut Random::new([1; 32]));
+        for network in 0..64 {
+            let remote = Ipv4Addr::from_bits(network << 8 | 1).into();
+            let by_table = secret.table.hash_network(u64::from(network));
+            assert_ne!(secret.place(remote), by_table as usize, "{network}");
         }
     }
 }

@@ -63,7 +63,7 @@ impl HashKey {
         self.mix(addresses, local_port, remote_port)
     }
 
-    /// The same of a network, which is counted and not looked up.
+    /// The same of a network, which is counted and not looked up, and by another key.
     pub fn hash_network(&self, network: u64) -> u32 {
         self.mix(network, 0, 0)
     }
