@@ -78,11 +78,11 @@ impl Conn {
         let stamps = Stamps { value: self.stamp(env), echo: self.stamp_recent };
         let stamps = stamped.then_some(stamps);
         let (ranges, count) = self.early_ranges(env);
+        //= RFC 2883 4: deviation: a duplicate is reported in the next acknowledgement, but not at
+        // all when that goes with data
+        self.flags.clear(flag::TWICE);
         let (header, length) = match packet.is_empty() && count > 0 {
-            true => {
-                self.flags.clear(flag::TWICE);
-                segment.header_sacks(stamps, ranges.get(..count).unwrap_or_default())
-            }
+            true => segment.header_sacks(stamps, ranges.get(..count).unwrap_or_default()),
             false => {
                 let options = Options { stamps, ..Options::default() };
                 Segment { options, ..*segment }.header_full()

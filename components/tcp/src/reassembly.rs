@@ -65,11 +65,11 @@ impl Conn {
         }
     }
 
-    /// Remembers to report what arrived twice.
+    /// Remembers to report what arrived twice, to who takes ranges.
     //= RFC 2883 4: a duplicate is reported once, in the next acknowledgement
     #[cold]
     pub fn note_double(&mut self, from: Seq, length: usize) {
-        if length > 0 {
+        if length > 0 && self.flags.has(flag::SACK) {
             self.twice = Range { from, to: from + length as u32 };
             self.flags.set(flag::TWICE);
         }

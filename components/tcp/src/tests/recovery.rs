@@ -5,6 +5,7 @@ use crate::congestion::Algorithm;
 use crate::queue::Side;
 use crate::recovery::{Probe, Stage};
 use crate::seq::Seq;
+use crate::state::flag;
 use crate::wire::{Options, Range, Segment, Stamps};
 use crate::{Config, Counters};
 use std::vec::Vec;
@@ -504,4 +505,22 @@ fn what_is_reported_twice_is_kept_when_memory_is_short() {
     assert_eq!(ranges.as_deref(), Some([(3001, 3301), (2901, 3401)].as_slice()));
     assert_eq!(ranges_for(&mut t, 3501, 3801).as_deref(), Some([(2901, 3401)].as_slice()));
     assert_eq!(counts(&t, |c| &c.dropped_early), 1);
+}
+
+#[test]
+fn what_arrived_twice_is_not_reported_late() {
+    let options = Options { sack_permitted: true, ..MSS };
+    let mut t = Trace::open_with(plain(), Seg { flags: SYN, options, ..SEG }, SEG);
+    ranges_for(&mut t, 1, 501);
+    // The acknowledgement goes with data, which leaves no space for ranges.
+    t.put(&BYTES[..100]);
+    assert_eq!(ranges_for(&mut t, 1, 501).as_deref(), Some([].as_slice()));
+    assert!(!t.tcp.conns[0].flags.has(flag::TWICE));
+    assert_eq!(ranges_for(&mut t, 1001, 1501).as_deref(), Some([(1001, 1501)].as_slice()));
+    // Nor is it noted where the other side takes no ranges.
+    let mut t = Trace::open(plain());
+    for _ in 0..2 {
+        t.arrives(Seg { flags: PSH, data: &BYTES[..500], ..SEG });
+    }
+    assert!(!t.tcp.conns[0].flags.has(flag::TWICE));
 }
