@@ -5,7 +5,7 @@ use crate::addresses::{self, Conflict, State};
 use crate::extension::Chain;
 use crate::groups::{ALL_NODES, Report};
 use crate::message::{Advertisement, Draft, Message, Options, RouterAdvertisement};
-use crate::neighbours::{self, Heard, Lookup};
+use crate::neighbours::{self, Heard, Lookup, Owner, Waiting};
 use crate::pmtu::MTU_MIN;
 use crate::wire::{HEADER, Header, NEXT, Outgoing};
 use core::net::{IpAddr, Ipv6Addr};
@@ -122,7 +122,7 @@ impl Ipv6 {
             Lookup::Full => self.counters.neighbours_full.add(1),
             Lookup::Unknown(index) => match finish(packet, answer, target, header.source) {
                 Some(packet) => {
-                    let dropped = self.neighbours.wait(index, packet);
+                    let dropped = self.neighbours.wait(index, packet, Owner::Host);
                     self.counters.pending_full.add(dropped);
                 }
                 None => self.counters.no_room.add(1),
@@ -237,7 +237,9 @@ impl Ipv6 {
         }
         let on_link = self.network.is_on_link(destination);
         let from = self.routers.first_hop(destination, &self.neighbours);
-        if !self.config.redirects || on_link || from != Some(header.source) {
+        // Section 8.2: a router does not.
+        let taken = self.config.redirects && !self.transit.wanted;
+        if !taken || on_link || from != Some(header.source) {
             return self.counters.control_ignored.add(1);
         }
         self.counters.redirects.add(1);
@@ -341,10 +343,10 @@ impl Ipv6 {
                 (address, group, multicast_mac(group))
             }
             neighbours::Due::Unicast(address, mac) => (address, address, mac),
-            neighbours::Due::Failed(address, packet) => {
+            neighbours::Due::Failed(address, waiting) => {
                 self.routers.unreachable(address);
                 self.changed();
-                return packet.map_or((), |packet| self.undeliverable(packet));
+                return waiting.map_or((), |waiting| self.undeliverable(waiting));
             }
         };
         let Some(source) = self.network.source_for(address).or(self.addresses.link_local()) else {
@@ -356,12 +358,13 @@ impl Ipv6 {
 
     /// Tells the transport that its packet's neighbour does not answer, or has the host told whose
     /// packet it is (RFC 4861 section 7.2.2).
-    fn undeliverable(&mut self, packet: Packet) {
+    fn undeliverable(&mut self, waiting: Waiting) {
         self.counters.unreachable.add(1);
-        let Ok(header) = Header::parse(packet.bytes()) else { return };
-        if !self.network.is_local(header.source) {
+        let Waiting { packet, owner } = waiting;
+        if owner == Owner::Transit {
             return self.give_back(packet);
         }
+        let Ok(header) = Header::parse(packet.bytes()) else { return };
         let Some(transport) = packet.bytes().get(HEADER..).and_then(|it| it.first_chunk()) else {
             return;
         };

@@ -77,7 +77,24 @@ struct Neighbour {
     /// The next entry in the chain.
     next: u16,
     router: bool,
-    pending: Deque<Packet, PENDING_EACH>,
+    pending: Deque<Waiting, PENDING_EACH>,
+}
+
+/// A packet that waits for an answer.
+#[derive(Debug)]
+pub(crate) struct Waiting {
+    pub packet: Packet,
+    pub owner: Owner,
+}
+
+/// Whose packet it is. Its source does not say: this host's own address may be in use no longer,
+/// or not again yet, when the answer fails to come.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Owner {
+    /// This host's.
+    Host,
+    /// Another host's, which is forwarded.
+    Transit,
 }
 
 /// RFC 4861 section 7.3.2.
@@ -116,7 +133,7 @@ pub(crate) enum Due {
     /// Ask this station whether it still answers for this address.
     Unicast(Ipv6Addr, Mac),
     /// It does not answer: so the one of these that waited for longest will not reach it.
-    Failed(Ipv6Addr, Option<Packet>),
+    Failed(Ipv6Addr, Option<Waiting>),
 }
 
 /// What an advertisement has changed.
@@ -202,7 +219,7 @@ impl Neighbours {
     }
 
     /// Lets a packet wait for an answer. Gives how many gave way: an earlier one, or itself.
-    pub fn wait(&mut self, index: Index, packet: Packet) -> u64 {
+    pub fn wait(&mut self, index: Index, packet: Packet, owner: Owner) -> u64 {
         let Some(entry) = self.entries.get_mut(usize::from(index.0)) else { return 1 };
         let mut dropped = 0;
         if entry.pending.is_full() {
@@ -210,7 +227,8 @@ impl Neighbours {
             self.waiting -= 1;
             dropped = 1;
         }
-        if self.waiting >= self.waiting_max || entry.pending.push_back(packet).is_err() {
+        let waiting = Waiting { packet, owner };
+        if self.waiting >= self.waiting_max || entry.pending.push_back(waiting).is_err() {
             return dropped + 1;
         }
         self.waiting += 1;
@@ -222,10 +240,10 @@ impl Neighbours {
         while let Some(index) = self.answered.last() {
             if let Some(entry) = self.entries.get_mut(usize::from(*index))
                 && !matches!(entry.state, State::Free | State::Incomplete(_))
-                && let Some(packet) = entry.pending.pop_front()
+                && let Some(waiting) = entry.pending.pop_front()
             {
                 self.waiting -= 1;
-                return Some((entry.mac, packet));
+                return Some((entry.mac, waiting.packet));
             }
             self.answered.pop();
         }
@@ -323,12 +341,12 @@ impl Neighbours {
             }
             if tries >= TRIES {
                 // What else waits, and what else is due, is found by the next call.
-                let packet = entry.pending.pop_front();
-                self.waiting -= usize::from(packet.is_some());
+                let waiting = entry.pending.pop_front();
+                self.waiting -= usize::from(waiting.is_some());
                 if entry.pending.is_empty() {
                     entry.state = State::Free;
                 }
-                return Some(Due::Failed(entry.address, packet));
+                return Some(Due::Failed(entry.address, waiting));
             }
             if !send {
                 next = next.min(now + RETRY);

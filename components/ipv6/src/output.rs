@@ -1,7 +1,7 @@
 //! From the transports to the link.
 
 use crate::Ipv6;
-use crate::neighbours::{Index, Lookup};
+use crate::neighbours::{Index, Lookup, Owner};
 use crate::wire::{HEADER, Outgoing};
 use core::net::{IpAddr, Ipv6Addr};
 use waitless::network::v6::multicast_mac;
@@ -106,7 +106,7 @@ impl Ipv6 {
         match flow.hop {
             Hop::Station(mac) => drop(self.down.push_back((mac, packet))),
             Hop::Unknown(index) => {
-                let dropped = self.neighbours.wait(index, packet);
+                let dropped = self.neighbours.wait(index, packet, Owner::Host);
                 self.counters.pending_full.add(dropped);
             }
             Hop::Loop => {}

@@ -4,6 +4,7 @@
 //! Here is what depends on this layer's network: which addresses may pass, and the next hop.
 
 use crate::Ipv6;
+use crate::neighbours::Owner;
 use crate::output::Hop;
 use crate::wire::{HEADER, Header};
 use core::net::{IpAddr, Ipv6Addr};
@@ -86,7 +87,7 @@ impl Ipv6 {
             }
             Hop::Unknown(index) => {
                 self.counters.passed.add(1);
-                let dropped = self.neighbours.wait(index, packet);
+                let dropped = self.neighbours.wait(index, packet, Owner::Transit);
                 self.counters.pending_full.add(dropped);
             }
             // Another layer's packets do not end here (the strong model): who forwards sees to

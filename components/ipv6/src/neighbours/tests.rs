@@ -61,7 +61,7 @@ fn who_does_not_answer_is_asked_three_times_and_what_waits_is_lost() {
     let mut table = table(4);
     let Lookup::Unknown(index) = table.lookup(host(1), at(0)) else { panic!("it is unknown") };
     for _ in 0..2 {
-        assert_eq!(table.wait(index, cx.packet().unwrap()), 0);
+        assert_eq!(table.wait(index, cx.packet().unwrap(), Owner::Host), 0);
     }
     let expected = ["0 everybody", "1000 everybody", "2000 everybody", "3000 lost", "3000 lost"];
     assert_eq!(trace(&mut table, 100_000), expected);
@@ -80,7 +80,7 @@ fn an_answer_lets_go_what_waits_in_order_and_the_oldest_had_given_way() {
     for number in 0..5u8 {
         let mut packet = cx.packet().unwrap();
         packet.append(&[number]).unwrap();
-        dropped += table.wait(index, packet);
+        dropped += table.wait(index, packet, Owner::Host);
     }
     assert_eq!(dropped, 2);
     assert_eq!(table.advertised(&answer(host(1), true, true), Some(ONE), at(5)), Heard::Updated);
@@ -193,7 +193,7 @@ fn packets_that_wait_have_a_bound_for_all_together() {
     let mut dropped = 0;
     for number in 0..16 {
         let Lookup::Unknown(index) = table.lookup(host(number), at(0)) else { panic!("unknown") };
-        dropped += table.wait(index, cx.packet().unwrap());
+        dropped += table.wait(index, cx.packet().unwrap(), Owner::Host);
     }
     assert_eq!((dropped, table.waiting()), (8, 8));
 }

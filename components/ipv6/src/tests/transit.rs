@@ -238,3 +238,41 @@ fn who_advertises_needs_networks_of_64_bits() {
         assert!(ip.check().is_err());
     }
 }
+
+#[test]
+fn what_waited_over_a_change_of_the_link_is_the_hosts_own_still() {
+    let mut bench = Bench::new(CONFIG);
+    let before = bench.cx.pool().available();
+    let nobody = Ipv6Addr::new(0x2001, 0xdb8, 0, 1, 0, 0, 0, 0x99);
+    bench.send(Protocol::UDP, nobody, b"datagram");
+    for _ in 1..3 {
+        bench.cx.set_now(bench.deadline().max(bench.cx.now()));
+        bench.sweep();
+        bench.sent();
+    }
+    // Whether its address is still its own is not known again for a while.
+    bench.link.up = false;
+    bench.sweep();
+    bench.cx.set_now(bench.cx.now() + Duration::from_secs(1));
+    bench.link.up = true;
+    bench.sweep();
+    assert!(!bench.ip.network.is_local(OURS));
+    assert!(bench.ip.transit.is_empty(), "nobody would take it");
+    let error = bench.ip.path_error(Protocol::UDP).unwrap();
+    assert_eq!((error.local, error.remote), (OURS.into(), nobody.into()));
+    bench.run_to(60);
+    bench.sent();
+    assert!(bench.deadline() > bench.cx.now());
+    assert_eq!(bench.cx.pool().available(), before);
+}
+
+#[test]
+fn a_router_takes_no_redirects() {
+    let mut bench = router();
+    let other = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0xfe);
+    let body = [&[137, 0, 0, 0, 0, 0, 0, 0][..], &other.octets(), &FAR.octets()].concat();
+    bench.arrive(&message(GATEWAY, OURS, &body));
+    let counters = bench.ip.counters;
+    assert_eq!((counters.redirects.get(), counters.control_ignored.get()), (0, 1));
+    assert_eq!(bench.ip.routers.redirected(FAR), None);
+}
