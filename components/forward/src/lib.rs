@@ -109,7 +109,8 @@ impl Forward {
         if self.config.reverse_path && !comes_right(layers, from, source) {
             return counters.reverse_path.add(1);
         }
-        let to = best(layers, destination);
+        let route = best_route(layers, destination);
+        let to = route.map(|(_, to)| to);
         //= RFC 2644 2: a broadcast into a network of this router is not forwarded
         if to.is_some_and(|to| layers.is_broadcast(to, destination)) {
             return counters.broadcasts.add(1);
@@ -121,7 +122,9 @@ impl Forward {
             counters.expired.add(1);
             return layers.turn_away(from, packet, Reject::HopLimit);
         }
-        let Some(to) = to else {
+        // Where only the way to everywhere else leads back to where it came from, the router there
+        // would send it here again, until its hops are used up.
+        let Some((_, to)) = route.filter(|route| *route != (0, from)) else {
             counters.no_route.add(1);
             return layers.turn_away(from, packet, Reject::Route);
         };
@@ -198,8 +201,13 @@ fn comes_right<L: Layers>(layers: &L, from: usize, source: IpAddr) -> bool {
     best(layers, source) == Some(from) || layers.is_local(from, source)
 }
 
-/// The layer with the most specific route, the first of those that are alike.
+/// The layer with the most specific route.
 fn best<L: Layers>(layers: &L, address: IpAddr) -> Option<usize> {
+    best_route(layers, address).map(|(_, layer)| layer)
+}
+
+/// The most specific route, the first of those that are alike: its bits, and its layer.
+fn best_route<L: Layers>(layers: &L, address: IpAddr) -> Option<(u8, usize)> {
     let mut best: Option<(u8, usize)> = None;
     for layer in 0..L::COUNT {
         if let Some(bits) = layers.route_bits(layer, address)
@@ -208,7 +216,7 @@ fn best<L: Layers>(layers: &L, address: IpAddr) -> Option<usize> {
             best = Some((bits, layer));
         }
     }
-    best.map(|(_, layer)| layer)
+    best
 }
 
 /// Takes one off the TTL of a packet of IPv4, which is not 0.

@@ -268,8 +268,8 @@ fn a_packet_that_comes_from_the_wrong_side_is_dropped() {
         bench.wan.transit.push_back(spoofed);
         bench.sweep();
         assert_eq!(bench.router.counters.reverse_path.get(), dropped);
-        assert!(bench.lan.turned.is_empty() && bench.wan.turned.is_empty());
-        assert_eq!(bench.wan.sent.len() as u64, 1 - dropped);
+        assert!(bench.lan.turned.is_empty() && bench.wan.sent.is_empty());
+        assert_eq!(bench.wan.turned.len() as u64, 1 - dropped, "it would go back");
     }
 }
 
@@ -473,4 +473,18 @@ fn ipv6_is_forwarded_with_one_hop_less_and_whole() {
     (bench.wan.v6, bench.lan.v6) = (None, Some((INSIDE_V6, 64)));
     out_v6(&mut bench, &datagram_v6(9, 8));
     assert_eq!(bench.lan.turned.pop().unwrap().1, Reject::Route);
+}
+
+#[test]
+fn what_came_from_everywhere_else_does_not_go_back_there() {
+    let mut bench = Bench::new();
+    let mut bytes = datagram(9, 0, &[], 8);
+    bytes[12..16].copy_from_slice(&OUTSIDE.octets());
+    bytes[16..20].copy_from_slice(&[192, 168, 2, 9]);
+    let packet = bench.packet(&bytes);
+    bench.wan.transit.push_back(packet);
+    bench.sweep();
+    assert!(bench.wan.sent.is_empty(), "the router there would send it here again");
+    assert_eq!(bench.wan.turned.pop().unwrap().1, Reject::Route);
+    assert_eq!(bench.router.counters.no_route.get(), 1);
 }

@@ -138,12 +138,14 @@ impl Ipv6 {
     }
 
     /// How well a packet to `remote` goes out here: the bits of the most specific network that is
-    /// on the link, or 0 for a router to everywhere else.
+    /// on the link, or 0 for a router to everywhere else. The manifest's networks are there from
+    /// the start, whether or not an address is in use: what is for them goes nowhere else.
     pub(crate) fn bits_to(&self, remote: Ipv6Addr) -> Option<u8> {
-        self.network.source_for(remote)?;
         let within = |&&(prefix, length): &&(Ipv6Addr, u8)| has_prefix(remote, prefix, length);
-        let networks = self.network.prefixes.iter().filter(within);
-        Some(networks.map(|(_, length)| *length).max().unwrap_or(0))
+        let own = self.config.addresses.iter().filter(|(_, length)| *length < 128);
+        let networks = own.chain(&self.network.prefixes).filter(within);
+        let bits = networks.map(|(_, length)| *length).max();
+        bits.or_else(|| self.network.source_for(remote).map(|_| 0))
     }
 }
 

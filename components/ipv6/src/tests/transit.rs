@@ -276,3 +276,12 @@ fn a_router_takes_no_redirects() {
     assert_eq!((counters.redirects.get(), counters.control_ignored.get()), (0, 1));
     assert_eq!(bench.ip.routers.redirected(FAR), None);
 }
+
+#[test]
+fn a_network_of_the_manifest_is_here_before_its_address_is_in_use() {
+    let mut bench = Bench::start(CONFIG);
+    assert!(!bench.ip.network.is_local(OURS));
+    assert_eq!(bench.ip.route_bits(PEER.into()), Some(64));
+    forward(&mut bench, PEER).unwrap();
+    assert_eq!(bench.ip.counters.no_route.get(), 1, "not sent, and nowhere else either");
+}
