@@ -44,6 +44,12 @@ impl Transit {
     }
 }
 
+/// Whether a packet solicits or advertises routers or neighbours, or redirects: these are for one
+/// link, which hosts know by a hop limit that nobody has decremented (RFC 4861 section 7.1).
+fn finds_neighbours(header: &Header, packet: &Packet) -> bool {
+    header.next == 58 && matches!(packet.bytes().get(40), Some(133..=137))
+}
+
 impl Ipv6 {
     /// Takes a packet that is for another host.
     pub(crate) fn accept_foreign(&mut self, header: &Header, mut packet: Packet) {
@@ -52,7 +58,7 @@ impl Ipv6 {
         }
         // RFC 4291 sections 2.5.2, 2.5.6: what is nobody's or of one link alone is not forwarded
         let passes = may_pass(header.source) && may_pass(header.destination);
-        if packet.info().broadcast || !passes {
+        if packet.info().broadcast || !passes || finds_neighbours(header, &packet) {
             return self.counters.martians.add(1);
         }
         packet.truncate(header.total);

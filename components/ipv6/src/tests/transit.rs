@@ -52,13 +52,17 @@ fn what_may_not_leave_its_link_is_dropped() {
         bench.arrive(&datagram(from, to, 17, 9, b"datagram"));
     }
     assert_eq!(bench.ip.counters.martians.get(), 5);
+    for kind in 133..=137 {
+        bench.arrive(&datagram(AWAY, FAR, 58, 64, &[kind, 0, 0, 0, 0, 0, 0, 0]));
+    }
+    assert_eq!(bench.ip.counters.martians.get(), 10, "what finds neighbours");
     bench.arrive(&datagram(AWAY, ALL_ROUTERS, 17, 9, b"datagram"));
     assert_eq!(bench.ip.counters.foreign.get(), 1);
     let mut packet = bench.packet(&foreign(FAR, 17, b"datagram"));
     packet.info_mut().broadcast = true;
     bench.link.arriving.push_back(packet);
     bench.sweep();
-    assert_eq!(bench.ip.counters.martians.get(), 6, "in a frame to all");
+    assert_eq!(bench.ip.counters.martians.get(), 11, "in a frame to all");
     assert!(bench.ip.transit().is_none());
     assert_eq!(bench.ip.counters.received.get(), bench.accounted());
 }
