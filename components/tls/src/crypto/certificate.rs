@@ -1,7 +1,7 @@
 //! What stands in a certificate, for whoever puts it into service or shows what is.
 
 use super::der::{expect, next, tag};
-use super::identity::{describe, lifetime};
+use super::identity::{describe, from_issuer, lifetime};
 use alloc::string::String;
 use alloc::vec::Vec;
 use rustls_pki_types::CertificateDer;
@@ -74,14 +74,8 @@ impl Facts {
 }
 
 /// The issuer's parts, the subject's, and what follows the subject's key (RFC 5280 section 4.1).
-fn parts(mut der: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
-    let mut certificate = expect(&mut der, tag::SEQUENCE)?;
-    let mut signed = expect(&mut certificate, tag::SEQUENCE)?;
-    if signed.first() == Some(&tag::VERSION) {
-        next(&mut signed)?;
-    }
-    expect(&mut signed, tag::INTEGER)?;
-    expect(&mut signed, tag::SEQUENCE)?; // the signature's algorithm
+fn parts(der: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
+    let mut signed = from_issuer(der)?;
     let issuer = expect(&mut signed, tag::SEQUENCE)?;
     expect(&mut signed, tag::SEQUENCE)?; // the times
     let subject = expect(&mut signed, tag::SEQUENCE)?;

@@ -104,7 +104,14 @@ pub(super) fn lifetime(der: &[u8]) -> Option<(u64, u64)> {
 }
 
 /// The two times between which the certificate in `der` is good.
-fn validity(mut der: &[u8]) -> Option<&[u8]> {
+fn validity(der: &[u8]) -> Option<&[u8]> {
+    let mut signed = from_issuer(der)?;
+    expect(&mut signed, tag::SEQUENCE)?; // the issuer
+    expect(&mut signed, tag::SEQUENCE)
+}
+
+/// What the certificate in `der` says from its issuer on (RFC 5280 section 4.1).
+pub(super) fn from_issuer(mut der: &[u8]) -> Option<&[u8]> {
     let mut certificate = expect(&mut der, tag::SEQUENCE)?;
     let mut signed = expect(&mut certificate, tag::SEQUENCE)?;
     if signed.first() == Some(&tag::VERSION) {
@@ -112,8 +119,7 @@ fn validity(mut der: &[u8]) -> Option<&[u8]> {
     }
     expect(&mut signed, tag::INTEGER)?;
     expect(&mut signed, tag::SEQUENCE)?; // the signature's algorithm
-    expect(&mut signed, tag::SEQUENCE)?; // the issuer
-    expect(&mut signed, tag::SEQUENCE)
+    Some(signed)
 }
 
 /// The time that comes next, in seconds since 1970.
