@@ -35,6 +35,8 @@ ARCH      ?= x86_64
 TARGET    ?= $(ARCH)-waitless
 FUZZ_SECONDS ?= 60
 MINUTES   ?= 10
+AT_ONCE   ?= 6
+WAY       ?=
 FUZZ_TARGET ?=
 # Of `make bench`.
 WORKLOAD ?=
@@ -157,6 +159,11 @@ test-all: ready-to-test ## the same, and every machine, firmware, transport, num
 soak: ready-to-test ## an image under load and faults for MINUTES=10, with ARCH, CORES and NIC
 	@WAITLESS_SOAK_MINUTES=$(MINUTES) WAITLESS_SOAK_ARCH=$(ARCH) WAITLESS_SOAK_CORES=$(CORES) \
 	  WAITLESS_SOAK_NIC=$(NIC) cargo test --package waitless-tests --test soak
+
+.PHONY: soak-all
+soak-all: ready-to-test ## the same for every way to boot on 1, 2 and 4 cores, AT_ONCE=6 of them
+	@WAITLESS_SOAK_MINUTES=$(MINUTES) WAITLESS_SOAK_AT_ONCE=$(AT_ONCE) WAITLESS_SOAK_WAY='$(WAY)' \
+	  cargo test --package waitless-tests --test soak -- 'every way'
 
 .PHONY: fmt
 fmt: ready-to-build ## formats all Rust code

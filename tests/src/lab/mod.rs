@@ -14,6 +14,7 @@ mod process;
 mod routes;
 mod side;
 mod vm;
+mod ways;
 
 pub use build::{
     Arch, Edit, Folder, Images, cargo, checkout, copy_checkout, loaded_size, put_changed, target,
@@ -24,6 +25,7 @@ pub use process::{Finished, Running, run, run_in, tool};
 pub use routes::{free_packets, value, with_ends};
 pub use side::Side;
 pub use vm::{Machine, Native, Vm};
+pub use ways::{UEFI, WAYS, Way, make_iso};
 
 use std::env;
 use std::fs::OpenOptions;

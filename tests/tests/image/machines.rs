@@ -1,8 +1,7 @@
 //! The same image on other machines than the usual one.
 
 use crate::serve::Served;
-use std::path::Path;
-use waitless_tests::lab::{Folder, Lab, Machine, cargo, checkout, curl, ping, run};
+use waitless_tests::lab::{Folder, Lab, Machine, UEFI, curl, make_iso, ping, run};
 
 pub fn pc(lab: &Lab) {
     serves(&mut Served::boot(lab, "webserver", Machine::new().pc()));
@@ -55,9 +54,6 @@ pub fn iso_by_limine(lab: &Lab) {
     iso(lab, "limine", UEFI);
 }
 
-/// QEMU's arguments for UEFI.
-pub const UEFI: &[&str] = &["-bios", "/usr/share/ovmf/OVMF.fd"];
-
 /// The image that other tests boot, on a CD; the command line is in the CD's menu.
 fn iso(lab: &Lab, loader: &str, firmware: &[&str]) {
     let folder = Folder::new("iso");
@@ -68,18 +64,6 @@ fn iso(lab: &Lab, loader: &str, firmware: &[&str]) {
     let mut served = Served::boot(lab, "webserver", machine);
     served.vm.expect("debug virtio-pci: devices found: 1");
     serves(&mut served);
-}
-
-/// Puts `image` on a CD.
-#[track_caller]
-pub fn make_iso(image: &Path, loader: &str, file: &str) {
-    let image = image.to_str().expect("a text path");
-    let words = ["run", "--quiet", "--package", "build", "--", "iso", "--platform", "iso"];
-    let choice = ["--loader", loader, "--image", image, "--output", file];
-    let line = ["--command-line", "log=debug"];
-    let made = cargo(&checkout(), &[&words[..], &choice, &line].concat()).output();
-    let made = made.expect("cargo runs");
-    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
 }
 
 pub fn serves(served: &mut Served) {

@@ -28,8 +28,6 @@ const VIRT: Variant = Variant { platform: "qemu", arch: Some(Arch::Aarch64) };
 const BOTH: Variant = Variant { platform: "qemu", arch: None };
 /// A CD.
 const CD: Variant = Variant { platform: "iso", arch: Some(Arch::X86_64) };
-/// What Apple's machines boot.
-const HVF: Variant = Variant { platform: "hvf", arch: Some(Arch::Aarch64) };
 /// Processes.
 const NATIVE: Variant = Variant { platform: "native", arch: None };
 const NATIVE_TAP: Variant = Variant { platform: "native-tap", arch: None };

@@ -1,23 +1,27 @@
-//! A whole image under load and faults for as long as asked: nothing is lost, nothing leaks.
+//! Whole images under load and faults for as long as asked: nothing is lost, nothing leaks.
 //!
-//! `make soak MINUTES=10 ARCH=aarch64 CORES=2 NIC=virtio-mmio` runs it; the variables reach it as
-//! `WAITLESS_SOAK_MINUTES` and so on. The edge below `eth` loses, repeats and reorders frames.
-//! Meanwhile wrk and curl load the image, clients ask for a gigabyte and read nothing, others
-//! announce a body and send none, malformed frames arrive, and ping asks. Afterwards everything
-//! must be as before: the image answers, its packets are back in their pools, and it ends cleanly
-//! when it is asked to.
+//! `make soak MINUTES=10 ARCH=aarch64 CORES=2 NIC=virtio-mmio` runs one; the variables reach it as
+//! `WAITLESS_SOAK_MINUTES` and so on. `make soak-all AT_ONCE=17` runs every way to boot on 1, 2
+//! and 4 cores, so many beside each other; with `WAY='GICv2, 4'`, those so called. The edge below
+//! `eth` loses, repeats and reorders frames. Meanwhile wrk and curl load the image, clients ask
+//! for a gigabyte and read nothing, others announce a body and send none, malformed frames arrive,
+//! and ping asks. Afterwards everything must be as before: the image answers, its packets are back
+//! in their pools, and it ends cleanly when it is asked to.
 
 mod load;
 
 use load::{Tally, Traffic};
 use std::env;
-use std::path::PathBuf;
+use std::fmt::Write;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
-use waitless_tests::lab::{self, Arch, Connection, Dhcp, Frames, Lab, Machine, Need, Tap, Test};
-use waitless_tests::lab::{Vm, curl, wait_for};
+use waitless_tests::lab::{self, Arch, Connection, Dhcp, Edit, Frames, Lab, Machine, Need, Tap};
+use waitless_tests::lab::{Test, Vm, WAYS, curl, wait_for};
 
 const NEEDS: &[Need] = &[
     Need::Program("qemu-system-x86_64"),
@@ -29,10 +33,29 @@ const NEEDS: &[Need] = &[
     Need::Program("wrk"),
 ];
 
+/// What every way to boot needs beside.
+const EVERY: &[Need] = &[
+    Need::Program("qemu-system-x86_64"),
+    Need::Program("qemu-system-aarch64"),
+    Need::Tap,
+    Need::Program("dnsmasq"),
+    Need::Program("curl"),
+    Need::Program("ping"),
+    Need::Program("wrk"),
+    Need::Program("grub-mkrescue"),
+    Need::Program("xorriso"),
+    Need::Limine,
+];
+
+/// How many cores each way boots with, in turn.
+const CORES: [usize; 3] = [1, 2, 4];
+
 fn main() -> ExitCode {
-    let tests = [Test::new("soak: load and faults", NEEDS, soak)];
+    let every = Test { on_demand: true, ..Test::new("soak: every way to boot", EVERY, every) };
+    let tests = [Test::new("soak: load and faults", NEEDS, soak), every];
     // Beside the load: the build of the image, the start, the wait for rest.
-    lab::main_of_variants(&tests, minutes() + Duration::from_secs(900))
+    let rounds = (WAYS.len() * CORES.len()).div_ceil(at_once()) as u32;
+    lab::main_of_variants(&tests, (minutes() + Duration::from_secs(900)) * rounds.div_ceil(5))
 }
 
 /// What the caller asked for.
@@ -46,6 +69,11 @@ fn minutes() -> Duration {
     Duration::from_secs_f64(minutes * 60.0)
 }
 
+/// How many images run beside each other where every way to boot is asked for.
+fn at_once() -> usize {
+    asked("AT_ONCE").map_or(6, |text| text.parse().expect("a number of images")).max(1)
+}
+
 /// What each frame that passes the card suffers, of a thousand, each way.
 const WEATHER: &str = "
 [weather]
@@ -56,14 +84,16 @@ duplicate = 20
 reorder = 20
 ";
 
+/// The manifest of the web server, in bad weather.
+fn in_weather(manifest: &str) -> String {
+    let at = manifest.find("\n[stack.").expect("the manifest declares stacks");
+    format!("{}{WEATHER}{}", &manifest[..at], &manifest[at..])
+}
+
 /// The web server in bad weather, with a route that ends the image.
 fn image(lab: &Lab, arch: Arch) -> PathBuf {
-    let weather = |manifest: &str| {
-        let at = manifest.find("\n[stack.").expect("the manifest declares stacks");
-        format!("{}{WEATHER}{}", &manifest[..at], &manifest[at..])
-    };
-    let edits: [lab::Edit<'_>; 2] =
-        [("waitless.toml", &weather), ("apps/webserver/src/main.rs", &lab::with_ends)];
+    let edits: [Edit<'_>; 2] =
+        [("waitless.toml", &in_weather), ("apps/webserver/src/main.rs", &lab::with_ends)];
     lab.images.variant_with(&format!("soak-{arch:?}"), &edits, "qemu", arch)
 }
 
@@ -79,18 +109,67 @@ fn machine() -> Machine {
         (_, Some("virtio-mmio")) => Machine::new().microvm(),
         _ => Machine::new(),
     };
-    machine.cores(cores).card(&format!("mac={MAC}"))
+    machine.cores(cores)
 }
 
 fn soak(lab: &Lab) {
     let machine = machine();
     println!("  {machine:?}");
     let image = image(lab, machine.arch());
+    println!("{}", endures(machine, &image, None));
+}
+
+/// Each way to boot, on each number of cores, or those with `WAITLESS_SOAK_WAY` in their names. All
+/// are tried, whatever becomes of one.
+fn every(lab: &Lab) {
+    let weather: Edit<'_> = ("waitless.toml", &in_weather);
+    let each: Vec<_> = (WAYS.iter())
+        .flat_map(|way| CORES.map(|cores| (way, cores)))
+        .map(|(way, cores)| (format!("{}, {cores}", way.name), way, cores))
+        .filter(|(name, ..)| asked("WAY").is_none_or(|part| name.contains(&part)))
+        .map(|(name, way, cores)| {
+            let image = way.image(lab, "soak", &[weather]);
+            let machine = way.machine(&image).cores(cores);
+            let running = if way.all_cores { cores } else { 1 };
+            (name, machine, image, running)
+        })
+        .collect();
+    let (next, failed) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    let work = || {
+        while let Some((name, machine, image, running)) =
+            each.get(next.fetch_add(1, Ordering::Relaxed))
+        {
+            let endures = || endures(machine.clone(), image, Some(*running));
+            match catch_unwind(AssertUnwindSafe(endures)) {
+                Ok(said) => println!("{name} ... ok\n{said}"),
+                Err(_) => {
+                    println!("{name} ... FAILED");
+                    failed.lock().unwrap_or_else(PoisonError::into_inner).push(name);
+                }
+            }
+        }
+    };
+    thread::scope(|scope| (0..at_once()).for_each(|_| _ = scope.spawn(work)));
+    let failed = failed.into_inner().unwrap_or_else(PoisonError::into_inner);
+    assert!(failed.is_empty(), "{} of {} failed: {failed:#?}", failed.len(), each.len());
+}
+
+/// Boots `image` and does all of it; tells what there was. `cores` must run, where it is known how
+/// many do.
+fn endures(machine: Machine, image: &Path, cores: Option<usize>) -> String {
+    // What QEMU loads may be written first, which no other must see half of.
+    static BOOTS: Mutex<()> = Mutex::new(());
     let (tap, frames) = (Tap::new(), Frames::new());
     let _dhcp = Dhcp::on(&tap, &[]);
-    let mut vm = machine.on_hub(&tap, &frames).boot(&image);
+    let mut vm = {
+        let _alone = BOOTS.lock().unwrap_or_else(PoisonError::into_inner);
+        machine.card(&format!("mac={MAC}")).on_hub(&tap, &frames).boot(image)
+    };
     let address = vm.expect_address(&tap);
     vm.expect_http(address, 80);
+    if let Some(cores) = cores.filter(|cores| *cores > 1) {
+        vm.expect(&format!(": {cores} cores, "));
+    }
     let metrics = || lossy_curl(&format!("http://{address}/metrics"));
     let before = lab::free_packets(&metrics());
 
@@ -105,19 +184,19 @@ fn soak(lab: &Lab) {
         }
         over.store(true, Ordering::Relaxed);
     });
-    println!("  {} s of load: {tally}", start.elapsed().as_secs());
+    let mut said = format!("  {} s of load: {tally}\n", start.elapsed().as_secs());
 
     let rest = wait_for("all packets in their pools", Duration::from_secs(180), || {
         let free = lab::free_packets(&metrics());
         // Who asks has some itself.
         (free.abs_diff(before) <= SLACK).then_some(free)
     });
-    println!("  {before} packets were free before, {rest} are after");
+    _ = writeln!(said, "  {before} packets were free before, {rest} are after");
     for line in metrics().lines().filter(|line| SHOWN.iter().any(|name| line.contains(name))) {
-        println!("  {line}");
+        _ = writeln!(said, "  {line}");
     }
     answers(&mut vm, address);
-    shuts_down(&mut vm, address);
+    said + &shuts_down(&mut vm, address)
 }
 
 /// What is printed of the counters.
@@ -149,14 +228,14 @@ fn answers(vm: &mut Vm, address: std::net::Ipv4Addr) {
     assert_eq!(found, None, "{console}");
 }
 
-/// Asked to end, it does, with every packet back.
-fn shuts_down(vm: &mut Vm, address: std::net::Ipv4Addr) {
+/// Asked to end, it does, with every packet back; its last words.
+fn shuts_down(vm: &mut Vm, address: std::net::Ipv4Addr) -> String {
     let mut connection = Connection::to(address, 80);
     connection.send(b"GET /shutdown HTTP/1.1\r\nHost: x\r\n\r\n");
     let status = vm.expect_end();
     let console = vm.console();
     assert_eq!(status.code(), Some(0), "{console}");
     let ends: Vec<&str> = console.lines().filter(|line| line.contains(" ended; ")).collect();
-    ends.iter().for_each(|line| println!("  {line}"));
     assert!(!ends.is_empty() && ends.iter().all(|line| line.contains("are back")), "{console}");
+    ends.iter().map(|line| format!("  {line}\n")).collect()
 }
