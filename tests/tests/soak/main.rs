@@ -157,16 +157,16 @@ fn every(lab: &Lab) {
 /// Boots `image` and does all of it; tells what there was. `cores` must run, where it is known how
 /// many do.
 fn endures(machine: Machine, image: &Path, cores: Option<usize>) -> String {
-    // What QEMU loads may be written first, which no other must see half of.
+    // One after the other: a firmware has work to do, and what QEMU loads may be written first,
+    // which no other must see half of.
     static BOOTS: Mutex<()> = Mutex::new(());
     let (tap, frames) = (Tap::new(), Frames::new());
     let _dhcp = Dhcp::on(&tap, &[]);
-    let mut vm = {
-        let _alone = BOOTS.lock().unwrap_or_else(PoisonError::into_inner);
-        machine.card(&format!("mac={MAC}")).on_hub(&tap, &frames).boot(image)
-    };
+    let alone = BOOTS.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut vm = machine.card(&format!("mac={MAC}")).on_hub(&tap, &frames).boot(image);
     let address = vm.expect_address(&tap);
     vm.expect_http(address, 80);
+    drop(alone);
     if let Some(cores) = cores.filter(|cores| *cores > 1) {
         vm.expect(&format!(": {cores} cores, "));
     }
