@@ -55,7 +55,8 @@ waitless-build = cargo run $(if $(built),--quiet) --package build --
 bare = platform-machine platform-$(1)
 
 # The output of setup, less the lines that say that there was nothing to do.
-quietly = | { grep -v '^setup: ready' || true; }
+# Said here too, because macOS's make is older than .SHELLFLAGS.
+set-up = set -o pipefail; build/setup/setup.sh $(1) | { grep -v '^setup: ready' || true; }
 
 ##@ To use it
 
@@ -107,8 +108,8 @@ setup: ## installs and composes what is missing to build and run images
 
 .PHONY: run
 run: platform-is-here ## builds and boots an image, prints its URLs; ends with Ctrl-C
-	@build/setup/setup.sh $(if $(filter native hvf,$(PLATFORM)),build,) $(quietly)
-	@$(if $(filter iso,$(PLATFORM)),build/setup/setup.sh iso $(quietly),true)
+	@$(call set-up,$(if $(filter native hvf,$(PLATFORM)),build))
+	@$(if $(filter iso,$(PLATFORM)),$(call set-up,iso),true)
 	@$(waitless-build) run $(if $(APP),--app $(APP)) --platform $(PLATFORM) --net $(NET) \
 	  $(if $(filter qemu,$(PLATFORM)),--arch $(ARCH)) \
 	  $(if $(filter hvf,$(PLATFORM)),$(addprefix --arch ,$(one-arch))) \
@@ -120,13 +121,13 @@ run: platform-is-here ## builds and boots an image, prints its URLs; ends with C
 
 .PHONY: iso
 iso: ## makes a bootable ISO and says where it is
-	@build/setup/setup.sh build $(quietly)
-	@build/setup/setup.sh iso $(quietly)
+	@$(call set-up,build)
+	@$(call set-up,iso)
 	@$(waitless-build) iso $(if $(APP),--app $(APP)) --platform iso
 
 .PHONY: image
 image: ## builds an image and says where it is
-	@build/setup/setup.sh build $(quietly)
+	@$(call set-up,build)
 	@cargo build --release $(if $(APP),--package $(APP)) --target $(TARGET)
 	@ls -l target/$(TARGET)/release/$(or $(APP),webserver)
 
@@ -215,8 +216,8 @@ image-lints = $(call lints-of,x86_64) && $(call lints-of,aarch64)
 lints-of = cargo clippy --quiet $(apart) --target $(1)-waitless \
   $(addprefix --package ,webserver hello router gateway $(bare)) -- -D warnings
 # The whole runner, the part that is macOS's included; that can be checked but not run elsewhere.
-hvf-lints = cargo clippy --quiet $(apart) --package hvf-runner --target aarch64-apple-darwin \
-  -- -D warnings
+hvf-lints = cargo clippy --quiet $(apart) --package hvf-runner --package build \
+  --target aarch64-apple-darwin -- -D warnings
 docs = env RUSTDOCFLAGS='-D warnings -A rustdoc::private-intra-doc-links' \
   cargo doc --quiet --workspace --no-deps --document-private-items
 one-process = cargo run --quiet --release --package waitless-bench
@@ -272,10 +273,10 @@ test-variant:
 
 .PHONY: ready-to-build ready-to-test platform-exists platform-is-here
 ready-to-build:
-	@build/setup/setup.sh build $(quietly)
+	@$(call set-up,build)
 
 ready-to-test:
-	@build/setup/setup.sh test $(quietly)
+	@$(call set-up,test)
 
 platform-exists:
 	@test -e platforms/$(PLATFORM)/waitless.toml || { \

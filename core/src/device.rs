@@ -318,6 +318,11 @@ impl Registers {
         self.read(offset).unwrap_or(u32::MAX)
     }
 
+    /// Reads 64 bits at once, of a device that may not be read in halves.
+    pub fn read64(&self, offset: usize) -> u64 {
+        self.read(offset).unwrap_or(u64::MAX)
+    }
+
     /// Writes 8 bits.
     pub fn write8(&self, offset: usize, value: u8) {
         self.write(offset, value);
@@ -332,6 +337,11 @@ impl Registers {
     /// Writes 32 bits.
     #[inline]
     pub fn write32(&self, offset: usize, value: u32) {
+        self.write(offset, value);
+    }
+
+    /// Writes 64 bits at once, to a device that may not be written in halves.
+    pub fn write64(&self, offset: usize, value: u64) {
         self.write(offset, value);
     }
 

@@ -7,6 +7,7 @@ mod here;
 mod tools;
 
 pub use here::Here;
+pub(super) use tools::{MACOS, macos};
 
 use crate::project::PlatformFile;
 use std::fmt::Write;

@@ -93,9 +93,8 @@ impl Distributor {
         let value = if edge { 2 } else { 0 };
         self.change(distributor::CONFIGURATION + at, 3 << shift, value << shift);
         if self.three {
-            let at = distributor::ROUTE + 8 * id as usize;
-            self.write(at, affinity as u32);
-            self.write(at + 4, (affinity >> 32) as u32);
+            // At once: not every hypervisor's controller takes halves.
+            self.registers.write64(distributor::ROUTE + 8 * id as usize, affinity);
         } else {
             let (at, shift) = gic::place(id, 8);
             // Version 2 knows eight cores, by their place in the first cluster.
@@ -311,8 +310,7 @@ pub(crate) fn redistributor_of(region: Range, wanted: u32) -> Option<Redistribut
     // Each step goes on by 128 KiB or more.
     loop {
         let registers = all.part(at, 0x2_0000)?;
-        let half = |offset| u64::from(registers.read32(redistributor::TYPE + offset));
-        let whose = Whose::read(half(0) | half(4) << 32);
+        let whose = Whose::read(registers.read64(redistributor::TYPE));
         if whose.affinity == wanted {
             let address = region.start() + at as u64;
             return Some(Redistributor { registers, address, whose });

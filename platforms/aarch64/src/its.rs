@@ -83,14 +83,14 @@ impl Service {
         memory: impl Fn(usize) -> Option<Dma>,
     ) -> Option<Self> {
         registers.write32(register::CONTROL, 0);
-        let kind = read64(&registers, register::TYPE);
+        let kind = registers.read64(register::TYPE);
         for index in 0..8 {
             let at = register::TABLES + 8 * index;
-            let table = read64(&registers, at);
+            let table = registers.read64(at);
             // 1: devices; 4: collections, that is, cores.
             if matches!(table >> 56 & 7, 1 | 4) {
                 let place = memory(PAGE_64K)?.address();
-                write64(&registers, at, VALID | CACHED | PAGES_64K | place);
+                registers.write64(at, VALID | CACHED | PAGES_64K | place);
             }
         }
         let (commands, properties) = (memory(COMMANDS)?, memory(MESSAGES)?);
@@ -98,8 +98,8 @@ impl Service {
         for offset in (0..MESSAGES).step_by(4) {
             properties.write32(offset, each);
         }
-        write64(&registers, register::COMMANDS, VALID | CACHED | commands.address());
-        write64(&registers, register::WRITTEN, 0);
+        registers.write64(register::COMMANDS, VALID | CACHED | commands.address());
+        registers.write64(register::WRITTEN, 0);
         registers.write32(register::CONTROL, 1);
         let by_address = kind >> 19 & 1 != 0;
         let target = address + register::TRANSLATER;
@@ -142,8 +142,8 @@ impl Service {
         let Redistributor { registers, address, whose } = redistributor;
         let pending = memory(PAGE_64K)?.address();
         let properties = self.properties.address() | MEMORY | ID_BITS;
-        write64(registers, redistributor::PROPERTIES, properties);
-        write64(registers, redistributor::PENDING, pending | EMPTY | MEMORY);
+        registers.write64(redistributor::PROPERTIES, properties);
+        registers.write64(redistributor::PENDING, pending | EMPTY | MEMORY);
         let control = registers.read32(redistributor::CONTROL);
         registers.write32(redistributor::CONTROL, control | 1);
         let name = if self.by_address { *address } else { u64::from(whose.number) << 16 };
@@ -176,7 +176,7 @@ impl Service {
         self.next = (self.next + 1) % (COMMANDS / 32);
         let full = || self.registers.read32(register::READ) as usize == self.next * 32;
         let _ = (0..PATIENCE).find(|_| !full());
-        write64(&self.registers, register::WRITTEN, self.next as u64 * 32);
+        self.registers.write64(register::WRITTEN, self.next as u64 * 32);
     }
 }
 
@@ -193,14 +193,4 @@ pub(crate) fn functions(
     let all =
         (0..32).flat_map(|device| (0..8).map(move |function| PciAddress { bus, device, function }));
     all.filter(|at| !matches!(read(*at, 0) as u16, 0 | u16::MAX)).take(FUNCTIONS).collect()
-}
-
-fn read64(registers: &Registers, offset: usize) -> u64 {
-    u64::from(registers.read32(offset)) | u64::from(registers.read32(offset + 4)) << 32
-}
-
-/// The half that makes it valid comes last.
-fn write64(registers: &Registers, offset: usize, value: u64) {
-    registers.write32(offset, value as u32);
-    registers.write32(offset + 4, (value >> 32) as u32);
 }

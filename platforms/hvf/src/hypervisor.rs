@@ -23,7 +23,8 @@ use applevisor::prelude::{
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use std::ptr::NonNull;
-use std::sync::mpsc::{Sender, channel};
+use std::sync::mpsc::channel;
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 type Vm = VirtualMachineInstance<GicEnabled>;
@@ -35,8 +36,13 @@ const ADDRESS: [u8; 6] = [0x52, 0x54, 0x00, 0x12, 0x34, 0x56];
 const EL1H_MASKED: u64 = 0x3c5;
 /// Bit 31 of MPIDR_EL1, which is always set.
 const MPIDR: u64 = 1 << 31;
-/// From a handler table's start to what comes from the same exception level.
+/// From a handler table's start to what comes from the same exception level, on a stack of its own.
 const SAME_LEVEL: u64 = 0x200;
+/// How often in a row a core may leave the guest for no reason: a signal does that, if it comes to
+/// the core's thread.
+const CAUSELESS_MAX: usize = 100;
+/// What a program that was interrupted ends with.
+const INTERRUPTED: i32 = 130;
 
 /// Runs an image until it ends or is ended by Ctrl-C.
 ///
@@ -68,8 +74,13 @@ pub fn run(options: &Options) -> Result<End, String> {
     let signal_handle = signals.handle();
     let end = thread::scope(|scope| {
         scope.spawn(move || {
-            if signals.forever().next().is_some() {
+            let mut signals = signals.forever();
+            if signals.next().is_some() {
                 machine.end(End::Interrupted);
+            }
+            // Somebody who asks again does not want to wait.
+            if signals.next().is_some() {
+                std::process::exit(INTERRUPTED);
             }
         });
         scope.spawn(move || {
@@ -77,34 +88,57 @@ pub fn run(options: &Options) -> Result<End, String> {
                 machine.end(End::Broken(format!("the network broke down: {why}")));
             }
         });
-        let (ready, created) = channel();
-        for index in 0..options.cores {
-            let (vm, ready) = (vm.clone(), ready.clone());
-            scope.spawn(move || {
-                if let Err(why) = core(index, &vm, machine, &ready) {
-                    machine.end(End::Broken(format!("core {index}: {}", explain(&why))));
-                }
-            });
-        }
-        drop(ready);
-        // The interrupt controller must know all cores before the first one runs.
-        let handles: Vec<VcpuHandle> = created.iter().take(options.cores).collect();
-        if handles.len() == options.cores {
-            machine.power.start(0, Start { entry, context: tree });
-        }
-        let end = machine.power.wait_for_end();
-        machine.end(end.clone());
-        // A core that is not in the guest now will leave it as soon as it enters.
-        if let Err(why) = vm.vcpus_exit(&handles) {
-            eprintln!("error: the cores cannot be stopped: {}", explain(&why));
-            std::process::exit(1);
-        }
+        let end = run_cores(&vm, machine, options.cores, Start { entry, context: tree });
         signal_handle.close();
         end
     });
     // Only now, when no core is left and no device uses it.
     ram.unmap().map_err(|why| explain(&why))?;
     Ok(end)
+}
+
+/// Runs all cores, of which the first begins at `start`, until the machine ends.
+fn run_cores(vm: &Vm, machine: &Machine, cores: usize, start: Start) -> End {
+    // Who has it tells the framework to stop cores, which must all exist until then.
+    let leaving = &Mutex::new(());
+    thread::scope(|scope| {
+        let stops = leaving.lock().unwrap_or_else(PoisonError::into_inner);
+        let (ready, created) = channel();
+        for index in 0..cores {
+            let (vm, ready) = (vm.clone(), ready.clone());
+            scope.spawn(move || {
+                let broken = |why| End::Broken(format!("core {index}: {}", explain(&why)));
+                match Processor::new(index, &vm) {
+                    Ok(mut core) => {
+                        // Nobody hears it when the machine could not be put together.
+                        let _ = ready.send(core.vcpu.get_handle());
+                        if let Err(why) = core.lives(index, machine) {
+                            machine.end(broken(why));
+                        }
+                        drop(leaving.lock().unwrap_or_else(PoisonError::into_inner));
+                    }
+                    Err(why) => machine.end(broken(why)),
+                }
+            });
+        }
+        drop(ready);
+        // The interrupt controller must know all cores before the first one runs.
+        let handles: Vec<VcpuHandle> = created.iter().take(cores).collect();
+        if handles.len() == cores {
+            machine.power.start(0, start);
+        }
+        let end = machine.power.wait_for_end();
+        machine.end(end.clone());
+        // A core that is not in the guest now will leave it as soon as it enters.
+        let stopped = if handles.is_empty() { Ok(()) } else { vm.vcpus_exit(&handles) };
+        if let Err(why) = stopped {
+            // They may never come back, but the machine has ended as it has.
+            eprintln!("warning: the cores cannot be stopped: {}", explain(&why));
+            std::process::exit(end.status().into());
+        }
+        drop(stops);
+        end
+    })
 }
 
 /// The machine's layout, after what the framework's interrupt controller needs.
@@ -166,59 +200,76 @@ fn load(
     Ok((loaded.entry, at))
 }
 
-/// Is a core of the machine until the machine ends.
-fn core(index: usize, vm: &Vm, machine: &Machine, ready: &Sender<VcpuHandle>) -> Outcome<()> {
-    let vcpu = vm.vcpu_create()?;
-    vcpu.set_sys_reg(SysReg::MPIDR_EL1, MPIDR | affinity(index))?;
-    let control = vcpu.get_sys_reg(SysReg::SCTLR_EL1)?;
-    // Nobody hears it when the machine could not be put together.
-    let _ = ready.send(vcpu.get_handle());
-    let mut core = Processor { vcpu, failure: None };
-    while let Some(start) = machine.power.wait_for_start(index) {
-        // As after a reset: a core that was off before has its page tables on.
-        core.vcpu.set_sys_reg(SysReg::SCTLR_EL1, control)?;
-        core.vcpu.set_reg(Reg::CPSR, EL1H_MASKED)?;
-        core.vcpu.set_reg(Reg::PC, start.entry)?;
-        core.vcpu.set_reg(Reg::X0, start.context)?;
-        for zero in [Reg::X1, Reg::X2, Reg::X3] {
-            core.vcpu.set_reg(zero, 0)?;
+/// A core in the framework, on its own thread.
+struct Processor {
+    vcpu: Vcpu,
+    /// SCTLR_EL1 as after a reset.
+    control: u64,
+    /// What went wrong while an exit was handled.
+    failure: Option<HypervisorError>,
+}
+
+impl Processor {
+    fn new(index: usize, vm: &Vm) -> Outcome<Self> {
+        let vcpu = vm.vcpu_create()?;
+        vcpu.set_sys_reg(SysReg::MPIDR_EL1, MPIDR | affinity(index))?;
+        // Refused here, it would be so at the guest's first access to it, which says less.
+        vcpu.get_redistributor_base()?;
+        let control = vcpu.get_sys_reg(SysReg::SCTLR_EL1)?;
+        Ok(Self { vcpu, control, failure: None })
+    }
+
+    /// Is the core `index` of the machine until the machine ends.
+    fn lives(&mut self, index: usize, machine: &Machine) -> Outcome<()> {
+        while let Some(start) = machine.power.wait_for_start(index) {
+            // As after a reset: a core that was off before has its page tables on.
+            self.vcpu.set_sys_reg(SysReg::SCTLR_EL1, self.control)?;
+            self.vcpu.set_reg(Reg::CPSR, EL1H_MASKED)?;
+            self.vcpu.set_reg(Reg::PC, start.entry)?;
+            self.vcpu.set_reg(Reg::X0, start.context)?;
+            for zero in [Reg::X1, Reg::X2, Reg::X3] {
+                self.vcpu.set_reg(zero, 0)?;
+            }
+            self.runs(index, machine)?;
         }
+        Ok(())
+    }
+
+    /// Is in the guest until the core is off or the machine has ended.
+    fn runs(&mut self, index: usize, machine: &Machine) -> Outcome<()> {
+        let mut causeless = 0;
         while !machine.power.is_over() {
-            core.vcpu.run()?;
-            let exit = core.vcpu.get_exit_info();
+            self.vcpu.run()?;
+            let exit = self.vcpu.get_exit_info();
+            causeless = if exit.reason == ExitReason::UNKNOWN { causeless + 1 } else { 0 };
             let next = match exit.reason {
                 ExitReason::CANCELED => Next::Run,
                 ExitReason::EXCEPTION => {
                     let exception = exit.exception;
                     let (at, physical) = (exception.virtual_address, exception.physical_address);
-                    machine.handle(index, &mut core, exception.syndrome, at, physical)
+                    machine.handle(index, self, exception.syndrome, at, physical)
                 }
                 // The interrupt controller has the timer; what it masks here, it unmasks.
                 ExitReason::VTIMER_ACTIVATED => {
-                    core.vcpu.set_vtimer_mask(false)?;
+                    self.vcpu.set_vtimer_mask(false)?;
                     Next::Run
                 }
-                ExitReason::UNKNOWN => return Err(HypervisorError::Error),
+                ExitReason::UNKNOWN if causeless <= CAUSELESS_MAX => Next::Run,
+                ExitReason::UNKNOWN => {
+                    eprintln!("core {index} leaves the guest at {:#x}, always", self.counter());
+                    return Err(HypervisorError::Error);
+                }
             };
-            if let Some(why) = core.failure.take() {
+            if let Some(why) = self.failure.take() {
                 return Err(why);
             }
             if next != Next::Run {
                 break;
             }
         }
+        Ok(())
     }
-    Ok(())
-}
 
-/// A core in the framework, on its own thread.
-struct Processor {
-    vcpu: Vcpu,
-    /// What went wrong while an exit was handled.
-    failure: Option<HypervisorError>,
-}
-
-impl Processor {
     fn get(&self, register: SysReg) -> u64 {
         self.vcpu.get_sys_reg(register).unwrap_or(0)
     }
@@ -263,7 +314,9 @@ impl Core for Processor {
             self.vcpu.set_sys_reg(SysReg::ELR_EL1, self.counter())?;
             self.vcpu.set_sys_reg(SysReg::SPSR_EL1, state)?;
             self.vcpu.set_reg(Reg::CPSR, EL1H_MASKED)?;
-            self.vcpu.set_reg(Reg::PC, table + SAME_LEVEL)
+            // The handlers of who runs on the stack that EL0 has come first.
+            let own_stack = state & 1 != 0;
+            self.vcpu.set_reg(Reg::PC, table + if own_stack { SAME_LEVEL } else { 0 })
         });
         self.note(outcome);
         true

@@ -17,7 +17,20 @@ fn main() -> ExitCode {
 
 #[cfg(all(target_os = "macos", target_arch = "aarch64"))]
 fn run(options: &Options) -> Result<End, String> {
+    raise_descriptor_limit();
     hvf_runner::hypervisor::run(options)
+}
+
+/// Connections are descriptors, and the usual soft limit of macOS is 256.
+#[cfg(all(target_os = "macos", target_arch = "aarch64"))]
+fn raise_descriptor_limit() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    // More than all connections take; macOS refuses to be asked for no limit at all.
+    const WANTED: u64 = 4096;
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = Some(limit.maximum.map_or(WANTED, |maximum| maximum.min(WANTED)));
+    // Where it fails, the old limit holds, and connections beyond it wait.
+    let _ = setrlimit(Resource::Nofile, limit);
 }
 
 #[cfg(not(all(target_os = "macos", target_arch = "aarch64")))]
@@ -25,14 +38,14 @@ fn run(_: &Options) -> Result<End, String> {
     Err("the Hypervisor framework is macOS's on Apple silicon; here, use `make run`".into())
 }
 
-/// The exit status, which means the same as that of an image in QEMU.
+/// The exit status; why, where nobody has said it yet.
 fn ended(end: Result<End, String>) -> ExitCode {
     match end {
-        Ok(End::Status(status)) => ExitCode::from(status),
-        Ok(End::Reset | End::Interrupted) => ExitCode::SUCCESS,
-        Ok(End::Broken(why)) => {
-            eprintln!("error: {why}");
-            ExitCode::FAILURE
+        Ok(end) => {
+            if let End::Broken(why) = &end {
+                eprintln!("error: {why}");
+            }
+            ExitCode::from(end.status())
         }
         Err(why) => {
             eprintln!("error: {why}");

@@ -15,6 +15,17 @@ pub enum End {
     Broken(String),
 }
 
+impl End {
+    /// The runner's exit status, which means the same as that of an image in QEMU.
+    pub fn status(&self) -> u8 {
+        match self {
+            Self::Status(status) => *status,
+            Self::Reset | Self::Interrupted => 0,
+            Self::Broken(_) => 1,
+        }
+    }
+}
+
 /// The cores of a machine.
 #[derive(Debug)]
 pub struct Power {

@@ -184,8 +184,13 @@ fn fail(line: std::fmt::Arguments<'_>) -> ExitCode {
 /// Connections are descriptors; the usual soft limit of 1024 is far below what a graph carries.
 fn raise_descriptor_limit() {
     use rustix::process::{Resource, getrlimit, setrlimit};
+    // macOS gives no more, and refuses to be asked for it.
+    const MOST: u64 = 10_240;
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
+    if cfg!(target_os = "macos") {
+        limit.current = Some(limit.maximum.map_or(MOST, |maximum| maximum.min(MOST)));
+    }
     // Where it fails, the old limit holds, and `host-tcp` says when it is reached.
     let _ = setrlimit(Resource::Nofile, limit);
 }

@@ -278,14 +278,21 @@ fn linux(machine: &dyn Surroundings) -> Vec<Check> {
     ]
 }
 
+/// The macOS whose framework has an interrupt controller.
+pub(in crate::cli) const MACOS: u32 = 15;
+
+/// Which macOS it is whose version is `said`.
+pub(in crate::cli) fn macos(said: &str) -> Option<u32> {
+    said.trim().split('.').next()?.parse().ok()
+}
+
 /// What macOS and the Mac have.
 fn mac(machine: &dyn Surroundings) -> Vec<Check> {
     let support = machine.output("sysctl", &["-n", "kern.hv_support"]);
     let support = support.is_some_and(|said| said.trim() == "1");
     let silicon = machine.system().1 == "aarch64";
     let version = machine.output("sw_vers", &["-productVersion"]).unwrap_or_default();
-    let version = version.trim();
-    let major = version.split('.').next().and_then(|major| major.parse::<u32>().ok());
+    let major = macos(&version);
     vec![
         Check {
             name: FRAMEWORK,
@@ -296,7 +303,7 @@ fn mac(machine: &dyn Surroundings) -> Vec<Check> {
         Check {
             name: "macOS 15",
             purpose: "for hvf",
-            found: major.filter(|major| *major >= 15).map(|_| version.to_owned()),
+            found: major.filter(|major| *major >= MACOS).map(|_| version.trim().to_owned()),
             next: "update macOS: its interrupt controller for guests came with version 15"
                 .to_owned(),
         },

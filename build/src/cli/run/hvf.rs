@@ -2,7 +2,7 @@
 //! by QEMU.
 
 use super::{Run, Service};
-use crate::cli::image;
+use crate::cli::{doctor, image};
 use crate::project::Project;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -73,6 +73,9 @@ pub(super) fn program(project: &Project) -> PathBuf {
 /// # Errors
 /// One line with the next step; cargo has said the rest.
 pub(super) fn prepare(project: &Project) -> Result<PathBuf, String> {
+    if let Ok(output) = Command::new("sw_vers").arg("-productVersion").output() {
+        is_new_enough(&String::from_utf8_lossy(&output.stdout))?;
+    }
     let runner = image::tool(project, RUNNER)?;
     let mut command = sign(&project.workspace.home, &runner);
     let output = command.stdin(Stdio::null()).output();
@@ -84,6 +87,23 @@ pub(super) fn prepare(project: &Project) -> Result<PathBuf, String> {
     }
     let said = String::from_utf8_lossy(&output.stderr);
     Err(format!("codesign does not sign {}: {}", runner.display(), said.trim()))
+}
+
+/// Whether `version` of macOS has the framework's interrupt controller; without it, the runner
+/// would not even be loaded. What cannot be read is not held against it.
+///
+/// # Errors
+/// One line with the next step where it has not.
+pub(super) fn is_new_enough(version: &str) -> Result<(), String> {
+    match doctor::macos(version) {
+        Some(major) if major < doctor::MACOS => Err(format!(
+            "the platform `hvf` takes macOS {}, and this is {}; next: update macOS, or add \
+             --runner qemu (RUNNER=qemu with make)",
+            doctor::MACOS,
+            version.trim()
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// The command that signs `runner`, for this machine alone, with what it must be allowed.

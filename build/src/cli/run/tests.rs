@@ -190,6 +190,15 @@ fn only_macos_on_apple_silicon_has_the_framework() {
 }
 
 #[test]
+fn an_older_macos_is_told_so_before_anything_is_signed() {
+    for version in ["15.0\n", "26.4.1\n", "", "?"] {
+        assert_eq!(hvf::is_new_enough(version), Ok(()), "{version}");
+    }
+    let why = hvf::is_new_enough("14.7.1\n").unwrap_err();
+    assert!(why.contains("takes macOS 15, and this is 14.7.1; next: update macOS"), "{why}");
+}
+
+#[test]
 fn ports_follow_what_is_set_at_boot() {
     let mut tree = Tree::open();
     let mut forwards = |arguments: &str| {

@@ -276,7 +276,7 @@ impl Network {
         let tcp = tcp.map(|delay| Duration::from_micros(delay.total_micros()));
         let idle = self.streams.has_pending() || self.datagrams.is_busy();
         let idle = idle.then_some(Duration::from_secs(1));
-        [tcp, idle].into_iter().flatten().min()
+        [tcp, idle, self.streams.pause(now)].into_iter().flatten().min()
     }
 
     /// Sleeps until a socket or `wake` has something to read, or can be written again, or `delay`

@@ -19,6 +19,8 @@ use std::time::Duration;
 pub const STREAMS_MAX: usize = 256;
 /// Connections of the guest's that wait for the host's at most.
 const PENDING_MAX: usize = 64;
+/// How long no connection is taken after the host had no descriptor left for one.
+const PAUSE: Duration = Duration::from_millis(100);
 /// How long the host may take to open one.
 const CONNECT: Duration = Duration::from_secs(20);
 /// Bytes that a connection keeps each way.
@@ -39,6 +41,8 @@ pub struct Streams {
     pending: Vec<Pending>,
     streams: Vec<Stream>,
     next_port: u16,
+    /// Until when no connection is taken.
+    paused: Option<Duration>,
 }
 
 #[derive(Debug)]
@@ -89,6 +93,7 @@ impl Streams {
             pending: Vec::new(),
             streams: Vec::new(),
             next_port: EPHEMERAL.start,
+            paused: None,
         })
     }
 
@@ -98,6 +103,16 @@ impl Streams {
 
     pub fn count(&self) -> usize {
         self.streams.len() + self.pending.len()
+    }
+
+    /// Whether another connection may be taken now.
+    fn takes_more(&self) -> bool {
+        self.count() < STREAMS_MAX && self.paused.is_none()
+    }
+
+    /// How long no connection is taken from `now` on.
+    pub fn pause(&self, now: Duration) -> Option<Duration> {
+        self.paused.map(|until| until.saturating_sub(now))
     }
 
     /// Whether connections wait for the host, which does not have for ever.
@@ -175,16 +190,21 @@ impl Streams {
             // At once, so that the segment finds the socket that was made for it.
             interface.poll(at, wire, sockets);
         }
+        self.paused = self.paused.filter(|until| now < *until);
         for index in 0..self.listeners.len() {
-            while self.count() < STREAMS_MAX && self.listeners[index].is_ready {
+            while self.takes_more() && self.listeners[index].is_ready {
                 match self.listeners[index].socket.accept() {
                     Ok((host, _)) => {
                         let port = self.listeners[index].forward.guest;
                         let target = SocketAddrV4::new(guest.address, port);
                         self.connect_guest(host, target, interface, sockets);
                     }
-                    // There is none, or it has gone again: the system says when there is one.
-                    Err(_) => self.listeners[index].is_ready = false,
+                    // There is none: the system says when there is one.
+                    Err(why) if why.kind() == io::ErrorKind::WouldBlock => {
+                        self.listeners[index].is_ready = false;
+                    }
+                    // There is one still, which would end every sleep.
+                    Err(_) => self.paused = Some(now + PAUSE),
                 }
             }
         }
@@ -267,7 +287,7 @@ impl Streams {
 
     /// Whether something was left for the next turn.
     pub fn is_unfinished(&self, sockets: &SocketSet<'_>) -> bool {
-        let room = self.count() < STREAMS_MAX;
+        let room = self.takes_more();
         self.listeners.iter().any(|listener| listener.is_ready && room)
             || self.pending.iter().any(|pending| pending.is_ready)
             || self.streams.iter().any(|stream| stream.can_move(sockets))
