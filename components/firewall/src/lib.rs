@@ -12,8 +12,9 @@
 //! rules = ["accept in tcp port 80", "accept in icmp from 10.0.0.0/8"]
 //! ```
 //!
-//! Neighbour discovery and group membership of IPv6 always pass: they are checked by IPv6 itself
-//! and never come from beyond the link. What is asked of everybody (DHCP) is answered by whoever
+//! Neighbour discovery and group membership of IPv6 pass, where their hop limit shows that they
+//! come from the link: they are checked by IPv6 itself. With another they are judged like anything
+//! else. What is asked of everybody (DHCP) is answered by whoever
 //! does. The first fragment of a packet is judged like a packet, and the others pass when it did.
 //!
 //! The table of flows never grows. When it is full, the flow of a few that ends first gives way;
@@ -124,7 +125,7 @@ impl Firewall {
             return false;
         };
         let passes = match seen {
-            // It says how the link works, and never comes from beyond it.
+            // It says how the link works, and does not come from beyond it.
             Seen::Link => true,
             Seen::Fragment => {
                 let known = part.is_some_and(|part| self.is_known(&part, now));

@@ -31,6 +31,8 @@ struct Header<'a> {
     source: IpAddr,
     destination: IpAddr,
     protocol: u8,
+    /// How many routers it may still pass.
+    hops: u8,
     /// A fragment that is not the first.
     later: bool,
     /// The number that all fragments of a packet have in common.
@@ -77,6 +79,7 @@ fn whole(header: &Header<'_>, local: IpAddr, remote: IpAddr, way: Way) -> Option
         Way::Out => Key { protocol: header.protocol, local, remote, ports },
     };
     let rest = header.rest;
+    let six = header.source.is_ipv6();
     match Protocol(header.protocol) {
         Protocol::TCP => {
             let flags = *rest.get(13)?;
@@ -84,11 +87,11 @@ fn whole(header: &Header<'_>, local: IpAddr, remote: IpAddr, way: Way) -> Option
             Some(Seen::Packet(own(ports(rest)?), signs))
         }
         Protocol::UDP => Some(Seen::Packet(own(ports(rest)?), Signs::NONE)),
-        Protocol::ICMP | Protocol::ICMPV6 => {
+        // One version's ICMP in a packet of the other is nothing in particular.
+        protocol if protocol == icmp(six) => {
             let [kind, _, _, _, i0, i1, ..] = *rest else { return None };
-            let six = Protocol(header.protocol) == Protocol::ICMPV6;
             let message = match (six, kind) {
-                (true, 130..=137 | 143) => return Some(Seen::Link),
+                (true, kind) if header.is_of_link(kind) => return Some(Seen::Link),
                 (true, 1..=4) | (false, 3 | 11 | 12) => None,
                 // Questions and answers have a number in common.
                 (true, 128 | 129) | (false, 0 | 8 | 13 | 14) => Some(u16::from_be_bytes([i0, i1])),
@@ -110,7 +113,7 @@ fn about(six: bool, quoted: &[u8], way: Way) -> Option<Key> {
     let (one, other) = match Protocol(header.protocol) {
         _ if header.later => return None,
         Protocol::TCP | Protocol::UDP => ports(header.rest)?,
-        Protocol::ICMP | Protocol::ICMPV6 => {
+        protocol if protocol == icmp(six) => {
             let number = u16::from_be_bytes(*header.rest.get(4..)?.first_chunk()?);
             (number, number)
         }
@@ -124,6 +127,11 @@ fn about(six: bool, quoted: &[u8], way: Way) -> Option<Key> {
     })
 }
 
+/// The ICMP of a version of IP.
+fn icmp(six: bool) -> Protocol {
+    if six { Protocol::ICMPV6 } else { Protocol::ICMP }
+}
+
 /// Source and destination port.
 fn ports(rest: &[u8]) -> Option<(u16, u16)> {
     let [s0, s1, d0, d1] = *rest.first_chunk()?;
@@ -131,6 +139,25 @@ fn ports(rest: &[u8]) -> Option<(u16, u16)> {
 }
 
 impl<'a> Header<'a> {
+    /// Whether a message of ICMPv6 of this kind says how the link works, and comes from there: of
+    /// neighbour discovery what no router has passed on (RFC 4861 section 7.1), and of group
+    /// membership what none may, as its hops are over and its source is link-local or none (RFC
+    /// 2710 section 3, RFC 3590 section 4, RFC 3810 section 5). Neither comes in fragments (RFC
+    /// 6980).
+    fn is_of_link(&self, kind: u8) -> bool {
+        const NEAR: u8 = 255;
+        let IpAddr::V6(source) = self.source else { return false };
+        let whole = self.part.is_none();
+        match kind {
+            133..=137 => whole && self.hops == NEAR,
+            130..=132 | 143 => {
+                let local = source.is_unicast_link_local() || source.is_unspecified();
+                whole && self.hops == 1 && local
+            }
+            _ => false,
+        }
+    }
+
     fn v4(bytes: &'a [u8]) -> Option<Self> {
         let head = bytes.first_chunk::<20>()?;
         let [first, .., s0, s1, s2, s3, d0, d1, d2, d3] = *head;
@@ -145,6 +172,7 @@ impl<'a> Header<'a> {
             source: Ipv4Addr::new(s0, s1, s2, s3).into(),
             destination: Ipv4Addr::new(d0, d1, d2, d3).into(),
             protocol: head[9],
+            hops: head[8],
             later: offset & 0x1fff != 0,
             // More follow, or some came before.
             part: (offset & 0x3fff != 0).then_some(number),
@@ -154,7 +182,7 @@ impl<'a> Header<'a> {
 
     fn v6(bytes: &'a [u8]) -> Option<Self> {
         let (head, mut rest) = bytes.split_first_chunk::<40>()?;
-        let [first, _, _, _, _, _, next, _, addresses @ ..] = *head;
+        let [first, _, _, _, _, _, next, hops, addresses @ ..] = *head;
         let (source, destination) = addresses.split_at(16);
         let address = |octets: &[u8]| Some(Ipv6Addr::from(*octets.first_chunk::<16>()?).into());
         if first >> 4 != 6 {
@@ -172,7 +200,7 @@ impl<'a> Header<'a> {
                 }
                 _ => {
                     let (source, destination) = (address(source)?, address(destination)?);
-                    return Some(Self { source, destination, protocol, later, part, rest });
+                    return Some(Self { source, destination, protocol, hops, later, part, rest });
                 }
             };
             protocol = *rest.first()?;
@@ -180,7 +208,7 @@ impl<'a> Header<'a> {
             if later {
                 // Whatever follows is in the first one.
                 let (source, destination) = (address(source)?, address(destination)?);
-                return Some(Self { source, destination, protocol, later, part, rest });
+                return Some(Self { source, destination, protocol, hops, later, part, rest });
             }
         }
         None

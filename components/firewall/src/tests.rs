@@ -296,14 +296,66 @@ fn ipv6_is_filtered_through_its_extension_headers() {
     let other = [&[TCP, 0, 1, 4, 0, 0, 0, 0][..], &tcp(4000, 81, SYN)].concat();
     assert!(!bench.comes(&v6(PEER6, US6, 60, &other)));
     assert!(bench.comes(&v6(PEER6, US6, 58, &[128, 0, 0, 0, 0, 1, 0, 1])), "ICMP of its version");
-    // How the link works is not filtered.
-    let solicitation = [&[135, 0, 0, 0, 0, 0, 0, 0][..], &US6.octets()].concat();
-    let local = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 9);
-    assert!(bench.comes(&v6(local, US6, 58, &solicitation)));
     // Headers without an end.
     let many = [60, 0, 1, 4, 0, 0, 0, 0].repeat(9);
     assert!(!bench.comes(&v6(PEER6, US6, 60, &many)));
     assert_eq!(bench.wall.counters.malformed.get(), 1);
+}
+
+#[test]
+fn what_says_how_the_link_works_passes_only_from_there() {
+    let mut bench = Bench::new(Config { outgoing: Policy::Drop, ..CONFIG });
+    let local = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 9);
+    let packet = |from, hops, next, payload: &[u8]| {
+        let mut packet = v6(from, US6, next, payload);
+        packet[7] = hops;
+        packet
+    };
+    let none = Ipv6Addr::UNSPECIFIED;
+    let alert = [58, 0, 5, 2, 0, 0, 1, 0];
+    for kind in 120..150u8 {
+        let message = [kind, 0, 0, 0, 0, 0, 0, 0];
+        let (finds, groups) = ((133..=137).contains(&kind), matches!(kind, 130..=132 | 143));
+        for hops in [0, 1, 2, 64, 254, 255] {
+            let passes = (finds && hops == 255) || (groups && hops == 1);
+            for from in [local, none] {
+                assert_eq!(bench.comes(&packet(from, hops, 58, &message)), passes, "{kind} {hops}");
+            }
+            let behind = packet(local, hops, 0, &[alert, message].concat());
+            assert_eq!(bench.comes(&behind), passes, "{kind} {hops} behind an option");
+            let mut own = packet(local, hops, 58, &message);
+            own[24..40].copy_from_slice(&PEER6.octets());
+            assert_eq!(bench.goes(&own), passes, "{kind} {hops} of this host");
+            // A router on the way can make the hop limit 1, but not the source link-local.
+            assert_eq!(bench.comes(&packet(PEER6, hops, 58, &message)), passes && finds);
+            // The first of several fragments, and the only one.
+            for flags in [1, 0] {
+                let part = [&[58, 0, 0, flags, 0, 0, 0, 5][..], &message].concat();
+                assert!(!bench.comes(&packet(local, hops, 44, &part)), "{kind} {hops} in part");
+            }
+            let mut old = v4(PEER, US, 58, &message);
+            old[8] = hops;
+            assert!(!bench.comes(&old), "{kind} {hops} in a packet of IPv4");
+        }
+    }
+    // Otherwise the rules and the flows decide.
+    let mut bench = Bench::rules(&["accept in icmp from 2001:db8::/32"]);
+    assert!(bench.comes(&packet(PEER6, 64, 58, &[135, 0, 0, 0, 0, 0, 0, 0])));
+    assert!(!bench.comes(&packet(local, 64, 58, &[135, 0, 0, 0, 0, 0, 0, 0])));
+}
+
+#[test]
+fn one_versions_icmp_is_nothing_in_particular_in_the_other() {
+    let mut bench = Bench::rules(&["accept in icmp"]);
+    assert!(bench.comes(&v4(PEER, US, 1, &[8, 0, 0, 0, 0, 1, 0, 1])));
+    assert!(!bench.comes(&v4(PEER, US, 58, &[128, 0, 0, 0, 0, 1, 0, 1])));
+    assert!(!bench.comes(&v6(PEER6, US6, 1, &[8, 0, 0, 0, 0, 1, 0, 1])));
+    // So it says nothing about a flow.
+    assert!(bench.goes(&v4(US, FAR, UDP, &udp(5000, 53))));
+    let quoted = v4(US, FAR, UDP, &udp(5000, 53));
+    let error = [&[1, 3, 0, 0, 0, 0, 0, 0][..], &quoted].concat();
+    assert!(!bench.comes(&v4(PEER, US, 58, &error)));
+    assert_eq!(bench.wall.counters.related.get(), 0);
 }
 
 #[test]
