@@ -15,8 +15,8 @@ pub trait Layers {
     fn is_broadcast(&self, layer: usize, address: IpAddr) -> bool;
     /// [`IpPort::route_bits`].
     fn route_bits(&self, layer: usize, address: IpAddr) -> Option<u8>;
-    /// [`IpPort::mtu`].
-    fn mtu(&self, layer: usize, address: IpAddr) -> u16;
+    /// [`IpPort::link_mtu`].
+    fn link_mtu(&self, layer: usize) -> u16;
     /// [`IpPort::transit`].
     fn transit(&mut self, layer: usize) -> Option<Packet>;
     /// [`IpPort::forward`].
@@ -58,9 +58,9 @@ macro_rules! layers {
                 }
             }
 
-            fn mtu(&self, layer: usize, address: IpAddr) -> u16 {
+            fn link_mtu(&self, layer: usize) -> u16 {
                 match layer {
-                    $($index => self.$index.mtu(address),)+
+                    $($index => self.$index.link_mtu(),)+
                     _ => 0,
                 }
             }

@@ -133,7 +133,8 @@ impl Forward {
             counters.prohibited.add(1);
             return layers.turn_away(from, packet, Reject::Prohibited);
         }
-        let mtu = layers.mtu(to, destination);
+        // Not that of this host's own way there (RFC 4443 section 3.2).
+        let mtu = layers.link_mtu(to);
         if packet.len() > usize::from(mtu) {
             // RFC 8200 section 5: of IPv6, only who sent a packet may fragment it.
             let whole = packet.bytes().get(FLAGS).is_none_or(|it| it & DONT_FRAGMENT != 0);
@@ -164,7 +165,7 @@ impl Forward {
         self.counters.unanswered.add(1);
         packet.info_mut().looped = false;
         if let Some(back) = best(layers, source) {
-            layers.turn_away(back, packet, Reject::Route);
+            layers.turn_away(back, packet, Reject::Neighbour);
         }
     }
 

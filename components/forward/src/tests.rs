@@ -22,6 +22,8 @@ struct Ip {
     sent: Vec<Packet>,
     turned: Vec<(Packet, Reject)>,
     mtu: u16,
+    /// What is known of the path to anywhere.
+    path: u16,
     room: usize,
     forwards: bool,
     /// A network of IPv6, and its bits.
@@ -47,6 +49,7 @@ impl Ip {
             sent,
             turned,
             mtu: 1500,
+            path: u16::MAX,
             room: 24,
             forwards: true,
             v6: None,
@@ -82,6 +85,10 @@ impl IpPort for Ip {
     }
 
     fn mtu(&self, _: IpAddr) -> u16 {
+        self.mtu.min(self.path)
+    }
+
+    fn link_mtu(&self) -> u16 {
         self.mtu
     }
 
@@ -452,6 +459,12 @@ fn ipv6_is_forwarded_with_one_hop_less_and_whole() {
     assert_eq!(bench.lan.turned.pop().unwrap().1, Reject::TooBig(1280));
     out_v6(&mut bench, &datagram_v6(9, 1240));
     assert_eq!(bench.wan.sent.len(), 1);
+    // That less fits on this host's own way there is not for its sender to know.
+    (bench.wan.mtu, bench.wan.path) = (1500, 1280);
+    out_v6(&mut bench, &datagram_v6(9, 1460));
+    assert_eq!(bench.wan.sent.len(), 2);
+    out_v6(&mut bench, &datagram_v6(9, 1461));
+    assert_eq!(bench.lan.turned.pop().unwrap().1, Reject::TooBig(1500));
     // What a layer gives back is told of where it came from.
     let mut packet = bench.cx.packet().unwrap();
     packet.append(&datagram_v6(9, 8)).unwrap();
@@ -460,7 +473,7 @@ fn ipv6_is_forwarded_with_one_hop_less_and_whole() {
     bench.wan.transit.push_back(packet);
     bench.sweep();
     let (packet, why) = bench.lan.turned.pop().unwrap();
-    assert!(!packet.info().looped && why == Reject::Route);
+    assert!(!packet.info().looped && why == Reject::Neighbour);
     // An address of this router on its other side.
     bench.wan.own = Some(OUTSIDE_V6);
     out_v6(&mut bench, &datagram_v6(9, 8));

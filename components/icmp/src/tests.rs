@@ -300,7 +300,15 @@ fn an_error_about_what_is_not_ours_is_dropped() {
 
 #[test]
 fn a_sender_is_told_why_its_packet_was_rejected() {
-    let cases = [(Reject::Port, 3, 3), (Reject::Protocol, 3, 2), (Reject::Reassembly, 11, 1)];
+    let cases = [
+        (Reject::Port, 3, 3),
+        (Reject::Protocol, 3, 2),
+        (Reject::Reassembly, 11, 1),
+        (Reject::Route, 3, 0),
+        (Reject::Neighbour, 3, 1),
+        (Reject::HopLimit, 11, 0),
+        (Reject::Prohibited, 3, 13),
+    ];
     for (why, kind, code) in cases {
         let mut bench = Bench::new(CONFIG);
         bench.reject(&[7; 1400], why);

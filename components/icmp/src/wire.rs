@@ -18,6 +18,7 @@ const TIME_EXCEEDED: u8 = 11;
 const PARAMETER: u8 = 12;
 
 const CODE_NETWORK: u8 = 0;
+const CODE_HOST: u8 = 1;
 const CODE_PROTOCOL: u8 = 2;
 const CODE_PORT: u8 = 3;
 const CODE_TOO_BIG: u8 = 4;
@@ -84,6 +85,7 @@ pub(crate) fn error(why: Reject) -> [u8; HEADER] {
         Reject::Reassembly => (TIME_EXCEEDED, CODE_REASSEMBLY),
         //= RFC 1812 5.2.7.1: without a route, the network is unreachable
         Reject::Route => (UNREACHABLE, CODE_NETWORK),
+        Reject::Neighbour => (UNREACHABLE, CODE_HOST),
         //= RFC 1812 5.3.1: who sent a packet whose time is over is told
         Reject::HopLimit => (TIME_EXCEEDED, CODE_TRANSIT),
         Reject::Prohibited => (UNREACHABLE, CODE_PROHIBITED),

@@ -282,6 +282,11 @@ fn senders_are_told_what_went_wrong() {
         (Reject::Reassembly, [3, 1, 0, 0]),
         (Reject::Protocol, [4, 1, 0, 6]),
         (Reject::Parameter(2, 0x123), [4, 2, 1, 0x23]),
+        (Reject::Route, [1, 0, 0, 0]),
+        (Reject::Neighbour, [1, 3, 0, 0]),
+        (Reject::Prohibited, [1, 1, 0, 0]),
+        (Reject::HopLimit, [3, 0, 0, 0]),
+        (Reject::TooBig(1500), [2, 0, 5, 0xdc]),
     ];
     for (why, [kind, code, p0, p1]) in cases {
         for length in [40, 48, 1500] {

@@ -20,6 +20,7 @@ const FIRST_INFORMATIONAL: u8 = 128;
 const ECHO_REQUEST: u8 = 128;
 const ECHO_REPLY: u8 = 129;
 
+const CODE_ADDRESS: u8 = 3;
 const CODE_PORT: u8 = 4;
 const CODE_REASSEMBLY: u8 = 1;
 const CODE_NEXT_HEADER: u8 = 1;
@@ -82,8 +83,8 @@ pub(crate) fn error(why: Reject) -> [u8; HEADER] {
         Reject::Protocol => (PARAMETER, CODE_NEXT_HEADER, 6),
         Reject::Port => (UNREACHABLE, CODE_PORT, 0),
         Reject::Reassembly => (TIME_EXCEEDED, CODE_REASSEMBLY, 0),
-        // Nothing is forwarded here yet; these are what RFC 4443 section 3 says of it.
         Reject::Route => (UNREACHABLE, 0, 0),
+        Reject::Neighbour => (UNREACHABLE, CODE_ADDRESS, 0),
         Reject::HopLimit => (TIME_EXCEEDED, 0, 0),
         Reject::Prohibited => (UNREACHABLE, 1, 0),
         Reject::TooBig(mtu) => (TOO_BIG, 0, mtu),

@@ -478,6 +478,11 @@ impl IpPort for Ipv6 {
     }
 
     #[inline]
+    fn link_mtu(&self) -> u16 {
+        self.network.mtu
+    }
+
+    #[inline]
     fn offloads(&self) -> Offloads {
         self.offloads
     }

@@ -32,6 +32,12 @@ pub trait IpPort {
     /// The longest IP packet to `remote`, in bytes, IP header included.
     fn mtu(&self, remote: IpAddr) -> u16;
 
+    /// The longest IP packet that the link itself takes, in bytes, whatever is known of the paths
+    /// beyond it.
+    fn link_mtu(&self) -> u16 {
+        self.mtu(IpAddr::V4(Ipv4Addr::UNSPECIFIED))
+    }
+
     /// What the card below does itself.
     fn offloads(&self) -> Offloads;
 
@@ -151,6 +157,8 @@ pub enum Reject {
     Reassembly,
     /// No route leads to where it should be forwarded.
     Route,
+    /// Its next hop does not answer.
+    Neighbour,
     /// It was forwarded as often as it may be.
     HopLimit,
     /// It is longer than the next link takes, so many bytes, and must not be fragmented.
