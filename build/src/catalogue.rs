@@ -280,8 +280,8 @@ const KEYS: [&str; 13] = [
     "variant-of",
     "when-set",
 ];
-const FIELD_KEYS: [&str; 8] =
-    ["boot", "default", "doc", "memory", "optional", "range", "rust", "type"];
+const FIELD_KEYS: [&str; 9] =
+    ["boot", "default", "doc", "memory", "not-with", "optional", "range", "rust", "type"];
 
 impl Reader<'_> {
     fn component(&mut self, name: &str, table: &Table, more: &[&str]) -> Option<Component> {
@@ -314,6 +314,15 @@ impl Reader<'_> {
         let config = get(table, "config").and_then(Node::table);
         let config = config.into_iter().flatten();
         let mut config: Vec<_> = config.filter_map(|(key, node)| self.field(key, node)).collect();
+        let switch = |name: &str| config.iter().any(|it| it.name == name && it.kind == Type::Bool);
+        for field in &config {
+            if field.not_with.as_deref().is_some_and(|other| !switch(other) || !switch(&field.name))
+            {
+                let message =
+                    format!("`not-with` of `{}` is for two keys of type bool", field.name);
+                self.reports.push(Report::new(field.at, message));
+            }
+        }
         if matches!(code, Code::Handler(..)) {
             let taken = |field: &Field| SERVER_KEYS.contains(&field.name.as_str());
             for field in config.iter().filter(|field| taken(field)) {
@@ -431,6 +440,7 @@ impl Reader<'_> {
                 Value::Integer(bytes) => u64::try_from(bytes).ok(),
                 _ => None,
             }),
+            not_with: text("not-with").map(str::to_owned),
         };
         if let (Some(node), true, None) = (get(table, "boot"), field.boot, field.boot_parser()) {
             let message = format!("a key of type {kind_text} cannot be set at boot");
@@ -478,6 +488,7 @@ fn tasks(at: Span) -> Field {
             .to_owned(),
         boot: false,
         memory: None,
+        not_with: None,
     }
 }
 
@@ -498,6 +509,7 @@ fn patience(at: Span) -> Field {
             .to_owned(),
         boot: false,
         memory: None,
+        not_with: None,
     }
 }
 
@@ -517,5 +529,6 @@ fn files(at: Span) -> Field {
             .to_owned(),
         boot: false,
         memory: None,
+        not_with: None,
     }
 }

@@ -76,6 +76,8 @@ pub struct Field {
     pub boot: bool,
     /// How many bytes of memory each unit of it takes.
     pub memory: Option<u64>,
+    /// The key that is not true where it is, both being of type bool.
+    pub not_with: Option<String>,
 }
 
 /// Why a value does not fit its type.

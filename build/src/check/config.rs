@@ -21,7 +21,9 @@ impl Check<'_> {
             let standard = replaced
                 .and_then(|hidden| self.around.catalogue.find(kind(hidden), &self.preferred()));
             self.unknown_keys_of(entry, component, standard);
-            self.slots[index].settings = self.values(entry, component, alive);
+            let settings = self.values(entry, component, alive);
+            self.contradictions(entry, &settings);
+            self.slots[index].settings = settings;
         }
         // What the app says about instances that this platform replaces is for other platforms.
         for hidden in self.draft.hidden.iter().filter(|hidden| hidden.touched) {
@@ -118,6 +120,28 @@ impl Check<'_> {
             }
         }
         settings
+    }
+
+    /// Reports keys that are both true where not both may be.
+    fn contradictions(&mut self, entry: &Entry, settings: &[Setting]) {
+        let trues = || settings.iter().filter(|it| it.expression == "true");
+        let on = |name: &str| trues().find(|it| it.field.name == name);
+        for setting in trues() {
+            let Some(other) = setting.field.not_with.as_deref().and_then(on) else { continue };
+            let (name, other_name) = (&setting.field.name, &other.field.name);
+            let at = match (&setting.origin, &other.origin) {
+                (Origin::Written(at), _) | (_, Origin::Written(at)) => *at,
+                _ => entry.name.at,
+            };
+            let report = Report::new(at, format!("`{name}` does not go with `{other_name}`"));
+            let report = match other.origin {
+                Origin::Default => {
+                    report.label(format!("`{other_name}` is true unless said otherwise"))
+                }
+                _ => report.label("both are true"),
+            };
+            self.report(report.help(format!("say `{other_name} = false`, or `{name} = false`")));
+        }
     }
 
     /// The expression for the files of a folder, which are embedded where the instance is.
