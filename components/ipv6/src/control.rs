@@ -117,7 +117,7 @@ impl Ipv6 {
             let to = multicast_mac(ALL_NODES);
             return self.tell(packet, answer, target, ALL_NODES, to);
         }
-        match self.neighbours.lookup(header.source, self.now) {
+        match self.neighbours.lookup(header.source, Owner::Host, self.now) {
             Lookup::Known(mac, _) => self.tell(packet, answer, target, header.source, mac),
             Lookup::Full => self.counters.neighbours_full.add(1),
             Lookup::Unknown(index) => match finish(packet, answer, target, header.source) {

@@ -100,6 +100,9 @@ waitless::counters! {
         counter pending_full: packets,
         /// Packets to neighbours for which the table had no room.
         counter neighbours_full: packets,
+        /// Packets of other hosts to neighbours that were not asked for: too many were already, or
+        /// the table had no room but that of neighbours in use.
+        counter transit_unasked: packets,
         /// Neighbours that are remembered.
         gauge neighbours: stations,
         /// Addresses in use.

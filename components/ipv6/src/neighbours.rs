@@ -2,7 +2,9 @@
 //! neighbour unreachability detection (RFC 4861 sections 5.1 and 7).
 //!
 //! A bounded table with a hashed index. Entries that are in use are kept before those that are
-//! not (RFC 6583 section 6), and packets wait for an answer within limits.
+//! not, and packets wait for an answer within limits. Who scans a network through this router has
+//! it ask for neighbours that are not there: for packets of others only so many are asked for at
+//! once, and nobody in use gives way to them (RFC 6583 section 7.1).
 
 use alloc::vec;
 use alloc::vec::Vec;
@@ -36,6 +38,12 @@ const RETRY: Duration = Duration::from_millis(10);
 /// How many entries are looked at for the one to give up when the table is full.
 const EVICTION_SCAN: usize = 16;
 
+/// What part of the table may be asked for at once for packets of others: one in so many.
+const FOREIGN_PART: usize = 4;
+
+/// How long after its last use a neighbour gives way to one that packets of others are for.
+const IN_USE: Duration = Duration::from_secs(60);
+
 /// Packets that wait for one neighbour; then the oldest gives way (section 7.2.2).
 const PENDING_EACH: usize = 3;
 
@@ -46,7 +54,11 @@ const END: u16 = u16::MAX;
 pub(crate) struct Neighbours {
     entries: Vec<Neighbour>,
     heads: Vec<u16>,
+    /// Entries that are in no chain.
+    free: Vec<u16>,
     limit: usize,
+    /// Entries that are being asked for.
+    asked: usize,
     key: u64,
     /// The base of `reachable`, which is drawn from it (section 6.3.2).
     base: Duration,
@@ -100,7 +112,7 @@ pub(crate) enum Owner {
 /// RFC 4861 section 7.3.2.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum State {
-    /// No longer in use. Everything else of the entry means nothing.
+    /// New, or not in use. Everything else of the entry means nothing.
     Free,
     /// So many questions to everybody were sent, and none was answered yet.
     Incomplete(u8),
@@ -121,7 +133,7 @@ pub(crate) enum Lookup {
     Known(Mac, Instant),
     /// It is being asked for.
     Unknown(Index),
-    /// It can not be asked for: every entry is in use.
+    /// It can not be asked for now: too many are, or every entry is in use.
     Full,
 }
 
@@ -153,7 +165,9 @@ impl Neighbours {
         let mut neighbours = Self {
             entries: Vec::with_capacity(limit),
             heads: vec![END; limit.next_power_of_two()],
+            free: Vec::with_capacity(limit),
             limit,
+            asked: 0,
             key: random.u64() | 1,
             base: REACHABLE,
             reachable: REACHABLE,
@@ -191,11 +205,15 @@ impl Neighbours {
         self.retransmit
     }
 
-    /// Finds the station of `address` for a packet to send, and starts to ask where needed.
-    pub fn lookup(&mut self, address: Ipv6Addr, now: Instant) -> Lookup {
-        let Some(index) = self.find(address).or_else(|| self.insert(address, now)) else {
-            return Lookup::Full;
-        };
+    /// Finds the station of `address` for a packet of `owner` to send, and starts to ask where
+    /// needed.
+    pub fn lookup(&mut self, address: Ipv6Addr, owner: Owner, now: Instant) -> Lookup {
+        let index = self.find(address).or_else(|| {
+            let most = (self.limit / FOREIGN_PART).max(1);
+            let taken = owner == Owner::Host || self.asked < most;
+            taken.then(|| self.insert(address, owner, now)).flatten()
+        });
+        let Some(index) = index else { return Lookup::Full };
         let Some(entry) = self.entries.get_mut(usize::from(index.0)) else { return Lookup::Full };
         entry.used = now;
         let soon = now + USE_INTERVAL;
@@ -211,6 +229,7 @@ impl Neighbours {
             State::Delay | State::Probe(_) => Lookup::Known(entry.mac, soon),
             State::Free => {
                 (entry.state, entry.until) = (State::Incomplete(0), now);
+                self.asked += 1;
                 self.next = now;
                 Lookup::Unknown(index)
             }
@@ -218,7 +237,8 @@ impl Neighbours {
         }
     }
 
-    /// Lets a packet wait for an answer. Gives how many gave way: an earlier one, or itself.
+    /// Lets a packet wait for an answer. Gives how many gave way: an earlier one, or itself. Those
+    /// of others leave half of the room to this host's own.
     pub fn wait(&mut self, index: Index, packet: Packet, owner: Owner) -> u64 {
         let Some(entry) = self.entries.get_mut(usize::from(index.0)) else { return 1 };
         let mut dropped = 0;
@@ -228,7 +248,11 @@ impl Neighbours {
             dropped = 1;
         }
         let waiting = Waiting { packet, owner };
-        if self.waiting >= self.waiting_max || entry.pending.push_back(waiting).is_err() {
+        let most = match owner {
+            Owner::Host => self.waiting_max,
+            Owner::Transit => self.waiting_max.div_ceil(2),
+        };
+        if self.waiting >= most || entry.pending.push_back(waiting).is_err() {
             return dropped + 1;
         }
         self.waiting += 1;
@@ -259,11 +283,13 @@ impl Neighbours {
     /// The station `mac` says that it has `address`: a source's option in what it sent. It is
     /// remembered, as somebody who will be answered (sections 7.2.3, 6.2.6, 6.3.4 and 8.3).
     pub fn spoke(&mut self, address: Ipv6Addr, mac: Mac, router: bool, now: Instant) {
-        let Some(index) = self.find(address).or_else(|| self.insert(address, now)) else { return };
+        let index = self.find(address).or_else(|| self.insert(address, Owner::Host, now));
+        let Some(index) = index else { return };
         let Some(entry) = self.entries.get_mut(usize::from(index.0)) else { return };
         entry.router |= router;
-        let new = matches!(entry.state, State::Free | State::Incomplete(_));
-        if new || entry.mac != mac {
+        let asked = matches!(entry.state, State::Incomplete(_));
+        self.asked -= usize::from(asked);
+        if asked || entry.state == State::Free || entry.mac != mac {
             (entry.mac, entry.state, entry.until) = (mac, State::Stale, now);
         }
         self.release(index);
@@ -293,6 +319,7 @@ impl Neighbours {
                 return Heard::Unknown;
             }
             (State::Incomplete(_), Some(mac)) => {
+                self.asked -= 1;
                 (entry.mac, entry.state, entry.until) = (mac, fresh, until);
             }
             // Another station, which does not insist.
@@ -328,7 +355,7 @@ impl Neighbours {
             return None;
         }
         let mut next = Instant::NEVER;
-        for entry in &mut self.entries {
+        for (index, entry) in self.entries.iter_mut().enumerate() {
             let (tries, unicast) = match entry.state {
                 State::Free | State::Reachable | State::Stale => continue,
                 State::Incomplete(tries) => (tries, false),
@@ -343,10 +370,14 @@ impl Neighbours {
                 // What else waits, and what else is due, is found by the next call.
                 let waiting = entry.pending.pop_front();
                 self.waiting -= usize::from(waiting.is_some());
-                if entry.pending.is_empty() {
+                let (address, done) = (entry.address, entry.pending.is_empty());
+                if done {
+                    self.asked -= usize::from(!unicast);
                     entry.state = State::Free;
+                    self.unlink(index);
+                    self.free.push(index as u16);
                 }
-                return Some(Due::Failed(entry.address, waiting));
+                return Some(Due::Failed(address, waiting));
             }
             if !send {
                 next = next.min(now + RETRY);
@@ -381,7 +412,7 @@ impl Neighbours {
 
     /// How many neighbours are remembered.
     pub fn len(&self) -> usize {
-        self.entries.iter().filter(|entry| entry.state != State::Free).count()
+        self.entries.len() - self.free.len()
     }
 
     /// How many packets wait.
@@ -418,13 +449,13 @@ impl Neighbours {
         None
     }
 
-    /// A new entry, for which nothing is known.
-    fn insert(&mut self, address: Ipv6Addr, now: Instant) -> Option<Index> {
+    /// A new entry for a packet of `owner`, for which nothing is known.
+    fn insert(&mut self, address: Ipv6Addr, owner: Owner, now: Instant) -> Option<Index> {
         let bucket = self.bucket(address);
-        let place = if self.entries.len() < self.limit {
-            self.entries.len()
-        } else {
-            usize::from(self.evict()?)
+        let place = match self.free.pop() {
+            Some(place) => usize::from(place),
+            None if self.entries.len() < self.limit => self.entries.len(),
+            None => self.evict(owner, now)?,
         };
         let entry = Neighbour {
             address,
@@ -445,39 +476,40 @@ impl Neighbours {
         Some(Index(place as u16))
     }
 
-    /// Takes the entry that is missed least out of its chain: one that does not answer, or else
-    /// the one not used for longest. Entries that packets wait for stay.
-    fn evict(&mut self) -> Option<u16> {
+    /// Takes the entry not used for longest, of a few, out of its chain. Those that are being asked
+    /// for or that packets wait for stay, and those in use where it is for a packet of others.
+    fn evict(&mut self, owner: Owner, now: Instant) -> Option<usize> {
         let mut best: Option<(Instant, usize)> = None;
         for _ in 0..EVICTION_SCAN.min(self.entries.len()) {
             self.hand = if self.hand + 1 < self.entries.len() { self.hand + 1 } else { 0 };
             let entry = self.entries.get(self.hand)?;
-            let used = match entry.state {
-                _ if !entry.pending.is_empty() => continue,
-                State::Free => Instant::ZERO,
-                State::Incomplete(_) => continue,
-                _ => entry.used,
-            };
-            if best.is_none_or(|(oldest, _)| used < oldest) {
+            let used = entry.used;
+            let stays = matches!(entry.state, State::Incomplete(_))
+                || !entry.pending.is_empty()
+                || (owner == Owner::Transit && now.since(used) < IN_USE);
+            if !stays && best.is_none_or(|(oldest, _)| used < oldest) {
                 best = Some((used, self.hand));
             }
         }
         let (_, index) = best?;
-        let entry = self.entries.get(index)?;
-        let (bucket, next, index) = (self.bucket(entry.address), entry.next, index as u16);
-        let mut at = *self.heads.get(bucket)?;
-        if at == index {
-            *self.heads.get_mut(bucket)? = next;
-            return Some(index);
-        }
-        while let Some(entry) = self.entries.get_mut(usize::from(at)) {
-            if entry.next == index {
-                entry.next = next;
-                return Some(index);
+        self.unlink(index);
+        Some(index)
+    }
+
+    /// Takes an entry out of its chain.
+    fn unlink(&mut self, index: usize) {
+        let Some(entry) = self.entries.get(index) else { return };
+        let (bucket, next) = (self.bucket(entry.address), entry.next);
+        let Some(mut link) = self.heads.get_mut(bucket) else { return };
+        loop {
+            let at = usize::from(*link);
+            if at == index {
+                break;
             }
-            at = entry.next;
+            let Some(entry) = self.entries.get_mut(at) else { return };
+            link = &mut entry.next;
         }
-        None
+        *link = next;
     }
 }
 

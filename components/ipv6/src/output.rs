@@ -62,7 +62,7 @@ impl Ipv6 {
             self.counters.no_route.add(1);
             return Ok(());
         };
-        let Some(flow) = self.flow_to(remote) else {
+        let Some(flow) = self.flow_to(remote, Owner::Host) else {
             self.counters.no_route.add(1);
             return Ok(());
         };
@@ -187,21 +187,21 @@ impl Ipv6 {
         (mixed >> 48) as usize & (FLOWS - 1)
     }
 
-    /// The way to a destination.
+    /// The way to a destination, for a packet of `owner`.
     #[inline]
-    pub(crate) fn flow_to(&mut self, remote: Ipv6Addr) -> Option<Flow> {
+    pub(crate) fn flow_to(&mut self, remote: Ipv6Addr, owner: Owner) -> Option<Flow> {
         let slot = self.slot(remote);
         let known =
             |it: &&Flow| it.remote == remote && it.epoch == self.epoch && self.now < it.until;
         match self.flows.get(slot).filter(known) {
             Some(flow) => Some(*flow),
-            None => self.find_flow(remote, slot),
+            None => self.find_flow(remote, owner, slot),
         }
     }
 
     /// Finds the way to a destination that is not remembered.
     #[inline(never)]
-    fn find_flow(&mut self, remote: Ipv6Addr, slot: usize) -> Option<Flow> {
+    fn find_flow(&mut self, remote: Ipv6Addr, owner: Owner, slot: usize) -> Option<Flow> {
         let local = self.network.source_for(remote)?;
         let mtu = self.mtu_to(remote);
         let (epoch, lifetime) = (self.epoch, self.now + FLOW_LIFETIME);
@@ -216,12 +216,15 @@ impl Ipv6 {
             } else {
                 self.routers.first_hop(remote, &self.neighbours)?
             };
-            match self.neighbours.lookup(hop, self.now) {
+            match self.neighbours.lookup(hop, owner, self.now) {
                 Lookup::Known(mac, until) => flow(Hop::Station(mac), until),
                 // Not remembered: soon it is known.
                 Lookup::Unknown(index) => return Some(flow(Hop::Unknown(index), self.now)),
                 Lookup::Full => {
-                    self.counters.neighbours_full.add(1);
+                    match owner {
+                        Owner::Host => self.counters.neighbours_full.add(1),
+                        Owner::Transit => self.counters.transit_unasked.add(1),
+                    }
                     return None;
                 }
             }

@@ -82,7 +82,7 @@ impl Ipv6 {
             self.counters.no_route.add(1);
             return Ok(());
         };
-        let Some(flow) = self.flow_to(destination) else {
+        let Some(flow) = self.flow_to(destination, Owner::Transit) else {
             self.counters.no_route.add(1);
             return Ok(());
         };
