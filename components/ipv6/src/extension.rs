@@ -167,6 +167,32 @@ fn look_at_options(
     Ok(alert)
 }
 
+/// The kind of the ICMPv6 message in a whole packet, behind whatever headers. `None` where it has
+/// another transport; 0, which is an error's, where it cannot be seen what it is.
+pub(crate) fn icmp_kind(bytes: &[u8]) -> Option<u8> {
+    const HIDDEN: Option<u8> = Some(0);
+    let (Some(mut next), Some(mut rest)) = (bytes.get(NEXT).copied(), bytes.get(HEADER..)) else {
+        return HIDDEN;
+    };
+    for _ in 0..=HEADERS_MAX {
+        let header = match next {
+            HOP_BY_HOP | ROUTING | DESTINATION => whole(rest, 0).ok(),
+            FRAGMENT => rest.get(..FRAGMENT_HEADER),
+            58 => return rest.first().copied().or(HIDDEN),
+            _ => return None,
+        };
+        let Some(header @ [following, _, o0, o1, ..]) = header else { return HIDDEN };
+        // What a later fragment has is a part of something: of what, the first one says.
+        let later = next == FRAGMENT && u16::from_be_bytes([*o0, *o1]) >> 3 > 0;
+        if later {
+            let other = !matches!(*following, HOP_BY_HOP | ROUTING | FRAGMENT | DESTINATION | 58);
+            return if other { None } else { HIDDEN };
+        }
+        (next, rest) = (*following, rest.get(header.len()..).unwrap_or_default());
+    }
+    HIDDEN
+}
+
 impl Fragment {
     fn parse(bytes: [u8; FRAGMENT_HEADER]) -> Self {
         let [next, _, o0, o1, i0, i1, i2, i3] = bytes;

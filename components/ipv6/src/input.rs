@@ -1,7 +1,7 @@
 //! From the link to the transports.
 
 use crate::Ipv6;
-use crate::extension::{self, CODE_FIELD, CODE_NEXT, Chain, Fault, Fragment};
+use crate::extension::{self, CODE_FIELD, CODE_NEXT, Chain, Fault, Fragment, icmp_kind};
 use crate::message;
 use crate::reassembly::{self, Arrived, Nonsense};
 use crate::wire::{HEADER, Header, Malformed, NEXT};
@@ -168,6 +168,9 @@ impl Ipv6 {
     /// Leaves a packet whose headers are not stripped for ICMP to answer.
     fn refuse_whole(&mut self, mut packet: Packet, why: Reject) {
         const NONE: Protocol = Protocol(59);
+        if is_error(icmp_kind(packet.bytes())) {
+            return self.counters.rejects_silent.add(1);
+        }
         packet.trim_front(HEADER);
         packet.info_mut().ip_header = HEADER as u16;
         self.refuse(NONE, packet, why);
@@ -194,12 +197,10 @@ impl Ipv6 {
     /// to be told of an option that is not understood.
     fn may_answer(&self, protocol: Protocol, packet: &Packet, why: Reject) -> bool {
         const OPTION: u8 = 2;
-        const FIRST_INFORMATIONAL: u8 = 128;
-        const REDIRECT: u8 = 137;
         let info = packet.info();
         let IpAddr::V6(source) = info.remote else { return false };
-        let error = protocol == Protocol::ICMPV6
-            && packet.bytes().first().is_none_or(|it| *it < FIRST_INFORMATIONAL || *it == REDIRECT);
+        let kind = packet.bytes().first().copied();
+        let error = protocol == Protocol::ICMPV6 && (kind.is_none() || is_error(kind));
         let even_to_groups = matches!(why, Reject::Parameter(OPTION, _));
         is_host(source) && !error && (!info.broadcast || even_to_groups)
     }
@@ -228,4 +229,11 @@ impl Ipv6 {
             Malformed::Length => &self.counters.bad_length,
         }
     }
+}
+
+/// Whether a message of ICMPv6 of this kind is an error or a redirect: then nothing is said about
+/// it (RFC 4443 section 2.4 (e)).
+pub(crate) fn is_error(kind: Option<u8>) -> bool {
+    const FIRST_INFORMATIONAL: u8 = 128;
+    kind.is_some_and(|kind| kind < FIRST_INFORMATIONAL || kind == message::REDIRECT)
 }

@@ -4,12 +4,15 @@
 //! Here is what depends on this layer's network: which addresses may pass, and the next hop.
 
 use crate::Ipv6;
+use crate::extension::icmp_kind;
+use crate::input::is_error;
+use crate::message;
 use crate::neighbours::Owner;
 use crate::output::Hop;
-use crate::wire::{HEADER, Header};
+use crate::wire::Header;
 use core::net::{IpAddr, Ipv6Addr};
 use waitless::network::v6::{has_prefix, is_host, scope};
-use waitless::{BATCH, EtherType, LinkPort, Mac, Mailbox, NextHop, Packet, Protocol, Reject};
+use waitless::{BATCH, EtherType, LinkPort, Mac, Mailbox, NextHop, Packet, Reject};
 
 /// What the layer has of packets that are not its own.
 #[derive(Default)]
@@ -46,8 +49,9 @@ impl Transit {
 
 /// Whether a packet solicits or advertises routers or neighbours, or redirects: these are for one
 /// link, which hosts know by a hop limit that nobody has decremented (RFC 4861 section 7.1).
-fn finds_neighbours(header: &Header, packet: &Packet) -> bool {
-    header.next == 58 && matches!(packet.bytes().get(40), Some(133..=137))
+fn finds_neighbours(packet: &Packet) -> bool {
+    let kinds = message::ROUTER_SOLICITATION..=message::REDIRECT;
+    icmp_kind(packet.bytes()).is_some_and(|kind| kinds.contains(&kind))
 }
 
 impl Ipv6 {
@@ -58,7 +62,7 @@ impl Ipv6 {
         }
         // RFC 4291 sections 2.5.2, 2.5.6: what is nobody's or of one link alone is not forwarded
         let passes = may_pass(header.source) && may_pass(header.destination);
-        if packet.info().broadcast || !passes || finds_neighbours(header, &packet) {
+        if packet.info().broadcast || !passes || finds_neighbours(&packet) {
             return self.counters.martians.add(1);
         }
         packet.truncate(header.total);
@@ -132,7 +136,8 @@ impl Ipv6 {
     #[cold]
     pub(crate) fn refuse_transit(&mut self, mut packet: Packet, why: Reject) {
         let IpAddr::V6(source) = packet.info().remote else { return };
-        let silent = may_be_error(packet.bytes()) || !self.rejects_wanted || self.rejects.is_full();
+        let silent =
+            is_error(icmp_kind(packet.bytes())) || !self.rejects_wanted || self.rejects.is_full();
         // It comes from an address of where the packet came in.
         let local = self.network.source_for(source).filter(|_| !silent);
         let Some(local) = local else {
@@ -158,37 +163,4 @@ impl Ipv6 {
 /// Whether packets from or to `address` may leave their link.
 fn may_pass(address: Ipv6Addr) -> bool {
     is_host(address) && scope(address) > LINK
-}
-
-/// Whether a packet is an ICMPv6 error or a redirect, or may be: then nothing is said about it
-/// (RFC 4443 section 2.4 (e)).
-fn may_be_error(bytes: &[u8]) -> bool {
-    const FIRST_INFORMATIONAL: u8 = 128;
-    const REDIRECT: u8 = 137;
-    /// Hop-by-hop options, routing, destination options.
-    const EXTENSIONS: [u8; 3] = [0, 43, 60];
-    const FRAGMENT: u8 = 44;
-    let Ok(header) = Header::parse(bytes) else { return true };
-    let (mut next, mut at) = (header.next, HEADER);
-    // Ends: each turn is at least eight bytes further on.
-    while EXTENSIONS.contains(&next) {
-        let Some([following, length]) = bytes.get(at..).and_then(|it| it.first_chunk()) else {
-            return true;
-        };
-        (next, at) = (*following, at + 8 * (usize::from(*length) + 1));
-    }
-    if next == FRAGMENT {
-        let Some([following, _, f0, f1]) = bytes.get(at..).and_then(|it| it.first_chunk()) else {
-            return true;
-        };
-        // Of a later fragment it is not known what kind of message it belongs to.
-        let first = u16::from_be_bytes([*f0, *f1]) >> 3 == 0;
-        if *following == Protocol::ICMPV6.0 && !first {
-            return true;
-        }
-        (next, at) = (*following, at + 8);
-    }
-    let kind = bytes.get(at);
-    Protocol(next) == Protocol::ICMPV6
-        && kind.is_none_or(|kind| *kind < FIRST_INFORMATIONAL || *kind == REDIRECT)
 }

@@ -94,6 +94,7 @@ fn a_packet_says_where_it_comes_from_and_its_headers_stand_in_front() {
 fn what_is_not_understood_is_told_or_not_as_rfc_8200_says() {
     use Reject::Parameter;
     let option = |kind: u8| [&extension(17, &[kind, 4, 0, 0, 0, 0])[..], &UDP].concat();
+    let late = [extension(0, &[]), extension(17, &[]), UDP.to_vec()].concat();
     let cases = [
         ("an option to skip", OURS, 60, option(0x1e), None),
         ("an option that drops", OURS, 60, option(0x5e), None),
@@ -104,7 +105,7 @@ fn what_is_not_understood_is_told_or_not_as_rfc_8200_says() {
         ("a header", OURS, 200, UDP.to_vec(), Some(Parameter(1, 6))),
         ("a header to a group", ALL_NODES, 200, UDP.to_vec(), None),
         ("behind a header", OURS, 60, extension(200, &[]), Some(Parameter(1, 40))),
-        ("hop by hop, but late", OURS, 60, extension(0, &[]), Some(Parameter(1, 40))),
+        ("hop by hop, but late", OURS, 60, late, Some(Parameter(1, 40))),
         ("a route", OURS, 43, extension(17, &[2, 1]), Some(Parameter(0, 42))),
         (
             "a fragment of 7 bytes",

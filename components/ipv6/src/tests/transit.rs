@@ -57,12 +57,15 @@ fn what_may_not_leave_its_link_is_dropped() {
     }
     assert_eq!(bench.ip.counters.martians.get(), 10, "what finds neighbours");
     bench.arrive(&datagram(AWAY, ALL_ROUTERS, 17, 9, b"datagram"));
+    let behind = [58, 0, 1, 4, 0, 0, 0, 0, 135, 0, 0, 0, 0, 0, 0, 0];
+    bench.arrive(&datagram(AWAY, FAR, 60, 64, &behind));
+    assert_eq!(bench.ip.counters.martians.get(), 11, "behind options");
     assert_eq!(bench.ip.counters.foreign.get(), 1);
     let mut packet = bench.packet(&foreign(FAR, 17, b"datagram"));
     packet.info_mut().broadcast = true;
     bench.link.arriving.push_back(packet);
     bench.sweep();
-    assert_eq!(bench.ip.counters.martians.get(), 11, "in a frame to all");
+    assert_eq!(bench.ip.counters.martians.get(), 12, "in a frame to all");
     assert!(bench.ip.transit().is_none());
     assert_eq!(bench.ip.counters.received.get(), bench.accounted());
 }
@@ -120,9 +123,78 @@ fn a_next_hop_that_does_not_answer_is_told_of() {
 }
 
 #[test]
+#[test]
+fn a_scan_from_outside_leaves_neighbours_their_service() {
+    let mut bench = Bench::new(Config { gateway: None, neighbours: 64, ..CONFIG });
+    assert!(bench.ip.transit().is_none());
+    let inside = |number: u32| Ipv6Addr::from_bits(OURS.to_bits() & !0xffff | u128::from(number));
+    for number in 0x100..0x120 {
+        bench.ip.neighbours.spoke(inside(number), STATION, false, bench.ip.now);
+    }
+    for second in 11..100 {
+        bench.cx.set_now(Instant::ZERO + Duration::from_secs(second));
+        // All of these are scanned, and then those who are there are sent something.
+        for number in 0x1000..0x1200 {
+            forward(&mut bench, inside(number)).unwrap();
+            if number % 16 == 0 {
+                bench.sweep();
+            }
+        }
+        bench.sweep();
+        while bench.ip.transit().is_some() {}
+        bench.sent();
+        for number in 0x100..0x120 {
+            forward(&mut bench, inside(number)).unwrap();
+        }
+        bench.sweep();
+        let sent = bench.sent();
+        let forwarded = sent.iter().filter(|it| it.header.next == 17).count();
+        assert_eq!(forwarded, 32, "{second} s");
+        for number in 0x100..0x120 {
+            let answer = Draft::advertisement(inside(number), false, true, STATION);
+            bench.arrive(&written(&bench, answer, inside(number), OURS));
+        }
+        assert!(bench.ip.neighbours.len() <= 64);
+    }
+    let counters = bench.ip.counters;
+    assert!(counters.transit_unasked.get() > 40_000);
+    assert_eq!(counters.neighbours_full.get(), 0);
+    // This host's own packets find somebody new.
+    bench.send(Protocol::UDP, inside(0x9999), b"datagram");
+    bench.sweep();
+    let asked = bench.sent().iter().any(|it| {
+        matches!(Message::parse(&it.payload), Some(Message::Solicitation(target, _))
+            if target == inside(0x9999))
+    });
+    assert!(asked);
+}
+
+#[test]
+fn what_this_host_refuses_is_answered_unless_it_is_an_error() {
+    let mut bench = Bench::new(CONFIG);
+    // An option that nobody knows, which is to be told of.
+    let unknown = [58, 0, 0x80, 4, 0, 0, 0, 0];
+    for (kind, told) in [(1, false), (137, false), (128, true)] {
+        let payload = [&unknown[..], &[kind, 0, 0, 0, 0, 0, 0, 0]].concat();
+        bench.arrive(&datagram(AWAY, OURS, 60, 64, &payload));
+        assert_eq!(bench.ip.rejected().is_some(), told, "{kind}");
+    }
+    assert_eq!(bench.ip.counters.rejects_silent.get(), 2);
+}
+
+#[test]
+fn the_links_length_counts_for_others_whatever_this_host_has_learned() {
+    let mut bench = router();
+    let kind = PathErrorKind::TooBig(1280);
+    let error = PathError { kind, local: OURS.into(), remote: FAR.into(), header: [0; 8] };
+    bench.ip.report(Protocol::UDP, error);
+    assert_eq!((bench.ip.mtu(FAR.into()), bench.ip.link_mtu()), (1280, 1500));
+}
+
 fn senders_are_told_unless_that_is_forbidden() {
     let mut bench = router();
     let fragment = |offset: u16, next: u8| {
+    let options = [58, 0, 1, 4, 0, 0, 0, 0];
         let [o0, o1] = (offset << 3).to_be_bytes();
         [&[next, 0, o0, o1, 0, 0, 0, 1][..], &[3, 0, 0, 0]].concat()
     };
@@ -141,6 +213,14 @@ fn senders_are_told_unless_that_is_forbidden() {
         (44, fragment(9, 58), false),
         (44, fragment(9, 17), true),
     ] {
+        (44, fragment(9, 60), false),
+        // In fragments, behind options.
+        (44, [&[60, 0, 0, 0, 0, 0, 0, 1][..], &options, &[1, 0, 0, 0]].concat(), false),
+        (44, [&[60, 0, 0, 0, 0, 0, 0, 1][..], &options, &[128, 0, 0, 0]].concat(), true),
+        // Behind a routing header.
+        (43, [&[60, 0, 0, 0, 0, 0, 0, 0][..], &options, &[137, 0, 0, 0]].concat(), false),
+        // Behind more than anybody looks at.
+        (60, [60, 0, 1, 4, 0, 0, 0, 0].repeat(9), false),
         let mut packet = bench.packet(&foreign(FAR, next, &payload));
         packet.info_mut().remote = AWAY.into();
         bench.ip.turn_away(packet, Reject::HopLimit);
