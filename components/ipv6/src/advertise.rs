@@ -32,29 +32,42 @@ pub(crate) struct Advertiser {
     earliest: Instant,
     /// How many of the first ones are left.
     first: u8,
+    /// Nothing more is to be said, but for the last one.
+    ended: bool,
 }
 
 impl Default for Advertiser {
     fn default() -> Self {
-        Self { at: Instant::NEVER, earliest: Instant::ZERO, first: 0 }
+        Self { at: Instant::NEVER, earliest: Instant::ZERO, first: 0, ended: false }
     }
 }
 
 impl Advertiser {
     /// The link came up.
     pub fn start(&mut self, now: Instant) {
-        (self.at, self.first) = (now, FIRST);
+        (self.at, self.first) = (now.max(self.earliest), FIRST);
+    }
+
+    /// The image ends: the last one is due at once, however soon after the one before (section
+    /// 6.2.5).
+    pub fn end(&mut self, now: Instant) {
+        if !self.ended {
+            (self.at, self.ended) = (now, true);
+        }
     }
 
     /// A host asks. All are answered by one advertisement to all, a random time later, so that not
     /// all routers answer at once (section 6.2.6).
     pub fn asked(&mut self, now: Instant, random: &mut Random) {
-        let soon = now + Duration::from_nanos(random.below(DELAY.as_nanos()));
-        self.at = self.at.min(soon.max(self.earliest));
+        let from = now.max(self.earliest);
+        // Who asks later does not make it come sooner.
+        if self.at > from + DELAY && !self.ended {
+            self.at = from + Duration::from_nanos(random.below(DELAY.as_nanos()));
+        }
     }
 
     /// Whether to advertise now.
-    fn due(&mut self, now: Instant, random: &mut Random) -> bool {
+    pub fn due(&mut self, now: Instant, random: &mut Random) -> bool {
         if now < self.at {
             return false;
         }
@@ -62,7 +75,10 @@ impl Advertiser {
         let interval = INTERVAL_MIN + Duration::from_nanos(random.below(spread));
         let is_first = self.first > 0;
         self.first = self.first.saturating_sub(1);
-        self.at = now + if is_first { interval.min(FIRST_INTERVAL) } else { interval };
+        self.at = match self.ended {
+            true => Instant::NEVER,
+            false => now + if is_first { interval.min(FIRST_INTERVAL) } else { interval },
+        };
         self.earliest = now + APART;
         true
     }
@@ -87,7 +103,10 @@ impl Ipv6 {
         self.advertiser.due(now, &mut cx.random);
         let hops = self.config.hop_limit.unwrap_or(HOPS);
         let networks = self.config.addresses.iter().copied();
-        let draft = Draft::router_advertisement(self.mac, hops, self.network.mtu, networks);
+        // Section 6.2.5: who does not forward, or no longer, is no router to anywhere.
+        let passes = self.transit.wanted && !self.advertiser.ended;
+        let mtu = self.network.mtu;
+        let draft = Draft::router_advertisement(self.mac, passes, hops, mtu, networks);
         self.counters.advertised.add(1);
         self.say(draft, Some(source), ALL_NODES, multicast_mac(ALL_NODES), cx);
         true

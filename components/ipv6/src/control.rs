@@ -55,11 +55,17 @@ impl Ipv6 {
             Some(Message::Query(query)) if local && header.hops == 1 && chain.router_alert => {
                 self.groups.asked(&query, self.now, &mut cx.random);
             }
-            Some(Message::RouterSolicitation) if near && self.config.advertise => {
+            // RFC 4861 section 6.1.1: nobody's station makes no sense.
+            Some(Message::RouterSolicitation(options))
+                if header.source.is_unspecified() && options.has_source() =>
+            {
+                self.counters.control_bad.add(1);
+            }
+            Some(Message::RouterSolicitation(_)) if near && self.config.advertise => {
                 self.counters.solicitations.add(1);
                 self.advertiser.asked(self.now, &mut cx.random);
             }
-            Some(Message::Report | Message::RouterSolicitation) => {
+            Some(Message::Report | Message::RouterSolicitation(_)) => {
                 self.counters.control_ignored.add(1);
             }
             Some(Message::RouterAdvertisement(advertisement, options)) if near && local => {
@@ -111,7 +117,7 @@ impl Ipv6 {
             return;
         }
         // A host that hears of a router that it is none looks for another (RFC 4861 section 7.2.5).
-        let router = self.transit.wanted || self.config.advertise;
+        let router = self.transit.wanted;
         let answer = Draft::advertisement(target, router, !checks_for_duplicates, self.mac);
         if checks_for_duplicates {
             let to = multicast_mac(ALL_NODES);
@@ -252,6 +258,9 @@ impl Ipv6 {
 
     /// Does what is due, a batch at most.
     pub(crate) fn work(&mut self, cx: &mut Context) {
+        if self.config.advertise && cx.cores().is_ending() {
+            self.advertiser.end(self.now);
+        }
         if !self.link_up || self.now < self.control_deadline() {
             return;
         }

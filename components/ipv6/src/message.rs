@@ -61,7 +61,7 @@ pub(crate) fn is_control(kind: u8) -> bool {
 /// link, and from whom it may, is still to be checked.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Message<'a> {
-    RouterSolicitation,
+    RouterSolicitation(Options<'a>),
     RouterAdvertisement(RouterAdvertisement, Options<'a>),
     Solicitation(Ipv6Addr, Options<'a>),
     Advertisement(Advertisement, Options<'a>),
@@ -135,10 +135,7 @@ impl<'a> Message<'a> {
         }
         let (word, behind) = rest.split_first_chunk::<4>()?;
         Some(match *kind {
-            ROUTER_SOLICITATION => {
-                Options::parse(behind)?;
-                Self::RouterSolicitation
-            }
+            ROUTER_SOLICITATION => Self::RouterSolicitation(Options::parse(behind)?),
             ROUTER_ADVERTISEMENT => {
                 let (times, options) = behind.split_first_chunk::<8>()?;
                 let advertisement = RouterAdvertisement::parse(*word, *times);
@@ -354,15 +351,16 @@ impl Draft {
         draft
     }
 
-    /// Says that this router passes packets on, and which networks, of 64 bits each, are on the
-    /// link, for hosts to make addresses in.
+    /// Says whether this host passes packets on, as a router to everywhere else, and which networks,
+    /// of 64 bits each, are on the link, for hosts to make addresses in.
     pub fn router_advertisement(
         mac: Mac,
+        passes: bool,
         hops: u8,
         mtu: u16,
         networks: impl Iterator<Item = (Ipv6Addr, u8)>,
     ) -> Self {
-        let [l0, l1] = ROUTER_LIFETIME.to_be_bytes();
+        let [l0, l1] = if passes { ROUTER_LIFETIME.to_be_bytes() } else { [0; 2] };
         let mut draft = Self::new(ROUTER_ADVERTISEMENT, [hops, 0, l0, l1]);
         // It does not say how long neighbours are reachable, and how often they are asked.
         draft.put(&[0; 8]);

@@ -123,6 +123,10 @@ impl Surroundings {
                 self.sleep(deadline);
             }
         }
+        // Once more, so that whoever has to say that it ends does.
+        self.system.shut_down();
+        self.cx.set_now(self.host.now());
+        graph.poll(&mut self.cx);
         files.take(&self.cx);
         files.flush(&self.cx);
         drop(graph);

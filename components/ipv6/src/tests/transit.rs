@@ -1,6 +1,7 @@
 //! Packets of others, and what a router says of itself.
 
 use super::*;
+use crate::advertise::Advertiser;
 use crate::message::{Message, Prefix};
 use waitless::network::v6::Managed;
 
@@ -56,10 +57,10 @@ fn what_may_not_leave_its_link_is_dropped() {
         bench.arrive(&datagram(AWAY, FAR, 58, 64, &[kind, 0, 0, 0, 0, 0, 0, 0]));
     }
     assert_eq!(bench.ip.counters.martians.get(), 10, "what finds neighbours");
-    bench.arrive(&datagram(AWAY, ALL_ROUTERS, 17, 9, b"datagram"));
     let behind = [58, 0, 1, 4, 0, 0, 0, 0, 135, 0, 0, 0, 0, 0, 0, 0];
     bench.arrive(&datagram(AWAY, FAR, 60, 64, &behind));
     assert_eq!(bench.ip.counters.martians.get(), 11, "behind options");
+    bench.arrive(&datagram(AWAY, ALL_ROUTERS, 17, 9, b"datagram"));
     assert_eq!(bench.ip.counters.foreign.get(), 1);
     let mut packet = bench.packet(&foreign(FAR, 17, b"datagram"));
     packet.info_mut().broadcast = true;
@@ -122,7 +123,6 @@ fn a_next_hop_that_does_not_answer_is_told_of() {
     assert_eq!(bench.sent().len(), 1);
 }
 
-#[test]
 #[test]
 fn a_scan_from_outside_leaves_neighbours_their_service() {
     let mut bench = Bench::new(Config { gateway: None, neighbours: 64, ..CONFIG });
@@ -191,10 +191,11 @@ fn the_links_length_counts_for_others_whatever_this_host_has_learned() {
     assert_eq!((bench.ip.mtu(FAR.into()), bench.ip.link_mtu()), (1280, 1500));
 }
 
+#[test]
 fn senders_are_told_unless_that_is_forbidden() {
     let mut bench = router();
-    let fragment = |offset: u16, next: u8| {
     let options = [58, 0, 1, 4, 0, 0, 0, 0];
+    let fragment = |offset: u16, next: u8| {
         let [o0, o1] = (offset << 3).to_be_bytes();
         [&[next, 0, o0, o1, 0, 0, 0, 1][..], &[3, 0, 0, 0]].concat()
     };
@@ -212,7 +213,6 @@ fn senders_are_told_unless_that_is_forbidden() {
         (44, fragment(0, 58), false),
         (44, fragment(9, 58), false),
         (44, fragment(9, 17), true),
-    ] {
         (44, fragment(9, 60), false),
         // In fragments, behind options.
         (44, [&[60, 0, 0, 0, 0, 0, 0, 1][..], &options, &[1, 0, 0, 0]].concat(), false),
@@ -221,6 +221,7 @@ fn senders_are_told_unless_that_is_forbidden() {
         (43, [&[60, 0, 0, 0, 0, 0, 0, 0][..], &options, &[137, 0, 0, 0]].concat(), false),
         // Behind more than anybody looks at.
         (60, [60, 0, 1, 4, 0, 0, 0, 0].repeat(9), false),
+    ] {
         let mut packet = bench.packet(&foreign(FAR, next, &payload));
         packet.info_mut().remote = AWAY.into();
         bench.ip.turn_away(packet, Reject::HopLimit);
@@ -253,6 +254,7 @@ fn advertised(bench: &mut Bench, secs: u64) -> Vec<u64> {
 #[test]
 fn a_router_says_what_is_on_its_link() {
     let mut bench = Bench::start(ADVERTISING);
+    assert!(bench.ip.transit().is_none());
     bench.run_to(5);
     let sent = bench.sent();
     let said = sent.iter().find(|it| it.payload[0] == 134).unwrap();
@@ -292,17 +294,99 @@ fn a_router_says_so_soon_at_first_then_seldom_and_when_it_is_asked() {
     bench.arrive(&message(GATEWAY, ALL_ROUTERS, &[133, 0, 0, 0, 0, 0, 0, 0]));
     let again = advertised(&mut bench, 3_610);
     assert!(again.len() == 1 && again[0] >= 3_603, "{again:?}");
+    // Who is nobody has no station (RFC 4861 section 6.1.1).
+    let station = [133, 0, 0, 0, 0, 0, 0, 0, 1, 1, 2, 0, 0, 0, 0, 9];
+    bench.arrive(&message(Ipv6Addr::UNSPECIFIED, ALL_ROUTERS, &station));
+    assert!(advertised(&mut bench, 3_615).is_empty());
+    assert_eq!(bench.ip.counters.control_bad.get(), 1);
+    bench.arrive(&message(Ipv6Addr::UNSPECIFIED, ALL_ROUTERS, &station[..8]));
+    bench.arrive(&message(GATEWAY, ALL_ROUTERS, &station));
+    assert_eq!(advertised(&mut bench, 3_617).len(), 1);
     // From behind a router nobody asks.
     let mut far = message(GATEWAY, ALL_ROUTERS, &[133, 0, 0, 0, 0, 0, 0, 0]);
     far[7] = 254;
     bench.arrive(&far);
-    assert!(advertised(&mut bench, 3_620).is_empty());
+    assert!(advertised(&mut bench, 3_630).is_empty());
+}
+
+/// The lifetimes that it says.
+fn lifetimes(bench: &mut Bench) -> Vec<u16> {
+    let said = bench.sent().into_iter().filter_map(|it| match Message::parse(&it.payload) {
+        Some(Message::RouterAdvertisement(head, _)) => Some(head.lifetime),
+        _ => None,
+    });
+    said.collect()
+}
+
+#[test]
+fn who_does_not_forward_is_no_router_to_anywhere() {
+    let mut bench = Bench::start(ADVERTISING);
+    bench.run_to(5);
+    assert_eq!(lifetimes(&mut bench), [0]);
+    assert!(bench.ip.transit().is_none());
+    bench.run_to(25);
+    assert_eq!(lifetimes(&mut bench), [1_800]);
+}
+
+#[test]
+fn a_router_says_once_that_it_ends() {
+    let mut bench = Bench::start(ADVERTISING);
+    assert!(bench.ip.transit().is_none());
+    bench.run_to(5);
+    assert_eq!(lifetimes(&mut bench), [1_800]);
+    // Just after it has said that it is there.
+    bench.run_to(18);
+    bench.sent();
+    bench.cx.system().shut_down();
+    bench.sweep();
+    assert_eq!(lifetimes(&mut bench), [0]);
+    bench.arrive(&message(GATEWAY, ALL_ROUTERS, &[133, 0, 0, 0, 0, 0, 0, 0]));
+    bench.run_to(2_000);
+    assert_eq!(lifetimes(&mut bench), [0; 0], "nobody is answered any more");
+    // One that advertises nothing says nothing.
+    let mut bench = router();
+    bench.cx.system().shut_down();
+    bench.sweep();
+    assert_eq!(lifetimes(&mut bench), [0; 0]);
+}
+
+#[test]
+fn answers_to_who_asks_for_routers_come_at_random_and_apart() {
+    let mut random = waitless::Random::new([3; 32]);
+    let at = |millis| Instant::ZERO + Duration::from_millis(millis);
+    let mut times = vec![];
+    for _ in 0..200 {
+        let mut advertiser = Advertiser::default();
+        advertiser.start(at(0));
+        assert!(advertiser.due(at(0), &mut random));
+        advertiser.asked(at(1_000), &mut random);
+        let first = advertiser.deadline();
+        assert!((at(3_000)..at(3_500)).contains(&first), "{first:?}");
+        // Whoever asks then is answered with the others.
+        (1_001..1_100).for_each(|millis| advertiser.asked(at(millis), &mut random));
+        assert_eq!(advertiser.deadline(), first);
+        times.push(first);
+        assert!(advertiser.due(first, &mut random));
+        advertiser.asked(at(10_000), &mut random);
+        assert!((at(10_000)..at(10_500)).contains(&advertiser.deadline()));
+        // The link goes and comes back.
+        assert!(advertiser.due(at(10_500), &mut random));
+        advertiser.start(at(11_000));
+        assert_eq!(advertiser.deadline(), at(13_500));
+    }
+    times.sort_unstable();
+    times.dedup();
+    assert!(times.len() > 190, "{} of 200 differ", times.len());
+    assert!(times[times.len() - 1].since(times[0]) > Duration::from_millis(450));
 }
 
 #[test]
 fn neighbours_hear_that_it_is_a_router() {
-    for (config, router) in [(CONFIG, false), (ADVERTISING, true)] {
-        let mut bench = Bench::new(config);
+    for router in [false, true] {
+        let mut bench = Bench::new(CONFIG);
+        if router {
+            assert!(bench.ip.transit().is_none());
+        }
         let asks = Draft::solicitation(OURS, Some(STATION));
         bench.arrive(&written(&bench, asks, PEER, solicited_node(OURS)));
         let sent = bench.sent();
