@@ -501,3 +501,59 @@ fn what_came_from_everywhere_else_does_not_go_back_there() {
     assert_eq!(bench.wan.turned.pop().unwrap().1, Reject::Route);
     assert_eq!(bench.router.counters.no_route.get(), 1);
 }
+
+#[test]
+fn arbitrary_packets_of_both_versions_go_one_way_or_are_accounted_for() {
+    let mut random = waitless::Random::new([6; 32]);
+    let mut bench = Bench::new();
+    (bench.wan.v6, bench.lan.v6) = (Some((OUTSIDE_V6, 0)), Some((INSIDE_V6, 64)));
+    let before = bench.cx.pool().available();
+    for round in 0..20_000u64 {
+        let six = random.below(2) == 0;
+        let hops = random.u32() as u8;
+        let length = random.below(1_560) as usize;
+        let mut bytes =
+            if six { datagram_v6(hops, length) } else { datagram(hops, 0, &[], length) };
+        for _ in 0..random.below(4) {
+            let at = random.below(bytes.len().min(60) as u64) as usize;
+            bytes[at] = random.u32() as u8;
+        }
+        let Some(mut packet) = bench.cx.packet() else { panic!("packets are lost") };
+        packet.append(&bytes).unwrap();
+        // What layers have checked.
+        let inside = random.below(4) > 0;
+        let info = packet.info_mut();
+        (info.remote, info.local) = match (six, inside) {
+            (true, true) => (INSIDE_V6.into(), OUTSIDE_V6.into()),
+            (true, false) => (OUTSIDE_V6.into(), INSIDE_V6.into()),
+            (false, true) => (INSIDE.into(), OUTSIDE.into()),
+            (false, false) => (OUTSIDE.into(), INSIDE.into()),
+        };
+        info.looped = random.below(16) == 0;
+        (bench.wan.room, bench.wan.mtu) =
+            (random.below(3) as usize, 1280 + random.below(300) as u16);
+        let layer = if inside { &mut bench.lan } else { &mut bench.wan };
+        layer.transit.push_back(packet);
+        bench.sweep();
+        for layer in [&mut bench.wan, &mut bench.lan] {
+            layer.sent.clear();
+            layer.turned.clear();
+        }
+        let c = bench.router.counters;
+        let fates = [
+            &c.forwarded,
+            &c.fragmented,
+            &c.reverse_path,
+            &c.broadcasts,
+            &c.expired,
+            &c.no_route,
+            &c.prohibited,
+            &c.unanswered,
+            &c.too_big,
+            &c.congested,
+        ];
+        assert_eq!(fates.iter().map(|it| it.get()).sum::<u64>(), round + 1, "{bytes:02x?}");
+        assert_eq!(c.taken.get(), round + 1);
+    }
+    assert_eq!(bench.cx.pool().available(), before);
+}

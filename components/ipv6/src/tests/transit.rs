@@ -453,3 +453,65 @@ fn a_network_of_the_manifest_is_here_before_its_address_is_in_use() {
     forward(&mut bench, PEER).unwrap();
     assert_eq!(bench.ip.counters.no_route.get(), 1, "not sent, and nowhere else either");
 }
+
+#[test]
+fn whatever_a_router_is_sent_its_tables_are_bounded_and_no_packet_is_lost() {
+    let mut bench = Bench::new(Config { neighbours: 32, pending: 16, ..ADVERTISING });
+    assert!(bench.ip.transit().is_none());
+    let inside = |number: u8| Ipv6Addr::from_bits(OURS.to_bits() & !0xff | u128::from(number));
+    let options = [58, 0, 1, 4, 0, 0, 0, 0];
+    let nested = [&options[..], &[1, 0, 0, 0, 0, 0, 0, 0]].concat();
+    let part = [&[58, 0, 0, 1, 0, 0, 0, 1][..], &[0; 8]].concat();
+    let station = [133, 0, 0, 0, 0, 0, 0, 0, 1, 1, 2, 0, 0, 0, 0, 9];
+    let seeds = [
+        foreign(PEER, 17, b"datagram"),
+        foreign(FAR, 6, &[0; 20]),
+        foreign(PEER, 60, &nested),
+        foreign(PEER, 44, &part),
+        message(GATEWAY, ALL_ROUTERS, &station),
+        written(&bench, Draft::solicitation(OURS, Some(STATION)), PEER, solicited_node(OURS)),
+        written(&bench, Draft::advertisement(PEER, false, true, STATION), PEER, OURS),
+        written(&bench, Draft::report_v1(ALL_ROUTERS), GATEWAY, ALL_ROUTERS),
+    ];
+    let mut random = waitless::Random::new([5; 32]);
+    for round in 0..20_000 {
+        let mut bytes = seeds[random.below(seeds.len() as u64) as usize].clone();
+        // Another of the hosts inside is meant, or says something.
+        let number = random.u32() as u8;
+        let at = [23, 39][random.below(2) as usize];
+        bytes[at] = number;
+        for _ in 0..random.below(3) {
+            let at = random.below(bytes.len() as u64) as usize;
+            bytes[at] = random.u32() as u8;
+        }
+        bench.cx.set_now(bench.cx.now() + Duration::from_millis(random.below(100)));
+        bench.arrive(&bytes);
+        while let Some(packet) = bench.ip.transit() {
+            match random.below(4) {
+                0 => bench.ip.turn_away(packet, Reject::Route),
+                1 => bench.ip.turn_away(packet, Reject::TooBig(1280)),
+                _ => drop(bench.ip.forward(packet)),
+            }
+        }
+        // Some of them answer.
+        if number < 16 {
+            let answer = Draft::advertisement(inside(number), false, true, STATION);
+            bench.arrive(&written(&bench, answer, inside(number), OURS));
+        }
+        for protocol in [Protocol::TCP, Protocol::UDP, Protocol::ICMPV6] {
+            while bench.ip.recv(protocol).is_some() {}
+            while bench.ip.path_error(protocol).is_some() {}
+        }
+        while let Some((packet, _)) = bench.ip.rejected() {
+            let kind = crate::extension::icmp_kind(packet.bytes());
+            assert!(kind.is_none_or(|kind| kind >= 128 && kind != 137), "{round}: an error");
+        }
+        bench.link.sent.clear();
+        let (known, waiting) = (bench.ip.neighbours.len(), bench.ip.neighbours.waiting());
+        assert!(known <= 32 && waiting <= 16, "{round}: {known} {waiting}");
+    }
+    assert!(bench.ip.counters.transit_unasked.get() > 100);
+    assert_eq!(bench.ip.counters.received.get(), bench.accounted());
+    let kept = bench.ip.reassembly.under_way() + bench.ip.neighbours.waiting();
+    assert_eq!(bench.cx.pool().available() + kept, bench.cx.pool().count());
+}
