@@ -130,7 +130,8 @@ waitless::counters! {
         counter stray: packets,
         /// Packets from outside to a port that stands for none.
         counter unsolicited: packets,
-        /// Packets from outside for a host that has not sent to where they come from.
+        /// Packets from outside for a host that has not sent to where they come from, or that
+        /// would begin more connections with it than others may.
         counter filtered: packets,
         /// Packets from outside to an address inside.
         counter foreign: packets,

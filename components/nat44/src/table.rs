@@ -44,6 +44,8 @@ struct Mapping {
     outside: u16,
     /// How many sessions it has.
     sessions: u32,
+    /// How many of them began outside.
+    strangers: u32,
     /// It is the manifest's: it never ends, and everybody may use it.
     fixed: bool,
     /// The host's place.
@@ -55,6 +57,8 @@ struct Mapping {
 struct Session {
     mapping: u32,
     remote: End,
+    /// It began outside, and does not count among the host's.
+    stranger: bool,
     /// For TCP, what both sides have said.
     tcp: Tcp,
 }
@@ -71,7 +75,7 @@ struct Tcp {
 #[derive(Clone, Copy)]
 struct Host {
     address: Ipv4Addr,
-    /// How many mappings and sessions it has.
+    /// How many mappings it has, and sessions that it began.
     uses: u32,
 }
 
@@ -81,6 +85,8 @@ pub(crate) struct Table {
     mappings: Slab<Mapping>,
     sessions: Slab<Session>,
     hosts: Slab<Host>,
+    /// How many sessions began outside.
+    strangers: u32,
     by_inside: Chains,
     by_outside: Chains,
     by_remote: Chains,
@@ -101,6 +107,13 @@ struct Slab<T> {
 //= RFC 5382 5 REQ-5: a connection that is not established is remembered for 4 minutes
 const TRANSITORY: Duration = Duration::from_secs(4 * 60);
 
+/// How many connections to one port inside are remembered that began outside: few services that a
+/// host has told others of in this way have more at a time.
+const STRANGERS: u32 = 8;
+
+/// The part of all sessions that may have begun outside.
+const STRANGERS_PART: u32 = 8;
+
 /// How late something may end.
 const GRANULARITY: Duration = Duration::from_millis(250);
 
@@ -120,6 +133,7 @@ impl Table {
             mappings: Slab::new(flows),
             sessions: Slab::new(flows),
             hosts: Slab::new(flows),
+            strangers: 0,
             by_inside: Chains::new(flows),
             by_outside: Chains::new(flows),
             by_remote: Chains::new(flows),
@@ -275,7 +289,7 @@ impl Table {
         fixed: bool,
     ) -> Result<u32, Refusal> {
         let host = self.use_host(inside.0)?;
-        let mapping = Mapping { protocol, inside, outside, sessions: 0, fixed, host };
+        let mapping = Mapping { protocol, inside, outside, sessions: 0, strangers: 0, fixed, host };
         let Some(place) = self.mappings.insert(mapping) else {
             self.leave_host(host);
             return Err(Refusal::Full);
@@ -356,12 +370,12 @@ impl Table {
         })
     }
 
-    /// Whether a mapping has a session with this address.
+    /// Whether a port inside has begun a session with this address.
     fn knows(&self, mapping: u32, address: Ipv4Addr) -> bool {
         let found = self.by_remote.find(self.hash_remote(mapping, address), |place| {
             self.sessions
                 .get(place)
-                .is_some_and(|it| it.mapping == mapping && it.remote.0 == address)
+                .is_some_and(|it| it.mapping == mapping && it.remote.0 == address && !it.stranger)
         });
         found.is_some()
     }
@@ -375,13 +389,19 @@ impl Table {
         segment: Option<(usize, Flags)>,
         now: Instant,
     ) -> Result<(), Refusal> {
-        let place = match self.session(mapping, remote) {
+        let outside = matches!(segment, Some((1, _)));
+        let known = self.session(mapping, remote);
+        let place = match known {
             Some(place) => place,
-            None => self.begin_session(mapping, remote)?,
+            None => self.begin_session(mapping, remote, outside)?,
         };
         let lifetime = match (self.sessions.get_mut(place), segment) {
             (Some(session), Some((side, flags))) => {
                 session.tcp.hear(side, flags);
+                // Nobody outside keeps alive what the host inside does not take part in.
+                if known.is_some() && session.stranger && outside && !session.tcp.acknowledged[0] {
+                    return Ok(());
+                }
                 if session.tcp.is_established() { self.limits.tcp } else { TRANSITORY }
             }
             _ => self
@@ -393,19 +413,31 @@ impl Table {
         Ok(())
     }
 
-    fn begin_session(&mut self, mapping: u32, remote: End) -> Result<u32, Refusal> {
+    /// `stranger`: it begins outside. Such ones have a limit of their own, so that nobody outside
+    /// uses up what the host inside may have, nor the table.
+    fn begin_session(&mut self, mapping: u32, remote: End, stranger: bool) -> Result<u32, Refusal> {
         let Some(of) = self.mappings.get(mapping).copied() else { return Err(Refusal::Full) };
         let uses = self.hosts.get(of.host).map_or(0, |host| host.uses);
-        if uses >= self.limits.host_flows {
+        let is_full = match stranger {
+            true => {
+                of.strangers >= STRANGERS || self.strangers >= self.limits.flows / STRANGERS_PART
+            }
+            false => uses >= self.limits.host_flows,
+        };
+        if is_full {
             return Err(Refusal::Host);
         }
-        let session = Session { mapping, remote, tcp: Tcp::default() };
+        let session = Session { mapping, remote, stranger, tcp: Tcp::default() };
         let place = self.sessions.insert(session).ok_or(Refusal::Full)?;
         self.by_remote.insert(self.hash_remote(mapping, remote.0), place);
         if let Some(of) = self.mappings.get_mut(mapping) {
             of.sessions += 1;
+            of.strangers += u32::from(stranger);
         }
-        if let Some(host) = self.hosts.get_mut(of.host) {
+        self.strangers += u32::from(stranger);
+        if let Some(host) = self.hosts.get_mut(of.host)
+            && !stranger
+        {
             host.uses += 1;
         }
         Ok(place)
@@ -415,10 +447,14 @@ impl Table {
         let Some(session) = self.sessions.remove(place) else { return };
         self.timers.cancel(self.limits.flows + place);
         self.by_remote.remove(self.hash_remote(session.mapping, session.remote.0), place);
+        self.strangers -= u32::from(session.stranger);
         let Some(mapping) = self.mappings.get_mut(session.mapping) else { return };
         mapping.sessions = mapping.sessions.saturating_sub(1);
+        mapping.strangers -= u32::from(session.stranger);
         let mapping = *mapping;
-        self.leave_host(mapping.host);
+        if !session.stranger {
+            self.leave_host(mapping.host);
+        }
         // One of TCP is there for its connections.
         let over = Protocol(mapping.protocol) == Protocol::TCP && mapping.sessions == 0;
         if over && !mapping.fixed {
@@ -499,7 +535,11 @@ impl Tcp {
     /// Takes a segment of the side inside (0) or outside (1).
     fn hear(&mut self, side: usize, flags: Flags) {
         if flags.is_first() {
-            *self = Self::default();
+            // One from outside may be forged: the host inside knows whether it has the connection
+            // still, and what it says counts.
+            if side == 0 || !self.is_established() {
+                *self = Self::default();
+            }
             return;
         }
         self.reset = flags.reset;

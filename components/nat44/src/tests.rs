@@ -441,6 +441,57 @@ fn an_established_connection_lives_for_two_hours_and_others_for_four_minutes() {
 }
 
 #[test]
+fn who_opens_connections_from_outside_does_not_use_up_what_a_host_may_have() {
+    let mut bench = Bench::new(CONFIG);
+    assert!(bench.goes(SYN));
+    bench.returns(SYN | ACK);
+    bench.goes(ACK);
+    let mut opened = 0;
+    for port in 1000..1200 {
+        opened += usize::from(bench.come(&tcp((PEER, port), (EXT, 5000), SYN)).is_some());
+    }
+    assert_eq!((opened, bench.nat.counters.filtered.get()), (8, 192));
+    for port in 6000..6040 {
+        assert!(bench.out(&tcp((A, port), (OTHER, 80), SYN)).is_some(), "{port}");
+        for from in 1..10 {
+            bench.come(&tcp((OTHER, from), (EXT, port), SYN));
+        }
+    }
+    let counters = bench.nat.counters;
+    assert_eq!(counters.host_full.get(), 0);
+    assert_eq!(counters.sessions.get(), 1 + 40 + 256 / 8, "those from outside have an end, too");
+    // One that the host takes part in lives, and others do not, whoever goes on asking.
+    assert!(bench.out(&tcp((A, 5000), (PEER, 1000), SYN | ACK)).is_some());
+    for secs in [100, 200, 300, 400] {
+        bench.run_to(secs);
+        bench.come(&tcp((PEER, 1000), (EXT, 5000), ACK));
+        bench.come(&tcp((PEER, 1001), (EXT, 5000), SYN));
+        bench.come(&tcp((OTHER, 1), (EXT, 6000), SYN));
+    }
+    assert_eq!((counters.mappings.get(), counters.sessions.get()), (2, 3));
+    bench.run_to(20_000);
+    assert_eq!((counters.mappings.get(), counters.sessions.get()), (1, 0), "and all is given back");
+    for port in 0..64 {
+        assert!(bench.out(&tcp((A, 7000 + port), (OTHER, 80), SYN)).is_some(), "{port}");
+    }
+    assert!(bench.out(&tcp((A, 8000), (OTHER, 80), SYN)).is_none());
+}
+
+#[test]
+fn a_forged_beginning_does_not_shorten_an_established_connection() {
+    let mut bench = Bench::new(CONFIG);
+    for (ours, flags) in [(true, SYN), (false, SYN | ACK), (true, ACK), (false, SYN)] {
+        assert!(if ours { bench.goes(flags) } else { bench.returns(flags) });
+    }
+    bench.run_to(7000);
+    assert!(bench.returns(ACK));
+    // What the host inside begins anew is new.
+    assert!(bench.goes(SYN));
+    bench.run_to(7300);
+    assert!(!bench.returns(ACK));
+}
+
+#[test]
 fn the_end_of_what_is_not_known_is_dropped() {
     let mut bench = Bench::new(CONFIG);
     assert!(!bench.goes(RST));
