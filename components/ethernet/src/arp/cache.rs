@@ -18,6 +18,9 @@ const RETRY: Duration = Duration::from_millis(10);
 /// How many entries are looked at for the one to give up when the table is full.
 const EVICTION_SCAN: usize = 16;
 
+/// A known neighbour that was used within this time goes last.
+const RECENT: Duration = Duration::from_secs(5);
+
 /// The end of a chain.
 const END: u16 = u16::MAX;
 
@@ -26,6 +29,9 @@ pub(crate) struct Cache {
     entries: Vec<Neighbour>,
     heads: Vec<u16>,
     limit: usize,
+    /// How many are being asked for that are not known: half of the limit at most, and those that
+    /// did not answer before.
+    asking: usize,
     key: u32,
     reachable: Duration,
     /// Where the search for an entry to give up goes on.
@@ -71,6 +77,10 @@ enum State {
 }
 
 impl State {
+    fn is_incomplete(self) -> bool {
+        matches!(self, Self::Incomplete(_))
+    }
+
     /// Whether a station answers for the address, as far as is known.
     fn is_known(self) -> bool {
         matches!(self, Self::Reachable | Self::Probing(_) | Self::Moved(_))
@@ -109,6 +119,7 @@ impl Cache {
             entries: Vec::with_capacity(limit),
             heads: vec![END; limit.next_power_of_two()],
             limit,
+            asking: 0,
             key,
             reachable,
             hand: 0,
@@ -123,7 +134,7 @@ impl Cache {
 
     /// Finds the station of `address` for a packet to send, and starts to ask where needed.
     pub fn lookup(&mut self, address: Ipv4Addr, now: Instant) -> Lookup {
-        let Some(index) = self.find(address).or_else(|| self.insert(address, now)) else {
+        let Some(index) = self.find(address).or_else(|| self.insert(address, true, now)) else {
             return Lookup::Full;
         };
         let Some(entry) = self.entries.get_mut(usize::from(index.0)) else { return Lookup::Full };
@@ -143,7 +154,7 @@ impl Cache {
             State::Unreachable if now < entry.until => Lookup::Unreachable,
             State::Free | State::Unreachable => {
                 (entry.state, entry.until) = (State::Incomplete(0), now);
-                self.next = now;
+                (self.next, self.asking) = (now, self.asking + 1);
                 Lookup::Unknown(index)
             }
             State::Incomplete(_) => Lookup::Unknown(index),
@@ -160,10 +171,11 @@ impl Cache {
         now: Instant,
     ) -> Option<Index> {
         let known = self.find(address);
-        let index = if learn { known.or_else(|| self.insert(address, now)) } else { known }?;
+        let index = if learn { known.or_else(|| self.insert(address, false, now)) } else { known }?;
         let until = now + self.reachable;
         let entry = self.entries.get_mut(usize::from(index.0))?;
         let moved = entry.mac != mac;
+        self.asking -= usize::from(entry.state.is_incomplete());
         match entry.state {
             State::Reachable | State::Probing(_) if moved => {
                 (entry.state, entry.until) = (State::Moved(0), now);
@@ -207,6 +219,7 @@ impl Cache {
             }
             if tries == TRIES {
                 entry.state = State::Unreachable;
+                self.asking -= 1;
                 return Some(Due::Failed(Index(index as u16)));
             }
             if let State::Probing(_) = entry.state {
@@ -270,8 +283,8 @@ impl Cache {
         None
     }
 
-    /// A new entry, for which the first request is due.
-    fn insert(&mut self, address: Ipv4Addr, now: Instant) -> Option<Index> {
+    /// A new entry: one that `asks`, for which the first request is due, or that is known.
+    fn insert(&mut self, address: Ipv4Addr, asks: bool, now: Instant) -> Option<Index> {
         let bucket = self.bucket(address);
         let next = *self.heads.get(bucket)?;
         let entry = Neighbour {
@@ -283,13 +296,14 @@ impl Cache {
             next,
             pending: 0,
         };
-        if self.entries.len() < self.limit {
+        let many = asks && self.asking >= (self.limit / 2).max(1);
+        if self.entries.len() < self.limit && !many {
             self.entries.push(entry);
             let index = (self.entries.len() - 1) as u16;
             *self.heads.get_mut(bucket)? = index;
             return Some(Index(index));
         }
-        let index = self.evict()?;
+        let index = self.evict(asks, many, now)?;
         // The chain may have changed.
         let next = *self.heads.get(bucket)?;
         *self.entries.get_mut(usize::from(index))? = Neighbour { next, ..entry };
@@ -298,23 +312,29 @@ impl Cache {
     }
 
     /// Takes the entry that is missed least out of its chain: one that does not answer, or else
-    /// the one not used for longest. Entries that are being asked for stay.
-    fn evict(&mut self) -> Option<u16> {
-        let mut best: Option<(Instant, usize)> = None;
+    /// one not used for some time, or else the one longest asked for, for whom packets may wait
+    /// where the new one `asks`, too. That alone where there are so `many`: whoever makes this
+    /// host ask for addresses that nobody has takes no neighbour in use away.
+    fn evict(&mut self, asks: bool, many: bool, now: Instant) -> Option<u16> {
+        let mut best: Option<((u8, Instant), usize)> = None;
         for _ in 0..EVICTION_SCAN.min(self.entries.len()) {
             self.hand = if self.hand + 1 < self.entries.len() { self.hand + 1 } else { 0 };
             let entry = self.entries.get(self.hand)?;
-            let used = match entry.state {
-                State::Free | State::Unreachable if entry.pending == 0 => Instant::ZERO,
-                state if state.is_known() && entry.pending == 0 => entry.used,
-                _ => continue,
+            let class = match entry.state {
+                State::Incomplete(_) if asks || entry.pending == 0 => 2,
+                _ if many || entry.pending > 0 => continue,
+                State::Free | State::Unreachable => 0,
+                _ if now < entry.used + RECENT => 3,
+                _ => 1,
             };
-            if best.is_none_or(|(oldest, _)| used < oldest) {
-                best = Some((used, self.hand));
+            let rank = (class, entry.used);
+            if best.is_none_or(|(other, _)| rank < other) {
+                best = Some((rank, self.hand));
             }
         }
         let (_, index) = best?;
         let entry = self.entries.get(index)?;
+        self.asking -= usize::from(entry.state.is_incomplete());
         let (bucket, next, index) = (self.bucket(entry.address), entry.next, index as u16);
         let mut at = *self.heads.get(bucket)?;
         if at == index {

@@ -14,7 +14,7 @@ use alloc::vec::Vec;
 use cache::{Cache, Due, Index, Lookup};
 use claim::{Call, Claim};
 use core::net::Ipv4Addr;
-use waitless::{ClaimState, Context, EtherType, Instant, Mac, Packet, Random};
+use waitless::{ClaimState, Context, Counter, EtherType, Instant, Mac, Packet, Random};
 use wire::{LENGTH, Message, Operation};
 
 /// Requests that go out before a neighbour counts as unreachable.
@@ -83,6 +83,10 @@ impl Arp {
     /// 2.3.2.2 wants it.
     pub fn wait(&mut self, index: Index, frame: Packet) {
         let waiting = self.cache.pending(index).map_or(0, |count| *count);
+        if waiting == 0 {
+            // What is left waited for one that this has taken the place of.
+            self.give_up(index, &self.counters.neighbours_full);
+        }
         let oldest = if waiting >= PENDING_EACH {
             self.pending.iter().position(|(other, _)| *other == index)
         } else {
@@ -173,7 +177,7 @@ impl Arp {
                 Due::Broadcast(target) => (target, Mac::BROADCAST),
                 Due::Unicast(target, mac) => (target, mac),
                 Due::Failed(index) => {
-                    self.fail(index);
+                    self.give_up(index, &self.counters.unreachable);
                     continue;
                 }
             };
@@ -241,10 +245,10 @@ impl Arp {
         message.sender == watched || probes
     }
 
-    fn fail(&mut self, index: Index) {
+    fn give_up(&mut self, index: Index, why: &Counter) {
         while let Some(at) = self.pending.iter().position(|(other, _)| *other == index) {
             drop(self.remove(at));
-            self.counters.unreachable.add(1);
+            why.add(1);
         }
     }
 

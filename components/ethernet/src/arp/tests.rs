@@ -165,8 +165,35 @@ fn the_table_is_bounded_and_gives_up_what_is_not_used() {
     for number in 10..16 {
         bench.send(host(number), b"many");
     }
-    assert!(bench.link.counters.neighbours_full.get() > 0, "those being asked for stay");
+    assert!(bench.link.counters.neighbours_full.get() > 0, "those asked for longest give way");
     assert_eq!(bench.link.arp.neighbours(), 4);
+}
+
+#[test]
+fn who_makes_it_ask_for_many_takes_no_neighbour_in_use_away() {
+    let mut bench = Bench::announced();
+    bench.send(GATEWAY, b"one");
+    bench.answer();
+    // Some 200 a second that do not answer, whom nobody can ask for all at once.
+    for number in 0..3_000_u32 {
+        bench.run_to(5_000 + 5 * u64::from(number));
+        bench.send(Ipv4Addr::from(0x0a01_0000 + number), b"many");
+        bench.sent();
+        if number % 100 == 99 {
+            bench.send(GATEWAY, b"used");
+            assert_eq!(bench.sent(), [framed(PEER, b"used")], "{number}");
+            let host = Ipv4Addr::from(0x0a02_0000 + number);
+            bench.send(host, b"new");
+            bench.hear(OURS, OTHER, &reply(OTHER, host, ADDRESS));
+            assert_eq!(bench.sent().pop(), Some(framed(OTHER, b"new")), "{number}");
+        }
+    }
+    let counters = bench.link.counters;
+    assert!(bench.link.arp.neighbours() <= usize::from(CONFIG.neighbours));
+    bench.run_to(60_000);
+    assert_eq!(bench.link.arp.waiting(), 0);
+    let lost = [&counters.neighbours_full, &counters.pending_full, &counters.unreachable];
+    assert_eq!(lost.map(waitless::Counter::get).iter().sum::<u64>(), 3_000, "all are counted");
 }
 
 #[test]
