@@ -16,6 +16,8 @@ pub(crate) struct Connection {
     /// Bytes that were read and thrown away.
     pub(crate) discarded: u32,
     pub(crate) input: Input,
+    /// The deadline with which it was last listed among those whose head is not complete.
+    pub(crate) listed: Instant,
     /// When something must have happened.
     pub(crate) deadline: Instant,
     /// When the timer fires: not after `deadline`.
@@ -53,6 +55,7 @@ impl Connection {
             unread: false,
             discarded: 0,
             input: Input::Empty,
+            listed: Instant::NEVER,
             deadline: Instant::NEVER,
             armed: Instant::NEVER,
         }

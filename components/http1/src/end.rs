@@ -134,7 +134,7 @@ impl Http1 {
         self.answer_instead(place, status);
     }
 
-    fn answer_instead(&mut self, place: u32, status: Status) {
+    pub(crate) fn answer_instead(&mut self, place: u32, status: Status) {
         let Some(connection) = self.connections.get_mut(place as usize) else { return };
         let input = core::mem::take(&mut connection.input);
         let index = connection.exchange;

@@ -17,6 +17,7 @@ mod connection;
 mod end;
 mod exchange;
 mod parse;
+mod partial;
 mod patience;
 mod port;
 mod receive;
@@ -32,11 +33,12 @@ use alloc::vec::Vec;
 use connection::{Connection, NONE};
 use exchange::Active;
 use parse::Limits;
+use partial::Partial;
 use patience::{Patience, Rate};
 use recent::Recent;
 use response::Template;
 use waitless::http::Date;
-use waitless::http::wire::Input;
+use waitless::http::wire::{Budget, Input};
 use waitless::{
     BATCH, Component, Context, CounterSet, Duration, InitError, Inspect, Instant, Pool, Service,
     StreamPort, Wheel,
@@ -113,6 +115,10 @@ waitless::counters! {
         counter idled_out: connections,
         /// Connections that were reset because their client took next to nothing of its response.
         counter stalled: connections,
+        /// Connections that ended before a head was complete, because heads took all the memory
+        /// there is for them: those that had waited the longest were reset, and where there were
+        /// none, the new one was answered with 503.
+        counter crowded: connections,
         /// Exchanges that were ended because their client was slow and others had to wait.
         counter shed: exchanges,
         /// Responses that break off, because their handler did, or because the request's body
@@ -153,6 +159,11 @@ pub struct Http1 {
     to_receive: VecDeque<u32>,
     /// Connections with something to send, or to reset.
     to_transmit: VecDeque<u32>,
+    /// Connections with heads that are not complete, those that have waited the longest first, and
+    /// others that were such.
+    partial: VecDeque<Partial>,
+    /// What heads in memory count against.
+    heads: &'static Budget,
     timers: Wheel,
     now: Instant,
     rate: Rate,
@@ -191,6 +202,8 @@ impl Http1 {
             news: VecDeque::new(),
             to_receive: VecDeque::new(),
             to_transmit: VecDeque::new(),
+            partial: VecDeque::new(),
+            heads: Box::leak(Box::new(Budget::beside(cx.pool()))),
             timers: Wheel::new(TICK),
             now: Instant::ZERO,
             rate: Rate::at_least(config.rate_floor),

@@ -117,14 +117,19 @@ impl Http1 {
             }
             let before = connection.input.bytes().len();
             let ends_line = before >= SHORT && packet.bytes().contains(&b'\n');
-            connection.input.append(packet);
+            if !self.extend_head(place, packet) {
+                return;
+            }
+            let Some(connection) = self.connections.get_mut(place as usize) else { return };
             let after = connection.input.bytes().len();
             let limits = &self.limits;
             if limits.may_tell(before, after, ends_line) && self.try_head(place, below) {
                 return;
             }
         }
-        self.queue_receive(place);
+        if self.await_head(place, was_empty) {
+            self.queue_receive(place);
+        }
     }
 
     /// Nothing more has arrived, and the head is not complete.
@@ -138,9 +143,8 @@ impl Http1 {
             below.release(stream);
             return self.forget(place);
         }
-        if was_empty && !connection.input.is_empty() {
-            // Counted from the first byte on: later ones win no time.
-            self.set_deadline(place, self.now + self.config.head_timeout);
+        if !connection.input.is_empty() {
+            self.await_head(place, was_empty);
         }
     }
 

@@ -1,8 +1,8 @@
 //! A request's head: its bytes, and where in them everything is.
 
+use super::wire::Memory;
 use super::{Length, Method};
 use crate::Packet;
-use alloc::boxed::Box;
 use core::fmt;
 
 /// The head of a request. It owns its bytes, usually the very packet that they arrived in, so
@@ -22,8 +22,8 @@ pub struct Head {
 pub enum HeadBytes {
     /// The packet that they arrived in, or one that they were copied to.
     Packet(Packet),
-    /// Memory of their own, for a head that did not arrive in one packet.
-    Memory(Box<[u8]>),
+    /// Memory of their own, for a head that did not arrive in one packet; more may stand behind it.
+    Memory(Memory),
 }
 
 /// Where everything in a head is.

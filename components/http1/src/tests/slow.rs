@@ -1,6 +1,6 @@
 //! Slow clients: each is given up in the end, and none of them keeps others waiting.
 
-use super::wire::{Bench, CONFIG};
+use super::wire::{Bench, CONFIG, TASKS};
 use super::{site, status};
 use crate::Config;
 use alloc::format;
@@ -288,4 +288,67 @@ fn an_image_that_ends_has_all_its_packets_back() {
     assert!(pool.missing() > 4, "the downloads are under way");
     drop(bench);
     assert_eq!(pool.missing(), 0);
+}
+
+#[test]
+fn heads_that_are_not_complete_keep_no_packets() {
+    static USUAL: Config = CONFIG;
+    let mut bench = Bench::with(&USUAL, &TASKS, site(), 400);
+    let lines: Vec<usize> = (0..900).map(|_| bench.connect()).collect();
+    for &line in &lines {
+        bench.deliver(line, b"G");
+        bench.settle();
+    }
+    assert_eq!(bench.pool().available(), bench.pool().count(), "a packet is kept");
+    assert_eq!(bench.count("crowded"), 0);
+    // What follows is the rest, however it is cut.
+    assert_eq!(status(&bench.ask(lines[0], &GET[1..])), "200");
+    assert_eq!(bench.ask(lines[1], &GET[1..9]), "");
+    assert_eq!(status(&bench.ask(lines[1], &GET[9..])), "200");
+    bench.pass(Duration::from_secs(11));
+    assert_eq!(bench.count("too_slow"), 898);
+    assert_eq!(bench.http.heads.left(), 400 << 10, "memory is kept");
+}
+
+#[test]
+fn heads_have_a_limit_together_at_which_the_longest_gives_way() {
+    static LONG: Config = Config { head_limit: 16 << 10, ..CONFIG };
+    let mut bench = Bench::with(&LONG, &TASKS, site(), 400);
+    let head = format!("GET / HTTP/1.1\r\nHost: h\r\nX: {}", "x".repeat(10_000));
+    let lines: Vec<usize> = (0..400).map(|_| bench.connect()).collect();
+    for &line in &lines {
+        bench.deliver(line, head.as_bytes());
+        bench.settle();
+        bench.pass(Duration::from_millis(1));
+    }
+    // 40 of them fit into 400 KiB.
+    assert!(bench.http.heads.left() < 11_000);
+    let held = |line: &&usize| !bench.wire.lines[**line].aborted;
+    assert_eq!(lines.iter().filter(held).count(), 40);
+    assert!(lines.iter().rev().take(40).all(|line| held(&line)), "not the longest gave way");
+    assert_eq!(bench.count("crowded"), 360);
+    assert!(bench.http.partial.len() <= 100, "{}", bench.http.partial.len());
+    // Whoever is quick is served, with a long head too.
+    let whole = format!("{head}\r\n\r\n");
+    assert_eq!(status(&bench.once(whole.as_bytes())), "200");
+    assert_eq!(status(&bench.once(GET)), "200");
+    assert_eq!(status(&bench.ask(lines[399], b"\r\n\r\n")), "200");
+    bench.pass(Duration::from_secs(11));
+    assert_eq!(bench.http.heads.left(), 400 << 10, "memory is kept");
+    assert_eq!(bench.pool().available(), bench.pool().count(), "a packet was lost");
+}
+
+#[test]
+fn where_complete_heads_take_all_memory_the_next_is_refused() {
+    static LONG: Config = Config { head_limit: 16 << 10, ..CONFIG };
+    let mut bench = Bench::with(&LONG, &TASKS, site(), 100);
+    let slow = format!("GET /slow HTTP/1.1\r\nHost: h\r\nX: {}\r\n\r\n", "x".repeat(10_000));
+    let answers: Vec<_> = (0..20).map(|_| bench.once(slow.as_bytes())).collect();
+    // Ten heads are held by their handlers.
+    assert!(answers[..9].iter().all(|answer| answer.is_empty()));
+    assert!(answers[12..].iter().all(|answer| status(answer) == "503"), "{answers:?}");
+    assert_eq!(status(&bench.once(GET)), "200");
+    bench.pass(Duration::from_secs(20));
+    assert_eq!(bench.http.heads.left(), 100 << 10, "memory is kept");
+    assert_eq!(status(&bench.once(slow.as_bytes())), "none");
 }

@@ -40,6 +40,8 @@ pub enum FetchError {
     Malformed(Malformed),
     /// The image has no instance of `fetch`.
     NoClient,
+    /// There is no memory for what came.
+    NoMemory,
     /// The image has no instance of `dial` on one of `tls-client`, which `https` needs.
     NoTls,
     /// The body is no JSON, or not the one that was expected.
@@ -139,6 +141,7 @@ impl fmt::Display for FetchError {
             Self::Late(wait) => return wait.fmt(f),
             Self::Malformed(why) => return why.fmt(f),
             Self::NoClient => "this image has no instance of `fetch`",
+            Self::NoMemory => "there is no memory for what came",
             Self::NoTls => "this image has no `dial` on `tls-client`, which https needs",
             Self::NotJson => "the body is not the JSON that it should be",
             Self::NotText => "the body is not text in UTF-8",

@@ -3,12 +3,12 @@
 use super::body::Outgoing;
 use super::head::{Limits, Parsed, parse};
 use super::lines::Announced;
-use super::pool::Lease;
+use super::pool::{Client, Lease};
 use super::{Config, FetchError, Malformed, Source, Wait};
 use crate::dial::{Broken, Unsent};
 use crate::http::Status;
-use crate::http::wire::Input;
 use crate::http::wire::chunked::{ChunkFrame, last_chunk};
+use crate::http::wire::{Budget, Input};
 use crate::packet::HEADROOM;
 use crate::task::{Sleep, Task, sleep_until};
 use crate::{Duration, Instant, Packet, Pool};
@@ -20,6 +20,8 @@ pub(super) struct Exchange<S> {
     pub lease: Option<Lease>,
     pub config: &'static Config,
     pub pool: Pool,
+    /// What heads in memory count against.
+    heads: &'static Budget,
     body: Outgoing<S>,
     /// What goes first, each packet behind the one before.
     lead: Option<Packet>,
@@ -91,7 +93,7 @@ pub(super) enum Lacks {
 impl<S: Source> Exchange<S> {
     /// Begins to send `head`, and `body` behind it unless that is in it.
     pub fn new(
-        (config, pool): (&'static Config, Pool),
+        client: &'static Client,
         lease: Lease,
         head: Packet,
         body: Outgoing<S>,
@@ -104,8 +106,9 @@ impl<S: Source> Exchange<S> {
         };
         Self {
             lease: Some(lease),
-            config,
-            pool,
+            config: client.config,
+            pool: client.pool,
+            heads: &client.heads,
             body,
             lead: Some(head),
             stage: Stage::Body,
@@ -182,7 +185,13 @@ impl<S: Source> Exchange<S> {
             match self.poll_recv(cx) {
                 Poll::Ready(Ok(Some(packet))) => {
                     (self.heard, moved) = (true, true);
-                    self.input.append(packet);
+                    match self.input.is_empty() {
+                        true => self.input = Input::Packet(packet),
+                        false if self.input.extend(packet.bytes(), self.heads).is_err() => {
+                            return Poll::Ready(Err(FetchError::NoMemory));
+                        }
+                        false => {}
+                    }
                 }
                 Poll::Ready(Ok(None)) => {
                     return Poll::Ready(Err(FetchError::Closed { came: None, expected: None }));

@@ -365,8 +365,7 @@ impl Request<'_> {
         let (head, joined) = self.said.write(small.unwrap_or(&[]), client.pool)?;
         let joined = joined && small.is_some();
         let announced = self.said.body;
-        let mut exchange =
-            Exchange::new((client.config, client.pool), lease, head, body, announced);
+        let mut exchange = Exchange::new(client, lease, head, body, announced);
         exchange.end = self.end;
         if self.said.upgrade.is_some() {
             exchange.offer(self.silence);

@@ -4,6 +4,7 @@ use super::place::Place;
 use super::{Fetch, FetchError, Wait};
 use crate::dial::{Connection, TARGET_MAX};
 use crate::http::Method;
+use crate::http::wire::Budget;
 use crate::task::{Task, timeout};
 use crate::{Duration, Instant, Pool, System};
 use alloc::boxed::Box;
@@ -80,6 +81,8 @@ pub struct Client {
     pub(super) config: &'static Config,
     pub(super) system: &'static System,
     pub(super) pool: Pool,
+    /// What heads in memory count against.
+    pub(super) heads: Budget,
     pub(super) counters: &'static Counters,
     places: Box<[Berth]>,
     /// Tasks that wait for a connection.
@@ -135,6 +138,7 @@ impl Client {
             config,
             system,
             pool,
+            heads: Budget::beside(pool),
             counters: Counters::leak(),
             places: (0..config.connections.max(1)).map(|_| Berth::new()).collect(),
             waiting: RefCell::new(VecDeque::with_capacity(config.waiting.into())),

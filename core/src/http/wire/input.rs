@@ -1,10 +1,9 @@
 //! What has arrived on a connection and was not used up.
 
 use super::body::{NoPacket, copy};
+use super::memory::{Budget, Memory};
 use crate::http::HeadBytes;
 use crate::{Packet, Pool};
-use alloc::boxed::Box;
-use alloc::vec::Vec;
 
 /// Bytes that have arrived and were not used up.
 #[derive(Default, Debug)]
@@ -14,9 +13,13 @@ pub enum Input {
     Empty,
     /// In a packet.
     Packet(Packet),
-    /// More than a packet holds: a long head.
-    Memory(Vec<u8>),
+    /// In memory: a head that is long, or was not complete for a while.
+    Memory(Memory),
 }
+
+/// There was no memory to copy to, or none that may be used.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct NoMemory;
 
 impl Input {
     /// Whether there are none.
@@ -44,24 +47,35 @@ impl Input {
         }
     }
 
-    /// Adds a packet behind what there is.
-    pub fn append(&mut self, packet: Packet) {
-        *self = match core::mem::take(self) {
-            Self::Empty => Self::Packet(packet),
-            Self::Packet(mut first) => match first.append(packet.bytes()) {
-                Ok(()) => Self::Packet(first),
-                Err(_) => {
-                    let mut memory = Vec::with_capacity(first.len() + packet.len());
-                    memory.extend_from_slice(first.bytes());
-                    memory.extend_from_slice(packet.bytes());
-                    Self::Memory(memory)
-                }
-            },
-            Self::Memory(mut memory) => {
-                memory.extend_from_slice(packet.bytes());
-                Self::Memory(memory)
-            }
-        };
+    /// Adds `bytes` behind what there is: in its packet, where they fit, else in memory that
+    /// counts against `budget`.
+    ///
+    /// # Errors
+    /// When there is no memory for them. Nothing has changed then.
+    pub fn extend(&mut self, bytes: &[u8], budget: &'static Budget) -> Result<(), NoMemory> {
+        if let Self::Memory(memory) = self {
+            return memory.extend(bytes);
+        }
+        if let Self::Packet(packet) = self
+            && packet.append(bytes).is_ok()
+        {
+            return Ok(());
+        }
+        let mut memory = Memory::copy(self.bytes(), budget)?;
+        memory.extend(bytes)?;
+        *self = Self::Memory(memory);
+        Ok(())
+    }
+
+    /// Copies what is in a packet into memory of its size, and gives the packet back.
+    ///
+    /// # Errors
+    /// When there is no memory for it. Nothing has changed then.
+    pub fn settle(&mut self, budget: &'static Budget) -> Result<(), NoMemory> {
+        if let Self::Packet(packet) = self {
+            *self = Self::Memory(Memory::copy(packet.bytes(), budget)?);
+        }
+        Ok(())
     }
 
     /// Takes the first `length` bytes, a head, off. Nothing changes when there is no packet for
@@ -89,7 +103,7 @@ impl Input {
                 *self = Self::Packet(packet);
                 head.map(HeadBytes::Packet)
             }
-            Self::Memory(mut memory) => {
+            Self::Memory(memory) => {
                 if let Some(behind) = memory.get(length..).filter(|behind| !behind.is_empty()) {
                     match copy(behind, pool) {
                         Ok(rest) => *self = Self::Packet(rest),
@@ -99,10 +113,10 @@ impl Input {
                         }
                     }
                 }
-                memory.truncate(length);
-                Ok(HeadBytes::Memory(Box::from(memory)))
+                // What stands behind the head there is not looked at any more.
+                Ok(HeadBytes::Memory(memory))
             }
-            Self::Empty => Ok(HeadBytes::Memory(Box::from([].as_slice()))),
+            Self::Empty => Ok(HeadBytes::Memory(Memory::default())),
         }
     }
 
@@ -110,7 +124,7 @@ impl Input {
     pub fn consume(&mut self, length: usize) {
         match self {
             Self::Packet(packet) if packet.len() > length => packet.trim_front(length),
-            Self::Memory(memory) if memory.len() > length => drop(memory.drain(..length)),
+            Self::Memory(memory) if memory.len() > length => memory.trim_front(length),
             _ => *self = Self::Empty,
         }
     }

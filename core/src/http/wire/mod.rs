@@ -7,9 +7,11 @@ pub mod chunked;
 mod codings;
 mod host;
 mod input;
+mod memory;
 pub mod scan;
 
 pub use body::{Framing, NoPacket, Taken, copy, split_off};
 pub use codings::{Codings, Options, length};
 pub use host::is_host;
-pub use input::Input;
+pub use input::{Input, NoMemory};
+pub use memory::{Budget, Memory, OVERHEAD};
