@@ -129,7 +129,7 @@ faults! {
     TooMuchEarlyData => UNEXPECTED_MESSAGE,
     /// Key updates without anything between them.
     TooManyKeyUpdates => UNEXPECTED_MESSAGE,
-    /// Empty records without anything between them.
+    /// Records that bring nothing, without anything between them.
     TooManyEmptyRecords => UNEXPECTED_MESSAGE,
     /// A key update asks for what is not defined.
     BadKeyUpdate => ILLEGAL_PARAMETER,

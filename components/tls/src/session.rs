@@ -36,7 +36,7 @@ pub(crate) struct Session<R: Role> {
     limit: usize,
     /// Of middlebox compatibility, seen so far.
     change_cipher_specs: u8,
-    /// Records that brought nothing, one behind the other.
+    /// Records that brought nothing, without data between them.
     idle_records: u8,
     /// Key updates without data between them.
     key_updates: u8,
@@ -146,7 +146,9 @@ impl<R: Role> Session<R> {
         shared.flight.clear();
         let handshake = self.handshake.as_mut().ok_or(Fault::Internal)?;
         shared.role.begin(handshake, target, around, &mut shared.flight)?;
-        self.perform(shared, out).map(|_| ())
+        self.perform(shared, out)?;
+        out.antedate();
+        Ok(())
     }
 
     /// Whether the record with `header` is one that could be of use.

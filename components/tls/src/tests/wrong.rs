@@ -372,7 +372,7 @@ fn change_cipher_spec_is_borne_a_few_times() {
 #[test]
 fn what_comes_later_is_checked_too() {
     type Say = fn(&mut Peer, &mut World);
-    let cases: [(&str, Say, Option<u8>); 15] = [
+    let cases: [(&str, Say, Option<u8>); 16] = [
         ("data", |peer, world| peer.say(world, 23, b"data"), None),
         ("a hello", |peer, world| peer.say(world, 22, &Hello::new().bytes()), UNEXPECTED_MESSAGE),
         (
@@ -418,6 +418,13 @@ fn what_comes_later_is_checked_too() {
             "nothing, again and again",
             |peer, world| {
                 (0..33).for_each(|_| peer.say(world, 23, &[]));
+            },
+            UNEXPECTED_MESSAGE,
+        ),
+        (
+            "user_canceled, again and again",
+            |peer, world| {
+                (0..33).for_each(|_| peer.say(world, 21, &[1, 90]));
             },
             UNEXPECTED_MESSAGE,
         ),
