@@ -177,6 +177,8 @@ struct ExpectFinished {
     bound: early::Bound,
     /// Who the client has shown to be, now or on the connection that goes on.
     client: Option<Box<Identity>>,
+    /// Tickets that it gets.
+    tickets: u8,
 }
 
 impl Handshake {
@@ -280,7 +282,7 @@ impl ExpectFinished {
         let known = self.client.as_ref().filter(|_| ASKS);
         let mut said = known.map_or_else(Vec::new, |client| client.to_bytes());
         let limit = server.early.as_ref().filter(|_| EARLY && around.early).map(|it| it.limit);
-        for number in 0..server.ticket_count {
+        for number in 0..self.tickets {
             let key = ticket_key(hash, &resumption, &[number]);
             let (suite, certificate) = (self.suite, self.certificate);
             let (made, age_add) = (around.now, around.random.u32());
@@ -303,7 +305,7 @@ impl ExpectFinished {
                 },
             );
         }
-        if server.ticket_count > 0 {
+        if self.tickets > 0 {
             flight.send(Level::Application)?;
         }
         flight.step(Step::Complete(self.resumes))?;

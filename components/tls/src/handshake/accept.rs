@@ -160,6 +160,8 @@ impl Answer<'_> {
             resumes,
             bound: if EARLY { early::bound(&self.hello, &self.choice) } else { [0; 16] },
             client: resumed.and_then(|resumed| resumed.client),
+            //= RFC 8446 4.2.9: none for who could not resume with an exchange of keys
+            tickets: if self.choice.resumable { server.ticket_count } else { 0 },
         });
         //= RFC 8446 4.3.2: who resumes is not asked
         Ok(match (takes_early_data, ASKS && !resumes) {

@@ -22,6 +22,8 @@ pub(super) struct Choice<'a> {
     pub(super) scheme: Option<Scheme>,
     pub(super) protocol: Option<&'a [u8]>,
     pub(super) record_size_limit: Option<u16>,
+    /// Whether the client can resume connections, this or an earlier one.
+    pub(super) resumable: bool,
 }
 
 /// An earlier connection that goes on.
@@ -95,6 +97,7 @@ pub(super) fn choose<'a, const ASKS: bool, const EARLY: bool>(
         scheme: chosen.scheme,
         protocol,
         record_size_limit: hello.record_size_limit,
+        resumable: hello.key_modes.unwrap_or_default().contains(&PSK_DHE_KE),
     })
 }
 
@@ -140,8 +143,7 @@ pub(super) fn resume<const ASKS: bool, const EARLY: bool>(
     server: &Server<ASKS, EARLY>,
     around: &Surroundings<'_>,
 ) -> Result<Option<Resumed>, Fault> {
-    let modes = hello.key_modes.unwrap_or_default();
-    let Some(keys) = hello.keys.filter(|_| modes.contains(&PSK_DHE_KE)) else {
+    let Some(keys) = hello.keys.filter(|_| choice.resumable) else {
         return may_sign(choice);
     };
     for (index, (identity, binder)) in keys.iter().enumerate().take(KEYS_MAX) {

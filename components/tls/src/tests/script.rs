@@ -43,6 +43,7 @@ impl Hello {
                 (extension::SUPPORTED_VERSIONS, vec![2, 3, 4]),
                 (extension::SUPPORTED_GROUPS, codes(&[0x1d, 0x17, 0x18, 0x11ec])),
                 (extension::SIGNATURE_ALGORITHMS, codes(&[0x0403])),
+                (extension::PSK_KEY_EXCHANGE_MODES, vec![1, 1]),
                 (extension::KEY_SHARE, shares(&[(0x1d, &public)])),
             ],
             trailing: Vec::new(),

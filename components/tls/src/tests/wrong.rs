@@ -2,10 +2,11 @@
 
 use super::line::World;
 use super::script::{
-    Hello, Peer, alert_for, codes, public, record, records, retry_of, shares, vector,
+    Hello, Peer, alert_for, codes, open, public, record, records, retry_of, shares, vector,
 };
 use super::usual;
 use crate::wire::codes::extension as ext;
+use crate::wire::record::Content;
 use alloc::vec;
 use alloc::vec::Vec;
 use waitless::{Duration, Phase, StreamPort};
@@ -130,7 +131,11 @@ fn extensions_are_checked() {
             new().with(ext::SERVER_NAME, names(&[&name(b"a"), &name(b"b")])),
             ILLEGAL_PARAMETER,
         ),
-        ("no modes", new().with(ext::PRE_SHARED_KEY, good.clone()), MISSING_EXTENSION),
+        (
+            "no modes",
+            new().without(ext::PSK_KEY_EXCHANGE_MODES).with(ext::PRE_SHARED_KEY, good.clone()),
+            MISSING_EXTENSION,
+        ),
         (
             "not last",
             with_modes().with(ext::PRE_SHARED_KEY, good.clone()).with(0x1234, []),
@@ -264,7 +269,7 @@ fn the_second_hello_is_checked() {
         ),
         (
             "modes of keys",
-            |hello, cookie| right(hello, cookie).with(ext::PSK_KEY_EXCHANGE_MODES, [1, 1]),
+            |hello, cookie| right(hello, cookie).with(ext::PSK_KEY_EXCHANGE_MODES, [1, 0]),
             1,
             ILLEGAL_PARAMETER,
         ),
@@ -442,6 +447,33 @@ fn what_comes_later_is_checked_too() {
         world.tls.release(stream);
         world.pass(Duration::from_secs(3));
         assert_eq!((world.buffers_out(), world.tls.counters.open.get()), (0, 0), "{name}");
+    }
+}
+
+#[test]
+fn tickets_are_for_who_can_resume() {
+    for (modes, expected) in [(&[][..], 0), (&[1, 0], 0), (&[1, 1], 2), (&[2, 0, 1], 2)] {
+        let mut world = World::new(usual());
+        let hello = Hello::new().without(ext::PSK_KEY_EXCHANGE_MODES);
+        let hello = match modes {
+            [] => hello,
+            _ => hello.with(ext::PSK_KEY_EXCHANGE_MODES, modes),
+        };
+        let mut peer = Peer::greet(&mut world, &hello);
+        peer.complete(&mut world);
+        let mut tickets = Vec::new();
+        for record in records(&world.heard(peer.wire)) {
+            let (content, bytes) = open(&mut peer.read, &record).unwrap();
+            assert_eq!(content, Content::Handshake);
+            tickets.extend(bytes);
+        }
+        let mut count = 0;
+        let mut rest = &tickets[..];
+        while let [4, a, b, c, behind @ ..] = rest {
+            rest = &behind[u32::from_be_bytes([0, *a, *b, *c]) as usize..];
+            count += 1;
+        }
+        assert_eq!((count, rest), (expected, &[][..]), "{modes:?}");
     }
 }
 
