@@ -198,7 +198,13 @@ impl<R: Role> Session<R> {
         match content {
             Content::ChangeCipherSpec => self.change_cipher_spec(content_bytes, is_protected),
             //= RFC 8446 5: once there are keys, only alerts of a client without them are in clear
-            Content::Alert if is_protected || self.hears_clear_alerts() => alert(content_bytes),
+            Content::Alert if is_protected || self.hears_clear_alerts() => {
+                let received = alert(content_bytes)?;
+                if received == Received::Nothing {
+                    self.idle()?;
+                }
+                Ok(received)
+            }
             Content::Handshake if is_protected || self.read.is_none() => {
                 self.handshake_bytes(content_bytes, shared, around, out)
             }
@@ -514,6 +520,19 @@ impl Outbox {
 
     pub(crate) fn clear(&mut self) {
         self.packets.clear();
+    }
+
+    //= RFC 8446 5.1: the records of a first hello say that they are of TLS 1.0
+    fn antedate(&mut self) {
+        for packet in &mut self.packets {
+            let mut rest = packet.bytes_mut();
+            while let Some((header, behind)) = rest.split_first_chunk_mut::<HEADER>() {
+                let [_, _, minor, high, low] = header;
+                *minor = 1;
+                let length = usize::from(u16::from_be_bytes([*high, *low]));
+                rest = behind.get_mut(length..).unwrap_or_default();
+            }
+        }
     }
 
     /// The most bytes of content that a packet carries.

@@ -126,6 +126,35 @@ fn rsa_is_verified_by_every_hash() {
 }
 
 #[test]
+fn the_first_hello_alone_says_the_version_of_old() {
+    let mut ends = Ends::new(usual());
+    let (stream, wire) = ends.client.dial("localhost");
+    let versions = |bytes: &[u8]| {
+        let (mut rest, mut versions) = (bytes, Vec::new());
+        while let [_, a, b, high, low, behind @ ..] = rest {
+            versions.push([*a, *b]);
+            rest = &behind[usize::from(u16::from_be_bytes([*high, *low]))..];
+        }
+        versions
+    };
+    let first = ends.client.heard(wire);
+    assert_eq!(versions(&first)[0], [3, 1]);
+    assert!(versions(&first).iter().all(|version| *version == [3, 1]), "{first:?}");
+    ends.client.tls.abort(stream);
+    ends.client.tls.release(stream);
+    // Who is asked again has been answered by 1.3.
+    let role = ends.client.role();
+    (role.groups, role.shares) = (&[Group::P256], 0);
+    let (_, wire) = ends.client.dial("localhost");
+    let peer = ends.server.connect();
+    ends.server.say(peer, &ends.client.heard(wire));
+    let asked = ends.server.heard(peer);
+    ends.client.say(wire, &asked);
+    let second = versions(&ends.client.heard(wire));
+    assert!(second.len() >= 2 && second.iter().all(|version| *version == [3, 3]), "{second:?}");
+}
+
+#[test]
 fn who_shows_no_key_of_a_common_group_is_asked_again() {
     for suite in &Suite::ALL {
         for group in &Group::ALL {

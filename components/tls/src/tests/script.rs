@@ -128,7 +128,8 @@ pub fn records(bytes: &[u8]) -> Vec<Record> {
     let (mut reader, mut records) = (Reader::new(bytes), Vec::new());
     while !reader.is_empty() {
         let content = reader.u8().unwrap();
-        assert_eq!(reader.u16().unwrap(), 0x0303);
+        let version = reader.u16().unwrap();
+        assert!(version == 0x0303 || version == 0x0301 && content == 22, "{version:04x}");
         let body = reader.vector16(1..=16_640).unwrap().to_vec();
         records.push(Record { content, body });
     }
