@@ -110,7 +110,11 @@ impl<R: Role> Tls<R> {
         let around = &mut surroundings(false, R::VERIFIES, cx);
         let (session, out) = (&mut connection.session, &mut connection.out);
         match session.begin(target, shared, around, out) {
-            Ok(()) => self.queue_transmit(place),
+            Ok(()) => {
+                self.queue_transmit(place);
+                // What came before is not news any more.
+                self.queue_receive(place);
+            }
             Err(fault) => self.fail(place, fault, cx),
         }
     }

@@ -479,6 +479,21 @@ fn what_does_not_open_fails() {
 }
 
 #[test]
+fn who_speaks_before_it_is_greeted_is_answered_at_once() {
+    let mut client = World::client(trusting(usual().certificate));
+    let remote = ([10, 0, 0, 1], 2).into();
+    let stream = client.tls.connect_to(client.service, remote, "localhost").unwrap();
+    client.settle();
+    // It arrives together with the word that the stream below is open, and nothing follows.
+    client.say(0, b"220 mail.example.org ESMTP");
+    client.line.wires[0].opening = false;
+    client.make_room(0, usize::MAX);
+    assert_eq!(client.tls.status(stream).phase, Phase::Reset);
+    assert_eq!(client.tls.counters.faulty.get(), 1);
+    client.tls.release(stream);
+}
+
+#[test]
 fn what_comes_byte_by_byte_is_understood() {
     for piece in [1, 3, 100] {
         let mut ends = Ends::new(usual());
