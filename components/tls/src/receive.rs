@@ -394,7 +394,7 @@ impl<R: Role> Tls<R> {
             return;
         }
         //= RFC 8446 6.1: an end without close_notify may be an attacker's doing
-        if connection.stage == Stage::Open && !connection.flags.closed {
+        if connection.stage == Stage::Open {
             self.counters.truncated.add(1);
         }
         self.end(place, Phase::Closed, below);
@@ -430,7 +430,6 @@ impl<R: Role> Tls<R> {
         if connection.stage != Stage::Wanted {
             below.release(connection.below);
         }
-        let agreed = connection.flags.finished || connection.flags.closed;
         let was_early = connection.is_open_early();
         match connection.stage {
             Stage::Free | Stage::Over => return,
@@ -439,7 +438,7 @@ impl<R: Role> Tls<R> {
                 connection.end = ended(phase, false);
             }
             Stage::Open => {
-                connection.end = ended(phase, agreed);
+                connection.end = ended(phase, connection.flags.finished);
                 self.counters.shaking.sub(was_early.into());
             }
             Stage::Failed => {}

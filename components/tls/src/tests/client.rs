@@ -260,6 +260,14 @@ fn the_end_is_agreed_and_a_cut_is_seen() {
     assert_eq!(ends.client.tls.status(stream).phase, Phase::Reset);
     assert_eq!(ends.client.tls.counters.truncated.get(), 1);
     ends.client.tls.release(stream);
+    // Nor does it help that we had said the end ourselves: what was still to come was cut off.
+    let (stream, _) = ends.connect("localhost");
+    ends.client.tls.close(stream);
+    ends.client.settle();
+    ends.client.finish(2);
+    assert_eq!(ends.client.tls.status(stream).phase, Phase::Reset);
+    assert_eq!(ends.client.tls.counters.truncated.get(), 2);
+    ends.client.tls.release(stream);
     assert_eq!((ends.client.buffers_out(), ends.client.tls.counters.open.get()), (0, 0));
 }
 
