@@ -351,8 +351,8 @@ impl Draft {
         draft
     }
 
-    /// Says whether this host passes packets on, as a router to everywhere else, and which networks,
-    /// of 64 bits each, are on the link, for hosts to make addresses in.
+    /// Says whether this host passes packets on, as a router to everywhere else, and which
+    /// networks, of 64 bits each, are on the link, for hosts to make addresses in.
     pub fn router_advertisement(
         mac: Mac,
         passes: bool,

@@ -480,15 +480,23 @@ impl Neighbours {
     /// for or that packets wait for stay, and those in use where it is for a packet of others.
     fn evict(&mut self, owner: Owner, now: Instant) -> Option<usize> {
         let mut best: Option<(Instant, usize)> = None;
-        for _ in 0..EVICTION_SCAN.min(self.entries.len()) {
+        let mut left = EVICTION_SCAN;
+        for _ in 0..self.entries.len() {
             self.hand = if self.hand + 1 < self.entries.len() { self.hand + 1 } else { 0 };
             let entry = self.entries.get(self.hand)?;
             let used = entry.used;
-            let stays = matches!(entry.state, State::Incomplete(_))
-                || !entry.pending.is_empty()
-                || (owner == Owner::Transit && now.since(used) < IN_USE);
+            // These stand together in a scan: they are not of the few.
+            if matches!(entry.state, State::Incomplete(_)) {
+                continue;
+            }
+            let stays =
+                !entry.pending.is_empty() || (owner == Owner::Transit && now.since(used) < IN_USE);
             if !stays && best.is_none_or(|(oldest, _)| used < oldest) {
                 best = Some((used, self.hand));
+            }
+            left -= 1;
+            if left == 0 {
+                break;
             }
         }
         let (_, index) = best?;

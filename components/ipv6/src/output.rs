@@ -211,10 +211,11 @@ impl Ipv6 {
         } else if remote.is_multicast() {
             flow(Hop::Station(multicast_mac(remote)), lifetime)
         } else {
-            let hop = if self.network.is_on_link(remote) {
-                remote
+            // Routers are few: they are asked for whoever needs them.
+            let (hop, owner) = if self.network.is_on_link(remote) {
+                (remote, owner)
             } else {
-                self.routers.first_hop(remote, &self.neighbours)?
+                (self.routers.first_hop(remote, &self.neighbours)?, Owner::Host)
             };
             match self.neighbours.lookup(hop, owner, self.now) {
                 Lookup::Known(mac, until) => flow(Hop::Station(mac), until),

@@ -126,7 +126,7 @@ fn pages(inside: &Side) {
 fn answers(inside: &Side) {
     for (more, to, expected) in [
         (&["-t", "1"][..], OUTSIDE, "Time exceeded: Hop limit"),
-        (&[], "2001:db8:1::dead", "Destination unreachable: No route"),
+        (&[], "2001:db8:1::dead", "Destination unreachable: Address unreachable"),
         (&[], WAN, "Destination unreachable: Administratively prohibited"),
     ] {
         let arguments = [&["-n", "-c", "1", "-W", "15"][..], more, &[to]].concat();

@@ -241,6 +241,21 @@ fn who_is_asked_for_others_has_a_share_and_nobody_in_use_gives_way() {
 }
 
 #[test]
+fn who_speaks_during_a_scan_finds_a_place() {
+    let mut table = table(256);
+    (0..192).for_each(|number| table.spoke(host(number), ONE, false, at(0)));
+    let scanned = (1_000..2_000).filter(|number| {
+        matches!(table.lookup(host(*number), Owner::Transit, at(1)), Lookup::Unknown(_))
+    });
+    assert_eq!(scanned.count(), 64);
+    for number in 3_000..4_000 {
+        table.spoke(host(number), TWO, false, at(2));
+        assert!(table.may_be_reachable(host(number)), "{number}");
+    }
+    assert_eq!((table.len(), table.asked), (256, 64));
+}
+
+#[test]
 fn packets_of_others_leave_half_of_the_room_for_those_that_wait() {
     let cx = testing::context(32, 1);
     let mut table = table(64);

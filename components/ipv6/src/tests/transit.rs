@@ -170,6 +170,26 @@ fn a_scan_from_outside_leaves_neighbours_their_service() {
 }
 
 #[test]
+fn the_way_to_a_router_is_found_during_a_scan() {
+    let mut bench = Bench::start(Config { neighbours: 16, ..CONFIG });
+    assert!(bench.ip.transit().is_none());
+    bench.run_to(10);
+    bench.sent();
+    for number in 0..100 {
+        let nobody = Ipv6Addr::from_bits(OURS.to_bits() & !0xffff | (0x1000 + number));
+        forward(&mut bench, nobody).unwrap();
+    }
+    assert_eq!(bench.ip.counters.transit_unasked.get(), 96);
+    forward(&mut bench, FAR).unwrap();
+    bench.sweep();
+    let asked = bench
+        .sent()
+        .into_iter()
+        .any(|it| matches!(Message::parse(&it.payload), Some(Message::Solicitation(GATEWAY, _))));
+    assert!(asked);
+}
+
+#[test]
 fn what_this_host_refuses_is_answered_unless_it_is_an_error() {
     let mut bench = Bench::new(CONFIG);
     // An option that nobody knows, which is to be told of.
