@@ -10,6 +10,9 @@ const INFINITE: u32 = u32::MAX;
 /// The shortest MTU that a server may give (RFC 2132 section 5.1).
 const MTU_MIN: u16 = 68;
 
+/// The shortest time after which a lease is renewed, where it lasts for twice as long.
+const RENEW_MIN: Duration = Duration::from_secs(10);
+
 /// A lease. Having one proves that its address is one that a host can have, and that its times
 /// are in order.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -44,6 +47,8 @@ impl Lease {
         let (half, late) = (whole.divided_by(2), whole.times(7).divided_by(8));
         let (t1, t2) = (given(answer.renewal).unwrap_or(half), given(answer.rebinding));
         let t2 = t2.unwrap_or(late);
+        // A server that says at once would be asked for ever.
+        let t1 = t1.max(RENEW_MIN.min(half));
         let (t1, t2) = if t1 < t2 && t2 < whole { (t1, t2) } else { (half, late) };
         // RFC 2131 section 4.4.5: not all clients at once.
         let fuzz = Duration::from_nanos(random.below(t1.divided_by(16).as_nanos()));
@@ -69,6 +74,13 @@ fn configuration(answer: &Answer) -> Option<Ipv4Configuration> {
         Some(mask) => prefix(mask)?,
         None => class_prefix(address),
     };
+    // RFC 1122 section 3.2.1.3: nor the network's own address, nor everybody's in it.
+    // A network of two hosts has neither (RFC 3021).
+    let last = u32::MAX.checked_shr(prefix.into()).unwrap_or(0);
+    let number = u32::from(address) & last;
+    if last > 1 && (number == 0 || number == last) {
+        return None;
+    }
     // RFC 3442: a table of routes takes the place of the router.
     let gateway = answer.route.unwrap_or(answer.router);
     let gateway = gateway.filter(|&gateway| is_host(gateway) && gateway != address);
@@ -76,10 +88,10 @@ fn configuration(answer: &Answer) -> Option<Ipv4Configuration> {
     Some(Ipv4Configuration { address, prefix, gateway, dns: answer.dns, mtu, routes: &[] })
 }
 
-/// The length of a mask; `None` when its ones are not all in front.
+/// The length of a mask; `None` when its ones are not all in front, or there are none.
 fn prefix(mask: Ipv4Addr) -> Option<u8> {
     let mask = u32::from(mask);
-    (mask.leading_ones() == mask.count_ones()).then_some(mask.leading_ones() as u8)
+    (mask != 0 && mask.leading_ones() == mask.count_ones()).then_some(mask.leading_ones() as u8)
 }
 
 /// The network's length where the server gave no mask (RFC 2132 section 3.3 leaves the classes).

@@ -599,11 +599,33 @@ fn options_say_the_network() {
             mask([255, 255, 255, 0]).with(3, &[ROUTER.octets(), OTHER.octets()].concat()),
             Some((24, Some(ROUTER))),
         ),
-        ("no router", mask([255, 255, 255, 252]), Some((30, None))),
+        ("no router", mask([255, 255, 255, 224]), Some((27, None))),
         ("itself as router", mask([255, 255, 255, 0]).with(3, &ADDRESS.octets()), Some((24, None))),
         ("no mask, class A", grant(), Some((8, None))),
         ("no mask, class C", grant().address(Ipv4Addr::new(192, 168, 0, 9)), Some((24, None))),
+        (
+            "routes in parts that end within one",
+            (0..routes.concat().len())
+                .fold(mask([255; 4]).with(3, &ROUTER.octets()), |said, at| {
+                    said.with(121, &routes.concat()[at..][..1])
+                }),
+            Some((32, Some(gce_router))),
+        ),
+        ("half an address of a router", mask([255; 4]).with(3, &[10, 0]), None),
+        ("half a route", mask([255; 4]).with(121, &[0, 10, 128]), None),
         ("a mask with holes", mask([255, 0, 255, 0]), None),
+        ("a mask of nothing", mask([0; 4]), None),
+        (
+            "the network's address",
+            mask([255, 255, 255, 240]).address(Ipv4Addr::new(10, 0, 2, 16)),
+            None,
+        ),
+        (
+            "everybody's address",
+            mask([255, 255, 255, 240]).address(Ipv4Addr::new(10, 0, 2, 31)),
+            None,
+        ),
+        ("both of a network of two", mask([255, 255, 255, 254]), Some((31, None))),
         ("no lease time", Said::new(ACK), None),
         ("a lease of nothing", Said::new(ACK).with(51, &[0; 4]), None),
         ("no address", grant().address(NONE), None),
@@ -629,6 +651,38 @@ fn options_may_go_on_in_the_place_of_the_file() {
     said.bytes = [&[51, 4][..], &3600u32.to_be_bytes(), &[3, 4], &ROUTER.octets(), &[255]].concat();
     bench.say(said);
     assert_eq!(bench.ip.settings.unwrap().gateway, Some(ROUTER));
+}
+
+#[test]
+fn a_list_may_come_in_parts_that_are_cut_anywhere() {
+    let mut bench = Bench::new();
+    bench.sweep();
+    bench.say(Said::grant(OFFER));
+    let mut said = Said::grant(ACK).with(52, &[1]).with(6, &[10, 0]).with(6, &[2, 2, 10, 0, 2]);
+    said.bytes = [&[0, 6, 6, 3][..], &ROUTER.octets(), &[10, 9, 255]].concat();
+    bench.say(said);
+    assert!(bench.ip.settings.is_none(), "the last is cut off");
+    let mut said = Said::grant(ACK).with(52, &[1]).with(6, &[10, 0]).with(6, &[2, 2, 10, 0, 2]);
+    said.bytes = [&[0, 6, 5, 3][..], &ROUTER.octets(), &[255]].concat();
+    bench.say(said);
+    assert_eq!(bench.ip.settings.unwrap().dns, [SERVER, OTHER, ROUTER]);
+}
+
+#[test]
+fn a_lease_is_not_renewed_as_fast_as_the_server_answers() {
+    for (t1, t2, lease, renewed) in
+        [(0, 1000, 3600, 10), (9, 1000, 3600, 10), (0, 1, 3600, 1800), (0, 7, 8, 4)]
+    {
+        let mut bench = Bench::new();
+        bench.sweep();
+        bench.say(Said::grant(OFFER));
+        let [t1, t2, lease] = [t1, t2, lease].map(u32::to_be_bytes);
+        let granted = Said::new(ACK).with(1, &[255, 255, 255, 0]).with(51, &lease);
+        bench.say(granted.with(58, &t1).with(59, &t2));
+        let at = bench.next();
+        let renewed = f64::from(renewed);
+        assert!((renewed * 15.0 / 16.0..=renewed).contains(&at), "{at} instead of {renewed}");
+    }
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! DHCP messages (RFC 2131 section 2) and their options (RFC 2132, RFC 3442).
+//! DHCP messages (RFC 2131 section 2) and their options (RFC 2132, RFC 3396, RFC 3442).
 
 use core::net::Ipv4Addr;
 use waitless::packet::NoRoom;
@@ -186,48 +186,39 @@ impl Answer {
         let mut overload = 0;
         answer.take(options, &mut kind, Some(&mut overload))?;
         // RFC 2131 section 4.1: the file's place comes first.
-        for (bit, place) in [(1, file), (2, sname)] {
-            if overload & bit != 0 {
-                answer.take(place, &mut kind, None)?;
-            }
-        }
+        let file = if overload & 1 != 0 { file } else { &[] };
+        let sname = if overload & 2 != 0 { sname } else { &[] };
+        answer.take(file, &mut kind, None)?;
+        answer.take(sname, &mut kind, None)?;
         answer.kind = kind.ok_or(NoAnswer::Malformed)?;
+        let joined =
+            |code| Joined { places: [options, file, sname].map(Options), code, value: &[] };
+        let [router, ..] = addresses(joined(option::ROUTER))?;
+        answer.router = Some(router).filter(|router| !router.is_unspecified());
+        answer.dns = addresses(joined(option::DNS))?;
+        if joined(option::ROUTES).next().is_some() {
+            answer.route = Some(default_route(joined(option::ROUTES))?);
+        }
         Ok(answer)
     }
 
-    /// Takes the options in `bytes`. The first of a kind counts. `overload` is where the option
-    /// of that name goes, which counts only in the options' own place.
+    /// Takes the options in `bytes` but for the lists. The first of a kind counts. `overload` is
+    /// where the option of that name goes, which counts only in the options' own place.
     fn take(
         &mut self,
-        mut bytes: &[u8],
+        bytes: &[u8],
         kind: &mut Option<Kind>,
         mut overload: Option<&mut u8>,
     ) -> Result<(), NoAnswer> {
-        loop {
-            let (code, value, rest) = match *bytes {
-                [] | [option::END, ..] => return Ok(()),
-                [option::PAD, ref rest @ ..] => {
-                    bytes = rest;
-                    continue;
-                }
-                [code, length, ref rest @ ..] => {
-                    let parts = rest.split_at_checked(usize::from(length));
-                    let (value, rest) = parts.ok_or(NoAnswer::Malformed)?;
-                    (code, value, rest)
-                }
-                [_] => return Err(NoAnswer::Malformed),
-            };
-            bytes = rest;
+        for item in Options(bytes) {
+            let (code, value) = item?;
             match code {
                 option::MASK => self.mask = self.mask.or(Some(address(value)?)),
-                option::ROUTER => self.router = self.router.or(Some(first_address(value)?)),
-                option::DNS => self.dns = addresses(value)?,
                 option::MTU => self.mtu = self.mtu.or(Some(u16::from_be_bytes(exact(value)?))),
                 option::LEASE => self.lease = self.lease.or(Some(seconds(value)?)),
                 option::RENEWAL => self.renewal = self.renewal.or(Some(seconds(value)?)),
                 option::REBINDING => self.rebinding = self.rebinding.or(Some(seconds(value)?)),
                 option::SERVER => self.server = self.server.or(Some(address(value)?)),
-                option::ROUTES => self.route = self.route.or(Some(default_route(value)?)),
                 option::KIND => {
                     *kind = match exact(value)? {
                         [2] => Some(Kind::Offer),
@@ -245,6 +236,69 @@ impl Answer {
                 _ => {}
             }
         }
+        Ok(())
+    }
+}
+
+/// The options of one place: their codes and values. The last is an error where they make no
+/// sense.
+struct Options<'a>(&'a [u8]);
+
+impl<'a> Iterator for Options<'a> {
+    type Item = Result<(u8, &'a [u8]), NoAnswer>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        while let [option::PAD, rest @ ..] = self.0 {
+            self.0 = rest;
+        }
+        let (code, rest) = match self.0 {
+            [] | [option::END, ..] => return None,
+            [code, length, rest @ ..] => (*code, rest.split_at_checked(usize::from(*length))),
+            [_] => (0, None),
+        };
+        self.0 = rest.map_or(&[], |(_, rest)| rest);
+        Some(rest.map(|(value, _)| (code, value)).ok_or(NoAnswer::Malformed))
+    }
+}
+
+/// The bytes of a list. One may come in parts, which are cut anywhere.
+/// Options with the same code are one, in the order of their places (RFC 3396 section 7).
+struct Joined<'a> {
+    places: [Options<'a>; 3],
+    code: u8,
+    /// What is left of the part at hand.
+    value: &'a [u8],
+}
+
+impl Iterator for Joined<'_> {
+    type Item = u8;
+
+    fn next(&mut self) -> Option<u8> {
+        loop {
+            if let [first, rest @ ..] = self.value {
+                self.value = rest;
+                return Some(*first);
+            }
+            // What makes no sense was found before.
+            let (_, value) = self
+                .places
+                .iter_mut()
+                .flatten()
+                .filter_map(Result::ok)
+                .find(|(code, _)| *code == self.code)?;
+            self.value = value;
+        }
+    }
+}
+
+impl Joined<'_> {
+    /// The address that begins with `first`.
+    fn address(&mut self, first: u8) -> Result<Ipv4Addr, NoAnswer> {
+        let mut octets = [first, 0, 0, 0];
+        for octet in octets.iter_mut().skip(1) {
+            *octet = self.next().ok_or(NoAnswer::Malformed)?;
+        }
+        Ok(octets.into())
     }
 }
 
@@ -266,38 +320,36 @@ fn seconds(value: &[u8]) -> Result<u32, NoAnswer> {
     exact(value).map(u32::from_be_bytes)
 }
 
-fn first_address(value: &[u8]) -> Result<Ipv4Addr, NoAnswer> {
-    addresses(value).map(|[first, ..]| first)
-}
-
-/// A list of addresses, at least one; the first three.
-fn addresses(value: &[u8]) -> Result<[Ipv4Addr; 3], NoAnswer> {
-    let (octets, rest) = value.as_chunks::<4>();
-    if octets.is_empty() || !rest.is_empty() {
-        return Err(NoAnswer::Malformed);
-    }
+/// The first three of a list of addresses.
+fn addresses(mut list: Joined<'_>) -> Result<[Ipv4Addr; 3], NoAnswer> {
     let mut all = [Ipv4Addr::UNSPECIFIED; 3];
-    all.iter_mut().zip(octets).for_each(|(place, octets)| *place = Ipv4Addr::from(*octets));
+    let mut places = all.iter_mut();
+    while let Some(first) = list.next() {
+        let address = list.address(first)?;
+        if let Some(place) = places.next() {
+            *place = address;
+        }
+    }
     Ok(all)
 }
 
 /// The router of the default route in a table of classless routes (RFC 3442): destinations as a
 /// prefix length and as many octets as that needs, each with its router. Routes to our own link
 /// have the router 0.0.0.0.
-fn default_route(mut value: &[u8]) -> Result<Option<Ipv4Addr>, NoAnswer> {
+fn default_route(mut table: Joined<'_>) -> Result<Option<Ipv4Addr>, NoAnswer> {
     let mut default = None;
-    while let [prefix, ref rest @ ..] = *value {
+    while let Some(prefix) = table.next() {
         if prefix > 32 {
             return Err(NoAnswer::Malformed);
         }
-        let octets = usize::from(prefix).div_ceil(8);
-        let rest = rest.get(octets..).ok_or(NoAnswer::Malformed)?;
-        let (router, rest) = rest.split_first_chunk::<4>().ok_or(NoAnswer::Malformed)?;
-        let router = Ipv4Addr::from(*router);
+        let mut first = table.next();
+        for _ in 0..prefix.div_ceil(8) {
+            first = table.next();
+        }
+        let router = table.address(first.ok_or(NoAnswer::Malformed)?)?;
         if prefix == 0 && default.is_none() && !router.is_unspecified() {
             default = Some(router);
         }
-        value = rest;
     }
     Ok(default)
 }
