@@ -14,6 +14,7 @@ const HEADER: usize = 12;
 
 /// Record types.
 const A: u16 = 1;
+const NS: u16 = 2;
 const CNAME: u16 = 5;
 const SOA: u16 = 6;
 const AAAA: u16 = 28;
@@ -64,7 +65,7 @@ pub(crate) enum Meaning {
     Truncated,
     /// The server does not understand EDNS.
     NotExtended,
-    /// The server could not say, with its code.
+    /// The server could not say, with its code: 0 where it says who can.
     Failed(u16),
     /// Addresses, and for how many seconds they hold.
     Found(Addresses, u32),
@@ -182,9 +183,13 @@ impl Query {
             }
             name = next;
         }
-        let denied = answers.denial(rest)?;
+        let (denied, refers) = answers.denial(rest)?;
         if aliases > 0 && denied.is_none() && code == NO_ERROR {
             return Some(Meaning::Alias(name, ttl));
+        }
+        // RFC 2308 section 2.2: it names those who know, as it does not ask them itself.
+        if refers && code == NO_ERROR {
+            return Some(Meaning::Failed(code));
         }
         // RFC 2308 section 2.1: the code is about the last name.
         Some(Meaning::Nothing(code == NO_SUCH_NAME, denied.map(|denied| denied.min(ttl))))
@@ -242,19 +247,22 @@ impl<'a> Records<'a> {
     }
 
     /// For how long it holds that there is nothing, as the SOA record of the next section says,
-    /// which has `count` records (RFC 2308 section 5).
-    fn denial(mut self, count: u16) -> Option<Option<u32>> {
+    /// which has `count` records (RFC 2308 section 5); and whether there is no such one, but
+    /// servers are named.
+    fn denial(mut self, count: u16) -> Option<(Option<u32>, bool)> {
         for record in self.by_ref() {
             record?;
         }
         self.left = count;
+        let mut refers = false;
         for record in self {
             let record = record?;
             if record.kind == SOA && record.class == INTERNET {
-                return Some(Some(record.minimum()?.min(record.ttl())));
+                return Some((Some(record.minimum()?.min(record.ttl())), false));
             }
+            refers |= record.kind == NS;
         }
-        Some(None)
+        Some((None, refers))
     }
 }
 

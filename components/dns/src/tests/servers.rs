@@ -58,6 +58,28 @@ fn a_server_that_cannot_say_is_passed_over_at_once() {
 }
 
 #[test]
+fn a_server_that_only_says_who_knows_is_passed_over() {
+    let names = |zone| record(&wire(zone), 2, 300, &wire("ns.example"));
+    let mut bench = Bench::new();
+    let question = bench.ask("a.example");
+    let seen = bench.sent().unwrap();
+    bench.reply(&seen, &seen.answer(0, &[], &[names("example"), names("example")]));
+    assert_eq!(bench.outcome(question), "waits");
+    let seen = bench.sent().unwrap();
+    assert_eq!(seen.server, SECOND);
+    bench.reply(&seen, &seen.answer(0, &[a(1, 60)], &[names("example")]));
+    assert_eq!(bench.outcome(question), "192.0.2.1");
+    // That there is nothing may be said so, too, beside for how long.
+    for records in [[names("example"), soa(300, 40)], [soa(300, 40), names("example")]] {
+        let mut bench = Bench::new();
+        let question = bench.ask("a.example");
+        let seen = bench.sent().unwrap();
+        bench.reply(&seen, &seen.answer(0, &[], &records));
+        assert_eq!(bench.outcome(question), "NoneOfFamily");
+    }
+}
+
+#[test]
 fn that_all_have_failed_is_remembered_for_a_moment() {
     let mut bench = Bench::with(Config { attempts: 1, ..CONFIG });
     let question = bench.ask("a.example");
