@@ -2,8 +2,9 @@
 
 use crate::secs;
 use crate::wire::{Answer, Given, Server};
+use heapless::Vec;
 use waitless::Instant;
-use waitless::network::v6::{Ipv6Lease, Leased};
+use waitless::network::v6::{Ipv6Lease, LEASED, Leased};
 
 /// Addresses that a server gave, with the rest.
 pub(crate) struct Lease {
@@ -16,8 +17,9 @@ pub(crate) struct Lease {
 }
 
 impl Lease {
-    /// What `answer`, which gives an address at least, means when it was asked for at `asked`.
-    pub fn new(answer: &Answer, asked: Instant) -> Self {
+    /// What `answer` means when it was asked for at `asked`. Of the lease `before`, which it goes
+    /// on with, what it does not speak of stays as it was.
+    pub fn new(answer: &Answer, before: Option<&Self>, asked: Instant) -> Self {
         let until = |time: u32| if time == u32::MAX { Instant::NEVER } else { asked + secs(time) };
         let shortest = answer.addresses.iter().map(|it| it.preferred).min().unwrap_or(0);
         // Section 21.4: where the server leaves it to the client. Products are of 64 bits.
@@ -27,17 +29,21 @@ impl Lease {
         };
         let renew = if answer.renew == 0 { part(5) } else { answer.renew };
         let rebind = if answer.rebind == 0 { part(8) } else { answer.rebind }.max(renew);
-        let end = answer.addresses.iter().map(|it| until(it.valid)).max().unwrap_or(asked);
         let leased = |it: &Given| Leased {
             address: it.address,
             preferred: until(it.preferred),
             valid: until(it.valid),
         };
-        let given = Ipv6Lease {
-            addresses: answer.addresses.iter().map(leased).collect(),
-            servers: answer.dns.clone(),
-            search: answer.search.clone(),
-        };
+        let mut addresses: Vec<_, LEASED> = answer.addresses.iter().map(leased).collect();
+        for it in before.iter().flat_map(|lease| &lease.given.addresses) {
+            let said = addresses.iter().any(|other| other.address == it.address);
+            if !said && !answer.gone.contains(&it.address) && it.valid > asked {
+                let _ = addresses.push(*it);
+            }
+        }
+        let end = addresses.iter().map(|it| it.valid).max().unwrap_or(asked);
+        let given =
+            Ipv6Lease { addresses, servers: answer.dns.clone(), search: answer.search.clone() };
         // A server that says a second would be asked for ever.
         let soon = asked + secs(RENEW_MIN);
         let renew = until(renew).max(soon).min(end);

@@ -64,6 +64,8 @@ pub struct Dhcp6 {
     offer: Option<Answer>,
     /// What was given, as long as it holds.
     lease: Option<Lease>,
+    /// What another host has of it, until its server was told.
+    declined: Vec<Ipv6Addr, LEASED>,
     transaction: u32,
     /// When this exchange began, and when its last message was sent.
     began: Instant,
@@ -161,6 +163,7 @@ impl Dhcp6 {
             retry: Retry::solicit(SOLICIT_MAX),
             offer: None,
             lease: None,
+            declined: Vec::new(),
             transaction: 0,
             began: Instant::ZERO,
             asked: Instant::ZERO,
@@ -232,8 +235,7 @@ impl Dhcp6 {
             (State::Confirming, Kind::Reply) => self.confirmed(&answer, ip, cx),
             (State::Declining, Kind::Reply) => {
                 self.counters.replies.add(1);
-                self.lease = None;
-                self.begin(State::Soliciting, cx.now(), cx);
+                self.keep(cx);
             }
             (State::Informing, Kind::Reply) => self.informed(&answer, ip, cx),
             _ => self.counters.unexpected.add(1),
@@ -263,15 +265,18 @@ impl Dhcp6 {
 
     /// A server gives addresses, or gives them again (section 18.2.10.1).
     fn given<I: IpPort>(&mut self, answer: &Answer, ip: &mut I, cx: &mut Context) {
-        if answer.status != 0 || answer.addresses.is_empty() {
+        let before = self.lease.as_ref().filter(|_| self.state != State::Requesting);
+        let ends = before.is_some() && !answer.gone.is_empty();
+        if answer.status != 0 || (answer.addresses.is_empty() && !ends) {
             self.counters.refusals.add(1);
             match (self.state, answer.status) {
-                // It does not know them: asked for anew.
+                // It does not know them: it is asked for just these.
                 (State::Renewing | State::Rebinding, NO_BINDING) => {
-                    self.lose(ip);
-                    self.begin(State::Soliciting, cx.now(), cx);
+                    self.offer = Some(answer.clone());
+                    self.begin(State::Requesting, cx.now(), cx);
                 }
                 (State::Requesting, _) => {
+                    self.lose(ip);
                     let at = cx.now() + Duration::from_secs(1);
                     self.begin(State::Soliciting, at, cx);
                 }
@@ -281,7 +286,11 @@ impl Dhcp6 {
             return;
         }
         self.counters.replies.add(1);
-        let lease = Lease::new(answer, self.asked);
+        let lease = Lease::new(answer, before, self.asked);
+        if lease.given.addresses.is_empty() {
+            self.lose(ip);
+            return self.begin(State::Soliciting, cx.now(), cx);
+        }
         let is_new = |old: &Lease| !old.has_the_same(&lease);
         if self.lease.as_ref().is_none_or(is_new) {
             for it in &lease.given.addresses {
@@ -303,11 +312,16 @@ impl Dhcp6 {
         self.keep(cx);
     }
 
-    /// What was given holds on.
+    /// What was given holds on, if there is anything left of it.
     fn keep(&mut self, cx: &mut Context) {
         match &self.lease {
-            Some(lease) => (self.state, self.at) = (State::Bound, lease.renew),
-            None => self.begin(State::Soliciting, cx.now(), cx),
+            Some(lease) if !lease.given.addresses.is_empty() => {
+                (self.state, self.at) = (State::Bound, lease.renew);
+            }
+            _ => {
+                self.lease = None;
+                self.begin(State::Soliciting, cx.now(), cx);
+            }
         }
     }
 
@@ -332,12 +346,13 @@ impl Dhcp6 {
             State::Bound => self.begin(State::Renewing, now, cx),
             State::Informed => self.begin(State::Informing, now, cx),
             State::Renewing if now >= rebind => self.begin(State::Rebinding, now, cx),
-            State::Requesting | State::Declining if self.retry.is_over() => {
-                self.lease = None;
-                self.begin(State::Soliciting, now, cx);
+            // Whoever did not know them says nothing more: perhaps another does.
+            State::Requesting if self.retry.is_over() && self.lease.is_some() => {
+                self.begin(State::Rebinding, now, cx);
             }
+            State::Requesting if self.retry.is_over() => self.begin(State::Soliciting, now, cx),
             // Section 18.2.3: nobody says that they do not fit.
-            State::Confirming if self.retry.is_over() => self.keep(cx),
+            State::Confirming | State::Declining if self.retry.is_over() => self.keep(cx),
             _ => self.ask(udp, ip, cx),
         }
     }
@@ -370,6 +385,7 @@ impl Dhcp6 {
     fn send<U: UdpPort>(&self, udp: &mut U, mac: waitless::Mac, cx: &Context) -> Option<()> {
         let socket = self.socket?;
         let own: Vec<Ipv6Addr, LEASED> = match (&self.lease, &self.offer) {
+            _ if self.state == State::Declining => self.declined.clone(),
             (Some(lease), _) => lease.given.addresses.iter().map(|it| it.address).collect(),
             (None, Some(offer)) => offer.addresses.iter().map(|it| it.address).collect(),
             (None, None) => Vec::new(),
@@ -407,6 +423,8 @@ impl Dhcp6 {
     fn watch<I: IpPort>(&mut self, ip: &mut I, cx: &mut Context) {
         let before = core::mem::replace(&mut self.link_up, ip.link_up());
         let back = self.link_up && !before;
+        // One that another host has is not confirmed.
+        self.lease.take_if(|lease| back && lease.given.addresses.is_empty());
         if back && self.lease.is_some() {
             return self.begin(State::Confirming, cx.now(), cx);
         }
@@ -419,16 +437,18 @@ impl Dhcp6 {
         if wanted != self.wanted || (back && wanted != Managed::No) {
             self.want(wanted, cx);
         }
-        let taken = |lease: &Lease| {
-            let duplicates = ip.network().map(|network| &network.duplicates[..]);
-            let mut given = lease.given.addresses.iter();
-            given.any(|it| duplicates.is_some_and(|all| all.contains(&it.address)))
+        let Some(lease) = self.lease.as_mut().filter(|_| self.state != State::Declining) else {
+            return;
         };
-        if self.state != State::Declining && self.lease.as_ref().is_some_and(taken) {
-            self.counters.declined.add(1);
+        let Some(network) = ip.network() else { return };
+        let given = lease.given.addresses.iter().map(|it| it.address);
+        self.declined = given.filter(|it| network.duplicates.contains(it)).collect();
+        if !self.declined.is_empty() {
+            self.counters.declined.add(self.declined.len() as u64);
             warn!(cx, "another host has an address that DHCPv6 gave");
             // The lease stays until its server was told.
-            ip.configure_v6(&Ipv6Lease::default());
+            lease.given.addresses.retain(|it| !self.declined.contains(&it.address));
+            ip.configure_v6(&lease.given);
             self.begin(State::Declining, cx.now(), cx);
         }
     }

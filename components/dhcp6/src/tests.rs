@@ -374,15 +374,80 @@ fn any_server_may_go_on_with_a_lease() {
     assert_eq!(bench.sent(RENEW).option(2), Some(&[0, 2, b'b'][..]));
 }
 
+/// A group in which the server does not know the address.
+fn unknown() -> List<u8> {
+    option(3, &[&[0, 0, 0, 1][..], &[0; 8], &status(3)].concat())
+}
+
+/// Addresses in one group, each with how long it is valid.
+fn several(addresses: &[(Ipv6Addr, u32)]) -> List<u8> {
+    let head = [1_u32, 100, 200].map(u32::to_be_bytes).concat();
+    let each = addresses.iter().map(|(address, valid)| {
+        option(5, &[&address.octets()[..], &[valid.to_be_bytes(); 2].concat()].concat())
+    });
+    option(3, &each.fold(head, |all, one| [all, one].concat()))
+}
+
+const ANOTHER: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0x51);
+
 #[test]
-fn a_server_that_does_not_know_the_lease_is_asked_for_another() {
+fn a_server_that_does_not_know_the_lease_is_asked_for_the_same() {
     let mut bench = Bench::bound();
     bench.pass(101);
     let seen = bench.sent(RENEW);
-    let nothing = option(3, &[&[0, 0, 0, 1][..], &[0; 8], &status(3)].concat());
-    bench.answer(&seen, REPLY, b'a', &[nothing]);
+    bench.answer(&seen, REPLY, b'a', &[unknown()]);
+    assert_eq!(bench.addresses(), [GIVEN], "nobody has refused it");
+    let seen = bench.sent(REQUEST);
+    assert_eq!((seen.option(2), &seen.addresses()[..]), (Some(&[0, 2, b'a'][..]), &[GIVEN][..]));
+    bench.answer(&seen, REPLY, b'a', &[good()]);
+    bench.pass(99);
+    assert!(bench.udp.sent.is_empty() && bench.addresses() == [GIVEN]);
+    // Refused, and another one is wanted.
+    bench.pass(2);
+    let seen = bench.sent(RENEW);
+    bench.answer(&seen, REPLY, b'a', &[unknown()]);
+    let seen = bench.sent(REQUEST);
+    bench.answer(&seen, REPLY, b'a', &[status(2)]);
     assert!(bench.addresses().is_empty());
-    bench.sent(SOLICIT);
+    bench.pass(2);
+    assert!(bench.sent(SOLICIT).addresses().is_empty());
+    // What it gives instead takes the place of what it did not know.
+    let mut bench = Bench::bound();
+    bench.pass(101);
+    let seen = bench.sent(RENEW);
+    bench.answer(&seen, REPLY, b'a', &[unknown()]);
+    let seen = bench.sent(REQUEST);
+    bench.answer(&seen, REPLY, b'a', &[several(&[(ANOTHER, 300)])]);
+    assert_eq!(bench.addresses(), [ANOTHER]);
+    // It says nothing more: the others are asked, until the lease ends.
+    let mut bench = Bench::bound();
+    bench.pass(101);
+    let seen = bench.sent(RENEW);
+    bench.answer(&seen, REPLY, b'a', &[unknown()]);
+    bench.pass(290);
+    assert_eq!(bench.addresses(), [GIVEN]);
+    assert_eq!(bench.udp.sent.back().map(|packet| packet.bytes()[0]), Some(REBIND));
+    bench.pass(10);
+    assert_eq!((bench.addresses().len(), bench.dhcp.counters.expired.get()), (0, 1));
+}
+
+#[test]
+fn a_server_ends_addresses_by_a_lifetime_of_nothing() {
+    let mut bench = Bench::bound();
+    bench.pass(101);
+    let seen = bench.sent(RENEW);
+    bench.answer(&seen, REPLY, b'a', &[several(&[(ANOTHER, 1000)])]);
+    assert_eq!(bench.addresses(), [ANOTHER, GIVEN], "what it does not speak of stays");
+    bench.pass(101);
+    let seen = bench.sent(RENEW);
+    assert_eq!(seen.addresses(), [ANOTHER, GIVEN]);
+    bench.answer(&seen, REPLY, b'a', &[several(&[(GIVEN, 0), (ANOTHER, 1000)])]);
+    assert_eq!(bench.addresses(), [ANOTHER]);
+    bench.pass(101);
+    let seen = bench.sent(RENEW);
+    bench.answer(&seen, REPLY, b'a', &[several(&[(ANOTHER, 0)])]);
+    assert!(bench.addresses().is_empty());
+    assert!(bench.sent(SOLICIT).addresses().is_empty(), "another one is wanted");
 }
 
 #[test]
@@ -398,6 +463,35 @@ fn an_address_that_another_host_has_is_declined() {
     let seen = bench.sent(SOLICIT);
     assert!(seen.addresses().is_empty(), "another one is wanted");
     assert_eq!(bench.dhcp.counters.declined.get(), 1);
+}
+
+#[test]
+fn only_the_address_that_another_host_has_is_declined() {
+    let mut bench = Bench::bound();
+    bench.pass(101);
+    let seen = bench.sent(RENEW);
+    bench.answer(&seen, REPLY, b'a', &[several(&[(GIVEN, 1000), (ANOTHER, 1000)])]);
+    let _ = bench.ip.network.duplicates.push(GIVEN);
+    bench.sweep();
+    assert_eq!(bench.addresses(), [ANOTHER]);
+    let seen = bench.sent(DECLINE);
+    assert_eq!(seen.addresses(), [GIVEN]);
+    bench.answer(&seen, REPLY, b'a', &[status(0)]);
+    assert_eq!((bench.addresses(), bench.dhcp.counters.declined.get()), (vec![ANOTHER], 1));
+    assert!(bench.udp.sent.is_empty());
+    bench.pass(101);
+    assert_eq!(bench.sent(RENEW).addresses(), [ANOTHER]);
+    // Nobody answers, and nothing is left.
+    let _ = bench.ip.network.duplicates.push(ANOTHER);
+    bench.sweep();
+    assert!(bench.addresses().is_empty());
+    bench.ip.link_up = false;
+    bench.sweep();
+    bench.ip.link_up = true;
+    bench.sweep();
+    assert_eq!(bench.sent(DECLINE).addresses(), [ANOTHER]);
+    bench.pass(2);
+    assert!(bench.sent(SOLICIT).addresses().is_empty());
 }
 
 #[test]

@@ -88,6 +88,8 @@ pub(crate) struct Answer {
     pub renew: u32,
     pub rebind: u32,
     pub addresses: Vec<Given, LEASED>,
+    /// Addresses that are not valid any more.
+    pub gone: Vec<Ipv6Addr, LEASED>,
     pub dns: Vec<Ipv6Addr, SERVERS>,
     pub search: String<SEARCH_MAX>,
     /// Seconds until what is no address is to be asked for again.
@@ -199,6 +201,7 @@ impl Answer {
             renew: 0,
             rebind: 0,
             addresses: Vec::new(),
+            gone: Vec::new(),
             dns: Vec::new(),
             search: String::new(),
             refresh: None,
@@ -257,9 +260,10 @@ impl Answer {
                     let (octets, rest) = bytes.split_first_chunk::<16>()?;
                     let address = Ipv6Addr::from(*octets);
                     let (preferred, valid) = (number(rest)?, number(rest.get(4..)?)?);
-                    let possible = is_host(address) && preferred <= valid;
-                    if possible && valid > 0 {
-                        // Those that are too many are left out.
+                    // Those that are too many are left out.
+                    if valid == 0 {
+                        let _ = self.gone.push(address);
+                    } else if is_host(address) && preferred <= valid {
                         let _ = self.addresses.push(Given { address, preferred, valid });
                     }
                 }
