@@ -4,8 +4,9 @@
 //! It asks one server at a time, from a port and with a number of its own for each question, and
 //! takes the time from an answer that repeats the number and comes from a server that knows the
 //! time itself. Half of the way there and back is added. A server that does not answer is asked
-//! ever more seldom and gives way to the next; one that says that it may not be asked is not asked
-//! again, and one that says "slower" is. Names are looked for anew each time a server failed.
+//! ever more seldom and gives way to the next; an address that says that it may not be asked is not
+//! asked again, and one that says "slower" is. Names are looked for anew each time a server failed,
+//! and a day after one of a name's addresses has refused: many names are those of a pool.
 //!
 //! Unlike RFC 4330 section 10 wants it of a large number of clients, the first question is asked
 //! at once: certificates cannot be checked before the time is known.
@@ -48,8 +49,10 @@ pub struct Sntp {
     /// The server that is asked, by its number, and its address once that is known.
     server: usize,
     address: Option<IpAddr>,
-    /// Servers that do not want to be asked.
-    denied: [bool; SERVERS],
+    /// When each server may be asked.
+    allowed: [Instant; SERVERS],
+    /// The latest addresses that do not want to be asked.
+    denied: [Option<IpAddr>; DENIED],
     /// How long to wait after the next failure.
     pause: Duration,
     /// How much less often than the manifest says servers want to be asked.
@@ -69,12 +72,16 @@ enum Stage {
     Looking(Question, Family),
     /// For the answer to this question, asked at this time.
     Asked { socket: Socket, number: u64, at: Instant },
-    /// For nothing any more: no server wants to be asked.
-    Off,
 }
 
 /// Servers that are asked.
 const SERVERS: usize = 4;
+
+/// Addresses that do not want to be asked, at most; behind that the first is forgotten.
+const DENIED: usize = 8;
+
+/// How long a server is left alone one of whose addresses does not want to be asked.
+const DENIED_WAIT: Duration = Duration::from_secs(86_400);
 
 /// Where servers are asked.
 const PORT: u16 = 123;
@@ -130,7 +137,8 @@ impl Sntp {
             at: Instant::ZERO,
             server: 0,
             address: None,
-            denied: [false; SERVERS],
+            allowed: [Instant::ZERO; SERVERS],
+            denied: [None; DENIED],
             pause: PAUSE_MIN,
             slower: 1,
             set: false,
@@ -160,21 +168,35 @@ impl Sntp {
         if !core::mem::replace(&mut self.said, true) {
             warn!(cx, "no time from {}: {why}", self.name());
         }
-        self.next_server();
+        let allowed = self.next_server(cx.now());
         let most = self.config.poll.times(PAUSE_FACTOR_MAX);
         let pause = self.pause.min(most);
         self.pause = self.pause.times(2).min(most);
-        self.wait(pause, cx);
+        self.wait(pause.max(allowed.since(cx.now())), cx);
     }
 
-    /// Turns to the next server that may be asked, if there is one.
-    fn next_server(&mut self) {
+    /// Turns to the next server that may be asked, or that may be first; when that is.
+    fn next_server(&mut self, now: Instant) -> Instant {
         self.address = None;
         let servers = self.servers();
-        let mut others = (1..=servers).map(|step| (self.server + step) % servers.max(1));
-        if let Some(next) = others.find(|server| self.denied.get(*server) == Some(&false)) {
-            self.server = next;
+        let others = (1..=servers).map(|step| (self.server + step) % servers.max(1));
+        let allowed = |server| self.allowed.get(server).map_or(now, |at| now.max(*at));
+        let next = others.map(|server| (allowed(server), server)).min_by_key(|(at, _)| *at);
+        let (at, server) = next.unwrap_or((now, 0));
+        self.server = server;
+        at
+    }
+
+    /// Leaves the server alone for long: an address of it does not want to be asked.
+    fn deny(&mut self, address: Option<IpAddr>, cx: &mut Context) {
+        if let Some(allowed) = self.allowed.get_mut(self.server) {
+            *allowed = cx.now() + DENIED_WAIT;
         }
+        if address.is_some() {
+            self.denied.rotate_right(1);
+            self.denied[0] = address;
+        }
+        self.fail("it does not want to be asked", cx);
     }
 
     /// Asks for the server's address.
@@ -199,7 +221,11 @@ impl Sntp {
             (None, _) => {}
             (Some(Ok(addresses)), _) => {
                 // Servers spread their load by the order of their addresses.
-                self.address = addresses.first().copied();
+                let may = |address: &&IpAddr| !self.denied.contains(&Some(**address));
+                self.address = addresses.iter().find(may).copied();
+                if self.address.is_none() {
+                    return self.deny(None, cx);
+                }
                 (self.stage, self.at) = (Stage::Pausing, cx.now());
             }
             // The network is not up yet: nobody was asked.
@@ -273,14 +299,8 @@ impl Sntp {
             }
             Answer::Deny => {
                 self.counters.refused.add(1);
-                if let Some(denied) = self.denied.get_mut(self.server) {
-                    *denied = true;
-                }
                 warn!(cx, "{} does not want to be asked", self.name());
-                self.fail("it does not want to be asked", cx);
-                if self.denied.iter().take(self.servers()).all(|denied| *denied) {
-                    (self.stage, self.at) = (Stage::Off, Instant::NEVER);
-                }
+                self.deny(self.address, cx);
             }
         }
     }
@@ -326,7 +346,7 @@ impl<U: UdpPort, N: ResolverPort> Component<(&mut U, &mut N)> for Sntp {
         match self.stage {
             Stage::Asked { .. } => self.hear(*udp, cx),
             Stage::Looking(..) => self.hear_names(*names, cx),
-            Stage::Pausing | Stage::Off => {}
+            Stage::Pausing => {}
         }
     }
 
@@ -338,7 +358,7 @@ impl<U: UdpPort, N: ResolverPort> Component<(&mut U, &mut N)> for Sntp {
             return;
         }
         match (self.stage, self.address) {
-            (Stage::Off | Stage::Looking(..), _) => {}
+            (Stage::Looking(..), _) => {}
             (Stage::Pausing, Some(address)) => self.ask(address, *udp, cx),
             (Stage::Pausing, None) => self.look(Family::V4, *names, cx),
             (Stage::Asked { socket, .. }, _) => {

@@ -67,6 +67,8 @@ impl UdpPort for Udp {
 struct Names {
     asked: Vec<&'static str>,
     why: Option<NoAddress>,
+    /// What a name stands for now, where that changes.
+    found: Option<Vec<IpAddr>>,
     last: Option<Result<Addresses, NoAddress>>,
 }
 
@@ -77,7 +79,10 @@ impl ResolverPort for Names {
         let found = [FIRST, SECOND][server];
         self.last = Some(match (self.why, family) {
             (Some(why), _) => Err(why),
-            (None, Family::V4) => Ok([found].into_iter().collect()),
+            (None, Family::V4) => match &self.found {
+                Some(found) => Ok(found.iter().copied().collect()),
+                None => Ok([found].into_iter().collect()),
+            },
             (None, Family::V6) => Err(NoAddress::NoneOfFamily),
         });
         Ok(Question::default())
@@ -251,7 +256,7 @@ fn servers_that_do_not_answer_are_asked_ever_more_seldom_and_in_turn() {
 }
 
 #[test]
-fn a_server_that_says_so_is_not_asked_again() {
+fn an_address_that_says_so_is_not_asked_again() {
     for code in [b"DENY", b"RSTR"] {
         let mut bench = Bench::new(CONFIG);
         bench.answer(|number| kiss(number, code));
@@ -264,9 +269,27 @@ fn a_server_that_says_so_is_not_asked_again() {
         bench.udp.sent.clear();
         let mut bench = Bench::new(Config { servers: &["time.example"], ..CONFIG });
         bench.answer(|number| kiss(number, code));
-        bench.pass(100_000_000);
-        assert!(bench.sent().is_none() && bench.deadline() == Instant::NEVER);
+        bench.pass(1_000_000_000);
+        assert!(bench.sent().is_none());
+        let looked = bench.names.asked.len();
+        assert!((11..=14).contains(&looked), "about once a day: {looked}");
     }
+}
+
+#[test]
+fn another_address_of_a_pool_is_asked_the_day_after() {
+    let mut bench = Bench::new(Config { servers: &["time.example"], ..CONFIG });
+    bench.answer(|number| kiss(number, b"DENY"));
+    bench.names.found = Some([FIRST, SECOND].into());
+    bench.pass(70_000_000);
+    assert!(bench.sent().is_none());
+    bench.pass(30_000_000);
+    let (server, _) = bench.sent().unwrap();
+    assert_eq!(server, SECOND);
+    bench.udp.sent.clear();
+    bench.pass(20_000);
+    bench.answer(|number| time(number, UNIX * 1000, 0));
+    assert_eq!(bench.cx.wall_clock(), Some(UNIX));
 }
 
 #[test]
