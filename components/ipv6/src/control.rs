@@ -4,7 +4,8 @@ use crate::Ipv6;
 use crate::addresses::{self, Conflict, State};
 use crate::extension::Chain;
 use crate::groups::{ALL_NODES, Report};
-use crate::message::{Advertisement, Draft, Message, Options, RouterAdvertisement};
+use crate::message::{Advertisement, Draft, GROUP_DONE_V1, GROUP_REPORT_V1};
+use crate::message::{Message, Options, RouterAdvertisement};
 use crate::neighbours::{self, Heard, Lookup, Owner, Waiting};
 use crate::pmtu::MTU_MIN;
 use crate::wire::{HEADER, Header, NEXT, Outgoing};
@@ -296,7 +297,11 @@ impl Ipv6 {
                 return true;
             }
             Some(Report::Old(group)) => {
-                self.report_groups(Draft::report_v1(group), group, cx);
+                self.report_groups(Draft::report_v1(GROUP_REPORT_V1, group), group, cx);
+                return true;
+            }
+            Some(Report::Done(group)) => {
+                self.report_groups(Draft::report_v1(GROUP_DONE_V1, group), ALL_ROUTERS, cx);
                 return true;
             }
             None => {}

@@ -27,6 +27,11 @@ const TO_EXCLUDE: u8 = 4;
 const ROBUSTNESS: u8 = 2;
 const REPEAT: Duration = Duration::from_secs(1);
 
+/// For how long after a question of MLDv1 nothing else is understood on the link (RFC 3810 section
+/// 9.12): two intervals between questions and the longest wait for an answer, as they are unless
+/// set otherwise.
+const OLD: Duration = Duration::from_secs(2 * 125 + 10);
+
 /// The groups.
 pub(crate) struct Groups {
     list: Vec<Group, GROUPS_MAX>,
@@ -35,8 +40,8 @@ pub(crate) struct Groups {
     /// When to answer a question, and of which group; unspecified where of all.
     answer_at: Instant,
     asked: Ipv6Addr,
-    /// Whether only MLDv1 is understood by who asked.
-    old: bool,
+    /// Until when only MLDv1 is understood by those who ask.
+    old_until: Instant,
     /// The next group of which MLDv1 is to be told.
     turn: usize,
 }
@@ -54,8 +59,10 @@ struct Group {
 pub(crate) enum Report {
     /// MLDv2's records.
     New(Vec<(u8, Ipv6Addr), GROUPS_MAX>),
-    /// MLDv1: one group.
+    /// MLDv1: one group that is listened to.
     Old(Ipv6Addr),
+    /// MLDv1: one that was left.
+    Done(Ipv6Addr),
 }
 
 impl Groups {
@@ -65,7 +72,7 @@ impl Groups {
             changes_at: Instant::NEVER,
             answer_at: Instant::NEVER,
             asked: Ipv6Addr::UNSPECIFIED,
-            old: false,
+            old_until: Instant::ZERO,
             turn: 0,
         }
     }
@@ -112,27 +119,31 @@ impl Groups {
     pub fn asked(&mut self, query: &Query, now: Instant, random: &mut Random) {
         let millis = u64::from(query.delay).max(1);
         let at = now + Duration::from_millis(random.below(millis));
+        if query.old {
+            self.old_until = now + OLD;
+        }
         if self.answer_at != Instant::NEVER {
             // Two questions, one answer: about everything.
             self.asked =
                 if self.asked == query.group { query.group } else { Ipv6Addr::UNSPECIFIED };
-            (self.answer_at, self.old) = (self.answer_at.min(at), self.old || query.old);
+            self.answer_at = self.answer_at.min(at);
             return;
         }
-        (self.answer_at, self.asked, self.old, self.turn) = (at, query.group, query.old, 0);
+        (self.answer_at, self.asked, self.turn) = (at, query.group, 0);
     }
 
     /// The next report at `now`.
     pub fn due(&mut self, now: Instant, random: &mut Random) -> Option<Report> {
+        let old = now < self.old_until;
         if now >= self.changes_at {
-            return self.changes(now, random).map(Report::New);
+            return if old { self.old_change(now, random) } else { self.changes(now, random) };
         }
         if now < self.answer_at {
             return None;
         }
         let asked = self.asked;
         let concerned = |it: &&Group| it.listened && (asked.is_unspecified() || asked == it.group);
-        if self.old {
+        if old {
             let group = self.list.iter().filter(concerned).nth(self.turn).map(|it| it.group);
             self.turn += 1;
             if group.is_none() {
@@ -146,11 +157,27 @@ impl Groups {
         (!records.is_empty()).then_some(Report::New(records))
     }
 
-    fn changes(
-        &mut self,
-        now: Instant,
-        random: &mut Random,
-    ) -> Option<Vec<(u8, Ipv6Addr), GROUPS_MAX>> {
+    /// The next change, for routers that speak MLDv1 (RFC 3810 section 8.2.1): one group at a
+    /// time. Of those to be reported again, each has its turn before.
+    fn old_change(&mut self, now: Instant, random: &mut Random) -> Option<Report> {
+        let most = self.list.iter().map(|it| it.reports).max().unwrap_or(0).max(1);
+        let report = self.list.iter_mut().find(|it| it.reports == most).map(|it| {
+            if it.listened {
+                it.reports -= 1;
+                return Report::Old(it.group);
+            }
+            // RFC 2710 section 4: that it was left is said once.
+            it.reports = 0;
+            Report::Done(it.group)
+        });
+        self.list.retain(|it| it.listened || it.reports > 0);
+        if self.list.iter().all(|it| it.reports < most) {
+            self.rest(now, random);
+        }
+        report
+    }
+
+    fn changes(&mut self, now: Instant, random: &mut Random) -> Option<Report> {
         let mut records = Vec::new();
         for it in self.list.iter_mut().filter(|it| it.reports > 0) {
             it.reports -= 1;
@@ -159,10 +186,15 @@ impl Groups {
             let _ = records.push((kind, it.group));
         }
         self.list.retain(|it| it.listened || it.reports > 0);
+        self.rest(now, random);
+        (!records.is_empty()).then_some(Report::New(records))
+    }
+
+    /// Waits until changes are to be reported again, if any are.
+    fn rest(&mut self, now: Instant, random: &mut Random) {
         let again = self.list.iter().any(|it| it.reports > 0);
         let later = now + Duration::from_nanos(random.below(REPEAT.as_nanos()));
         self.changes_at = if again { later } else { Instant::NEVER };
-        (!records.is_empty()).then_some(records)
     }
 
     /// When [`due`](Self::due) next has something.

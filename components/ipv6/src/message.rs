@@ -399,9 +399,9 @@ impl Draft {
         draft
     }
 
-    /// The same to a router that only speaks RFC 2710.
-    pub fn report_v1(group: Ipv6Addr) -> Self {
-        let mut draft = Self::new(GROUP_REPORT_V1, [0; 4]);
+    /// The same of one group, as `kind` says, to a router that only speaks RFC 2710.
+    pub fn report_v1(kind: u8, group: Ipv6Addr) -> Self {
+        let mut draft = Self::new(kind, [0; 4]);
         draft.put(&group.octets());
         draft
     }

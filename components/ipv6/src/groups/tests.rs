@@ -80,6 +80,38 @@ fn old_routers_are_answered_in_their_language() {
 }
 
 #[test]
+fn changes_are_told_in_the_language_of_the_old_router_that_asked_last() {
+    let mut random = Random::new([9; 32]);
+    let mut groups = Groups::new();
+    groups.set([group(1)].into_iter(), at(0));
+    run(&mut groups, 10_000);
+    let old = Query { group: Ipv6Addr::UNSPECIFIED, delay: 1_000, old: true };
+    groups.asked(&old, at(20_000), &mut random);
+    run(&mut groups, 30_000);
+    groups.set([group(2), group(3)].into_iter(), at(100_000));
+    let trace = run(&mut groups, 110_000);
+    let reports: List<_> = trace.iter().map(|(_, it)| it.clone()).collect();
+    let joined = [Report::Old(group(2)), Report::Old(group(3))];
+    assert_eq!(reports[..3], [&[Report::Done(group(1))][..], &joined].concat());
+    assert_eq!(reports[3..], joined, "again, but for what was left");
+    assert!(trace[2].0 == at(100_000) && trace[4].0 < at(101_000));
+    assert!(!groups.has(group(1)) && groups.deadline() == Instant::NEVER);
+    // The link was away before a group was left that is gone by now: nothing is left to say.
+    groups.set([group(2), group(3)].into_iter().take(0), at(200_000));
+    groups.restart(at(200_000));
+    assert_eq!((run(&mut groups, 200_100), groups.deadline()), (List::new(), Instant::NEVER));
+    groups.set([group(2), group(3)].into_iter(), at(200_200));
+    run(&mut groups, 210_000);
+    // A question of MLDv2 does not end that, but its time does.
+    groups.asked(&Query { old: false, ..old }, at(279_000), &mut random);
+    assert_eq!(run(&mut groups, 280_000).len(), 2, "before 260 s are over");
+    groups.asked(&Query { old: false, ..old }, at(290_000), &mut random);
+    assert_eq!(run(&mut groups, 300_000)[0].1, records(&[(IS_EXCLUDE, 2), (IS_EXCLUDE, 3)]));
+    groups.set([group(3)].into_iter(), at(310_000));
+    assert_eq!(run(&mut groups, 320_000)[0].1, records(&[(TO_INCLUDE, 2)]));
+}
+
+#[test]
 fn there_is_room_for_those_that_are_wanted_whatever_was_left() {
     let mut groups = Groups::new();
     for round in 0..10 {
