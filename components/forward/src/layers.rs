@@ -23,6 +23,8 @@ pub trait Layers {
     fn forward(&mut self, layer: usize, packet: Packet) -> Result<(), Packet>;
     /// [`IpPort::turn_away`].
     fn turn_away(&mut self, layer: usize, packet: Packet, why: Reject);
+    /// [`IpPort::turns_back`].
+    fn turns_back(&self, layer: usize) -> bool;
 }
 
 macro_rules! layers {
@@ -83,6 +85,13 @@ macro_rules! layers {
                 match layer {
                     $($index => self.$index.turn_away(packet, why),)+
                     _ => {}
+                }
+            }
+
+            fn turns_back(&self, layer: usize) -> bool {
+                match layer {
+                    $($index => self.$index.turns_back(),)+
+                    _ => false,
                 }
             }
         }

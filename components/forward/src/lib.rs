@@ -68,7 +68,7 @@ waitless::counters! {
         counter expired: packets,
         /// Packets to where no route leads.
         counter no_route: packets,
-        /// Packets of IPv6 to an address of this router on another side.
+        /// Packets to an address of this router on another side.
         counter prohibited: packets,
         /// Packets of IPv6 that came back, as their next hop does not answer.
         counter unanswered: packets,
@@ -129,7 +129,7 @@ impl Forward {
             return layers.turn_away(from, packet, Reject::Route);
         };
         // What is another layer's own does not end here (the strong model).
-        if !old && layers.is_local(to, destination) {
+        if layers.is_local(to, destination) && !layers.turns_back(to) {
             counters.prohibited.add(1);
             return layers.turn_away(from, packet, Reject::Prohibited);
         }

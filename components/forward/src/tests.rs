@@ -26,6 +26,8 @@ struct Ip {
     path: u16,
     room: usize,
     forwards: bool,
+    /// Whether what goes to its own address turns back on the link.
+    turns: bool,
     /// A network of IPv6, and its bits.
     v6: Option<(Ipv6Addr, u8)>,
     /// An address of IPv6.
@@ -52,6 +54,7 @@ impl Ip {
             path: u16::MAX,
             room: 24,
             forwards: true,
+            turns: false,
             v6: None,
             own: None,
         }
@@ -156,6 +159,10 @@ impl IpPort for Ip {
 
     fn turn_away(&mut self, packet: Packet, why: Reject) {
         self.turned.push((packet, why));
+    }
+
+    fn turns_back(&self) -> bool {
+        self.turns
     }
 }
 
@@ -303,6 +310,20 @@ fn a_broadcast_into_a_network_is_not_forwarded() {
     bench.sweep();
     assert_eq!(bench.router.counters.broadcasts.get(), 1);
     assert!(bench.lan.sent.is_empty() && bench.wan.turned.is_empty());
+}
+
+#[test]
+fn the_address_on_another_side_is_answered_where_the_packet_came_in() {
+    let mut bench = Bench::new();
+    let mut bytes = datagram(9, 0, &[], 8);
+    bytes[16..20].copy_from_slice(&[198, 51, 100, 2]);
+    bench.out(&bytes);
+    let (packet, why) = bench.lan.turned.pop().unwrap();
+    assert_eq!((packet.bytes(), why), (&bytes[..], Reject::Prohibited));
+    assert!(bench.wan.sent.is_empty() && bench.router.counters.prohibited.get() == 1);
+    bench.wan.turns = true;
+    bench.out(&bytes);
+    assert_eq!((bench.wan.sent.len(), bench.lan.turned.len()), (1, 0), "translation answers it");
 }
 
 #[test]

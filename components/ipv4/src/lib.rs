@@ -610,6 +610,10 @@ impl IpPort for Ipv4 {
     fn turn_away(&mut self, packet: Packet, why: Reject) {
         self.refuse_transit(packet, why);
     }
+
+    fn turns_back(&self) -> bool {
+        self.transit.turns_back
+    }
 }
 
 impl Inspect for Ipv4 {

@@ -73,6 +73,10 @@ impl Ipv4 {
         if !options_allowed(options) {
             return self.counters.bad_options.add(1);
         }
+        // Cut into smaller pieces, one would begin anew where the others end.
+        if header.offset + header.total > usize::from(u16::MAX) {
+            return self.counters.bad_fragments.add(1);
+        }
         packet.truncate(header.total);
         let info = packet.info_mut();
         info.remote = IpAddr::V4(header.source);

@@ -119,6 +119,12 @@ pub trait IpPort {
         let _ = (packet, why);
     }
 
+    /// Whether the link below sends packets back that are [forwarded](Self::forward) to this
+    /// layer's own address, as address translation does.
+    fn turns_back(&self) -> bool {
+        false
+    }
+
     /// Whether packets to and from addresses of this one's family pass here.
     #[inline]
     fn carries(&self, address: IpAddr) -> bool {

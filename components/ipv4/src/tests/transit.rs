@@ -77,6 +77,22 @@ fn martians_and_what_came_in_a_frame_to_all_are_dropped() {
 }
 
 #[test]
+fn a_fragment_beyond_the_longest_datagram_goes_no_further() {
+    let mut bench = router();
+    let longest = 65_535 - HEADER;
+    for (length, passes) in [(longest % 8, true), (longest % 8 + 1, false)] {
+        let mut bytes = packet(PEER, FAR, Protocol::UDP, &[0; 8][..length]);
+        bytes[6..8].copy_from_slice(&((longest / 8) as u16).to_be_bytes());
+        [bytes[10], bytes[11]] = [0; 2];
+        let sum = checksum(&bytes[..HEADER]).to_be_bytes();
+        bytes[10..12].copy_from_slice(&sum);
+        bench.arrive(&bytes);
+        assert_eq!(bench.ip.transit().is_some(), passes, "{length}");
+    }
+    assert_eq!(bench.ip.counters.bad_fragments.get(), 1);
+}
+
+#[test]
 fn what_was_turned_back_comes_from_our_own_address() {
     let mut bench = router();
     let mut back = bench.packet(&packet(OURS, FAR, Protocol::UDP, &[0; 8]));
