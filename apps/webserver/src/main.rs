@@ -191,7 +191,8 @@ async fn events(request: Request) -> Result<Finished, Problem> {
     Ok(events.finish().await)
 }
 
-/// WebSocket: sends every message back, up to a mebibyte.
+/// WebSocket: sends every message back, up to 64 KiB. A client that is silent for a minute must answer a
+/// ping within another.
 async fn socket(request: Request) -> Result<Finished, Response> {
     // Every task has room for the longest handler: what lives long and is large has a place of its
     // own.
@@ -199,7 +200,8 @@ async fn socket(request: Request) -> Result<Finished, Response> {
 }
 
 async fn talk(request: Request) -> Result<Finished, Response> {
-    let mut socket = WebSocket::accept(request, &[], 1 << 20)?;
+    let socket = WebSocket::accept(request, &[], 64 << 10)?;
+    let mut socket = socket.silence(Duration::from_secs(60));
     while let Some(message) = socket.receive().await {
         socket.send(message).await;
     }

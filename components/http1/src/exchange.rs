@@ -20,7 +20,7 @@ pub(crate) struct Active {
     /// Who the client has shown to be, until the service has asked.
     pub(crate) identity: Option<Rc<str>>,
     pub(crate) head: Option<Head>,
-    /// When the head was complete.
+    /// When the head was complete; of another protocol, when the client last said something.
     pub(crate) begun_at: Instant,
     /// The time that the client has left to send its body, and to take its response.
     pub(crate) reading: Patience,
@@ -196,13 +196,19 @@ impl Active {
         self.outgoing != Outgoing::Unanswered && !only_head
     }
 
-    /// What of the client's time is used up, where it is waited for.
+    /// What of the client's time is used up, where it is waited for; of another protocol, how
+    /// much longer than a body may take it has been silent.
     pub(crate) fn slowness(&self, now: Instant, config: &Config) -> Duration {
         let spent = |patience: &Patience, most: Duration| match patience.is_waiting() {
             true => most.minus(patience.left(now)),
             false => Duration::ZERO,
         };
-        spent(&self.reading, config.body_timeout).max(spent(&self.sending, config.send_timeout))
+        let reading = match self.framing {
+            // It may be silent for as long as it likes, unless others have to wait.
+            Framing::UntilEnd => now.since(self.begun_at).minus(config.body_timeout),
+            _ => spent(&self.reading, config.body_timeout),
+        };
+        reading.max(spent(&self.sending, config.send_timeout))
     }
 
     /// Puts a packet back that could not be sent.

@@ -316,6 +316,9 @@ impl Http1 {
             return connection.discarded <= DRAIN_LIMIT;
         }
         let is_body = exchange.framing != Framing::UntilEnd;
+        if !is_body {
+            exchange.begun_at = self.now;
+        }
         if is_body && self.config.body_limit.is_some_and(|limit| exchange.received > limit) {
             self.refuse(place, Status::CONTENT_TOO_LARGE);
             return false;

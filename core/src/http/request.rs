@@ -4,6 +4,7 @@ use super::client::{Fetch, Incoming};
 use super::head::is_same_name;
 use super::response::TEXT;
 use super::slot::{BROKEN, Reply, STARTED, STREAMED};
+use super::wire::{NoMemory, try_extend};
 use super::{Body, BodyWriter, Head, IntoResponse, Length, Method, Response, Status, Version, uri};
 use crate::dial::{Connection, DialError};
 use crate::task::{Sleep, sleep};
@@ -192,7 +193,8 @@ impl Request {
         core::str::from_utf8(value).ok()
     }
 
-    /// The whole body, of at most `limit` bytes; a longer one is a 413. Allocates.
+    /// The whole body, of at most `limit` bytes; a longer one is a 413, and a 503 where
+    /// there is not enough memory for it. Allocates.
     pub async fn collect(&mut self, limit: usize) -> Result<Vec<u8>, Problem> {
         let too_large =
             Problem { status: Status::CONTENT_TOO_LARGE, reason: "the body is too long" };
@@ -204,7 +206,7 @@ impl Request {
             if all.len() + chunk.len() > limit {
                 return Err(too_large);
             }
-            all.extend_from_slice(chunk.bytes());
+            try_extend(&mut all, chunk.bytes()).map_err(|NoMemory| NO_MEMORY)?;
         }
         Ok(all)
     }
@@ -302,6 +304,12 @@ impl fmt::Debug for Request {
         f.debug_struct("Request").field("head", &self.head).finish_non_exhaustive()
     }
 }
+
+/// What a client is told whose body there is no memory for.
+const NO_MEMORY: Problem = Problem {
+    status: Status::SERVICE_UNAVAILABLE,
+    reason: "there is not enough memory for the body",
+};
 
 /// The most bytes of a parameter that has to be decoded.
 const PARAMETER: usize = 512;

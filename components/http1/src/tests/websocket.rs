@@ -1,13 +1,16 @@
 //! Conversations over WebSocket, with a client that keeps the rules of RFC 6455 and breaks them.
 
-use super::wire::Bench;
+use super::wire::{Bench, CONFIG};
+use crate::Config;
 use alloc::borrow::ToOwned;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
 use waitless::Duration;
-use waitless::http::{CloseCode, Finished, Handler, Request, Response, Router, Status, WebSocket};
+use waitless::http::{
+    CloseCode, Files, Finished, Handler, Request, Response, Router, ServerConfig, Status, WebSocket,
+};
 
 /// Sends everything back, but for some words.
 async fn echo(request: Request) -> Result<Finished, Response> {
@@ -236,6 +239,73 @@ fn an_idle_conversation_stays() {
     assert_eq!(client.say(&frame(0x81, b"still")), answer(0x81, b"still"));
 }
 
+/// Gives up who says nothing for twice ten seconds.
+async fn listen(request: Request) -> Result<Finished, Response> {
+    let socket = WebSocket::accept(request, &[], 1000)?;
+    let mut socket = socket.silence(Duration::from_secs(10));
+    while let Some(message) = socket.receive().await {
+        socket.send(message).await;
+    }
+    Ok(socket.close(CloseCode::NORMAL, "").await)
+}
+
+#[test]
+fn a_silent_client_is_asked_and_then_given_up() {
+    let mut bench = Bench::new(Router::new().get("/echo", listen));
+    let (alive, silent) = (bench.connect(), bench.connect());
+    for line in [alive, silent] {
+        assert!(bench.ask(line, request(&[]).as_bytes()).starts_with("HTTP/1.1 101"));
+    }
+    let sent = |bench: &mut Bench<_>, line: usize| -> Vec<u8> {
+        core::mem::take(&mut bench.wire.lines[line].sent)
+    };
+    for _ in 0..3 {
+        bench.pass(Duration::from_millis(10_100));
+        assert_eq!(sent(&mut bench, alive), answer(0x89, b""));
+        bench.deliver(alive, &frame(0x8a, b""));
+        bench.settle();
+        assert!(!bench.wire.lines[alive].closed);
+    }
+    assert!(bench.wire.lines[silent].closed);
+    assert_eq!(sent(&mut bench, silent), answer(0x89, b""));
+    bench.deliver(alive, &frame(0x81, b"hi"));
+    bench.settle();
+    assert_eq!(sent(&mut bench, alive), answer(0x81, b"hi"));
+}
+
+#[test]
+fn who_is_silent_for_long_gives_way_when_tasks_are_few() {
+    static USUAL: Config = CONFIG;
+    static SMALL: ServerConfig =
+        ServerConfig { tasks: 16, patience: Duration::from_secs(1), files: Files::NONE };
+    async fn slow(request: Request) {
+        request.sleep(Duration::from_secs(5)).await;
+    }
+    let handlers = Router::new().get("/echo", echo).get("/slow", slow);
+    let mut bench = Bench::with(&USUAL, &SMALL, handlers, 4000);
+    let lines: Vec<usize> = (0..16).map(|_| bench.connect()).collect();
+    for &line in &lines {
+        assert!(bench.ask(line, request(&[]).as_bytes()).starts_with("HTTP/1.1 101"));
+    }
+    bench.pass(Duration::from_secs(3600));
+    assert!(lines.iter().all(|&line| !bench.wire.lines[line].aborted), "nobody has to wait");
+    for &line in &lines[..8] {
+        bench.deliver(line, &frame(0x8a, b""));
+    }
+    bench.settle();
+    const SLOW: &[u8] = b"GET /slow HTTP/1.1\r\nHost: h\r\n\r\n";
+    let others: Vec<usize> = (0..12).map(|_| bench.connect()).collect();
+    for &other in &others {
+        bench.deliver(other, SLOW);
+        bench.settle();
+    }
+    bench.pass(Duration::from_secs(6));
+    let answers = others.iter().map(|&line| bench.taken(line));
+    assert_eq!(answers.filter(|answer| answer.starts_with("HTTP/1.1 204")).count(), 8);
+    assert!(lines[..8].iter().all(|&line| !bench.wire.lines[line].aborted), "they said something");
+    assert!(lines[8..].iter().all(|&line| bench.wire.lines[line].aborted));
+}
+
 #[test]
 fn a_handshake_is_as_the_rfc_has_it() {
     let status = |request: &str| {
@@ -276,6 +346,7 @@ fn a_handshake_is_as_the_rfc_has_it() {
     assert_eq!(chosen("superchat, chat").as_deref(), Some("chat"));
     assert_eq!(chosen("superchat").as_deref(), Some("superchat"));
     assert_eq!(chosen("other"), None);
+    assert_eq!(chosen("Chat, SUPERCHAT"), None, "names in another case are others");
 }
 
 /// Whatever comes, nothing panics, leaks or goes on for ever.

@@ -6,7 +6,7 @@ use super::head::Parsed;
 use super::{FetchError, Malformed, Nothing, Source, Wait};
 use crate::Packet;
 use crate::http::head::{is_of_head, is_same_name, lines};
-use crate::http::wire::{Framing, Taken};
+use crate::http::wire::{Framing, NoMemory, Taken, try_extend};
 use crate::http::{HeadBytes, Length, Span, Status, Version};
 use crate::task::Task;
 use alloc::string::String;
@@ -153,7 +153,7 @@ impl<S: Source> Answer<S> {
             if all.len() + chunk.len() > limit {
                 return Err(too_long);
             }
-            all.extend_from_slice(chunk.bytes());
+            try_extend(&mut all, chunk.bytes()).map_err(|NoMemory| FetchError::NoMemory)?;
         }
         Ok(all)
     }

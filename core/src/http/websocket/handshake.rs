@@ -27,7 +27,7 @@ pub(super) fn accept(
     };
     let accept = core::str::from_utf8(&accept).unwrap_or("");
     //= RFC 6455 4.2.2: the first of ours that the client lists
-    let listed = |protocol: &&&'static str| request.lists("Sec-WebSocket-Protocol", protocol);
+    let listed = |protocol: &&&'static str| lists(&request, protocol.as_bytes());
     let protocol = protocols.iter().find(listed).copied();
     let response = ().header("Sec-WebSocket-Accept", accept);
     let mut response = response.into_response(pool);
@@ -35,6 +35,14 @@ pub(super) fn accept(
         response = response.header("Sec-WebSocket-Protocol", protocol).into_response(pool);
     }
     Ok((request.upgrade("websocket", response)?, protocol))
+}
+
+/// Whether the client lists `protocol`, in this very case (RFC 6455, section 11.3.4).
+fn lists(request: &Request, protocol: &[u8]) -> bool {
+    let fields = request.head().fields();
+    let mut lists = fields.filter(|(name, _)| is_same_name(name, "Sec-WebSocket-Protocol"));
+    lists
+        .any(|(_, list)| list.split(|&byte| byte == b',').any(|item| item.trim_ascii() == protocol))
 }
 
 /// The key: exactly one.

@@ -8,6 +8,7 @@ mod handshake;
 #[cfg(test)]
 mod tests;
 
+use super::wire::{NoMemory, try_extend};
 use super::{BodyWriter, Finished, Request, Response, Upgraded};
 use crate::task::timeout;
 use crate::{Duration, Packet};
@@ -19,6 +20,8 @@ use frame::{Header, Opcode, Partial, Utf8, head, unmask};
 pub struct WebSocket {
     line: Upgraded,
     limit: usize,
+    /// How long the client may say nothing before it is asked, and again before it is given up.
+    silence: Option<Duration>,
     /// What has arrived and was not looked at.
     input: Option<Packet>,
     partial: Partial,
@@ -67,7 +70,7 @@ impl CloseCode {
     pub const INVALID_DATA: Self = Self(1007);
     /// 1008: not allowed here.
     pub const POLICY: Self = Self(1008);
-    /// 1009: a message that is too long.
+    /// 1009: a message that is too long, or longer than there is memory for.
     pub const TOO_LARGE: Self = Self(1009);
     /// 1011: something failed on this end.
     pub const INTERNAL_ERROR: Self = Self(1011);
@@ -118,6 +121,7 @@ impl WebSocket {
         Ok(Self {
             line,
             limit,
+            silence: None,
             input: None,
             partial: Partial::default(),
             frame: None,
@@ -129,6 +133,14 @@ impl WebSocket {
             agreed: false,
             close_code: None,
         })
+    }
+
+    /// Has [`receive`](Self::receive) ping a client that says nothing for `silence`, and give up
+    /// one that then says nothing for as long again. Without it, a silent client is kept until
+    /// others have to wait for its place.
+    #[must_use]
+    pub fn silence(self, silence: Duration) -> Self {
+        Self { silence: Some(silence), ..self }
     }
 
     /// The protocol that was chosen.
@@ -151,7 +163,7 @@ impl WebSocket {
     pub async fn receive(&mut self) -> Option<Message> {
         while !self.closed {
             if self.input.is_none() {
-                let Some(packet) = self.line.receive().await else {
+                let Some(packet) = self.hear().await else {
                     self.closed = true;
                     break;
                 };
@@ -214,6 +226,16 @@ impl WebSocket {
         self.line.finish().await
     }
 
+    /// The next bytes; `None` at the end, and when the client was silent for too long.
+    async fn hear(&mut self) -> Option<Packet> {
+        let Some(silence) = self.silence else { return self.line.receive().await };
+        if let Ok(heard) = timeout(silence, self.line.receive()).await {
+            return heard;
+        }
+        self.ping(b"").await;
+        timeout(silence, self.line.receive()).await.ok().flatten()
+    }
+
     fn writer(&mut self) -> &mut BodyWriter {
         self.line.writer()
     }
@@ -256,7 +278,7 @@ impl WebSocket {
             if self.is_text() && !self.utf8.push(bytes) {
                 return Err(CloseCode::INVALID_DATA);
             }
-            self.append(part.as_ref(), count).await;
+            self.append(part.as_ref(), count).map_err(|NoMemory| CloseCode::TOO_LARGE)?;
         }
         if let Some(mut part) = part
             && part.len() > count
@@ -319,24 +341,26 @@ impl WebSocket {
     }
 
     /// Adds the first `count` bytes of `part` to the message.
-    async fn append(&mut self, part: Option<&Packet>, count: usize) {
+    fn append(&mut self, part: Option<&Packet>, count: usize) -> Result<(), NoMemory> {
         let bytes = part.and_then(|part| part.bytes().get(..count)).unwrap_or(&[]);
-        let Some(message) = &mut self.message else { return };
+        let Some(message) = &mut self.message else { return Ok(()) };
         if let Payload::Packet(packet) = &mut message.payload {
             if packet.append(bytes).is_ok() {
-                return;
+                return Ok(());
             }
-            message.payload = Payload::Memory(packet.bytes().to_vec());
+            let mut memory = Vec::new();
+            try_extend(&mut memory, packet.bytes())?;
+            message.payload = Payload::Memory(memory);
         }
-        let Payload::Memory(memory) = &mut message.payload else { return };
+        let Payload::Memory(memory) = &mut message.payload else { return Ok(()) };
         if memory.is_empty()
             && bytes.len() <= SHORT
             && let Some(packet) = short(part, bytes)
         {
             message.payload = Payload::Packet(packet);
-            return;
+            return Ok(());
         }
-        memory.extend_from_slice(bytes);
+        try_extend(memory, bytes)
     }
 
     /// A frame is complete.

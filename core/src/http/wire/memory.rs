@@ -1,5 +1,6 @@
-//! Memory of their own for heads that do not stand in one packet, and a limit for all of it: who
-//! sends the beginning of a head may keep it waiting, and must not keep much.
+//! Memory that those at the other end fill: heads that do not stand in one packet, with a limit for
+//! all of them, as who sends the beginning of one may keep it waiting and must not keep much; and
+//! bodies and messages that are gathered, which there may not be enough for.
 
 use super::NoMemory;
 use crate::Pool;
@@ -122,6 +123,28 @@ impl From<&[u8]> for Memory {
         bytes.to_vec().into()
     }
 }
+
+/// Adds `more` to what is gathered for a handler. What is long leaves some memory to all others:
+/// to gather it may fail, and most else must not.
+///
+/// # Errors
+/// When there is not enough memory. Nothing has changed then.
+pub fn try_extend(bytes: &mut Vec<u8>, more: &[u8]) -> Result<(), NoMemory> {
+    if bytes.capacity() - bytes.len() < more.len() {
+        bytes.try_reserve(more.len()).map_err(|_| NoMemory)?;
+        if bytes.capacity() > LONG {
+            Vec::<u8>::new().try_reserve_exact(SPARE).map_err(|_| NoMemory)?;
+        }
+    }
+    bytes.extend_from_slice(more);
+    Ok(())
+}
+
+/// From how many bytes on something is long.
+const LONG: usize = 16 << 10;
+
+/// What must be left then, in one piece.
+const SPARE: usize = 256 << 10;
 
 /// What a head takes beside its bytes: of the allocator, and in the lists of who keeps it.
 pub const OVERHEAD: usize = 64;

@@ -14,4 +14,4 @@ pub use body::{Framing, NoPacket, Taken, copy, split_off};
 pub use codings::{Codings, Options, length};
 pub use host::is_host;
 pub use input::{Input, NoMemory};
-pub use memory::{Budget, Memory, OVERHEAD};
+pub use memory::{Budget, Memory, OVERHEAD, try_extend};
