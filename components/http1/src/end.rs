@@ -140,7 +140,7 @@ impl Http1 {
         let index = connection.exchange;
         let without_body = match self.exchanges.get(index as usize) {
             Some(exchange) if exchange.is_begun() => return self.finish_off(index),
-            Some(exchange) => exchange.without_body,
+            Some(exchange) => exchange.is_bare,
             None => input.bytes().trim_ascii_start().starts_with(b"HEAD "),
         };
         self.end_exchange(index);

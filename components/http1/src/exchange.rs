@@ -42,6 +42,9 @@ pub(crate) struct Active {
     pub(crate) source: &'static [u8],
     pub(crate) outgoing: Outgoing,
     pub(crate) old_client: bool,
+    /// Only the head was asked for.
+    pub(crate) is_bare: bool,
+    /// So it has no body, or its status has none.
     pub(crate) without_body: bool,
     pub(crate) keep_alive: bool,
     /// The service has asked for the body.
@@ -116,6 +119,7 @@ impl Active {
             source: &[],
             outgoing: Outgoing::Unanswered,
             old_client: false,
+            is_bare: false,
             without_body: false,
             keep_alive: false,
             asked: false,
@@ -140,7 +144,7 @@ impl Active {
         self.received = 0;
         self.outgoing = Outgoing::Unanswered;
         self.old_client = false;
-        self.without_body = false;
+        self.is_bare = false;
         self.keep_alive = false;
         self.asked = false;
         self.expects = false;

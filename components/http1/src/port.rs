@@ -281,7 +281,7 @@ impl Active {
     ) -> Result<bool, NoPacket> {
         let streamed = matches!(response.body_ref(), Body::Stream);
         let upgrades = response.code() == Status::SWITCHING_PROTOCOLS;
-        let without_body = self.without_body || response.code().has_no_body() && !upgrades;
+        let without_body = self.is_bare || response.code().has_no_body() && !upgrades;
         let (length, outgoing) = match upgrades {
             true => (Announced::Nothing, Outgoing::UntilClose),
             false => self.framing_of(response, streamed),
@@ -341,9 +341,9 @@ impl Active {
     /// Asks for the body of a client that waits for a word, before a streamed response of `status`.
     #[inline]
     fn ask_for_body(&mut self, status: Status, pool: Pool) -> Result<(), NoPacket> {
-        // Whoever streams may read on, and then it would be too late to say so; but who refuses
-        // does not want it.
-        if self.expects && self.framing != Framing::Done && status.class() < 4 {
+        // Whoever streams may read on, and then it would be too late to say so.
+        // But who refuses, or sends elsewhere, does not want it (RFC 9110, section 10.1.1).
+        if self.expects && self.framing != Framing::Done && status.class() < 3 {
             let packet = continue_packet(pool).ok_or(NoPacket)?;
             let _ = self.out.push_back(packet);
             self.expects = false;
@@ -358,6 +358,8 @@ impl Active {
             _ if status == Status::SWITCHING_PROTOCOLS => Persistence::Upgraded,
             // RFC 9110, section 15.5.22: it names what to upgrade to.
             (true, _) if status == Status::UPGRADE_REQUIRED => Persistence::Upgraded,
+            // RFC 9110, section 7.8: whoever sends Upgrade names it.
+            (false, false) if status == Status::UPGRADE_REQUIRED => Persistence::Refused,
             (false, _) => Persistence::Closed,
             (true, true) => Persistence::Kept,
             (true, false) => Persistence::Usual,

@@ -226,7 +226,7 @@ impl Http1 {
         exchange.keep_alive = parsed.keep_alive;
         exchange.expects = parsed.expects_continue;
         exchange.old_client = parsed.layout.version == Version::Http10;
-        exchange.without_body = parsed.layout.method == Method::Head;
+        exchange.is_bare = parsed.layout.method == Method::Head;
         exchange.head = Some(head);
         (exchange.peer, exchange.identity) = client;
         self.arrived.push_back(index);

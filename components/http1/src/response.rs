@@ -45,6 +45,8 @@ pub(crate) enum Persistence {
     Closed,
     /// It speaks another protocol after this.
     Upgraded,
+    /// It is closed after this, which says what it could have been upgraded to.
+    Refused,
 }
 
 impl Lines<'_> {
@@ -71,6 +73,7 @@ impl Lines<'_> {
             Persistence::Kept => KEPT.len(),
             Persistence::Closed => CLOSED.len(),
             Persistence::Upgraded => UPGRADED.len(),
+            Persistence::Refused => REFUSED.len(),
         };
         status
             + date
@@ -108,6 +111,7 @@ impl Lines<'_> {
             Persistence::Kept => head.put(KEPT),
             Persistence::Closed => head.put(CLOSED),
             Persistence::Upgraded => head.put(UPGRADED),
+            Persistence::Refused => head.put(REFUSED),
         }
         match self.length {
             Announced::Nothing => {}
@@ -290,6 +294,7 @@ const CHUNKED: &[u8; 28] = b"\r\nTransfer-Encoding: chunked";
 const KEPT: &[u8; 24] = b"\r\nConnection: keep-alive";
 const CLOSED: &[u8; 19] = b"\r\nConnection: close";
 const UPGRADED: &[u8; 21] = b"\r\nConnection: upgrade";
+const REFUSED: &[u8; 28] = b"\r\nConnection: close, upgrade";
 const BREAK: &[u8; 2] = b"\r\n";
 
 /// The interim response that asks for the body; `None` when there is no packet.

@@ -131,15 +131,18 @@ impl Head {
         self.text(self.layout.authority)
     }
 
-    /// The target's path, percent-encoded as sent; `/` where the target has none.
+    /// The target's path, percent-encoded as sent; `/` where the target has none, and of `OPTIONS`
+    /// then `*`, the server as a whole.
     pub fn path(&self) -> &str {
         core::str::from_utf8(self.path_bytes()).unwrap_or("")
     }
 
-    /// The bytes of the target's path; `/` where the target has none.
+    /// The bytes of the target's path; `/` or `*` where the target has none.
     #[inline]
     pub fn path_bytes(&self) -> &[u8] {
         match self.slice(self.layout.path) {
+            // RFC 9112, section 3.2.4: what `OPTIONS http://h` means.
+            [] if self.method() == Method::Options && self.layout.query.is_none() => b"*",
             [] => b"/",
             path => path,
         }

@@ -213,7 +213,7 @@ impl Request {
 
     /// Answers with `response` now, and with a body that is written bit by bit. A request has
     /// one response: a second stream breaks both. A client that waits to be asked for its body is
-    /// asked first, unless the status is one from 400 on. Where only the head was asked for, by
+    /// asked first, unless the status is one from 300 on. Where only the head was asked for, by
     /// `HEAD`, the handler is dropped where it waits next.
     pub fn stream(&self, response: impl IntoResponse) -> BodyWriter {
         let response = response.into_response(self.pool()).body(Body::Stream);

@@ -312,6 +312,13 @@ fn a_client_that_waits_is_refused_by_a_streamed_response_too() {
     assert_eq!(status(&response), "413", "nothing before that: {response}");
     assert!(response.contains("\r\nConnection: close\r\n"), "the body may follow or not");
     assert!(bench.wire.lines[line].closed);
+    // Sent elsewhere, the client takes its body there.
+    let line = bench.connect();
+    let head =
+        b"PUT /elsewhere HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n";
+    let response = bench.ask(line, head);
+    assert_eq!(status(&response), "307", "nothing before that: {response}");
+    assert!(bench.wire.lines[line].closed);
     // Where nobody waits, the connection goes on.
     let line = bench.connect();
     let head = b"PUT /refuse HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabc";

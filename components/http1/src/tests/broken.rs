@@ -12,12 +12,14 @@ fn get(path: &str) -> String {
 
 #[test]
 fn what_was_not_sent_becomes_a_500() {
-    for path in ["/count?bytes=20&announced=10", "/drop"] {
+    for path in ["/count?bytes=20&announced=10", "/drop", "/drop-empty"] {
         let mut bench = Bench::new(site());
         let line = bench.connect();
         let response = bench.ask(line, get(path).as_bytes());
         assert_eq!(status(&response), "500", "{path}: {response}");
         assert!(response.contains("\r\nConnection: close\r\n"), "{path}: {response}");
+        assert!(response.contains("\r\nContent-Length: 21\r\n"), "{path}: {response}");
+        assert!(response.ends_with("\r\n\r\nInternal Server Error"), "{path}: {response}");
         assert!(bench.wire.lines[line].closed && !bench.wire.lines[line].aborted, "{path}");
         assert_eq!((bench.count("tasks"), bench.count("aborted")), (0, 1), "{path}");
     }

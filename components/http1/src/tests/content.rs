@@ -324,6 +324,8 @@ fn a_folder_is_its_index_and_nothing_outside_is_reached() {
     assert!(response.contains("\r\nAccept-Ranges: bytes\r\n"), "{response}");
     let options = ask(&mut bench, "OPTIONS /digits.txt", &[]);
     assert!(options.contains("\r\nAllow: GET, HEAD, OPTIONS\r\n"), "{options}");
+    let options = ask(&mut bench, "OPTIONS http://h", &[]);
+    assert!(options.contains("\r\nAllow: GET, HEAD, OPTIONS, POST, PUT\r\n"), "{options}");
     let options = ask(&mut bench, "OPTIONS *", &[]);
     assert!(options.contains("\r\nAllow: GET, HEAD, OPTIONS, POST, PUT\r\n"), "{options}");
     let refused = ask(&mut bench, "DELETE /digits.txt", &[]);
@@ -402,6 +404,9 @@ fn who_does_not_offer_a_protocol_is_told_which_one() {
         assert!(response.contains("\r\nUpgrade: Echo\r\n"), "{response}");
         assert!(response.contains("\r\nConnection: upgrade\r\n"), "{response}");
     }
+    let closes = UPGRADE.replace("echo", "other").replace("keep-alive", "close");
+    let response = bench.once(closes.as_bytes());
+    assert!(response.contains("\r\nConnection: close, upgrade\r\n"), "{response}");
     // An old client knows nothing of it.
     let response = bench.once(UPGRADE.replace("1.1", "1.0").as_bytes());
     assert_eq!(status(&response), "426");

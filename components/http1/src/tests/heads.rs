@@ -105,6 +105,7 @@ fn target_cases(case: &mut dyn FnMut(String, &'static str)) {
     case(line("GET http:/show HTTP/1.1"), "400");
     case(line("GET ftp://other/show HTTP/1.1"), "400");
     case(line("OPTIONS * HTTP/1.1"), "204");
+    case(line("OPTIONS http://h HTTP/1.1"), "204");
     case(line("GET * HTTP/1.1"), "400");
     case(line("OPTIONS /show HTTP/1.1"), "204");
     case(line("CONNECT other:443 HTTP/1.1"), "501");

@@ -98,6 +98,19 @@ async fn drop_at_once(request: Request) -> Status {
     Status::INTERNAL_SERVER_ERROR
 }
 
+/// Begins a response whose status has no body, and gives it up.
+async fn drop_empty(request: Request) -> Status {
+    drop(request.stream(Response::new(Status::NO_CONTENT)));
+    Status::INTERNAL_SERVER_ERROR
+}
+
+/// Sends whoever brings a body elsewhere, bit by bit.
+async fn elsewhere(request: Request) -> Finished {
+    let mut body = request.stream(Response::new(Status::new(307)));
+    body.write(b"there").await;
+    body.finish().await
+}
+
 /// Looks at the first part of a body, and answers at length.
 async fn peek(mut request: Request) -> Html<&'static str> {
     request.chunk().await;
@@ -172,6 +185,8 @@ fn site() -> impl Handler {
         .get("/slow", slow)
         .get("/give-up", give_up)
         .get("/drop", drop_at_once)
+        .get("/drop-empty", drop_empty)
+        .put("/elsewhere", elsewhere)
         .put("/refuse", refuse)
         .post("/peek", peek)
         .post("/swallow", swallow)
