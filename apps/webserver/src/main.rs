@@ -191,8 +191,8 @@ async fn events(request: Request) -> Result<Finished, Problem> {
     Ok(events.finish().await)
 }
 
-/// WebSocket: sends every message back, up to 64 KiB. A client that is silent for a minute must answer a
-/// ping within another.
+/// WebSocket: sends every message back, up to 64 KiB. A client that is silent for a minute must
+/// answer a ping within another.
 async fn socket(request: Request) -> Result<Finished, Response> {
     // Every task has room for the longest handler: what lives long and is large has a place of its
     // own.

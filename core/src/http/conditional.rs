@@ -136,7 +136,7 @@ impl<'a> Validators<'a> {
         match Tag::split(value) {
             Some((tag, b"")) => self.tag.is_some_and(|own| own.is_strongly(tag)),
             Some(_) => false,
-            None => self.modified.is_some_and(|own| Date::parse(value, own) == Some(own)),
+            None => self.modified.is_some_and(|own| parse(value, own) == Some(own)),
         }
     }
 
@@ -168,11 +168,18 @@ impl<'a> Validators<'a> {
         let Some(own) = self.modified else { return (None, None) };
         let mut fields = head.fields().filter(|(other, _)| is_same_name(other, name));
         let date = match (fields.next(), fields.next()) {
-            (Some((_, value)), None) => Date::parse(value, own),
+            (Some((_, value)), None) => parse(value, own),
             _ => None,
         };
         (Some(own), date)
     }
+}
+
+/// The date in a field. What a year of two digits means depends on the present, which is not
+/// before `own` nor before these lines were written.
+fn parse(value: &[u8], own: Date) -> Option<Date> {
+    const WRITTEN: Date = Date::from_unix(1_790_000_000);
+    Date::parse(value, own.max(WRITTEN))
 }
 
 impl Default for Validators<'_> {

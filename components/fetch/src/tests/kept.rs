@@ -1,6 +1,7 @@
 //! Connections that serve one request after the other.
 
 use super::*;
+use waitless::task::channel;
 
 const CLOSING: &str = "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok";
 
@@ -142,6 +143,27 @@ fn what_may_not_be_repeated_goes_over_a_connection_that_was_just_used_or_a_new_o
     bench.say(1, OK);
     bench.expect(&["200 ok"; 3]);
     bench.expect_rest();
+}
+
+#[test]
+fn a_body_that_can_be_sent_once_goes_over_a_connection_that_was_just_used_or_a_new_one() {
+    for (body, connections) in [(true, 2), (false, 1)] {
+        let mut bench = Bench::new();
+        bench.get("http://a/");
+        bench.say(0, OK);
+        bench.pass(2_100);
+        bench.handler(move |client| async move {
+            let (sender, receiver) = channel::<Packet>(1);
+            let length = if body { Length::Known(5) } else { Length::None };
+            let fetch = client.fetch(Method::Put, "http://a/").stream(receiver, length);
+            let answer = told(fetch.send().await).await;
+            drop(sender);
+            answer
+        });
+        assert_eq!(bench.served.len(), connections, "{body}");
+        bench.tasks.stop(0);
+        bench.sweep();
+    }
 }
 
 #[test]

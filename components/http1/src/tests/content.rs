@@ -161,6 +161,8 @@ fn conditions_are_judged_in_their_order() {
         ("GET /thing", &[newer.as_str()], "200"),
         ("PUT /thing", &[older.as_str()], "200"),
         ("GET /thing", &["If-Modified-Since: tomorrow"], "200"),
+        ("GET /thing", &["If-Modified-Since: Saturday, 07-Nov-26 08:49:37 GMT"], "304"),
+        ("GET /thing", &["If-Modified-Since: Thursday, 07-Nov-85 08:49:37 GMT"], "200"),
         ("GET /thing", &[older.as_str(), older.as_str()], "200"),
         ("GET /weak", &[older.as_str()], "200"),
         ("GET /thing", &[intact.as_str()], "200"),

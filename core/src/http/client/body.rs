@@ -175,6 +175,11 @@ impl<S: Source> Outgoing<S> {
             Self::Parts(_, begun) => !*begun,
         }
     }
+
+    /// Makes it ready to be sent, if it can be sent as often as may be.
+    pub fn rewind_whole(&mut self) -> bool {
+        matches!(self, Self::Whole(..)) && self.rewind()
+    }
 }
 
 /// Bytes of a part that a body is cut into.

@@ -305,7 +305,10 @@ impl Request<'_> {
         mut body: Outgoing<S>,
     ) -> Result<Answer<S>, FetchError> {
         //= RFC 9110 9.2.2: only these may be repeated without being asked to
-        let repeats = IDEMPOTENT.contains(&self.said.method) && body.rewind();
+        let may_repeat = IDEMPOTENT.contains(&self.said.method);
+        // What is taken from a stream can be sent once, so it does not go where it may be lost.
+        let lasts = body.rewind_whole() || self.said.body == Announced::Nothing;
+        let repeats = may_repeat && lasts;
         let mut choice = if repeats { Choice::Any } else { Choice::Recent };
         // Ends: the second connection is a new one.
         loop {
