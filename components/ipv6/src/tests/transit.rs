@@ -491,7 +491,7 @@ fn whatever_a_router_is_sent_its_tables_are_bounded_and_no_packet_is_lost() {
         message(GATEWAY, ALL_ROUTERS, &station),
         written(&bench, Draft::solicitation(OURS, Some(STATION)), PEER, solicited_node(OURS)),
         written(&bench, Draft::advertisement(PEER, false, true, STATION), PEER, OURS),
-        written(&bench, Draft::report_v1(ALL_ROUTERS), GATEWAY, ALL_ROUTERS),
+        written(&bench, Draft::report_v1(131, ALL_ROUTERS), GATEWAY, ALL_ROUTERS),
     ];
     let mut random = waitless::Random::new([5; 32]);
     for round in 0..20_000 {
