@@ -398,8 +398,9 @@ impl Table {
         let lifetime = match (self.sessions.get_mut(place), segment) {
             (Some(session), Some((side, flags))) => {
                 session.tcp.hear(side, flags);
-                // Nobody outside keeps alive what the host inside does not take part in.
-                if known.is_some() && session.stranger && outside && !session.tcp.acknowledged[0] {
+                // Nobody outside keeps alive what the host inside does not take part in: that it
+                // refuses each SYN does not count.
+                if known.is_some() && session.stranger && !session.tcp.acknowledged[0] {
                     return Ok(());
                 }
                 if session.tcp.is_established() { self.limits.tcp } else { TRANSITORY }
