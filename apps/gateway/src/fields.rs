@@ -86,7 +86,8 @@ pub struct Forwarded<'a> {
 impl FieldValue for Forwarded<'_> {
     fn write(self, fields: &mut Fields) -> Result<(), NoRoom> {
         write_before(fields, self.head, "Forwarded")?;
-        match self.client.ip() {
+        // RFC 7239, section 6: brackets are for IPv6 alone.
+        match self.client.ip().to_canonical() {
             ip @ IpAddr::V4(_) => {
                 fields.append(b"for=")?;
                 write_address(fields, ip)?;

@@ -145,6 +145,10 @@ impl Proxy {
         let (host, scheme) = (head.authority(), if head.is_secure() { "https" } else { "http" });
         let ours = ["X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "Forwarded"];
         for (name, value) in fields.filter(|(name, _)| is_forwarding(name)) {
+            // Upstreams that read `_` as `-` must not take what a client made up for ours.
+            if name.contains('_') {
+                continue;
+            }
             if !ours.iter().any(|other| name.eq_ignore_ascii_case(other)) {
                 fetch = fetch.header(name, value);
             }
@@ -168,7 +172,8 @@ impl Proxy {
         answer: &Answer<S>,
     ) -> Result<Response, Response> {
         let (pool, status) = (request.pool(), answer.status());
-        let mut response = Response::new(status);
+        // The status follows, as it is by another one that a missing field shows.
+        let mut response = Response::ok();
         for (name, value) in answer.fields() {
             if !is_hop_by_hop(name, members(all(answer.fields(), "Connection"))) {
                 response = response.field(pool, name, value);
@@ -182,8 +187,11 @@ impl Proxy {
             response = response.field(pool, "Upgrade", WEBSOCKET);
         }
         response = response.field(pool, "Via", Via(answer.version(), self.config.name));
-        // Otherwise there was no packet for a field.
-        if response.code() == status { Ok(response) } else { Err(response) }
+        match response.code() {
+            Status::OK => Ok(response.status(status).into_response(pool)),
+            // There was no packet for a field, or they are too long.
+            _ => Err(response),
+        }
     }
 
     /// Passes another protocol on, both ways at once, until the upstream ends it.

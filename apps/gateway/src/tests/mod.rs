@@ -69,6 +69,8 @@ struct Visit {
 #[derive(Default)]
 struct Port {
     visits: Vec<Visit>,
+    /// Where requests come from, if not from the usual place.
+    peer: Option<SocketAddr>,
     next: usize,
     news: VecDeque<u32>,
 }
@@ -154,7 +156,7 @@ impl HttpPort for Port {
     }
 
     fn peer(&self, _: Exchange) -> Option<SocketAddr> {
-        Some(([192, 0, 2, 7], 5000).into())
+        self.peer.or(Some(([192, 0, 2, 7], 5000).into()))
     }
 }
 

@@ -46,7 +46,8 @@ fn what_is_about_one_connection_goes_no_further() {
 fn what_others_say_of_the_client_counts_where_they_are_trusted() {
     let mut bench = bench(Config { trust: true, keep_host: false, ..CONFIG });
     let fields = "Host: x\r\nX-Forwarded-For: 1.2.3.4\r\nX-Forwarded-For: 5.6.7.8\r\n\
-        Forwarded: for=1.2.3.4\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Port: 443\r\n";
+        Forwarded: for=1.2.3.4\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Port: 443\r\n\
+        X_Forwarded_For: 6.6.6.6\r\nX_Real_IP: 6.6.6.6\r\nX_Forwarded-Port: 6\r\n";
     bench.visit("GET /", fields, Length::None);
     let heard = bench.heard(0);
     let expected = "GET / HTTP/1.1\r\nHost: 10.0.0.1:8080\r\n\
@@ -56,6 +57,40 @@ fn what_others_say_of_the_client_counts_where_they_are_trusted() {
         Via: 1.1 gateway\r\n\r\n";
     assert_eq!(heard, expected);
     bench.say(0, OK);
+    bench.expect_rest();
+}
+
+#[test]
+fn a_client_is_named_by_its_address_of_either_version() {
+    for (peer, node) in [
+        ("[2001:db8::7]:5000", "\"[2001:db8::7]\""),
+        ("192.0.2.9:5000", "192.0.2.9"),
+        ("[::ffff:192.0.2.9]:5000", "192.0.2.9"),
+    ] {
+        let mut bench = bench(CONFIG);
+        bench.port.peer = Some(peer.parse().unwrap());
+        bench.get("/");
+        let heard = bench.heard(0);
+        assert!(heard.contains(&format!("\r\nForwarded: for={node};host=")), "{peer}\n{heard}");
+    }
+}
+
+#[test]
+fn an_answer_whose_fields_have_no_room_is_not_passed_on_without_them() {
+    let mut bench = bench(CONFIG);
+    let visit = bench.get("/");
+    // A head that fills a packet; with `Via`, its fields take two, and there is one.
+    let (start, end) = ("HTTP/1.1 500 \r\nX-Long: ", "\r\n\r\n");
+    let long = waitless::packet::CAPACITY - start.len() - end.len();
+    let mut packet = bench.packet(b"");
+    packet.reset(0);
+    packet.append(format!("{start}{}{end}", "x".repeat(long)).as_bytes()).unwrap();
+    bench.served[0].to_say.push_back(packet);
+    let pool = bench.cx.pool();
+    let all: Vec<Packet> = core::iter::from_fn(|| pool.packet()).collect();
+    bench.sweep();
+    drop(all);
+    bench.expect(visit, "500 Known(21) > ");
     bench.expect_rest();
 }
 
