@@ -6,6 +6,7 @@
 //! `cargo test -p waitless-tests --test peers -- WORD` runs those whose name contains the word.
 
 mod addresses;
+mod bogo;
 mod crossing;
 mod host;
 mod hostile;
@@ -85,6 +86,7 @@ const GNUTLS: &[Need] = &[Need::Tap, Need::Program("gnutls-cli")];
 const NSS: &[Need] = &[Need::Tap, Need::Program("tstclnt"), Need::Program("certutil")];
 const H2LOAD: &[Need] = &[Need::Tap, Need::Program("h2load")];
 const TESTSSL: &[Need] = &[Need::Tap, Need::Program("testssl")];
+const GO: &[Need] = &[Need::Program("go")];
 /// Web servers.
 const NGINX: &[Need] = &[Need::Tap, Need::Program("nginx")];
 const PYTHON: &[Need] = &[Need::Tap, Need::Program("python3")];
@@ -123,6 +125,7 @@ fn main() -> ExitCode {
         Test::new("hostile: floods", FLOOD, |lab| hostile::floods(lab, 2)),
         Test::new("hostile: a scan", SCAN, hostile::scan),
         Test::new("hostile: frames", TAP, |lab| hostile::frames(lab, 20_000)),
+        on_demand("bogo: every case", GO, bogo::all_cases),
         on_demand("long: testssl", TESTSSL, scanners::testssl),
         Test::new("hostile: neighbours", NEIGHBOURHOOD, |lab| {
             neighbourhood::attacked(lab, 300, false)
@@ -135,7 +138,7 @@ fn main() -> ExitCode {
     ])
 }
 
-/// One of those that take long: `make test-all` runs them.
+/// One that runs when it is asked for: `make test-all` asks for those that take long.
 fn on_demand(name: &str, needs: &'static [Need], run: fn(&lab::Lab)) -> Test {
     Test { on_demand: true, ..Test::new(name, needs, run) }
 }
