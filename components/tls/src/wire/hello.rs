@@ -3,6 +3,7 @@
 use super::codes::{OCSP, extension};
 use super::{List, Reader};
 use crate::alert::Fault;
+use alloc::vec::Vec;
 
 /// A hello that is well-formed: every list in it ends where it says, and no extension stands
 /// twice. What it offers was not looked at.
@@ -79,7 +80,7 @@ impl<'a> ClientHello<'a> {
         }
         let mut extensions = Reader::new(reader.vector16(0..=0xffff)?);
         reader.end()?;
-        let mut seen = Seen::new();
+        let mut seen = Seen::default();
         while !extensions.is_empty() {
             let kind = extensions.u16()?;
             let content = extensions.vector16(0..=0xffff)?;
@@ -130,7 +131,7 @@ impl<'a> ClientHello<'a> {
     //= RFC 8446 4.2.8: no two shares of a group, and only of groups that are supported
     fn check_shares(&self) -> Result<(), Fault> {
         let (Some(shares), Some(groups)) = (self.key_shares, self.groups) else { return Ok(()) };
-        let mut seen = Seen::new();
+        let mut seen = Seen::default();
         for (group, _) in shares.iter() {
             let first = seen.insert(group).is_ok();
             if !first || !groups.contains(group) {
@@ -263,21 +264,45 @@ fn identity<'a>(identities: &mut Reader<'a>) -> Result<&'a [u8], Fault> {
     Ok(identity)
 }
 
-/// Which of all code points were seen: a bit for each, so that a message of many costs no more.
-pub(super) struct Seen([u64; 1024]);
+/// Which of all code points were seen.
+#[derive(Default)]
+pub(super) struct Seen {
+    /// The first ones: of most messages, all.
+    first: heapless::Vec<u16, 32>,
+    /// A bit for each code point, once there are more, so that a message of many costs no more.
+    others: Vec<u64>,
+}
 
 impl Seen {
-    pub(super) const fn new() -> Self {
-        Self([0; 1024])
-    }
-
     pub(super) fn insert(&mut self, code: u16) -> Result<(), Fault> {
-        let word = self.0.get_mut(usize::from(code >> 6)).ok_or(Fault::Internal)?;
+        if self.first.contains(&code) {
+            return Err(Fault::DuplicateExtension);
+        }
+        if self.first.push(code).is_ok() {
+            return Ok(());
+        }
+        if self.others.is_empty() {
+            self.others.resize(1024, 0);
+        }
+        let word = self.others.get_mut(usize::from(code >> 6)).ok_or(Fault::Internal)?;
         let bit = 1 << (code & 63);
         match *word & bit {
             0 => *word |= bit,
             _ => return Err(Fault::DuplicateExtension),
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Seen;
+
+    #[test]
+    fn what_was_seen_is_known_however_much_it_is() {
+        let mut seen = Seen::default();
+        let codes = || (0..100).map(|number| number * 655);
+        assert!(codes().all(|code| seen.insert(code).is_ok()));
+        assert!(codes().all(|code| seen.insert(code).is_err()));
     }
 }

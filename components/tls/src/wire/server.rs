@@ -52,7 +52,7 @@ impl<'a> Extensions<'a> {
     /// The extensions at the front of `reader`.
     pub fn parse(reader: &mut Reader<'a>) -> Result<Self, Fault> {
         let bytes = reader.vector16(0..=0xffff)?;
-        let (mut extensions, mut seen) = (Reader::new(bytes), Seen::new());
+        let (mut extensions, mut seen) = (Reader::new(bytes), Seen::default());
         while !extensions.is_empty() {
             let (kind, _) = next(&mut extensions)?;
             seen.insert(kind)?;
