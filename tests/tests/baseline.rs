@@ -9,7 +9,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::LazyLock;
-use std::{env, fs};
+use std::{env, fs, iter};
 use waitless_tests::lab::{Arch, Images, loaded_size};
 
 const REQUIRE: &str = "WAITLESS_TEST_REQUIRE";
@@ -20,7 +20,7 @@ type Baseline = BTreeMap<String, BTreeMap<String, u64>>;
 #[test]
 fn instructions_have_not_grown() {
     if has_valgrind() {
-        compare("instructions", |what| instructions(&BENCH.server, what));
+        compare("instructions", |what| exchange(&BENCH.server, what));
     }
 }
 
@@ -28,7 +28,16 @@ fn instructions_have_not_grown() {
 #[test]
 fn ends_have_not_grown() {
     if has_valgrind() {
-        compare("ends", |what| instructions(&BENCH.ends, what));
+        compare("ends", |what| exchange(&BENCH.ends, what));
+    }
+}
+
+/// The server's end.
+#[test]
+fn handshakes_have_not_grown() {
+    if has_valgrind() {
+        let count = |what: &str| instructions(&BENCH.tls, "*Ours*hear*", &["handshakes", what]);
+        compare("handshakes", count);
     }
 }
 
@@ -106,12 +115,18 @@ fn has_valgrind() -> bool {
     found
 }
 
-/// Instructions of ours for each of what `program` makes of `what`.
-fn instructions(program: &Path, what: &str) -> u64 {
+/// Instructions of ours for each exchange of the kind `what` that `program` makes.
+fn exchange(program: &Path, what: &str) -> u64 {
+    let words: Vec<&str> = iter::once("instructions").chain(what.split(' ')).collect();
+    instructions(program, "*Ours*work*", &words)
+}
+
+/// Instructions in `function` for each of what `program` makes when it is told `words`.
+fn instructions(program: &Path, function: &str, words: &[&str]) -> u64 {
     let mut valgrind = Command::new("valgrind");
     valgrind.args(["--tool=callgrind", "--callgrind-out-file=/dev/null"]);
-    valgrind.arg("--toggle-collect=*Ours*work*").arg(program).arg("instructions");
-    let (told, counted) = run(valgrind.args(what.split(' ')));
+    valgrind.arg(format!("--toggle-collect={function}"));
+    let (told, counted) = run(valgrind.arg(program).args(words));
     let exchanges = told.trim().parse::<u64>().expect("the bench says how many it made");
     let total = counted.lines().find_map(|line| line.split_once("Collected : "));
     let total = total.and_then(|(_, total)| total.trim().parse::<u64>().ok());
@@ -140,6 +155,8 @@ struct Bench {
     server: PathBuf,
     /// Both ends.
     ends: PathBuf,
+    /// A server's end of handshakes.
+    tls: PathBuf,
 }
 
 /// The bench, built as it is measured.
@@ -147,7 +164,8 @@ static BENCH: LazyLock<Bench> = LazyLock::new(|| {
     let mut cargo = Command::new(env!("CARGO"));
     cargo.current_dir(env!("CARGO_MANIFEST_DIR"));
     cargo.args(["build", "--quiet", "--release", "--package", "waitless-bench"]);
-    cargo.args(["--bin", "waitless-bench", "--bin", "ends", "--message-format", "json"]);
+    cargo.args(["--bin", "waitless-bench", "--bin", "ends", "--bin", "tls"]);
+    cargo.args(["--message-format", "json"]);
     let (messages, _) = run(&mut cargo);
     let values = messages.lines().filter_map(|line| serde_json::from_str(line).ok());
     let executables: BTreeMap<String, PathBuf> = values
@@ -157,5 +175,5 @@ static BENCH: LazyLock<Bench> = LazyLock::new(|| {
         })
         .collect();
     let program = |name: &str| executables.get(name).expect("cargo says what it built").clone();
-    Bench { server: program("waitless-bench"), ends: program("ends") }
+    Bench { server: program("waitless-bench"), ends: program("ends"), tls: program("tls") }
 });

@@ -16,7 +16,7 @@ mod sessions;
 
 use crate::Tls;
 use crate::alert::Fault;
-use crate::crypto::{Anchors, Group, Scheme, Secret, Suite};
+use crate::crypto::{Anchors, Group, Keyed, Scheme, Secret, Suite};
 use crate::handshake::{Certificates, Chain, Flight, Surroundings};
 use crate::key_schedule::ticket_key;
 use crate::role::{Limits, Role};
@@ -217,9 +217,10 @@ impl Late {
         if useful && self.tickets < TICKETS_MAX {
             self.tickets += 1;
             let lifetime = Duration::from_secs(new.lifetime_secs.into());
+            let resumption = Keyed::new(self.suite.hash(), self.resumption.bytes());
             let remembered = Remembered {
                 suite: self.suite,
-                key: ticket_key(self.suite.hash(), &self.resumption, new.nonce),
+                key: ticket_key(&resumption, new.nonce),
                 ticket: new.ticket.into(),
                 age_add: new.age_add,
                 received: around.now,

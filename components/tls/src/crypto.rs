@@ -16,7 +16,7 @@ pub use certificate::Facts;
 #[cfg(test)]
 pub(crate) use exchange::exchange_with;
 pub use exchange::{Group, Keys, Shared, exchange};
-pub use hash::{Digest, Hash, Secret, Transcript, expand, extract, hmac, sha256};
+pub use hash::{Digest, Hash, Keyed, Secret, Transcript, sha256};
 pub use identity::Identity;
 pub use sign::{KeyError, Scheme, SigningKey};
 pub use tls_aead::{AeadKey, Cipher, Forged, NONCE, TAG};

@@ -23,8 +23,8 @@ pub use early::{Early, Refusal, Register};
 pub use ticket::{Seed, Tickets};
 
 use crate::alert::Fault;
-use crate::crypto::{Identity, Secret, Suite, Transcript, equal};
-use crate::key_schedule::{Schedule, finished, ticket_key};
+use crate::crypto::{Digest, Identity, Keyed, Suite, Transcript, equal};
+use crate::key_schedule::{Schedule, TrafficSecret, ticket_key};
 use crate::wire::Reader;
 use crate::wire::codes::message;
 use alloc::boxed::Box;
@@ -91,9 +91,9 @@ pub enum Step {
     /// Send a change_cipher_spec, for the sake of middleboxes.
     ChangeCipherSpec,
     /// Protect what follows with this.
-    WriteKeys(Level, Suite, Secret),
+    WriteKeys(Level, Suite, TrafficSecret),
     /// What follows is protected with this.
-    ReadKeys(Level, Suite, Secret),
+    ReadKeys(Level, Suite, TrafficSecret),
     /// Skip what does not decrypt: early data, which is not accepted.
     SkipEarlyData,
     /// Early data follows, which is accepted: at most so many bytes of it.
@@ -167,10 +167,12 @@ struct ExpectFinished {
     suite: Suite,
     /// Up to the last message.
     transcript: Transcript,
+    /// The hash of that.
+    digest: Digest,
     /// At the master secret.
     schedule: Schedule,
-    client_handshake: Secret,
-    client_application: Secret,
+    client_handshake: TrafficSecret,
+    client_application: TrafficSecret,
     certificate: Mark,
     resumes: bool,
     /// What may not be different when the next connection brings early data.
@@ -250,10 +252,16 @@ impl Handshake {
 }
 
 impl ExpectFinished {
+    /// The client has said something that counts.
+    fn hear(&mut self, whole: &[u8]) {
+        self.transcript.add(whole);
+        self.digest = self.transcript.digest();
+    }
+
     //= RFC 8446 4.5: it is the last that the keys of early data protect
     fn end_early(mut self: Box<Self>, whole: &[u8], flight: &mut Flight) -> Result<State, Fault> {
         Reader::new(whole.get(4..).ok_or(Fault::Truncated)?).end()?;
-        self.transcript.add(whole);
+        self.hear(whole);
         let secret = self.client_handshake.clone();
         flight.step(Step::ReadKeys(Level::Handshake, self.suite, secret))?;
         Ok(State::Finished(self))
@@ -271,19 +279,19 @@ impl ExpectFinished {
         reader.bytes(4)?;
         let verify = reader.bytes(hash.length())?;
         reader.end()?;
-        let expected = finished(hash, &self.client_handshake, &self.transcript.digest());
+        let expected = self.client_handshake.finished(&self.digest);
         //= RFC 8446 4.4.4: what is wrong ends the handshake
         if !equal(verify, expected.bytes()) {
             return Err(Fault::BadFinished);
         }
-        self.transcript.add(message);
+        self.hear(message);
         flight.step(Step::ReadKeys(Level::Application, self.suite, self.client_application))?;
-        let resumption = self.schedule.resumption(&self.transcript.digest());
+        let resumption = Keyed::new(hash, self.schedule.resumption(&self.digest).bytes());
         let known = self.client.as_ref().filter(|_| ASKS);
         let mut said = known.map_or_else(Vec::new, |client| client.to_bytes());
         let limit = server.early.as_ref().filter(|_| EARLY && around.early).map(|it| it.limit);
         for number in 0..self.tickets {
-            let key = ticket_key(hash, &resumption, &[number]);
+            let key = ticket_key(&resumption, &[number]);
             let (suite, certificate) = (self.suite, self.certificate);
             let (made, age_add) = (around.now, around.random.u32());
             let length = said.len();

@@ -2,12 +2,13 @@
 
 use crate::alert::Fault;
 use crate::crypto::{AeadKey, NONCE, Secret, Suite, TAG};
-use crate::key_schedule::{TrafficKey, next_traffic};
+use crate::key_schedule::{TrafficKey, TrafficSecret};
 use crate::wire::record::{Content, HEADER, Header, PLAINTEXT_MAX, PROTECTION};
 
 /// One direction's protection. Its keys are wiped when it is dropped.
 pub struct Protection {
     suite: Suite,
+    /// The bytes alone: the next ones are made of it, which is seldom.
     secret: Secret,
     key: AeadKey,
     iv: [u8; NONCE],
@@ -29,14 +30,16 @@ pub struct Opened {
 
 impl Protection {
     /// Protection with the traffic secret `secret`, of the first record on.
-    pub fn new(suite: Suite, secret: Secret) -> Self {
+    pub fn new(suite: Suite, secret: TrafficSecret) -> Self {
         let TrafficKey { ref key, iv } = TrafficKey::new(suite, &secret);
-        Self { suite, secret, key: AeadKey::new(suite.cipher(), key), iv, sequence: 0 }
+        let key = AeadKey::new(suite.cipher(), key);
+        Self { suite, secret: secret.into_secret(), key, iv, sequence: 0 }
     }
 
     /// Replaces the keys by the next ones (RFC 8446 section 7.2).
     pub fn update(&mut self) {
-        *self = Self::new(self.suite, next_traffic(self.suite.hash(), &self.secret));
+        let secret = TrafficSecret::new(self.suite.hash(), self.secret.clone());
+        *self = Self::new(self.suite, secret.next());
     }
 
     /// Whether so many records were protected that the keys should be replaced.

@@ -7,7 +7,7 @@ use super::{Client, State, Target};
 use crate::alert::Fault;
 use crate::crypto::{Group, Keys, Suite, Transcript};
 use crate::handshake::{Flight, Level, Step, Surroundings};
-use crate::key_schedule::{HANDSHAKE_LABELS, Schedule};
+use crate::key_schedule::{EarlySecret, HANDSHAKE_LABELS, Schedule};
 use crate::wire::Reader;
 use crate::wire::codes::message::MESSAGE_HASH;
 use crate::wire::codes::{DOWNGRADE, RETRY_RANDOM, SSL30, TLS12, TLS13, extension};
@@ -180,7 +180,8 @@ impl ExpectHello {
             (Some(_), _) => return Err(Fault::KeyNotOffered),
         };
         let shared = keys.agree(group, chosen.key)?;
-        let schedule = Schedule::new(hash, key.as_ref()).into_handshake(&shared.secret);
+        let early = key.as_ref().map(|key| EarlySecret::new(hash, key));
+        let schedule = Schedule::new(hash, early.as_ref(), &shared.secret);
         let traffic = schedule.handshake_traffic(&transcript.digest());
         traffic.tell(around.keys, HANDSHAKE_LABELS, &random);
         if compatibility {

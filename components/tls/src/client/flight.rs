@@ -6,7 +6,7 @@ use super::{Client, Late, State, Target};
 use crate::alert::Fault;
 use crate::crypto::{Presented, Scheme, Secret, Suite, Transcript, equal};
 use crate::handshake::{Flight, Level, Step, Surroundings, messages, proof};
-use crate::key_schedule::{APPLICATION_LABELS, Schedule, Traffic, finished};
+use crate::key_schedule::{APPLICATION_LABELS, Schedule, Traffic};
 use crate::wire::codes::{extension, message};
 use crate::wire::server::{Extensions, certificate_request, certificates};
 use crate::wire::{Reader, Writer};
@@ -116,17 +116,21 @@ impl Flighted {
         reader.bytes(4)?;
         let verify = reader.bytes(hash.length())?;
         reader.end()?;
-        let expected = finished(hash, &self.traffic.server, &self.transcript.digest());
+        let expected = self.traffic.server.finished(&self.transcript.digest());
         //= RFC 8446 4.4.4: what is wrong ends the handshake
         if !equal(verify, expected.bytes()) {
             return Err(Fault::BadFinished);
         }
         self.transcript.add(whole);
         let digest = self.transcript.digest();
-        if let Some(chosen) = self.asked {
-            self.show(chosen, client, around, flight)?;
-        }
-        let verify = finished(hash, &self.traffic.client, &self.transcript.digest());
+        let shown = match self.asked {
+            Some(chosen) => {
+                self.show(chosen, client, around, flight)?;
+                self.transcript.digest()
+            }
+            None => digest,
+        };
+        let verify = self.traffic.client.finished(&shown);
         let start = flight.bytes.len();
         messages::finished(&mut flight.bytes, verify.bytes());
         self.say(flight, start);

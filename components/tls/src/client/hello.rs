@@ -4,7 +4,7 @@ use super::{Client, Remembered, Target};
 use crate::alert::Fault;
 use crate::crypto::{Group, Keys, Transcript};
 use crate::handshake::{Surroundings, proof};
-use crate::key_schedule::{Schedule, finished};
+use crate::key_schedule::EarlySecret;
 use crate::wire::Writer;
 use crate::wire::codes::{OCSP, PSK_DHE_KE, TLS12, TLS13, extension, message};
 use crate::wire::record::PLAINTEXT_MAX;
@@ -161,8 +161,7 @@ fn bind(
     let covered = front.len().saturating_sub(3); // the lengths of the list and of its only one
     let mut transcript = before.cloned().unwrap_or_else(|| Transcript::new(hash));
     transcript.add(front.get(..covered).unwrap_or_default());
-    let key = Schedule::new(hash, Some(&remembered.key)).binder_key();
-    let made = finished(hash, &key, &transcript.digest());
+    let made = EarlySecret::new(hash, &remembered.key).binder(&transcript.digest());
     binder.iter_mut().zip(made.bytes()).for_each(|(room, byte)| *room = *byte);
     Ok(())
 }

@@ -4,8 +4,10 @@ use super::early::{self, Refusal};
 use super::negotiate::{self, Choice, Resumed};
 use super::{ExpectFinished, Flight, Level, Server, State, Step, Surroundings, messages, proof};
 use crate::alert::Fault;
-use crate::crypto::{Group, Hash, Secret, Shared, Suite, Transcript, exchange};
-use crate::key_schedule::{APPLICATION_LABELS, EARLY_LABEL, HANDSHAKE_LABELS, Schedule, finished};
+use crate::crypto::{Group, Hash, Shared, Suite, Transcript, exchange};
+use crate::key_schedule::{
+    APPLICATION_LABELS, EARLY_LABEL, HANDSHAKE_LABELS, Schedule, TrafficSecret,
+};
 use crate::wire::codes::message::MESSAGE_HASH;
 use crate::wire::hello::ClientHello;
 use alloc::boxed::Box;
@@ -110,9 +112,7 @@ impl Answer<'_> {
     ) -> Result<State, Fault> {
         let (suite, hash) = (self.choice.suite, self.choice.suite.hash());
         let resumed = self.resume(server, around)?;
-        self.transcript.add(self.message);
-        let schedule = Schedule::new(hash, resumed.as_ref().map(|resumed| &resumed.key));
-        let early = self.early(&schedule, resumed.as_ref(), server, around, flight);
+        let early = self.early(resumed.as_ref(), server, around, flight);
         let start = flight.bytes.len();
         messages::server_hello(
             &mut flight.bytes,
@@ -130,7 +130,8 @@ impl Answer<'_> {
         if self.compatibility && !self.hello.session_id.is_empty() {
             flight.step(Step::ChangeCipherSpec)?;
         }
-        let schedule = schedule.into_handshake(&self.shared.secret);
+        let secret = resumed.as_ref().map(|resumed| &resumed.secret);
+        let schedule = Schedule::new(hash, secret, &self.shared.secret);
         let traffic = schedule.handshake_traffic(&self.transcript.digest());
         traffic.tell(around.keys, HANDSHAKE_LABELS, self.hello.random);
         flight.step(Step::WriteKeys(Level::Handshake, suite, traffic.server.clone()))?;
@@ -140,19 +141,21 @@ impl Answer<'_> {
             flight.step(Step::RecordLimit(limit))?;
         }
         self.protected(resumed.is_some(), takes_early_data, server, around, flight)?;
-        let verify = finished(hash, &traffic.server, &self.transcript.digest());
+        let verify = traffic.server.finished(&self.transcript.digest());
         let start = flight.bytes.len();
         messages::finished(&mut flight.bytes, verify.bytes());
         self.say(flight, start);
         flight.send(Level::Handshake)?;
         let schedule = schedule.into_master();
-        let application = schedule.application_traffic(&self.transcript.digest());
+        let digest = self.transcript.digest();
+        let application = schedule.application_traffic(&digest);
         application.tell(around.keys, APPLICATION_LABELS, self.hello.random);
         flight.step(Step::WriteKeys(Level::Application, suite, application.server))?;
         let resumes = resumed.is_some();
         let expected = Box::new(ExpectFinished {
             suite,
             transcript: self.transcript,
+            digest,
             schedule,
             client_handshake: traffic.client,
             client_application: application.client,
@@ -174,8 +177,8 @@ impl Answer<'_> {
     /// What is read with after the server's hello.
     fn read_keys(
         &self,
-        early: Option<(u32, Secret)>,
-        handshake: &Secret,
+        early: Option<(u32, TrafficSecret)>,
+        handshake: &TrafficSecret,
         flight: &mut Flight,
     ) -> Result<(), Fault> {
         let suite = self.choice.suite;
@@ -194,35 +197,43 @@ impl Answer<'_> {
     /// How much early data is accepted, and the secret of what protects it; `None` when none is.
     fn early<const ASKS: bool, const EARLY: bool>(
         &self,
-        schedule: &Schedule,
         resumed: Option<&Resumed>,
         server: &Server<ASKS, EARLY>,
         around: &Surroundings<'_>,
         flight: &mut Flight,
-    ) -> Option<(u32, Secret)> {
+    ) -> Option<(u32, TrafficSecret)> {
         let early = server.early.as_ref().filter(|_| EARLY && self.hello.early_data)?;
         let wanted = around.early;
         let verdict = early.admit(&self.hello, &self.choice, resumed, wanted, around.now);
         flight.early = Some(verdict);
         verdict.ok()?;
-        let secret = schedule.early_traffic(&self.transcript.digest());
+        let secret = resumed?.secret.early_traffic(&self.transcript.digest());
         if let Some(keys) = around.keys {
             keys.tell(EARLY_LABEL, self.hello.random, secret.bytes());
         }
         Some((early.limit, secret))
     }
 
-    /// The key of an earlier connection that the client offers and this server still takes.
+    /// The earlier connection that the client offers and this server still takes. The hello is in
+    /// the transcript then.
     fn resume<const ASKS: bool, const EARLY: bool>(
-        &self,
+        &mut self,
         server: &Server<ASKS, EARLY>,
         around: &Surroundings<'_>,
     ) -> Result<Option<Resumed>, Fault> {
-        let Some(keys) = self.hello.keys else { return Ok(None) };
-        let covered = self.message.len().saturating_sub(keys.binders_length());
-        let mut transcript = self.transcript.clone();
-        transcript.add(self.message.get(..covered).unwrap_or_default());
-        negotiate::resume(&self.hello, &self.choice, &transcript.digest(), server, around)
+        let binders = self.hello.keys.map_or(0, |keys| keys.binders_length());
+        let covered = self.message.len().saturating_sub(binders);
+        let (covered, binders) = self.message.split_at_checked(covered).unwrap_or_default();
+        self.transcript.add(covered);
+        let resumed = match self.hello.keys {
+            None => None,
+            Some(_) => {
+                let digest = self.transcript.digest();
+                negotiate::resume(&self.hello, &self.choice, &digest, server, around)?
+            }
+        };
+        self.transcript.add(binders);
+        Ok(resumed)
     }
 
     /// What comes between the server's hello and its Finished.

@@ -73,7 +73,7 @@ impl Clients {
         detail: &mut Option<String>,
     ) -> Result<State, Fault> {
         let chain = certificates(whole.get(4..).ok_or(Fault::Truncated)?, false)?;
-        expected.transcript.add(whole);
+        expected.hear(whole);
         let Some(own) = chain.first().map(|own| own.to_vec()) else {
             //= RFC 8446 4.4.2.4: who must have a certificate and has none is told so
             if self.required {
@@ -107,9 +107,9 @@ impl Shown {
         detail: &mut Option<String>,
     ) -> Result<State, Fault> {
         let body = whole.get(4..).ok_or(Fault::Truncated)?;
-        let digest = self.expected.transcript.digest();
-        proof::check(body, proof::CLIENT_CONTEXT, &digest, &self.own, &Scheme::ALL, detail)?;
-        self.expected.transcript.add(whole);
+        let digest = &self.expected.digest;
+        proof::check(body, proof::CLIENT_CONTEXT, digest, &self.own, &Scheme::ALL, detail)?;
+        self.expected.hear(whole);
         self.expected.client = Some(Box::new(self.identity));
         Ok(State::Finished(self.expected))
     }

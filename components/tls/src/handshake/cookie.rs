@@ -1,7 +1,7 @@
 //! What is known of a first hello, kept by the client (RFC 8446 section 4.2.2).
 
 use crate::alert::Fault;
-use crate::crypto::{Digest, Group, Hash, Suite, equal, hmac};
+use crate::crypto::{Digest, Group, Hash, Keyed, Suite, equal};
 use crate::wire::Reader;
 use crate::wire::hello::ClientHello;
 use alloc::vec::Vec;
@@ -10,7 +10,7 @@ use zeroize::Zeroize;
 
 /// Makes cookies, and knows its own.
 pub struct Cookies {
-    key: [u8; 32],
+    key: Keyed,
 }
 
 /// What a cookie says of the first hello.
@@ -27,7 +27,10 @@ const LIFETIME: Duration = Duration::from_secs(60);
 impl Cookies {
     /// Cookies that nobody else can make.
     pub fn new(random: &mut Random) -> Self {
-        Self { key: random.bytes() }
+        let mut bytes: [u8; 32] = random.bytes();
+        let key = Keyed::new(Hash::Sha256, &bytes);
+        bytes.zeroize();
+        Self { key }
     }
 
     /// A cookie for `hello`, whose message has the hash `digest`.
@@ -100,12 +103,6 @@ impl Cookies {
         for (place, (part, length)) in all.chunks_exact_mut(2).zip(parts.iter().zip(&lengths)) {
             place.copy_from_slice(&[&length[..], part]);
         }
-        hmac(Hash::Sha256, &self.key, &all)
-    }
-}
-
-impl Drop for Cookies {
-    fn drop(&mut self) {
-        self.key.zeroize();
+        self.key.mac(&all)
     }
 }

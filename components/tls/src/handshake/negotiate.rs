@@ -4,8 +4,8 @@ use super::certificates::Mark;
 use super::early::{Grant, Offer};
 use super::{Server, Surroundings};
 use crate::alert::Fault;
-use crate::crypto::{Digest, Group, Identity, Scheme, Secret, Suite, equal};
-use crate::key_schedule::{Schedule, finished};
+use crate::crypto::{Digest, Group, Identity, Scheme, Suite, equal};
+use crate::key_schedule::EarlySecret;
 use crate::wire::codes::{PSK_DHE_KE, SSL30, TLS13};
 use crate::wire::hello::ClientHello;
 use alloc::boxed::Box;
@@ -30,7 +30,8 @@ pub(super) struct Choice<'a> {
 pub(super) struct Resumed {
     /// The place of its key among those that were offered.
     pub(super) index: u16,
-    pub(super) key: Secret,
+    /// What the key schedule begins with.
+    pub(super) secret: EarlySecret,
     /// Who the client was then.
     pub(super) client: Option<Box<Identity>>,
     /// What early data is judged by, where the server accepts it.
@@ -165,13 +166,13 @@ pub(super) fn resume<const ASKS: bool, const EARLY: bool>(
             continue;
         }
         let hash = choice.suite.hash();
-        let key = Schedule::new(hash, Some(&contents.key)).binder_key();
-        if !equal(binder, finished(hash, &key, digest).bytes()) {
+        let secret = EarlySecret::new(hash, &contents.key);
+        if !equal(binder, secret.binder(digest).bytes()) {
             return Err(Fault::BadBinder);
         }
         let (suite, made) = (contents.suite, contents.made);
         let offer = grant.and_then(|grant| Offer::new(grant, suite, made, binder));
-        return Ok(Some(Resumed { index: index as u16, key: contents.key, client, offer }));
+        return Ok(Some(Resumed { index: index as u16, secret, client, offer }));
     }
     may_sign(choice)
 }

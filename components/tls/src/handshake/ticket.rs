@@ -3,7 +3,7 @@
 
 use super::Surroundings;
 use super::certificates::Mark;
-use crate::crypto::{AeadKey, Cipher, Hash, NONCE, Secret, Suite, TAG, expand};
+use crate::crypto::{AeadKey, Cipher, Hash, Keyed, NONCE, Secret, Suite, TAG};
 use crate::wire::Reader;
 use alloc::vec::Vec;
 use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
@@ -173,7 +173,7 @@ fn period(now: Instant, lifetime: Duration) -> u64 {
 /// The next key of a chain, which is replaced by one that does not tell it.
 fn next(chain: &mut Secret) -> Key {
     let mut bytes = [0; 32 + 32 + NAME];
-    expand(Hash::Sha256, chain, &[b"waitless tickets"], &mut bytes);
+    Keyed::new(Hash::Sha256, chain.bytes()).expand(&[b"waitless tickets"], &mut bytes);
     let (secret, rest) = bytes.split_at(32);
     let (key, name) = rest.split_at(32);
     *chain = Secret::new(secret);

@@ -6,9 +6,9 @@ use super::line::{NOW, World};
 use super::mutual::{Authority, asking};
 use super::script::{Hello, Peer, codes, open, record, records, retry_of, shares, vector};
 use super::{rustls_client, usual};
-use crate::crypto::{Hash, Secret, Suite};
+use crate::crypto::{Hash, Keyed, Secret, Suite};
 use crate::handshake::{Early, Seed, Server, Tickets};
-use crate::key_schedule::{Schedule, finished, ticket_key};
+use crate::key_schedule::{EarlySecret, ticket_key};
 use crate::record::Protection;
 use crate::wire::codes::extension as ext;
 use crate::wire::record::Content;
@@ -63,7 +63,7 @@ fn ticket(world: &mut EarlyWorld, hello: &Hello) -> Ticket {
     let limit = (LIMIT as u32).to_be_bytes();
     assert_eq!(said[4 + length - 10..4 + length], [&[0, 8, 0, 42, 0, 4], &limit[..]].concat());
     let ticket = Ticket {
-        key: ticket_key(Hash::Sha256, &peer.resumption(), new.nonce),
+        key: ticket_key(&Keyed::new(Hash::Sha256, peer.resumption().bytes()), new.nonce),
         age_add: new.age_add,
         ticket: new.ticket.to_vec(),
         came: world.cx.now(),
@@ -89,8 +89,7 @@ fn resuming(hello: Hello, tickets: &[&Ticket], age: Duration) -> Vec<u8> {
     let covered = message.len() - none.len() - 2;
     let digest = Hash::Sha256.of(&[&message[..covered]]);
     for (number, ticket) in tickets.iter().enumerate() {
-        let key = Schedule::new(Hash::Sha256, Some(&ticket.key)).binder_key();
-        let binder = finished(Hash::Sha256, &key, &digest);
+        let binder = EarlySecret::new(Hash::Sha256, &ticket.key).binder(&digest);
         let start = covered + 2 + number * 33 + 1;
         message[start..start + 32].copy_from_slice(binder.bytes());
     }
@@ -99,8 +98,8 @@ fn resuming(hello: Hello, tickets: &[&Ticket], age: Duration) -> Vec<u8> {
 
 /// What protects the early data behind the hello `message`.
 fn protection(ticket: &Ticket, message: &[u8]) -> Protection {
-    let schedule = Schedule::new(Hash::Sha256, Some(&ticket.key));
-    Protection::new(SUITE, schedule.early_traffic(&Hash::Sha256.of(&[message])))
+    let secret = EarlySecret::new(Hash::Sha256, &ticket.key);
+    Protection::new(SUITE, secret.early_traffic(&Hash::Sha256.of(&[message])))
 }
 
 fn seal(protection: &mut Protection, content: u8, bytes: &[u8]) -> Vec<u8> {
@@ -863,7 +862,7 @@ fn nobody_is_given_early_data_who_cannot_tell() {
     assert_eq!(said[4 + length - 2..4 + length], [0, 0]);
     let new = NewSessionTicket::parse(&said[4..4 + length]).unwrap();
     let ticket = Ticket {
-        key: ticket_key(Hash::Sha256, &peer.resumption(), new.nonce),
+        key: ticket_key(&Keyed::new(Hash::Sha256, peer.resumption().bytes()), new.nonce),
         age_add: new.age_add,
         ticket: new.ticket.to_vec(),
         came: world.cx.now(),

@@ -4,9 +4,9 @@ use super::line::World;
 use super::script::{message_of, open, record, records};
 use super::{certificate, trusting};
 use crate::client::Client;
-use crate::crypto::{Group, Hash, Scheme, Secret, SigningKey, Suite, exchange};
+use crate::crypto::{Group, Hash, Scheme, SigningKey, Suite, exchange};
 use crate::handshake::proof::{SERVER_CONTEXT, to_be_signed};
-use crate::key_schedule::{Schedule, finished};
+use crate::key_schedule::{Schedule, TrafficSecret};
 use crate::record::Protection;
 use crate::wire::Writer;
 use crate::wire::codes::{RETRY_RANDOM, extension as ext};
@@ -91,7 +91,7 @@ pub struct Impostor {
     share: Vec<u8>,
     secret: Vec<u8>,
     schedule: Option<Schedule>,
-    pub traffic: Option<(Secret, Secret)>,
+    pub traffic: Option<(TrafficSecret, TrafficSecret)>,
     read: Option<Protection>,
     write: Option<Protection>,
     pub certificate: &'static [u8],
@@ -177,7 +177,7 @@ impl Impostor {
         let hello = self.answer().message();
         self.transcript.extend_from_slice(&hello);
         self.say_clear(22, &hello);
-        let schedule = Schedule::new(Hash::Sha256, None).into_handshake(&self.secret);
+        let schedule = Schedule::new(Hash::Sha256, None, &self.secret);
         let traffic = schedule.handshake_traffic(&Hash::Sha256.of(&[&self.transcript]));
         self.read = Some(Protection::new(SUITE, traffic.client.clone()));
         self.write = Some(Protection::new(SUITE, traffic.server.clone()));
@@ -216,7 +216,7 @@ impl Impostor {
 
     pub fn finished(&self) -> Vec<u8> {
         let (_, server) = self.traffic.as_ref().unwrap();
-        let verify = finished(Hash::Sha256, server, &Hash::Sha256.of(&[&self.transcript]));
+        let verify = server.finished(&Hash::Sha256.of(&[&self.transcript]));
         message(20, |body| body.bytes(verify.bytes()))
     }
 
@@ -242,7 +242,7 @@ impl Impostor {
         let heard = it.heard();
         let (client, _) = it.traffic.as_ref().unwrap();
         let digest = Hash::Sha256.of(&[&it.transcript]);
-        let verify = finished(Hash::Sha256, client, &digest);
+        let verify = client.finished(&digest);
         let expected = message(20, |body| body.bytes(verify.bytes()));
         assert_eq!(heard, [(Content::Handshake, expected)]);
         let next = it.schedule.take().unwrap().into_master().application_traffic(&digest);

@@ -4,7 +4,6 @@ use super::impostor::{Answer, Impostor, certificate_message, extensions, message
 use super::script::message_of;
 use super::until_2030;
 use crate::crypto::{Group, Hash};
-use crate::key_schedule::finished;
 use crate::wire::codes::extension as ext;
 use crate::wire::hello::ClientHello;
 use alloc::vec;
@@ -290,7 +289,7 @@ fn who_is_asked_for_a_certificate_says_that_there_is_none() {
     let (none, last) = heard.split_at(8);
     assert_eq!(none, [11, 0, 0, 4, 0, 0, 0, 0]);
     let digest = Hash::Sha256.of(&[&it.transcript, none]);
-    let verify = finished(Hash::Sha256, &it.traffic.as_ref().unwrap().0, &digest);
+    let verify = it.traffic.as_ref().unwrap().0.finished(&digest);
     assert_eq!(last[4..], *verify.bytes());
 }
 

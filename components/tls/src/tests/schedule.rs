@@ -2,8 +2,8 @@
 
 use super::rfc8448::{self as rfc, hex};
 use crate::alert::Fault;
-use crate::crypto::{Hash, Secret, Suite};
-use crate::key_schedule::{Schedule, TrafficKey, finished, next_traffic, ticket_key};
+use crate::crypto::{Hash, Keyed, Secret, Suite};
+use crate::key_schedule::{EarlySecret, Schedule, TrafficKey, TrafficSecret, ticket_key};
 use crate::record::{Protection, RECORDS_PER_KEY};
 use crate::wire::hello::ClientHello;
 use crate::wire::record::{Content, HEADER, Header};
@@ -16,42 +16,46 @@ fn secret(text: &str) -> Secret {
     Secret::new(&hex(text))
 }
 
+fn traffic(text: &str) -> TrafficSecret {
+    TrafficSecret::new(Hash::Sha256, secret(text))
+}
+
 #[test]
 fn the_schedule_is_that_of_the_trace() {
     let [hello, answer, flight] =
         [rfc::CLIENT_HELLO, rfc::SERVER_HELLO, rfc::SERVER_FLIGHT].map(hex);
-    let schedule = Schedule::new(Hash::Sha256, None);
-    assert_eq!(schedule.secret().bytes(), hex(rfc::EARLY));
-    let schedule = schedule.into_handshake(&hex(rfc::SHARED));
-    assert_eq!(schedule.secret().bytes(), hex(rfc::HANDSHAKE));
+    let early = EarlySecret::new(Hash::Sha256, &Secret::zeros(Hash::Sha256));
+    assert!(early.is(&hex(rfc::EARLY)));
+    let schedule = Schedule::new(Hash::Sha256, None, &hex(rfc::SHARED));
+    assert!(schedule.is_at(&hex(rfc::HANDSHAKE)));
     let traffic = schedule.handshake_traffic(&Hash::Sha256.of(&[&hello, &answer]));
     assert_eq!(traffic.client.bytes(), hex(rfc::CLIENT_HANDSHAKE));
     assert_eq!(traffic.server.bytes(), hex(rfc::SERVER_HANDSHAKE));
     // The server's Finished is the last message of its flight.
     let (before, message) = flight.split_at(flight.len() - 36);
     let digest = Hash::Sha256.of(&[&hello, &answer, before]);
-    let verify = finished(Hash::Sha256, &traffic.server, &digest);
+    let verify = traffic.server.finished(&digest);
     assert_eq!(verify.bytes(), &message[4..]);
     let schedule = schedule.into_master();
-    assert_eq!(schedule.secret().bytes(), hex(rfc::MASTER));
+    assert!(schedule.is_at(&hex(rfc::MASTER)));
     let digest = Hash::Sha256.of(&[&hello, &answer, &flight]);
     let application = schedule.application_traffic(&digest);
     assert_eq!(application.client.bytes(), hex(rfc::CLIENT_APPLICATION));
     assert_eq!(application.server.bytes(), hex(rfc::SERVER_APPLICATION));
     let message = hex(rfc::CLIENT_FINISHED);
-    let verify = finished(Hash::Sha256, &traffic.client, &digest);
+    let verify = traffic.client.finished(&digest);
     assert_eq!(verify.bytes(), &message[4..]);
     let resumption = schedule.resumption(&Hash::Sha256.of(&[&hello, &answer, &flight, &message]));
     assert_eq!(resumption.bytes(), hex(rfc::RESUMPTION));
-    assert_eq!(ticket_key(Hash::Sha256, &resumption, &[0, 0]).bytes(), hex(rfc::TICKET));
+    let resumption = Keyed::new(Hash::Sha256, resumption.bytes());
+    assert_eq!(ticket_key(&resumption, &[0, 0]).bytes(), hex(rfc::TICKET));
 }
 
 #[test]
 fn a_resumed_schedule_is_that_of_the_trace() {
-    let schedule = Schedule::new(Hash::Sha256, Some(&secret(rfc::TICKET)));
-    assert_eq!(schedule.secret().bytes(), hex(rfc::RESUMED_EARLY));
-    let key = schedule.binder_key();
-    assert_eq!(key.bytes(), hex(rfc::BINDER));
+    let early = EarlySecret::new(Hash::Sha256, &secret(rfc::TICKET));
+    assert!(early.is(&hex(rfc::RESUMED_EARLY)));
+    assert_eq!(early.binder_key().bytes(), hex(rfc::BINDER));
     let [hello, answer, flight, message] = [
         rfc::RESUMED_CLIENT_HELLO,
         rfc::RESUMED_SERVER_HELLO,
@@ -61,28 +65,42 @@ fn a_resumed_schedule_is_that_of_the_trace() {
     .map(hex);
     let keys = ClientHello::parse(&hello[4..]).unwrap().keys.unwrap();
     let (covered, _) = hello.split_at(hello.len() - keys.binders_length());
-    let binder = finished(Hash::Sha256, &key, &Hash::Sha256.of(&[covered]));
+    let binder = early.binder(&Hash::Sha256.of(&[covered]));
     assert_eq!(keys.iter().next().unwrap().1, binder.bytes());
-    let early = schedule.early_traffic(&Hash::Sha256.of(&[&hello]));
-    assert_eq!(early.bytes(), hex(rfc::EARLY_TRAFFIC));
-    let schedule = schedule.into_handshake(&hex(rfc::RESUMED_SHARED));
-    assert_eq!(schedule.secret().bytes(), hex(rfc::RESUMED_HANDSHAKE));
+    let traffic = early.early_traffic(&Hash::Sha256.of(&[&hello]));
+    assert_eq!(traffic.bytes(), hex(rfc::EARLY_TRAFFIC));
+    let schedule = Schedule::new(Hash::Sha256, Some(&early), &hex(rfc::RESUMED_SHARED));
+    assert!(schedule.is_at(&hex(rfc::RESUMED_HANDSHAKE)));
     let traffic = schedule.handshake_traffic(&Hash::Sha256.of(&[&hello, &answer]));
     assert_eq!(traffic.client.bytes(), hex(rfc::RESUMED_CLIENT_HANDSHAKE));
     assert_eq!(traffic.server.bytes(), hex(rfc::RESUMED_SERVER_HANDSHAKE));
     let (before, theirs) = flight.split_at(flight.len() - 36);
     let digest = Hash::Sha256.of(&[&hello, &answer, before]);
-    assert_eq!(finished(Hash::Sha256, &traffic.server, &digest).bytes(), &theirs[4..]);
+    assert_eq!(traffic.server.finished(&digest).bytes(), &theirs[4..]);
     let schedule = schedule.into_master();
-    assert_eq!(schedule.secret().bytes(), hex(rfc::RESUMED_MASTER));
+    assert!(schedule.is_at(&hex(rfc::RESUMED_MASTER)));
     let application = schedule.application_traffic(&Hash::Sha256.of(&[&hello, &answer, &flight]));
     assert_eq!(application.client.bytes(), hex(rfc::RESUMED_CLIENT_APPLICATION));
     assert_eq!(application.server.bytes(), hex(rfc::RESUMED_SERVER_APPLICATION));
     // The end of early data counts.
     let digest = Hash::Sha256.of(&[&hello, &answer, &flight, &END]);
-    assert_eq!(finished(Hash::Sha256, &traffic.client, &digest).bytes(), &message[4..]);
+    assert_eq!(traffic.client.finished(&digest).bytes(), &message[4..]);
     let digest = Hash::Sha256.of(&[&hello, &answer, &flight, &END, &message]);
     assert_eq!(schedule.resumption(&digest).bytes(), hex(rfc::RESUMED_RESUMPTION));
+}
+
+/// What is the same for everybody is written down, and not computed each time.
+#[test]
+fn constants_are_what_they_stand_for() {
+    for hash in [Hash::Sha256, Hash::Sha384] {
+        assert_eq!(hash.of_nothing(), hash.of(&[]).bytes());
+        // Without a key, the early secret is that of zeros.
+        let early = EarlySecret::new(hash, &Secret::zeros(hash));
+        let (with, without) =
+            (Schedule::new(hash, Some(&early), b"shared"), Schedule::new(hash, None, b"shared"));
+        let digest = hash.of(&[b"transcript"]);
+        assert_eq!(with.resumption(&digest).bytes(), without.resumption(&digest).bytes());
+    }
 }
 
 /// The message that ends early data.
@@ -96,7 +114,7 @@ fn traffic_keys_are_those_of_the_trace() {
         (rfc::SERVER_APPLICATION, "9f02283b6c9c07efc26bb9f2ac92e356", "cf782b88dd83549aadf1e984"),
         (rfc::CLIENT_APPLICATION, "17422dda596ed5d9acd890e3c63f5051", "5b78923dee08579033e523d9"),
     ] {
-        let made = TrafficKey::new(SUITE, &secret(text));
+        let made = TrafficKey::new(SUITE, &traffic(text));
         assert_eq!(made.key[..16], hex(key));
         assert_eq!(made.iv.as_slice(), hex(iv));
     }
@@ -127,12 +145,12 @@ fn records_are_those_of_the_trace() {
         (rfc::RESUMED_CLIENT_HANDSHAKE, rfc::RESUMED_FINISHED, rfc::RESUMED_FINISHED_RECORD),
     ] {
         let [content, record] = [content, record].map(hex);
-        let mut protection = Protection::new(SUITE, secret(text));
+        let mut protection = Protection::new(SUITE, traffic(text));
         assert_eq!(seal(&mut protection, &content, Content::Handshake as u8, 0), record);
-        let mut protection = Protection::new(SUITE, secret(text));
+        let mut protection = Protection::new(SUITE, traffic(text));
         assert_eq!(open(&mut protection, &record), Ok((Content::Handshake, content)));
     }
-    let mut protection = Protection::new(SUITE, secret(rfc::EARLY_TRAFFIC));
+    let mut protection = Protection::new(SUITE, traffic(rfc::EARLY_TRAFFIC));
     let record = hex(rfc::EARLY_RECORD);
     assert_eq!(open(&mut protection, &record), Ok((Content::Data, b"ABCDEF".to_vec())));
     let ended = open(&mut protection, &hex(rfc::END_RECORD));
@@ -143,6 +161,7 @@ const SUITES: [Suite; 3] = Suite::ALL;
 
 fn pair(suite: Suite) -> (Protection, Protection) {
     let secret = Secret::new(&[7; 48][..suite.hash().length()]);
+    let secret = TrafficSecret::new(suite.hash(), secret);
     (Protection::new(suite, secret.clone()), Protection::new(suite, secret))
 }
 
@@ -223,8 +242,8 @@ fn a_number_is_never_used_twice() {
 
 #[test]
 fn the_next_secret_is_another_one() {
-    let first = secret(rfc::SERVER_APPLICATION);
-    let next = next_traffic(Hash::Sha256, &first);
+    let first = traffic(rfc::SERVER_APPLICATION);
+    let next = first.next();
     assert_ne!(first.bytes(), next.bytes());
     assert_eq!(next.bytes().len(), 32);
 }

@@ -2,7 +2,7 @@
 
 use super::line::World;
 use crate::crypto::{Hash, Secret, Suite};
-use crate::key_schedule::{Schedule, finished};
+use crate::key_schedule::{EarlySecret, Schedule, TrafficSecret};
 use crate::record::Protection;
 use crate::role::Role;
 use crate::wire::codes::extension;
@@ -161,11 +161,11 @@ pub struct Peer {
     pub read: Protection,
     pub write: Protection,
     /// The next keys, for after the client's Finished.
-    next: (Secret, Secret),
+    next: (TrafficSecret, TrafficSecret),
     pub finished: Vec<u8>,
     /// Everything that was said, and the secret of the client's Finished.
     pub transcript: Vec<u8>,
-    secret: Secret,
+    secret: TrafficSecret,
     /// At the master secret.
     master: Schedule,
 }
@@ -191,7 +191,8 @@ impl Peer {
         assert_eq!((heard[0].content, answer[0]), (22, 2), "{heard:?}");
         let shared = x25519(SECRET, server_share(answer));
         let key = key.filter(|_| extension_of(answer, extension::PRE_SHARED_KEY).is_some());
-        let schedule = Schedule::new(Hash::Sha256, key).into_handshake(&shared);
+        let early = key.map(|key| EarlySecret::new(Hash::Sha256, key));
+        let schedule = Schedule::new(Hash::Sha256, early.as_ref(), &shared);
         let traffic = schedule.handshake_traffic(&Hash::Sha256.of(&[message, answer]));
         let mut read = Protection::new(SUITE, traffic.server);
         let mut flight = Vec::new();
@@ -201,7 +202,7 @@ impl Peer {
             flight.extend(bytes);
         }
         let digest = Hash::Sha256.of(&[message, answer, &flight]);
-        let verify = finished(Hash::Sha256, &traffic.client, &digest);
+        let verify = traffic.client.finished(&digest);
         let master = schedule.into_master();
         let application = master.application_traffic(&digest);
         Self {
@@ -247,7 +248,7 @@ impl Peer {
     /// The Finished behind all that was told.
     pub fn finish(&self) -> Vec<u8> {
         let digest = Hash::Sha256.of(&[&self.transcript]);
-        [&[20, 0, 0, 32], finished(Hash::Sha256, &self.secret, &digest).bytes()].concat()
+        [&[20, 0, 0, 32], self.secret.finished(&digest).bytes()].concat()
     }
 
     /// A protected record.

@@ -1,6 +1,6 @@
 //! Project Wycheproof's vectors for every primitive, through the calls that the protocol makes.
 
-use crate::crypto::{AeadKey, Group, Hash, Secret, Suite, exchange_with, expand, extract, hmac};
+use crate::crypto::{AeadKey, Group, Hash, Keyed, Suite, exchange_with};
 use alloc::vec::Vec;
 use core::convert::Infallible;
 use rand_core::{TryCryptoRng, TryRng};
@@ -171,9 +171,9 @@ fn hkdf_and_hmac_are_as_they_should() {
                 assert!(test.size > 255 * hash.length());
                 continue;
             }
-            let secret = extract(hash, &test.salt, &test.ikm);
+            let secret = Keyed::new(hash, &test.salt).extract(&test.ikm);
             let mut output = alloc::vec![0; test.size];
-            expand(hash, &Secret::new(secret.bytes()), &[&test.info], &mut output);
+            Keyed::new(hash, secret.bytes()).expand(&[&test.info], &mut output);
             assert_eq!(output, test.okm[..], "{name:?} {}", test.tc_id);
             count += 1;
         }
@@ -181,7 +181,7 @@ fn hkdf_and_hmac_are_as_they_should() {
         let set = mac::TestSet::load(mac_name).unwrap();
         for group in set.test_groups {
             for test in group.tests {
-                let made = hmac(hash, &test.key, &[&test.msg]);
+                let made = Keyed::new(hash, &test.key).mac(&[&test.msg]);
                 let equal = made.bytes()[..group.tag_size / 8] == test.tag[..];
                 assert_eq!(equal, test.result != Invalid, "{mac_name:?} {}", test.tc_id);
             }
