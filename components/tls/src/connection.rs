@@ -157,14 +157,14 @@ impl<R: Role> Connection<R> {
     }
 
     /// Gives back what it holds, keys first. Handles to it are not valid any more.
-    pub(crate) fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) -> Vec<u8> {
         *self.session = Session::over();
         self.generation = self.generation.wrapping_add(1);
         self.stage = Stage::Free;
         self.target = None;
         self.out.clear();
         self.drop_data();
-        self.drop_arrived();
+        self.drop_arrived()
     }
 
     pub(crate) fn drop_data(&mut self) {
@@ -174,12 +174,14 @@ impl<R: Role> Connection<R> {
         self.committed = 0;
     }
 
-    pub(crate) fn drop_arrived(&mut self) {
+    /// Drops what has come. What is left is the memory that counts, to be kept for others.
+    #[must_use]
+    pub(crate) fn drop_arrived(&mut self) -> Vec<u8> {
         self.raw = None;
-        self.large = Vec::new();
         self.plain = 0..0;
         self.inbox.clear();
         self.inbox_bytes = 0;
+        core::mem::take(&mut self.large)
     }
 
     /// Bytes that the service can take.

@@ -31,6 +31,7 @@ pub mod client;
 mod connection;
 pub mod crypto;
 mod early;
+mod gather;
 pub mod handshake;
 pub mod key_schedule;
 mod pem;
@@ -142,6 +143,9 @@ waitless::counters! {
         counter faulty: connections,
         /// Connections that ended with an alert of the other end's.
         counter rejected: connections,
+        /// Connections that ended because records that had not come whole took all the memory there
+        /// is for them.
+        counter crowded: connections,
         /// Connections that ended without close_notify.
         counter truncated: connections,
         /// Records that arrived.
@@ -173,6 +177,10 @@ pub struct Tls<R: Role = Server> {
     to_transmit: VecDeque<u32>,
     /// Memory for records that span packets.
     spares: Vec<Vec<u8>>,
+    /// Bytes of such records, of all connections.
+    gathered: usize,
+    /// The connection that is looked at next when these are too many.
+    hand: usize,
     timers: Wheel,
     now: Instant,
     /// Hellos that this sweep may still answer.
@@ -215,6 +223,8 @@ impl<R: Role> Tls<R> {
             to_receive: VecDeque::new(),
             to_transmit: VecDeque::new(),
             spares: Vec::new(),
+            gathered: 0,
+            hand: 0,
             timers: Wheel::new(TICK),
             now: Instant::ZERO,
             hellos: 0,
@@ -265,16 +275,16 @@ impl<R: Role> Tls<R> {
         if connection.stage == Stage::Free {
             return;
         }
-        let large = core::mem::take(&mut connection.large);
-        connection.clear();
+        let memory = connection.clear();
         self.timers.cancel(place);
         self.free.push(place);
         self.counters.open.sub(1);
-        self.keep(large);
+        self.keep(memory);
     }
 
     /// Keeps the memory of a record for the next one.
     fn keep(&mut self, mut memory: Vec<u8>) {
+        self.gathered = self.gathered.saturating_sub(memory.len());
         memory.clear();
         if memory.capacity() > 0 && self.spares.len() < SPARES {
             self.spares.push(memory);

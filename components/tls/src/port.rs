@@ -264,9 +264,10 @@ impl<R: Role> StreamPort for Tls<R> {
     fn abort(&mut self, stream: Stream) {
         let Some(connection) = self.of_mut(stream) else { return };
         connection.drop_data();
-        connection.drop_arrived();
+        let memory = connection.drop_arrived();
         connection.end = Phase::Closed;
         connection.flags.aborted = true;
+        self.keep(memory);
         self.queue_transmit(stream.index);
     }
 
@@ -276,7 +277,9 @@ impl<R: Role> StreamPort for Tls<R> {
         connection.tag = None;
         connection.generation = connection.generation.wrapping_add(1);
         let unread = connection.readable() > 0;
-        connection.drop_arrived();
+        let memory = connection.drop_arrived();
+        self.keep(memory);
+        let Some(connection) = self.connections.get_mut(stream.index as usize) else { return };
         if connection.stage == Stage::Over {
             return self.forget(stream.index);
         }

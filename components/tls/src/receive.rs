@@ -137,9 +137,7 @@ impl<R: Role> Tls<R> {
             return self.gather(place, packet, cx);
         }
         let Some(header) = packet.bytes().first_chunk::<HEADER>() else {
-            connection.large = self.spares.pop().unwrap_or_default();
-            connection.large.extend_from_slice(packet.bytes());
-            return Progress::On;
+            return self.begin_gathering(place, packet.bytes(), cx);
         };
         let length = match Header::parse(header) {
             Ok(header) => match connection.session.check(header, shared) {
@@ -149,9 +147,7 @@ impl<R: Role> Tls<R> {
             Err(fault) => return Progress::Failed(fault),
         };
         if packet.len() < length {
-            connection.large = self.spares.pop().unwrap_or_default();
-            connection.large.extend_from_slice(packet.bytes());
-            return Progress::On;
+            return self.begin_gathering(place, packet.bytes(), cx);
         }
         if must_wait(connection, shared, length, &mut self.hellos) {
             self.counters.starved.add(u64::from(self.hellos > 0));
@@ -233,65 +229,8 @@ impl<R: Role> Tls<R> {
         Progress::On
     }
 
-    /// Puts a record together that spans packets.
-    fn gather(&mut self, place: u32, mut packet: Packet, cx: &mut Context) -> Progress {
-        let early = self.wants_early(place);
-        let (Some(connection), Some(shared)) =
-            (self.connections.get_mut(place as usize), &mut self.shared)
-        else {
-            return Progress::Failed(Fault::Internal);
-        };
-        let have = connection.large.len();
-        let wanted = match connection.large.first_chunk::<HEADER>() {
-            None => HEADER,
-            Some(header) => match Header::parse(header) {
-                Ok(header) => match connection.session.check(header, shared) {
-                    Ok(()) => HEADER + header.length,
-                    Err(fault) => return Progress::Failed(fault),
-                },
-                Err(fault) => return Progress::Failed(fault),
-            },
-        };
-        let missing = wanted.saturating_sub(have);
-        let now = missing.min(packet.len());
-        let completes = now == missing && wanted > HEADER;
-        if completes && must_wait(connection, shared, wanted, &mut self.hellos) {
-            self.counters.starved.add(u64::from(self.hellos > 0));
-            connection.raw = Some(packet);
-            return Progress::Waits;
-        }
-        connection.large.extend_from_slice(packet.bytes().get(..now).unwrap_or_default());
-        packet.trim_front(now);
-        connection.raw = (!packet.is_empty()).then_some(packet);
-        // A header that is complete now says how much more there is, perhaps nothing.
-        let empty = connection.large.get(3..).is_some_and(|length| length == [0, 0]);
-        if !completes && !empty {
-            return Progress::On;
-        }
-        self.counters.received.add(1);
-        let complete = connection.session.is_complete();
-        let around = &mut surroundings(complete, !complete && shared.role.is_dated(), cx);
-        around.early = early;
-        let (session, large) = (&mut connection.session, &mut connection.large);
-        let received = session.record(large, shared, around, &mut connection.out);
-        if let Ok(Received::Data(range)) = received {
-            if connection.is_early() {
-                let memory = core::mem::take(&mut connection.large);
-                let kept = connection.keep_early(memory.get(range), shared.pool);
-                self.keep(memory);
-                return self.kept(place, kept);
-            }
-            connection.plain = range;
-            self.report(place);
-            return Progress::On;
-        }
-        let memory = core::mem::take(&mut connection.large);
-        self.keep(memory);
-        self.heed(place, received, cx)
-    }
-
     /// Does what follows from a record that brought no data.
-    fn heed(
+    pub(crate) fn heed(
         &mut self,
         place: u32,
         received: Result<Received, Fault>,
@@ -375,8 +314,7 @@ impl<R: Role> Tls<R> {
         connection.stage = Stage::Failed;
         connection.end = Phase::Reset;
         connection.drop_data();
-        let memory = core::mem::take(&mut connection.large);
-        connection.drop_arrived();
+        let memory = connection.drop_arrived();
         if was_early {
             self.ends_early();
         }
@@ -481,7 +419,7 @@ impl<R: Role> Tls<R> {
 
 /// Whether the next record, of `length` bytes, must wait: for packets to answer it with or to keep
 /// it in, or for a later sweep.
-fn must_wait<R: Role>(
+pub(crate) fn must_wait<R: Role>(
     connection: &Connection<R>,
     shared: &Shared<R>,
     length: usize,

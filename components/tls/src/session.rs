@@ -283,6 +283,10 @@ impl<R: Role> Session<R> {
             if length > shared.hello_limit {
                 return Err(Fault::HandshakeTooLong);
             }
+            // What can only be wrong is not waited for, and takes no memory.
+            if self.handshake.is_none() && (*kind, length) != (KEY_UPDATE, 1) {
+                return self.key_update(rest);
+            }
             let Some((message, behind)) = rest.split_at_checked(4 + length) else { break };
             //= RFC 8446 5.1: what follows a change of keys is in another record
             if !behind.is_empty() && changes_keys(*kind) {

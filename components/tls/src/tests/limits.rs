@@ -6,6 +6,7 @@ use super::usual;
 use crate::session::{Outbox, Session};
 use crate::wire::codes::extension as ext;
 use alloc::vec;
+use alloc::vec::Vec;
 use waitless::{Duration, Phase, StreamPort};
 
 #[test]
@@ -207,4 +208,47 @@ fn an_idle_connection_is_small() {
     let bytes = size_of::<crate::connection::Connection<crate::handshake::Server>>()
         + size_of::<Session<crate::handshake::Server>>();
     assert!(bytes <= 4096, "{bytes} bytes");
+}
+
+/// Whoever begins records and leaves them so takes a part of the memory at most, and others can
+/// still say what spans packets.
+#[test]
+fn records_that_do_not_come_whole_take_little_together() {
+    let mut world = World::with(usual(), 256);
+    let greedy: Vec<_> = (0..40)
+        .map(|_| {
+            let mut peer = Peer::connect(&mut world);
+            let stream = world.accept();
+            world.tls.set_tag(stream, 1);
+            let sealed = peer.seal(23, &[7; 16_000]);
+            world.say_in(peer.wire, &sealed[..15_000], 1400);
+            stream
+        })
+        .collect();
+    assert!(world.tls.gathered() <= 256 << 10, "{} bytes", world.tls.gathered());
+    assert_eq!(world.tls.counters.crowded.get(), 40 - (256 << 10) / 15_000);
+    let mut peer = Peer::connect(&mut world);
+    let stream = world.accept();
+    world.tls.set_tag(stream, 1);
+    let sealed = peer.seal(23, &[5; 16_000]);
+    world.say_in(peer.wire, &sealed, 1400);
+    assert_eq!(world.read(stream), [5; 16_000]);
+    for stream in greedy {
+        world.tls.release(stream);
+    }
+    world.pass(Duration::from_secs(100));
+    assert_eq!(world.tls.gathered(), 0);
+}
+
+/// A client may send nothing but key updates later, so nothing longer is waited for.
+#[test]
+fn later_messages_take_no_memory() {
+    for (message, alert) in
+        [(&[24, 0, 16, 0, 1][..], 50), (&[11, 0, 16, 0], 10), (&[1, 0, 0, 9], 10)]
+    {
+        let mut world = World::new(usual());
+        let mut peer = Peer::connect(&mut world);
+        peer.say(&mut world, 22, message);
+        assert_eq!(peer.alert(&mut world), Some(alert), "{message:?}");
+    }
 }
