@@ -66,4 +66,4 @@ impl Connection {
 pub(crate) const NONE: u32 = u32::MAX;
 
 /// What an idle connection costs here, beside its four bytes in each queue and its timer.
-const _: () = assert!(size_of::<Connection>() <= 80);
+const _: () = assert!(size_of::<Connection>() <= 64);

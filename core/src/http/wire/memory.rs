@@ -15,10 +15,16 @@ pub struct Budget {
     left: Cell<usize>,
 }
 
-/// Bytes in memory. What they take is given back to their budget when they are dropped.
+/// Bytes in memory. What they take is given back to their budget when they are dropped. Small where
+/// there are none, as in most connections.
 #[derive(Default, Debug)]
 pub struct Memory {
-    bytes: Box<[u8]>,
+    stored: Option<Box<Stored>>,
+}
+
+#[derive(Debug)]
+struct Stored {
+    bytes: Vec<u8>,
     budget: Option<&'static Budget>,
 }
 
@@ -55,7 +61,8 @@ impl Memory {
     /// When that is more than `budget` has left, or than there is.
     pub fn copy(bytes: &[u8], budget: &'static Budget) -> Result<Self, NoMemory> {
         budget.take(OVERHEAD)?;
-        let mut copy = Self { bytes: Box::default(), budget: Some(budget) };
+        let stored = Stored { bytes: Vec::new(), budget: Some(budget) };
+        let mut copy = Self { stored: Some(Box::new(stored)) };
         copy.extend(bytes)?;
         Ok(copy)
     }
@@ -65,30 +72,35 @@ impl Memory {
     /// # Errors
     /// When that is more than the budget has left, or than there is. Nothing has changed then.
     pub fn extend(&mut self, more: &[u8]) -> Result<(), NoMemory> {
-        if let Some(budget) = self.budget {
+        let Stored { bytes, budget } = &mut **self.stored.get_or_insert_with(Stored::free);
+        if let Some(budget) = budget {
             budget.take(more.len())?;
         }
-        let mut bytes = core::mem::take(&mut self.bytes).into_vec();
-        let grown = bytes.try_reserve_exact(more.len());
-        match grown {
-            Ok(()) => bytes.extend_from_slice(more),
-            Err(_) => self.budget.into_iter().for_each(|budget| budget.give_back(more.len())),
+        if bytes.try_reserve_exact(more.len()).is_err() {
+            budget.iter().for_each(|budget| budget.give_back(more.len()));
+            return Err(NoMemory);
         }
-        self.bytes = bytes.into_boxed_slice();
-        grown.map_err(|_| NoMemory)
+        bytes.extend_from_slice(more);
+        Ok(())
     }
 
     /// Drops the first `length` bytes.
     pub(super) fn trim_front(&mut self, length: usize) {
-        let mut bytes = core::mem::take(&mut self.bytes).into_vec();
-        let length = length.min(bytes.len());
-        drop(bytes.drain(..length));
-        self.bytes = bytes.into_boxed_slice();
-        self.budget.into_iter().for_each(|budget| budget.give_back(length));
+        let Some(stored) = &mut self.stored else { return };
+        let length = length.min(stored.bytes.len());
+        drop(stored.bytes.drain(..length));
+        stored.bytes.shrink_to_fit();
+        stored.budget.iter().for_each(|budget| budget.give_back(length));
     }
 }
 
-impl Drop for Memory {
+impl Stored {
+    fn free() -> Box<Self> {
+        Box::new(Self { bytes: Vec::new(), budget: None })
+    }
+}
+
+impl Drop for Stored {
     fn drop(&mut self) {
         if let Some(budget) = self.budget {
             budget.give_back(OVERHEAD + self.bytes.len());
@@ -100,20 +112,20 @@ impl Deref for Memory {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        &self.bytes
+        self.stored.as_ref().map_or(&[], |stored| &stored.bytes)
     }
 }
 
 impl DerefMut for Memory {
     fn deref_mut(&mut self) -> &mut [u8] {
-        &mut self.bytes
+        self.stored.as_mut().map_or(&mut [], |stored| &mut stored.bytes)
     }
 }
 
 /// Bytes that count nowhere.
 impl From<Vec<u8>> for Memory {
     fn from(bytes: Vec<u8>) -> Self {
-        Self { bytes: bytes.into_boxed_slice(), budget: None }
+        Self { stored: Some(Box::new(Stored { bytes, budget: None })) }
     }
 }
 
@@ -147,7 +159,7 @@ const LONG: usize = 16 << 10;
 const SPARE: usize = 256 << 10;
 
 /// What a head takes beside its bytes: of the allocator, and in the lists of who keeps it.
-pub const OVERHEAD: usize = 64;
+pub const OVERHEAD: usize = 96;
 
 #[cfg(test)]
 mod tests {
@@ -159,9 +171,9 @@ mod tests {
 
     #[test]
     fn what_is_dropped_is_given_back() {
-        let budget = budget(300);
+        let budget = budget(332);
         let mut one = Memory::copy(b"GET ", budget).unwrap();
-        assert_eq!(budget.left(), 300 - OVERHEAD - 4);
+        assert_eq!(budget.left(), 332 - OVERHEAD - 4);
         one.extend(&[b'x'; 100]).unwrap();
         assert_eq!((&one[..5], one.len(), budget.left()), (&b"GET x"[..], 104, 132));
         // Too much: nothing has changed.
@@ -171,6 +183,6 @@ mod tests {
         one.trim_front(4);
         assert_eq!((one[0], one.len(), budget.left()), (b'x', 100, 136));
         drop(one);
-        assert_eq!(budget.left(), 300);
+        assert_eq!(budget.left(), 332);
     }
 }
