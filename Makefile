@@ -136,9 +136,9 @@ image: ## builds an image and says where it is
 .PHONY: check
 check: ready-to-build ## the fast part of the tests: formatting, lints, tidiness, unit tests
 	@$(stage) formatting cargo fmt --all --check
-	@$(stage) lints $(lints)
+	@$(stage) lints sh -c '$(lints)'
 	@$(stage) 'unit tests' cargo test --quiet --workspace --exclude waitless-tests
-	@$(stage) tidiness cargo test --quiet --package waitless-tests --lib --test tidy
+	@$(stage) tidiness $(tests) --quiet --test tidy
 
 .PHONY: test
 test: ready-to-test platform-exists ## everything that CI runs; with ARCH=, PLATFORM=: one variant
@@ -151,7 +151,7 @@ test-all: ready-to-test ## the same, and every machine, firmware, transport, num
 	@rm -rf $(summary) $(summary).d $(skipped)
 	@{ $(MAKE) test-everything && $(stage) 'attackers for longer' $(peers) -- long && \
 	  $(stage) 'a million connections' env WAITLESS_CROWD=1000000 \
-	    cargo test --package waitless-tests --test crowd && \
+	    $(tests) --test crowd && \
 	  $(stage) 'matrix of machines' $(image-tests) -- matrix && \
 	  $(stage) "goodput beside the kernel's" $(image-tests) -- long; } || \
 	  failed=$$?; $(summed-up); exit $${failed:-0}
@@ -159,12 +159,12 @@ test-all: ready-to-test ## the same, and every machine, firmware, transport, num
 .PHONY: soak
 soak: ready-to-test ## an image under load and faults for MINUTES=10, with ARCH, CORES and NIC
 	@WAITLESS_SOAK_MINUTES=$(MINUTES) WAITLESS_SOAK_ARCH=$(ARCH) WAITLESS_SOAK_CORES=$(CORES) \
-	  WAITLESS_SOAK_NIC=$(NIC) cargo test --package waitless-tests --test soak
+	  WAITLESS_SOAK_NIC=$(NIC) $(tests) --test soak
 
 .PHONY: soak-all
 soak-all: ready-to-test ## the same for every way to boot on 1, 2 and 4 cores, AT_ONCE=6 of them
 	@WAITLESS_SOAK_MINUTES=$(MINUTES) WAITLESS_SOAK_AT_ONCE=$(AT_ONCE) WAITLESS_SOAK_WAY='$(WAY)' \
-	  cargo test --package waitless-tests --test soak -- 'every way'
+	  $(tests) --test soak -- 'every way'
 
 .PHONY: fmt
 fmt: ready-to-build ## formats all Rust code
@@ -211,7 +211,9 @@ clean: ## removes everything that was built here
 
 # In a folder of their own, so that lints and tests need not wait for each other's compilers.
 apart = --target-dir $(or $(CARGO_TARGET_DIR),target)/lints
-lints = cargo clippy --quiet $(apart) --workspace --all-targets -- -D warnings
+lints = $(lint) --all-targets -- -D warnings && \
+  $(lint) $(addprefix --test ,$(named)) -- -D warnings
+lint = cargo clippy --quiet $(apart) --workspace
 image-lints = $(call lints-of,x86_64) && $(call lints-of,aarch64)
 lints-of = cargo clippy --quiet $(apart) --target $(1)-waitless \
   $(addprefix --package ,webserver hello router gateway $(bare)) -- -D warnings
@@ -232,9 +234,13 @@ stage = tests/stage $(summary)
 skipped = target/skipped
 summed-up = printf '\n'; cat $(summary); ! test -s $(skipped) || cat $(skipped)
 skipping = env WAITLESS_TEST_SKIPPED=$(abspath $(skipped))
-peers = $(skipping) cargo test --package waitless-tests --test peers
+# Tests that run when they are named. With one package alone, cargo would choose other features of
+# what they depend on, and build that anew.
+named = baseline image kernel peers soak
+tests = cargo test --workspace
+peers = $(skipping) $(tests) --test peers
 image-tests = $(skipping) WAITLESS_TEST_ARCH=$(one-arch) \
-  WAITLESS_TEST_PLATFORM=$(one-platform) cargo test --package waitless-tests --test image
+  WAITLESS_TEST_PLATFORM=$(one-platform) $(tests) --test image
 
 .PHONY: test-everything test-variant what-is-exact what-it-does
 # Two lanes, because one leaves a core idle half of the time, while it links or waits for a guest.
@@ -246,21 +252,18 @@ test-everything:
 
 what-is-exact:
 	@$(stage) formatting cargo fmt --all --check
-	@$(stage) lints $(lints)
-	@$(stage) 'lints of images' $(image-lints)
+	@$(stage) lints sh -c '$(lints)'
+	@$(stage) 'lints of images' sh -c '$(image-lints)'
 	@$(stage) 'lints of hvf' $(hvf-lints)
 	@$(stage) documentation $(docs) $(apart)
-	@$(stage) simulations $(call simulations,1000)
-	@$(stage) baseline cargo test --package waitless-tests --test baseline
+	@$(stage) simulations sh -c '$(call simulations,1000)'
+	@$(stage) baseline $(tests) --test baseline
 	@$(stage) 'audit, x86_64' $(waitless-build) audit --arch x86_64
 	@$(stage) 'audit, aarch64' $(waitless-build) audit --arch aarch64
 
 what-it-does:
-	@$(stage) 'unit and golden tests' cargo test --workspace --exclude waitless-tests
-	@$(stage) 'tidiness, stack, fuzz' cargo test --package waitless-tests --lib --test tidy \
-	  --test stack --test scripts --test allocation --test crowd --test fuzz --test guide \
-	  --test tools --test hvf
-	@$(stage) "TCP and the kernel's" $(skipping) cargo test --package waitless-tests --test kernel
+	@$(stage) 'all of one process' $(tests)
+	@$(stage) "TCP and the kernel's" $(skipping) $(tests) --test kernel
 	@$(stage) 'servers and attackers' $(peers)
 	@$(stage) 'whole images' $(image-tests)
 

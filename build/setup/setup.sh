@@ -249,9 +249,10 @@ elsewhere() {
 compose() {
     new=$composed.new.$$
     rm -rf "$new"
-    mkdir -p "$new/bin" "$new/linker"
+    mkdir -p "$new/bin" "$new/linker" "$new/for-host"
     mkdir "$new/lib" # without it, rustup does not take this for a toolchain
     ln -s "$(find_lld)" "$new/linker/rust-lld"
+    ln -s "$(find_lld)" "$new/for-host/ld" # what it is called by says how it reads its words
     for tool in rustc rustdoc; do
         ln -s "$found/$tool" "$new/bin/$tool"
     done

@@ -70,11 +70,17 @@ impl Images {
         Self::build_these(&apps)
     }
 
-    /// Builds some apps, each for an architecture, or for this machine where there is none.
+    /// Builds some apps, each for an architecture as it is released, or for this machine where
+    /// there is none: those are variants without a change.
     pub fn build_these(apps: &[(&str, Option<Arch>)]) -> Result<(), String> {
         for &(name, arch) in apps {
-            let target = arch.map_or(Vec::new(), |arch| vec!["--target", arch.target()]);
-            let arguments = [&["build", "--release", "--package", name][..], &target].concat();
+            let Some(arch) = arch else {
+                println!("building: {name} for this machine");
+                let kept = format!("native-{name}");
+                Self::built().make_variant(name, &kept, &[], "native", Arch::X86_64, false);
+                continue;
+            };
+            let arguments = ["build", "--release", "--package", name, "--target", arch.target()];
             println!("building: cargo {}", arguments.join(" "));
             let status = cargo(&checkout(), &arguments).stdin(Stdio::null()).status();
             if !status.is_ok_and(|status| status.success()) {
@@ -101,7 +107,7 @@ impl Images {
 
     /// The app `name` as a program of this machine.
     pub fn native(&self, name: &str) -> PathBuf {
-        self.target.join("release").join(name)
+        self.target.join("lab").join(format!("native-{name}"))
     }
 
     /// Where cargo puts what belongs to variants.
@@ -203,12 +209,17 @@ fn build_in(folder: &Path, arguments: &[&str], platform: &str, whole: bool) {
     let mut cargo = cargo(folder, arguments);
     cargo.env("CARGO_NET_OFFLINE", "true").env("WAITLESS_PLATFORM", platform);
     if !whole {
-        cargo.env("CARGO_PROFILE_RELEASE_LTO", "off");
-        cargo.env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16");
+        in_parts(&mut cargo);
     }
     let output = cargo.output().expect("cargo runs");
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "cargo {arguments:?}:\n{errors}");
+}
+
+/// Leaves out the optimization of the whole program.
+pub fn in_parts(cargo: &mut Command) {
+    cargo.env("CARGO_PROFILE_RELEASE_LTO", "off");
+    cargo.env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16");
 }
 
 /// `cargo ARGUMENTS` in `folder`, free of what the cargo that runs this test has set.

@@ -17,7 +17,8 @@ mod vm;
 mod ways;
 
 pub use build::{
-    Arch, Edit, Folder, Images, cargo, checkout, copy_checkout, loaded_size, put_changed, target,
+    Arch, Edit, Folder, Images, cargo, checkout, copy_checkout, in_parts, loaded_size, put_changed,
+    target,
 };
 pub use http::{Answer, Connection, curl};
 pub use network::{Capture, Dhcp, Frames, Tap, UdpProbe, frames_of, ping};

@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::process::Command;
 use std::time::Duration;
 use waitless_tests::lab::{
-    Folder, Lab, Machine, PATIENCE, Running, UdpProbe, cargo, checkout, curl,
+    Folder, Lab, Machine, PATIENCE, Running, UdpProbe, cargo, checkout, curl, in_parts,
 };
 
 /// As `make run` does it, on other ports.
@@ -37,8 +37,9 @@ pub fn new_app(lab: &Lab) {
     let mut new = build(&["new", app.to_str().expect("a text path")]);
     assert!(new.expect_end(Duration::from_secs(120)).success(), "{}", new.output());
     let mut offline = cargo(&app, &["build", "--release", "--target", "x86_64-waitless"]);
-    // Beside the variants, whose standard library need not be built again.
+    // Beside the variants and as they are, so that little has to be built again.
     let target = lab.images.variants();
+    in_parts(&mut offline);
     offline.env("CARGO_NET_OFFLINE", "true").env("CARGO_TARGET_DIR", &target);
     let output = offline.output().expect("cargo runs");
     let errors = String::from_utf8_lossy(&output.stderr);
