@@ -38,6 +38,7 @@ mod input;
 mod open;
 mod output;
 mod paced;
+mod persist;
 mod port;
 mod queue;
 mod rack;

@@ -524,6 +524,10 @@ impl Conn {
     pub fn leave_persist(&mut self, env: &mut Env) {
         self.flags.clear(flag::PERSIST | flag::PROBED);
         self.lose_what_is_late(env);
+        if self.unacked == self.queued {
+            // Only the FIN is left, if it was sent.
+            self.flags.set(flag::RESEND_FIN);
+        }
         self.restart_timer(env);
         env.effects |= effect::OUTPUT;
     }

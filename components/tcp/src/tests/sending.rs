@@ -263,6 +263,64 @@ fn answered_probes_keep_the_connection_and_unanswered_ones_end_it() {
 }
 
 #[test]
+fn a_closed_window_is_probed_with_the_fin_where_nothing_else_is_left() {
+    let config = Config { user_timeout: waitless::Duration::from_secs(10), ..plain() };
+    let closed = Seg { window: Some(0), ..SEG };
+    let fin = Seg { flags: FIN, ..SEG };
+    let mut t = Trace::open(config);
+    t.arrives(closed);
+    t.close();
+    t.sends(fin);
+    t.arrives(closed);
+    for millis in [200, 400, 800] {
+        t.after(millis - 10);
+        t.silent();
+        t.after(11);
+        t.sends(fin);
+        t.arrives(closed);
+        t.silent();
+    }
+    assert_eq!(t.counts(|c| &c.probes), 3);
+    // While it is answered, the connection stays.
+    for _ in 0..8 {
+        t.after(5_000);
+        while t.pop().is_some() {}
+        t.arrives(closed);
+    }
+    assert_eq!(t.state(), State::FinWait1);
+    // The window opens: there is nothing to wait for.
+    t.arrives(SEG);
+    t.sends(fin);
+    t.after(201);
+    t.sends(fin);
+    t.arrives(Seg { ack: 2, ..SEG });
+    assert_eq!(t.state(), State::FinWait2);
+    t.after(100_000);
+    t.silent();
+}
+
+#[test]
+fn a_fin_that_no_window_takes_is_given_up_when_nobody_answers_or_waits() {
+    let config = Config { user_timeout: waitless::Duration::from_secs(10), ..plain() };
+    for orphan in [false, true] {
+        let mut t = Trace::open(if orphan { plain() } else { config });
+        t.arrives(Seg { window: Some(0), ..SEG });
+        t.close();
+        if orphan {
+            t.release();
+        }
+        for _ in 0..40 {
+            t.after(5_000);
+            while t.pop().is_some() {}
+            if orphan && t.counts(|c| &c.open) > 0 {
+                t.arrives(Seg { window: Some(0), ..SEG });
+            }
+        }
+        assert_eq!(t.counts(|c| &c.timed_out), 1);
+    }
+}
+
+#[test]
 fn a_silly_window_is_used_after_a_while() {
     let mut t = Trace::open(plain());
     t.arrives(Seg { window: Some(100), ..SEG });
