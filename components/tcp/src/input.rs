@@ -28,14 +28,8 @@ impl Conn {
             self.arrive_reset(env, &segment.apart());
             return None;
         }
-        //= RFC 9293 3.10.7.4: fourth, check the SYN bit
-        //= RFC 5961 4.2: a SYN in a synchronized state is answered with a challenge
         if segment.flags.any(Flags::SYN) {
-            if self.state == State::SynReceived && self.flags.has(flag::PASSIVE) {
-                self.end(env, Phase::Reset);
-            } else {
-                self.challenge(env);
-            }
+            self.arrive_syn(env, &segment.apart());
             return None;
         }
         //= RFC 9293 3.10.7.4: fifth, if the ACK bit is off, drop the segment
@@ -151,12 +145,8 @@ impl Conn {
     //= RFC 9293 3.10.7.4: an unacceptable segment is answered with an ACK
     #[cold]
     fn answer_unacceptable(&mut self, env: &mut Env, segment: &Segment) {
-        let syn = segment.flags.any(Flags::SYN) && !segment.flags.any(Flags::ACK);
-        if self.state == State::SynReceived && syn && segment.seq + 1 == self.expected {
-            // The SYN again: the SYN-ACK was lost. Which of both is acknowledged will be unknown.
-            self.flags.set(flag::SYN_DUE | flag::SYN_LOST);
-            self.echo_again(env, segment);
-            env.effects |= effect::OUTPUT;
+        if self.is_syn_again(segment) {
+            self.answer_syn_again(env, segment);
         } else if segment.len() > 0 {
             let acks = segment.flags.any(Flags::ACK) && self.may_acknowledge(segment.ack);
             if acks && segment.seq + segment.len() == self.expected {
@@ -171,6 +161,19 @@ impl Conn {
             // Without text, two confused ends would answer each other for ever.
             self.challenge(env);
         }
+    }
+
+    /// Whether it is the SYN that began the connection.
+    fn is_syn_again(&self, segment: &Segment) -> bool {
+        let syn = segment.flags.any(Flags::SYN) && !segment.flags.any(Flags::ACK);
+        self.state == State::SynReceived && syn && segment.seq + 1 == self.expected
+    }
+
+    /// The SYN again: the SYN-ACK was lost. Which of both is acknowledged will be unknown.
+    fn answer_syn_again(&mut self, env: &mut Env, segment: &Segment) {
+        self.flags.set(flag::SYN_DUE | flag::SYN_LOST);
+        self.echo_again(env, segment);
+        env.effects |= effect::OUTPUT;
     }
 
     /// What arrived last has arrived again: its sender measures by the newer clock. Its number is
@@ -201,6 +204,20 @@ impl Conn {
             _ => Phase::Reset,
         };
         self.end(env, phase);
+    }
+
+    //= RFC 9293 3.10.7.4: fourth, check the SYN bit
+    //= RFC 5961 4.2: a SYN in a synchronized state is answered with a challenge
+    #[cold]
+    fn arrive_syn(&mut self, env: &mut Env, segment: &Segment) {
+        if self.is_syn_again(segment) {
+            // What follows it, text or a FIN, lies in the window.
+            self.answer_syn_again(env, segment);
+        } else if self.state == State::SynReceived && self.flags.has(flag::PASSIVE) {
+            self.end(env, Phase::Reset);
+        } else {
+            self.challenge(env);
+        }
     }
 
     /// Asks the other side whether it meant that.

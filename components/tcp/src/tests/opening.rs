@@ -5,7 +5,7 @@ use super::trace::*;
 use crate::Config;
 use crate::input::is_hard;
 use crate::state::{Conn, State};
-use crate::wire::{Options, Stamps};
+use crate::wire::{Flags, Options, Stamps};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use waitless::cores::flow::flow;
 use waitless::testing;
@@ -81,6 +81,20 @@ fn a_repeated_syn_is_answered_again() {
     t.sends(ANSWER);
     t.arrives(SEG);
     assert_eq!((t.state(), t.counts(|c| &c.accepted)), (State::Established, 1));
+}
+
+#[test]
+fn a_repeated_syn_may_bring_text_or_a_fin() {
+    for again in [Seg { data: b"hello", ..OFFER }, Seg { flags: SYN.and(Flags::FIN), ..OFFER }] {
+        let mut t = Trace::listening(plain());
+        t.arrives(OFFER);
+        t.sends(ANSWER);
+        t.arrives(again);
+        t.sends(ANSWER);
+        assert_eq!(t.state(), State::SynReceived);
+        t.arrives(SEG);
+        assert_eq!((t.state(), t.counts(|c| &c.accepted)), (State::Established, 1));
+    }
 }
 
 #[test]
