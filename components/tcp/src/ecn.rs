@@ -39,6 +39,14 @@ impl Conn {
         }
     }
 
+    /// The SYN arrives again, with `flags`.
+    //= RFC 3168 6.1.1: after one that does not ask, nothing that is sent is capable
+    pub fn asked_again(&mut self, flags: Flags) {
+        if !(flags.any(Flags::ECE) && flags.any(Flags::CWR)) {
+            self.flags.clear(flag::ECN);
+        }
+    }
+
     /// The flags of a segment on a connection that uses marks.
     pub fn mark_flags(&mut self, env: &Env, mut flags: Flags) -> Flags {
         if flags.any(Flags::RST) {
@@ -83,16 +91,40 @@ impl Conn {
     /// The other side reports a mark.
     //= RFC 3168 6.1.2, RFC 9293 3.8.2 SHLD-8: as for one lost segment, once for a window of data
     fn slow_down(&mut self, env: &mut Env, segment: &Segment) {
-        let again = !segment.ack.after(self.marked) || self.flight() == 0;
-        if again || self.recovery.stage != Stage::Open {
+        // Counted from what was sent last, as the last reduction may be long ago.
+        let again = self.next.since(self.marked) <= self.next.since(segment.ack);
+        if again || self.flight() == 0 || self.recovery.stage != Stage::Open {
             return;
         }
         env.counters.marks_reported.add(1);
-        self.marked = self.next;
-        self.flags.set(flag::REDUCED);
+        self.note_reduced();
         self.congestion.lost(self.flight(), u32::from(self.mss));
         self.congestion.settle(u32::from(self.mss));
         self.tell_model(env, Told::Marked);
         env.effects |= effect::OUTPUT;
+    }
+
+    /// The window is reduced, for a mark or a loss: what else is told of the data that is under
+    /// way takes no more from it, and the other side hears that.
+    //= RFC 3168 6.1.2: CWR follows a reduction for whatever reason
+    pub fn note_reduced(&mut self) {
+        if self.flags.has(flag::ECN) {
+            self.marked = self.next;
+            self.flags.set(flag::REDUCED);
+        }
+    }
+
+    /// Whether it was since the first of what is under way was sent.
+    //= RFC 3168 6.1.2: a loss in a window of data with a mark takes nothing more
+    pub fn has_reduced(&self) -> bool {
+        self.flags.has(flag::ECN) && self.next.since(self.marked) < self.flight()
+    }
+
+    /// It was for nothing, and is what it was before.
+    pub fn note_restored(&mut self) {
+        if self.flags.has(flag::ECN) {
+            self.marked = self.unacked;
+            self.flags.clear(flag::REDUCED);
+        }
     }
 }

@@ -172,6 +172,7 @@ impl Conn {
     /// The SYN again: the SYN-ACK was lost. Which of both is acknowledged will be unknown.
     fn answer_syn_again(&mut self, env: &mut Env, segment: &Segment) {
         self.flags.set(flag::SYN_DUE | flag::SYN_LOST);
+        self.asked_again(segment.flags);
         self.echo_again(env, segment);
         env.effects |= effect::OUTPUT;
     }

@@ -301,7 +301,11 @@ impl Conn {
     //= RFC 5681 3.2, RFC 6675 5, RFC 6582 3.2: fast retransmit and fast recovery
     fn enter_recovery(&mut self, env: &mut Env) {
         env.counters.fast_retransmits.add(1);
-        self.congestion.lost(self.next.since(self.unacked), u32::from(self.mss));
+        let reduced = self.has_reduced();
+        if !reduced {
+            self.congestion.lost(self.next.since(self.unacked), u32::from(self.mss));
+            self.note_reduced();
+        }
         self.tell_model(env, Told::RecoveryBegins);
         self.recovery.stage = Stage::Fast;
         self.recovery.point = self.next;
@@ -311,7 +315,8 @@ impl Conn {
         self.recovery.delivered = news;
         self.recovery.prr = Prr::new(flight.saturating_add(news));
         self.recovery.probe = Probe::None;
-        self.recovery.undoable = self.flags.has(flag::STAMPS);
+        // What a mark took is not given back.
+        self.recovery.undoable = self.flags.has(flag::STAMPS) && !reduced;
         self.recovery.stamp = self.stamp(env);
     }
 
@@ -342,6 +347,7 @@ impl Conn {
             self.recovery.sacked = 0;
         }
         self.congestion.undo();
+        self.note_restored();
         self.tell_model(env, Told::NothingWasLost);
         self.recovery.stage = Stage::Open;
         self.recovery.point = self.unacked;
@@ -381,6 +387,7 @@ impl Conn {
             env.counters.fast_retransmits.add(1);
             self.congestion.lost(self.congestion.window(), u32::from(self.mss));
             self.congestion.settle(u32::from(self.mss));
+            self.note_reduced();
         }
         self.recovery.probe = Probe::None;
     }
@@ -485,6 +492,7 @@ impl Conn {
         self.tell_model(env, Told::TimedOut);
         self.rtt.back_off();
         if !again {
+            self.note_reduced();
             self.recovery.undoable = self.flags.has(flag::STAMPS);
             self.recovery.stamp = self.stamp(env);
         }

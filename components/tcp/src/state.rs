@@ -221,7 +221,7 @@ pub struct Conn {
     pub congestion: Congestion,
     /// What is known of losses.
     pub recovery: Recovery,
-    /// What had been sent when the window was last reduced for a mark.
+    /// What had been sent when the window was last reduced, where congestion is marked.
     pub marked: Seq,
     /// When segments became shorter, in seconds.
     pub shrunk_at: u32,

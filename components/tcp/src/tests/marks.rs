@@ -111,3 +111,103 @@ fn a_mark_takes_from_the_window_once_a_round_trip() {
     t.arrives(Seg { seq: 9, ack: 1 + 8 * 1460, data: b"x", ..SEG });
     assert_eq!(class(&mut t).0, 0);
 }
+
+#[test]
+fn who_asks_again_without_marks_gets_none() {
+    let mut t = Trace::listening(config());
+    let asks = Seg { seq: 0, flags: ASKS, options: MSS, ..SEG };
+    for (flags, answer) in [(ASKS, ECE), (ASKS, ECE), (SYN, Flags(0)), (ASKS, Flags(0))] {
+        t.arrives(Seg { flags, ..asks });
+        assert_eq!(t.pop().unwrap().flags, SYN_ACK.and(answer));
+    }
+    t.arrives(SEG);
+    t.stream = t.tcp.news(t.service).unwrap();
+    t.write(b"hello");
+    assert_eq!(class(&mut t).0, 0);
+}
+
+/// Ten of forty segments are under way.
+fn ten_under_way() -> Trace {
+    let mut t = open();
+    t.put(&BYTES[..40 * 1460]);
+    t.sweep();
+    t.sweep();
+    t.ip.sent.clear();
+    t
+}
+
+/// How many of the segments that were sent say that the window was reduced.
+fn says_reduced(t: &mut Trace) -> usize {
+    let sent: std::vec::Vec<_> = t.ip.sent.drain(..).collect();
+    sent.iter().filter(|packet| Flags(packet.bytes()[13]).any(CWR)).count()
+}
+
+#[test]
+fn a_loss_in_a_window_with_a_mark_takes_nothing_more() {
+    let mut t = ten_under_way();
+    t.arrives(Seg { ack: 1 + 4 * 1460, flags: ACK.and(ECE), ..SEG });
+    let threshold = t.tcp.conns[0].congestion.threshold();
+    assert_eq!((threshold, t.counts(|c| &c.marks_reported)), (14_600 * 7 / 10, 1));
+    for _ in 0..3 {
+        t.arrives(Seg { ack: 1 + 4 * 1460, ..SEG });
+    }
+    assert_eq!(t.counts(|c| &c.fast_retransmits), 1);
+    assert_eq!(t.tcp.conns[0].congestion.threshold(), threshold);
+    assert_eq!(says_reduced(&mut t), 1);
+    // What is lost of a later window takes from it.
+    let next = t.tcp.conns[0].next.since(t.isn);
+    t.arrives(Seg { ack: next, ..SEG });
+    for _ in 0..4 {
+        t.arrives(Seg { ack: next + 1460, ..SEG });
+    }
+    assert_eq!(t.counts(|c| &c.fast_retransmits), 2);
+    assert!(t.tcp.conns[0].congestion.threshold() < threshold);
+    let next = t.tcp.conns[0].next.since(t.isn);
+    t.arrives(Seg { ack: next, ..SEG });
+    assert_eq!(says_reduced(&mut t), 1);
+}
+
+#[test]
+fn a_loss_is_told_as_a_reduction_and_a_mark_of_its_window_takes_nothing_more() {
+    for timeout in [false, true] {
+        let mut t = ten_under_way();
+        if timeout {
+            t.after(250);
+        }
+        for flags in [ACK, ACK, ACK, ACK.and(ECE)] {
+            t.arrives(Seg { flags, ..SEG });
+        }
+        let lost = [t.counts(|c| &c.fast_retransmits), t.counts(|c| &c.timeouts)];
+        assert_eq!(lost, if timeout { [0, 1] } else { [1, 0] });
+        let (_, again) = class(&mut t);
+        assert!(!again.any(CWR), "what is sent again does not say so");
+        let threshold = t.tcp.conns[0].congestion.threshold();
+        let next = t.tcp.conns[0].next.since(t.isn);
+        t.arrives(Seg { ack: next, flags: ACK.and(ECE), ..SEG });
+        assert_eq!(says_reduced(&mut t), 1, "the first new segment does");
+        t.arrives(Seg { ack: next, flags: ACK.and(ECE), ..SEG });
+        assert_eq!(t.tcp.conns[0].congestion.threshold(), threshold);
+        assert_eq!(t.counts(|c| &c.marks_reported), 0);
+    }
+}
+
+#[test]
+fn marks_count_however_much_went_without() {
+    let mut t = open();
+    t.tcp.conns[0].marked = t.isn + (1 << 31);
+    t.put(&BYTES[..4 * 1460]);
+    t.sweep();
+    t.arrives(Seg { ack: 1 + 1460, flags: ACK.and(ECE), ..SEG });
+    assert_eq!(t.counts(|c| &c.marks_reported), 1);
+}
+
+#[test]
+fn a_window_probe_is_not_capable() {
+    let mut t = open();
+    t.arrives(Seg { window: Some(0), ..SEG });
+    t.write(b"hello");
+    t.after(201);
+    assert_eq!((class(&mut t).0, t.counts(|c| &c.probes)), (0, 1));
+    t.arrives(SEG);
+    assert_eq!(class(&mut t).0, 2);
+}
