@@ -42,8 +42,6 @@ pub enum Algorithm {
 pub struct Congestion {
     window: u32,
     threshold: u32,
-    /// What Reno counts in congestion avoidance: bytes acknowledged since the window last grew.
-    acked: u32,
     growth: Growth,
     /// What to go back to when a loss turns out to be none.
     prior: Prior,
@@ -54,7 +52,8 @@ pub struct Congestion {
 #[derive(Clone, Copy, Debug)]
 enum Growth {
     Cubic(Cubic),
-    Reno,
+    /// Counts bytes acknowledged in congestion avoidance since the window last grew.
+    Reno(u32),
     /// By a model that is kept elsewhere: it is larger than all else that is kept of a connection.
     Model,
 }
@@ -63,7 +62,8 @@ enum Growth {
 struct Prior {
     window: u32,
     threshold: u32,
-    peak: u32,
+    /// CUBIC's.
+    peaks: (u32, u32),
 }
 
 /// What an acknowledgement says.
@@ -89,16 +89,15 @@ impl Congestion {
     pub fn new(algorithm: Algorithm, mss: u32) -> Self {
         let growth = match algorithm {
             Algorithm::Cubic => Growth::Cubic(Cubic::new()),
-            Algorithm::Reno => Growth::Reno,
+            Algorithm::Reno => Growth::Reno(0),
             Algorithm::Bbr => Growth::Model,
         };
         //= RFC 5681 3.1: the threshold starts arbitrarily high
         Self {
             window: initial(mss),
             threshold: MAX,
-            acked: 0,
             growth,
-            prior: Prior { window: 0, threshold: 0, peak: 0 },
+            prior: Prior { window: 0, threshold: 0, peaks: (0, 0) },
             hystart: HyStart::new(),
         }
     }
@@ -163,11 +162,11 @@ impl Congestion {
             Growth::Cubic(cubic) => {
                 self.window = cubic.grow(self.window, acked).min(MAX);
             }
-            Growth::Reno => {
+            Growth::Reno(acked) => {
                 //= RFC 5681 3.1: congestion avoidance adds at most SMSS per round trip
-                self.acked += count;
-                if self.acked >= self.window {
-                    self.acked -= self.window;
+                *acked += count;
+                if *acked >= self.window {
+                    *acked -= self.window;
                     self.window = (self.window + mss).min(MAX);
                 }
             }
@@ -202,21 +201,23 @@ impl Congestion {
         if !again {
             self.save();
             self.reduce(flight, mss);
+            if let Growth::Cubic(cubic) = &mut self.growth {
+                cubic.timed_out();
+            }
         }
         //= RFC 5681 3.1, RFC 9438 4.8: one segment, above what is still on its way
         self.window = pipe.saturating_add(mss).min(MAX);
     }
 
     fn save(&mut self) {
-        let peak = match &self.growth {
-            Growth::Cubic(cubic) => cubic.peak(),
-            Growth::Reno | Growth::Model => 0,
+        let peaks = match &self.growth {
+            Growth::Cubic(cubic) => cubic.peaks(),
+            Growth::Reno(_) | Growth::Model => (0, 0),
         };
-        self.prior = Prior { window: self.window, threshold: self.threshold, peak };
+        self.prior = Prior { window: self.window, threshold: self.threshold, peaks };
     }
 
     fn reduce(&mut self, flight: u32, mss: u32) {
-        self.acked = 0;
         let left = match &mut self.growth {
             // It decides by itself what a loss says.
             Growth::Model => return,
@@ -226,7 +227,10 @@ impl Congestion {
                 cubic::beta(flight)
             }
             //= RFC 5681 3.1: ssthresh = max(FlightSize / 2, 2 * SMSS)
-            Growth::Reno => flight / 2,
+            Growth::Reno(acked) => {
+                *acked = 0;
+                flight / 2
+            }
         };
         self.threshold = left.max(2 * mss);
         self.hystart.end();
@@ -241,7 +245,7 @@ impl Congestion {
         self.window = self.window.max(self.prior.window);
         self.threshold = self.threshold.max(self.prior.threshold);
         if let Growth::Cubic(cubic) = &mut self.growth {
-            cubic.restore(self.prior.peak);
+            cubic.restore(self.prior.peaks);
         }
     }
 

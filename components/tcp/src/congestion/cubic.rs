@@ -6,8 +6,11 @@ use super::Acked;
 /// What CUBIC remembers. Windows in bytes, times in milliseconds.
 #[derive(Clone, Copy, Debug)]
 pub struct Cubic {
-    /// The window before the last reduction, perhaps lowered by fast convergence: W_max.
+    /// The window before the last reduction, perhaps lowered by fast convergence: W_max. 0 after
+    /// a timeout.
     peak: u32,
+    /// The same as it was: cwnd_prior.
+    prior: u32,
     /// The window at the plateau of the current epoch.
     plateau: u32,
     /// When the current epoch of congestion avoidance began.
@@ -17,7 +20,7 @@ pub struct Cubic {
     /// What Reno's window would be, on average: W_est.
     estimate: u32,
     /// What is left over from adding less than a byte.
-    credit: u64,
+    credit: u32,
 }
 
 /// The window after a reduction.
@@ -32,18 +35,18 @@ const FAR: u32 = 200_000;
 
 impl Cubic {
     pub fn new() -> Self {
-        Self { peak: 0, plateau: 0, epoch: None, climb: 0, estimate: 0, credit: 0 }
+        Self { peak: 0, prior: 0, plateau: 0, epoch: None, climb: 0, estimate: 0, credit: 0 }
     }
 
-    /// W_max.
-    pub fn peak(&self) -> u32 {
-        self.peak
+    /// W_max and cwnd_prior.
+    pub fn peaks(&self) -> (u32, u32) {
+        (self.peak, self.prior)
     }
 
-    /// Goes back to a W_max.
+    /// Goes back to these.
     //= RFC 9438 4.9.1: after a spurious timeout the saved variables are restored
-    pub fn restore(&mut self, peak: u32) {
-        self.peak = peak;
+    pub fn restore(&mut self, peaks: (u32, u32)) {
+        (self.peak, self.prior) = peaks;
         self.epoch = None;
     }
 
@@ -60,7 +63,14 @@ impl Cubic {
             true => (u64::from(window) * 17 / 20) as u32,
             false => window,
         };
+        self.prior = window;
         self.epoch = None;
+    }
+
+    /// What was noticed was a timeout.
+    //= RFC 9438 4.8: the next stage begins at its plateau: K = 0, and W_max is its first window
+    pub fn timed_out(&mut self) {
+        self.peak = 0;
     }
 
     /// The window after an acknowledgement in congestion avoidance.
@@ -73,8 +83,8 @@ impl Cubic {
         let elapsed = millis.wrapping_sub(begun);
         //= RFC 9438 4.3: W_est grows by alpha segments per round trip
         let mut added = u64::from(count) * u64::from(mss) / u64::from(window.max(1));
-        if self.estimate < self.peak {
-            //= RFC 9438 4.3: alpha = 3 * (1 - beta) / (1 + beta) until W_est is W_max, then 1
+        if self.estimate < self.prior {
+            //= RFC 9438 4.3: alpha = 3 * (1 - beta) / (1 + beta) until W_est is cwnd_prior, then 1
             added = added * 9 / 17;
         }
         self.estimate = self.estimate.saturating_add(added as u32);
@@ -85,9 +95,10 @@ impl Cubic {
         //= RFC 9438 4.2, 4.4, 4.5: the target is W(t + RTT), at most half as much again
         let target = self.at(elapsed.saturating_add(rtt / 1_000), mss);
         let target = target.clamp(window, window.saturating_add(window / 2));
-        self.credit += u64::from(target - window) * u64::from(count);
-        let more = self.credit / u64::from(window.max(1));
-        self.credit %= u64::from(window.max(1));
+        let whole = u64::from(window.max(1));
+        let credit = u64::from(self.credit) + u64::from(target - window) * u64::from(count);
+        let more = credit / whole;
+        self.credit = (credit % whole) as u32;
         window.saturating_add(more as u32)
     }
 

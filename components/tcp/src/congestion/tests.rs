@@ -76,6 +76,35 @@ fn a_second_timeout_keeps_the_threshold_and_idling_restarts() {
 }
 
 #[test]
+fn after_a_timeout_cubic_begins_at_its_plateau() {
+    let mut congestion = Congestion::new(Algorithm::Cubic, MSS);
+    congestion.set_window(100 * MSS);
+    congestion.timed_out(100 * MSS, 0, MSS, false);
+    congestion.timed_out(100 * MSS, 0, MSS, true);
+    while congestion.is_starting() {
+        congestion.acknowledged(acked(MSS));
+    }
+    assert_eq!(congestion.window(), 70 * MSS);
+    // 0.4 * 3^3 segments after three seconds, one of them to come, and not back at 100.
+    for millis in [0, 1_000, 2_000] {
+        let window = congestion.window();
+        congestion.acknowledged(Acked { count: window, mss: MSS, millis, rtt: 1_000_000 });
+    }
+    let window = congestion.window();
+    assert!((80 * MSS..82 * MSS).contains(&window), "{window}");
+    // What was there before the timeout comes back with the rest when there was none.
+    let mut congestion = Congestion::new(Algorithm::Cubic, MSS);
+    congestion.lost(100 * MSS, MSS);
+    congestion.save();
+    let peaks = congestion.prior.peaks;
+    assert_ne!(peaks.0, 0);
+    congestion.timed_out(70 * MSS, 0, MSS, false);
+    congestion.undo();
+    congestion.save();
+    assert_eq!(congestion.prior.peaks, peaks);
+}
+
+#[test]
 fn a_loss_that_was_none_is_undone() {
     for algorithm in [Algorithm::Reno, Algorithm::Cubic] {
         let mut congestion = Congestion::new(algorithm, MSS);

@@ -49,13 +49,23 @@ fn on_a_short_path_it_is_as_fast_as_reno() {
 }
 
 #[test]
+fn it_is_slower_than_reno_until_the_window_is_back() {
+    // Fast convergence lowers the plateau, but the window was 80 segments.
+    let mut cubic = Cubic::new();
+    cubic.lost(100 * MSS);
+    cubic.lost(80 * MSS);
+    let window = rounds(&mut cubic, beta(80 * MSS), 1, 0, 40);
+    assert!((76 * MSS..78 * MSS).contains(&window), "{window}");
+}
+
+#[test]
 fn fast_convergence_leaves_room() {
     let mut cubic = Cubic::new();
     cubic.lost(100 * MSS);
     cubic.lost(80 * MSS);
-    assert_eq!(cubic.peak(), 68 * MSS);
+    assert_eq!(cubic.peaks(), (68 * MSS, 80 * MSS));
     cubic.lost(70 * MSS);
-    assert_eq!(cubic.peak(), 70 * MSS);
+    assert_eq!(cubic.peaks(), (70 * MSS, 70 * MSS));
 }
 
 #[test]
