@@ -380,7 +380,7 @@ impl Tcp {
         packet: Packet,
     ) {
         let id = place & !WAIT;
-        let verdict = self.waits.get(id).judge(segment);
+        let verdict = self.waits.get(id).judge(segment, self.env.config.timestamps);
         match verdict {
             Verdict::Drop => return,
             Verdict::Reopen => {

@@ -59,19 +59,16 @@ impl Wait {
         }
     }
 
-    /// Judges a segment.
-    pub fn judge(&self, segment: &Segment) -> Verdict {
+    /// Judges a segment. `stamps` is whether a new connection may use timestamps.
+    pub fn judge(&self, segment: &Segment, stamps: bool) -> Verdict {
         //= RFC 1337 3: a RST does not end TIME-WAIT
         if segment.flags.any(Flags::RST) {
             return Verdict::Drop;
         }
-        let newer = match (self.stamp_recent, segment.options.stamps) {
-            (Some(recent), Some(stamps)) => stamps.value.wrapping_sub(recent) as i32 > 0,
-            _ => segment.seq.after(self.expected),
-        };
         if segment.flags.any(Flags::SYN) && !segment.flags.any(Flags::ACK) {
             //= RFC 6191 2, RFC 9293 3.6.1 SHLD-4: a SYN reopens when it is newer
-            return if newer { Verdict::Reopen } else { Verdict::Answer };
+            //= RFC 6191 2: deviation: another one is answered as RFC 9293 has it, not dropped
+            return if self.is_newer(segment, stamps) { Verdict::Reopen } else { Verdict::Answer };
         }
         let old = segment.seq.before(self.expected);
         if segment.flags.any(Flags::FIN) && old {
@@ -82,6 +79,20 @@ impl Wait {
             return Verdict::Answer;
         }
         Verdict::Drop
+    }
+
+    /// Whether the SYN can only be one that was sent after the connection had ended.
+    fn is_newer(&self, segment: &Segment, stamps: bool) -> bool {
+        let behind = segment.seq.after(self.expected);
+        match (self.stamp_recent, segment.options.stamps.filter(|_| stamps)) {
+            (Some(recent), Some(stamps)) => {
+                let ahead = stamps.value.wrapping_sub(recent) as i32;
+                ahead > 0 || ahead == 0 && behind
+            }
+            //= RFC 6191 2: what had no timestamps has sent no SYN with them
+            (None, Some(_)) => true,
+            (_, None) => behind,
+        }
     }
 
     /// The acknowledgement to answer with; `millis` is the clock.

@@ -257,6 +257,33 @@ fn a_newer_timestamp_reopens_too() {
     assert_eq!(t.pop().unwrap().flags, ACK);
     t.arrives(Seg { seq: 0, options: stamps(1001), ..syn });
     assert_eq!(t.pop().unwrap().flags, SYN_ACK);
+    // Timestamps of the connection, of the host, of the SYN; how far that one is behind.
+    let cases = [
+        (true, true, Some(1000), 0, false),
+        (true, true, Some(1000), 100_000, true),
+        (true, true, Some(999), 100_000, false),
+        (true, true, None, 0, false),
+        (true, true, None, 100_000, true),
+        (false, true, Some(1), 0, true),
+        (false, true, None, 0, false),
+        (false, false, Some(1), 0, false),
+        (false, false, Some(1), 100_000, true),
+    ];
+    for (stamped, timestamps, value, seq, reopens) in cases {
+        let config = Config { timestamps, ..plain() };
+        let (open, end) = match stamped {
+            true => (syn, ack),
+            false => (Seg { options: MSS, ..syn }, SEG),
+        };
+        let mut t = Trace::open_with(config, open, end);
+        t.release();
+        t.arrives(Seg { ack: 2, flags: FIN, ..end });
+        while t.pop().is_some() {}
+        t.arrives(Seg { seq, options: value.map_or(MSS, stamps), ..syn });
+        let flags = t.pop().unwrap().flags;
+        let answer = if reopens { SYN_ACK } else { ACK };
+        assert_eq!(flags, answer, "{stamped} {timestamps} {value:?} {seq}");
+    }
 }
 
 #[test]
