@@ -557,6 +557,8 @@ impl Conn {
             self.recovery.probe = Probe::Again;
         }
         self.recovery.probe_end = self.next;
+        //= RFC 8985 7.3: no other probe before a round trip was measured; in trouble there is none
+        self.recovery.unmeasured = true;
         self.flags.set(flag::TROUBLE);
         Ok(())
     }

@@ -26,6 +26,8 @@ pub struct Recovery {
     pub timer: Timer,
     /// Whether what was taken for a loss may still turn out to be none.
     pub undoable: bool,
+    /// Whether no round trip was measured since the last tail loss probe.
+    pub unmeasured: bool,
     /// Duplicate acknowledgements in a row, from who reports no ranges.
     pub duplicates: u8,
     /// What had been sent when the loss was noticed: RecoveryPoint.
@@ -105,6 +107,7 @@ impl Recovery {
             probe: Probe::None,
             timer: Timer::Resend,
             undoable: false,
+            unmeasured: false,
             duplicates: 0,
             point: start,
             probe_end: start,
@@ -128,6 +131,7 @@ impl Recovery {
         self.stage == Stage::Open
             && self.probe == Probe::None
             && !self.undoable
+            && !self.unmeasured
             && self.duplicates == 0
             && self.sacked == 0
             && self.lost == 0
@@ -161,6 +165,7 @@ impl Conn {
         self.end_probe(env, segment.ack);
         //= RFC 6298 5: the back-off is kept until a round trip was measured
         if measured {
+            self.recovery.unmeasured = false;
             self.rtt.relax();
         }
         if self.recovery.stage != Stage::Fast && !self.flags.has(flag::MODELLED) {

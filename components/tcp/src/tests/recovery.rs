@@ -238,6 +238,32 @@ fn a_probe_that_repaired_a_loss_slows_down_and_a_needless_one_does_not() {
 }
 
 #[test]
+fn no_tail_is_probed_again_before_a_round_trip_was_measured() {
+    let mut t = open(plain());
+    sends(&mut t, 4);
+    t.after(30);
+    t.sends(Seg { flags: PSH, ..full(3) });
+    // The other side had it; the acknowledgement of something sent twice measures nothing.
+    reports(&mut t, 4, &[(3, 4)]);
+    assert_eq!(t.tcp.conns[0].recovery.probe, Probe::None);
+    t.put(&BYTES[..(2 * MSS_BYTES) as usize]);
+    t.sweep();
+    t.ip.sent.clear();
+    t.after(100);
+    t.silent();
+    t.after(101);
+    assert_eq!(t.pop().map(|seg| seg.seq), Some(1 + 4 * MSS_BYTES));
+    assert_eq!((counts(&t, |c| &c.tail_probes), counts(&t, |c| &c.timeouts)), (1, 1));
+    // What arrives on the first attempt measures one.
+    reports(&mut t, 6, &[]);
+    sends(&mut t, 2);
+    reports(&mut t, 8, &[]);
+    sends(&mut t, 2);
+    t.after(200);
+    assert_eq!(counts(&t, |c| &c.tail_probes), 2);
+}
+
+#[test]
 fn a_probe_takes_new_data_where_there_is_some() {
     let mut t = open(Config { congestion: Algorithm::Reno, ..plain() });
     t.put(&BYTES[..(12 * MSS_BYTES) as usize]);
