@@ -58,6 +58,7 @@ impl Conn {
         if prepended.is_ok() {
             self.hand_down(ip, env, budget, packet);
         }
+        env.capable = false;
         //= RFC 9293 3.8.6.3 MUST-58: what has arrived is acknowledged by every segment
         self.flags.clear(flag::ACK_NOW | flag::ACK_PENDING);
         self.ack_at = Instant::NEVER;
@@ -135,7 +136,6 @@ impl Conn {
         if let Some(room) = packet.bytes_mut().get_mut(field::CHECKSUM) {
             room.copy_from_slice(&sum.to_be_bytes());
         }
-        env.capable = false;
         if env.offload {
             packet.request_checksum(0, field::CHECKSUM.start);
         }

@@ -367,8 +367,8 @@ impl Conn {
     ) -> Result<(), Busy> {
         self.begin_sending(env, size);
         let id = self.cursor;
-        let end = self.send_node(ip, env, budget, id, self.next, size)?;
-        self.next = end;
+        let sent = self.send_node(ip, env, budget, id, self.next, size);
+        self.next = sent.map_err(|busy| not_sent(env, busy))?;
         self.cursor = env.nodes.next(id);
         self.start_timer(env);
         Ok(())
@@ -622,6 +622,13 @@ impl Conn {
             self.set_timer(env);
         }
     }
+}
+
+/// What was to be new data was not sent: what is sent instead may be anything.
+#[cold]
+fn not_sent(env: &mut Env, busy: Busy) -> Busy {
+    env.capable = false;
+    busy
 }
 
 /// The packet of node `id`, to send it; it must be put back or held.

@@ -2,7 +2,7 @@
 
 use super::trace::*;
 use crate::Config;
-use crate::wire::{Options, Stamps};
+use crate::wire::{Flags, Options, Stamps};
 use waitless::StreamPort;
 
 const OFFER: Seg = Seg { seq: 0, flags: SYN, options: MSS, ..SEG };
@@ -114,4 +114,29 @@ fn a_syn_from_an_impossible_address_is_dropped() {
         t.silent();
         assert_eq!(t.counts(|c| &c.dropped_address), 1);
     }
+}
+
+#[test]
+fn what_could_not_be_sent_lends_its_mark_to_nothing() {
+    let memory = Some(8 * waitless::Pool::BUFFER_SIZE as u64);
+    let mut t = Trace::listening(Config { memory, ecn: true, ..plain() });
+    let asks = SYN.and(Flags::ECE).and(Flags::CWR);
+    t.arrives(Seg { flags: asks, options: Options { mss: 48, ..NO_OPTIONS }, ..OFFER });
+    assert!(t.pop().unwrap().flags.any(Flags::ECE));
+    t.arrives(SEG);
+    t.stream = t.tcp.news(t.service).unwrap();
+    let mut packet = t.cx.packet().unwrap();
+    packet.append(&BYTES[..1500]).unwrap();
+    t.tcp.send(t.stream, packet).unwrap();
+    t.sweep();
+    let classes = |t: &mut Trace| -> std::vec::Vec<u8> {
+        t.ip.sent.drain(..).map(|packet| packet.info().class).collect()
+    };
+    assert!(classes(&mut t).iter().all(|&class| class == 2), "new data may be marked");
+    // The next piece can't be cut off: there is no memory for the rest.
+    t.arrives(Seg { seq: 9, data: b"x", ..SEG });
+    assert_eq!(classes(&mut t), [0], "an acknowledgement");
+    t.their_port = 2_000;
+    t.arrives(OFFER);
+    assert_eq!(classes(&mut t), [0], "an answer to somebody else");
 }
