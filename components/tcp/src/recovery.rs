@@ -293,8 +293,10 @@ impl Conn {
         }
         let again = match self.recovery.stage {
             //= RFC 6582 3.2: step 2, no second recovery for losses of the same window
+            // Counted from what was sent last, as the point may be far behind.
             Stage::Open => {
-                self.recovery.duplicates >= DUPLICATES && self.unacked.after(self.recovery.point)
+                let since = self.next.since(self.recovery.point);
+                self.recovery.duplicates >= DUPLICATES && since > self.flight()
             }
             //= RFC 6582 3.2: step 3, a partial acknowledgement: the next segment is lost too
             Stage::Fast => advanced,

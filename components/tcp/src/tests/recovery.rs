@@ -447,6 +447,19 @@ fn what_was_too_long_for_the_path_is_sent_again_without_slowing_down() {
 }
 
 #[test]
+fn without_ranges_a_loss_is_found_however_long_ago_the_last_one_was() {
+    let mut t = Trace::open(plain());
+    t.tcp.conns[0].recovery.point = t.isn + (1 << 31);
+    t.write(&BYTES[..5 * 1460]);
+    t.ip.sent.clear();
+    for _ in 0..3 {
+        t.arrives(SEG);
+    }
+    t.sends(full(0));
+    assert_eq!((stage(&t), counts(&t, |c| &c.fast_retransmits)), (Stage::Fast, 1));
+}
+
+#[test]
 fn without_ranges_a_partial_acknowledgement_finds_the_next_loss() {
     let mut t = Trace::open(plain());
     t.put(&BYTES[..(10 * MSS_BYTES) as usize]);
