@@ -25,6 +25,7 @@ pub(crate) const FRAGMENT_HEADER: usize = 8;
 pub(crate) const CODE_FIELD: u8 = 0;
 pub(crate) const CODE_NEXT: u8 = 1;
 const CODE_OPTION: u8 = 2;
+pub(crate) const CODE_CHAIN: u8 = 3;
 
 /// Where a chain leads.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -39,6 +40,8 @@ pub(crate) struct Chain {
     pub router_alert: bool,
     /// The fragment header at which the chain stopped: what is behind it is only a part.
     pub fragment: Option<Fragment>,
+    /// Whether there was a fragment header, though the packet is whole (RFC 6946).
+    pub atomic: bool,
 }
 
 /// What a fragment header says.
@@ -68,9 +71,8 @@ pub(crate) enum Fault {
 /// In a packet that was `reassembled`, no fragment may hide.
 pub(crate) fn walk(bytes: &[u8], multicast: bool, reassembled: bool) -> Result<Chain, Fault> {
     let first = *bytes.get(NEXT).ok_or(Fault::Silent)?;
-    let mut chain =
-        Chain { protocol: first, field: NEXT, end: HEADER, router_alert: false, fragment: None };
-    let (mut options, mut atomic) = (OPTIONS_MAX, false);
+    let mut chain = Chain::of(first);
+    let mut options = OPTIONS_MAX;
     for count in 0..=HEADERS_MAX {
         match chain.protocol {
             HOP_BY_HOP if count > 0 => return Err(problem(CODE_NEXT, chain.field)),
@@ -94,7 +96,7 @@ pub(crate) fn walk(bytes: &[u8], multicast: bool, reassembled: bool) -> Result<C
                 let rest = bytes.get(chain.end..).unwrap_or_default();
                 let header = rest.first_chunk::<FRAGMENT_HEADER>().ok_or(Fault::Silent)?;
                 let fragment = Fragment::parse(*header);
-                if reassembled || atomic {
+                if reassembled || chain.atomic {
                     return Err(Fault::Silent);
                 }
                 if fragment.more || fragment.offset > 0 {
@@ -102,7 +104,7 @@ pub(crate) fn walk(bytes: &[u8], multicast: bool, reassembled: bool) -> Result<C
                     return Ok(chain);
                 }
                 // Whole already (RFC 6946): it has nothing to do with other fragments.
-                atomic = true;
+                chain.atomic = true;
                 step(&mut chain, header);
             }
             NOTHING => return Err(Fault::Empty),
@@ -193,6 +195,15 @@ pub(crate) fn icmp_kind(bytes: &[u8]) -> Option<u8> {
     HIDDEN
 }
 
+impl Chain {
+    /// That of a packet without extension headers, whose transport's is `protocol`.
+    #[inline]
+    pub fn of(protocol: u8) -> Self {
+        let (router_alert, fragment, atomic) = (false, None, false);
+        Self { protocol, field: NEXT, end: HEADER, router_alert, fragment, atomic }
+    }
+}
+
 impl Fragment {
     fn parse(bytes: [u8; FRAGMENT_HEADER]) -> Self {
         let [next, _, o0, o1, i0, i1, i2, i3] = bytes;
@@ -206,14 +217,25 @@ impl Fragment {
     }
 }
 
-/// Whether a first fragment holds the whole chain and the begin of the transport's header
-/// (RFC 7112): `bytes` is what is in pieces, `next` the number of its first header.
-pub(crate) fn is_complete(bytes: &[u8], next: u8) -> bool {
+/// What a first fragment holds of its packet's headers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Beginning {
+    /// The whole chain, and the begin of the transport's header.
+    Whole,
+    /// Less than that.
+    Cut,
+    /// Less, and it may be an ICMP error; or more headers than anybody looks at.
+    Hidden,
+}
+
+/// What of the headers `bytes` hold, which are in pieces; `next` is the number of the first.
+//= RFC 7112 5: a first fragment holds all headers, the transport's among them
+pub(crate) fn beginning(bytes: &[u8], next: u8) -> Beginning {
     let (mut next, mut at) = (next, 0);
     for _ in 0..HEADERS_MAX {
         let least = match next {
             HOP_BY_HOP | ROUTING | DESTINATION => {
-                let Ok(header) = whole(bytes, at) else { return false };
+                let Ok(header) = whole(bytes, at) else { return Beginning::Cut };
                 next = header.first().copied().unwrap_or(NOTHING);
                 at += header.len();
                 continue;
@@ -222,7 +244,11 @@ pub(crate) fn is_complete(bytes: &[u8], next: u8) -> bool {
             17 | 58 => 8,
             _ => 0,
         };
-        return at + least <= bytes.len();
+        return match at + least <= bytes.len() {
+            true => Beginning::Whole,
+            false if next == 58 => Beginning::Hidden,
+            false => Beginning::Cut,
+        };
     }
-    false
+    Beginning::Hidden
 }

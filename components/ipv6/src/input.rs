@@ -1,10 +1,12 @@
 //! From the link to the transports.
 
 use crate::Ipv6;
-use crate::extension::{self, CODE_FIELD, CODE_NEXT, Chain, Fault, Fragment, icmp_kind};
+use crate::extension::{
+    self, CODE_CHAIN, CODE_FIELD, CODE_NEXT, Chain, Fault, Fragment, icmp_kind,
+};
 use crate::message;
 use crate::reassembly::{self, Arrived, Nonsense};
-use crate::wire::{HEADER, Header, Malformed, NEXT};
+use crate::wire::{HEADER, Header, Malformed};
 use core::net::{IpAddr, Ipv6Addr};
 use waitless::network::fragments::{Outcome, Reason};
 use waitless::network::v6::is_host;
@@ -46,13 +48,7 @@ impl Ipv6 {
         }
         let plain = matches!(header.next, 6 | 17 | 58);
         let chain = if plain {
-            Chain {
-                protocol: header.next,
-                field: NEXT,
-                end: HEADER,
-                router_alert: false,
-                fragment: None,
-            }
+            Chain::of(header.next)
         } else {
             match extension::walk(packet.bytes(), group, reassembled) {
                 Ok(chain) => chain,
@@ -68,8 +64,8 @@ impl Ipv6 {
         let kind = packet.bytes().first().copied().unwrap_or(0);
         if protocol == Protocol::ICMPV6 && message::is_control(kind) {
             self.counters.control.add(1);
-            // Fragments hide from filters what they carry (RFC 6980).
-            if reassembled {
+            //= RFC 6980 5: fragments hide from filters what they carry, and so does their header
+            if reassembled || chain.atomic {
                 return self.counters.control_bad.add(1);
             }
             return self.control(&header, &chain, packet, cx);
@@ -114,10 +110,7 @@ impl Ipv6 {
                 self.counters.bad_fragments.add(1);
                 self.reassembly.forget(&arrived.key());
                 self.counters.reassembling.set(self.reassembly.under_way() as u64);
-                if let Nonsense::Field(at) = nonsense {
-                    self.refuse_whole(packet, Reject::Parameter(CODE_FIELD, at));
-                }
-                return;
+                return self.nonsensical(nonsense, packet);
             }
         };
         let (outcome, evicted) = self.reassembly.add(&piece, &packet, self.now);
@@ -165,12 +158,27 @@ impl Ipv6 {
         }
     }
 
+    #[cold]
+    fn nonsensical(&mut self, nonsense: Nonsense, packet: Packet) {
+        match nonsense {
+            Nonsense::Silent => {}
+            Nonsense::Field(at) => self.refuse_whole(packet, Reject::Parameter(CODE_FIELD, at)),
+            Nonsense::Headers => self.refuse_headers(packet, Reject::Parameter(CODE_CHAIN, 0)),
+        }
+    }
+
     /// Leaves a packet whose headers are not stripped for ICMP to answer.
-    fn refuse_whole(&mut self, mut packet: Packet, why: Reject) {
-        const NONE: Protocol = Protocol(59);
+    fn refuse_whole(&mut self, packet: Packet, why: Reject) {
         if is_error(icmp_kind(packet.bytes())) {
             return self.counters.rejects_silent.add(1);
         }
+        self.refuse_headers(packet, why);
+    }
+
+    /// The same for one that is known to be no error, or to hide what it is: nobody sends errors
+    /// in such a way.
+    fn refuse_headers(&mut self, mut packet: Packet, why: Reject) {
+        const NONE: Protocol = Protocol(59);
         packet.trim_front(HEADER);
         packet.info_mut().ip_header = HEADER as u16;
         self.refuse(NONE, packet, why);

@@ -1,7 +1,7 @@
 //! What is IPv6's own about packets in fragments (RFC 8200 section 4.5): which fragment makes
 //! sense, and what the headers of the whole say. The core puts them together.
 
-use crate::extension::{FRAGMENT_HEADER, Fragment, is_complete};
+use crate::extension::{Beginning, FRAGMENT_HEADER, Fragment, beginning};
 use crate::wire::{HEADER, Header, LENGTH};
 use core::net::IpAddr;
 use waitless::Packet;
@@ -46,6 +46,8 @@ pub(crate) enum Nonsense {
     Silent,
     /// Its sender is to be told where in it.
     Field(u16),
+    /// Its sender is to be told that there are more headers than it holds.
+    Headers,
 }
 
 impl<'a> Arrived<'a> {
@@ -72,8 +74,15 @@ impl<'a> Arrived<'a> {
         if unfragmented + offset + payload.len() > usize::from(u16::MAX) {
             return Err(Nonsense::Field(self.at as u16 + 2));
         }
-        if payload.is_empty() || (offset == 0 && !is_complete(payload, self.fragment.next)) {
+        if payload.is_empty() {
             return Err(Nonsense::Silent);
+        }
+        if offset == 0 {
+            match beginning(payload, self.fragment.next) {
+                Beginning::Whole => {}
+                Beginning::Cut => return Err(Nonsense::Headers),
+                Beginning::Hidden => return Err(Nonsense::Silent),
+            }
         }
         let info = Info { checksum: ChecksumState::Unknown, ..*self.packet.info() };
         Ok(Piece {

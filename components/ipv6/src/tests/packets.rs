@@ -95,6 +95,8 @@ fn what_is_not_understood_is_told_or_not_as_rfc_8200_says() {
     use Reject::Parameter;
     let option = |kind: u8| [&extension(17, &[kind, 4, 0, 0, 0, 0])[..], &UDP].concat();
     let late = [extension(0, &[]), extension(17, &[]), UDP.to_vec()].concat();
+    let cut = |next: u8| fragment(next, 0, true, 1, &extension(17, &[0; 22])[..16]);
+    let icmp = fragment(60, 0, true, 1, &extension(58, &[]));
     let cases = [
         ("an option to skip", OURS, 60, option(0x1e), None),
         ("an option that drops", OURS, 60, option(0x5e), None),
@@ -121,6 +123,10 @@ fn what_is_not_understood_is_told_or_not_as_rfc_8200_says() {
             fragment(17, 65_528, false, 1, &UDP),
             Some(Parameter(0, 42)),
         ),
+        ("headers in two fragments", OURS, 44, cut(60), Some(Parameter(3, 0))),
+        ("the same to a group", ALL_NODES, 44, cut(60), None),
+        ("a transport's header in two", OURS, 44, cut(6), Some(Parameter(3, 0))),
+        ("what may be an error in two", OURS, 44, icmp, None),
     ];
     for (name, to, next, payload, expected) in cases {
         let mut bench = Bench::new(CONFIG);
@@ -248,6 +254,9 @@ fn fragments_that_hide_something_are_dropped() {
         bench.arrive(&datagram(PEER, OURS, 44, 255, &fragment(58, offset, more, 5, bytes)));
     }
     assert_eq!(bench.ip.counters.control_bad.get(), 1);
+    // The same in a fragment that is the whole.
+    bench.arrive(&datagram(PEER, OURS, 44, 255, &fragment(58, 0, false, 6, &draft[40..])));
+    assert_eq!(bench.ip.counters.control_bad.get(), 2);
     assert!(bench.sent().is_empty());
 }
 
