@@ -23,7 +23,7 @@ use waitless::{
     BATCH, Component, Context, CounterSet, Inspect, Instant, IpPort, Mailbox, Packet, PathError,
     PathErrorKind, Protocol, Reject,
 };
-use wire::{ERROR_MAX, HEADER, Message, Quote};
+use wire::{ERROR_MAX, HEADER, IP_HEADER, Message, Quote};
 
 /// What the manifest may set.
 #[derive(Debug)]
@@ -103,7 +103,7 @@ impl Icmp {
             return self.counters.bad_checksum.add(1);
         }
         match message {
-            Message::Echo => self.echo(packet),
+            Message::Echo => self.echo(packet, ip),
             Message::Error(kind) => self.pass_on(kind, &packet, ip),
             Message::Reply => self.counters.replies.add(1),
             Message::Ignored => self.counters.ignored.add(1),
@@ -112,13 +112,17 @@ impl Icmp {
     }
 
     /// Answers an echo request, from the address that was asked (RFC 1122 section 3.2.2.6).
-    fn echo(&mut self, mut packet: Packet) {
+    fn echo<I: IpPort>(&mut self, mut packet: Packet, ip: &I) {
         let broadcast = packet.info().broadcast;
         let wanted = self.config.echo && (!broadcast || self.config.echo_broadcast);
         if !wanted || self.down.is_full() {
             return self.counters.echoes_dropped.add(1);
         }
         wire::reply(packet.bytes_mut());
+        let most = usize::from(ip.mtu(packet.info().remote)).saturating_sub(IP_HEADER);
+        if packet.len() > most {
+            shorten(&mut packet, most);
+        }
         let class = packet.info().class & DSCP;
         turn_back(&mut packet, class);
         let _ = self.down.push_back(packet);
@@ -151,7 +155,7 @@ impl Icmp {
         if !self.errors.take(cx.now()) {
             return self.counters.errors_limited.add(1);
         }
-        match quote(packet, ERROR_MAX - HEADER - 20, cx).filter(|_| !self.down.is_full()) {
+        match quote(packet, ERROR_MAX - HEADER - IP_HEADER, cx).filter(|_| !self.down.is_full()) {
             Some(mut packet) => {
                 let mut header = wire::error(why);
                 let sum = Checksum::new().add(&header).add(packet.bytes()).finish();
@@ -166,6 +170,15 @@ impl Icmp {
             None => self.counters.errors_dropped.add(1),
         }
     }
+}
+
+/// Cuts a reply to its first `length` bytes: its request came in fragments, and nothing is sent in
+/// such.
+//= RFC 1122 3.2.2.6: a reply that would have to be fragmented is cut to what can be sent
+#[cold]
+fn shorten(packet: &mut Packet, length: usize) {
+    packet.truncate(length);
+    wire::seal(packet.bytes_mut());
 }
 
 impl<I: IpPort> Component<I> for Icmp {

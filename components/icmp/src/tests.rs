@@ -192,6 +192,17 @@ fn an_echo_request_is_answered_from_the_address_that_was_asked() {
 }
 
 #[test]
+fn a_reply_that_came_in_fragments_is_cut_to_what_the_link_takes() {
+    for (length, sent) in [(1471, 1471), (1472, 1472), (1473, 1472), (1500, 1472)] {
+        let payload: Vec<u8> = (0..length).map(|at| at as u8).collect();
+        let mut bench = Bench::new(CONFIG);
+        bench.arrive(&message(8, 0, [1, 2, 3, 4], &payload));
+        let packet = bench.ip.sent.pop_front().unwrap();
+        assert_eq!(packet.bytes(), message(0, 0, [1, 2, 3, 4], &payload[..sent]), "{length}");
+    }
+}
+
+#[test]
 fn every_checksum_survives_becoming_a_reply() {
     for number in 0..=u16::MAX {
         let [a, b] = number.to_be_bytes();

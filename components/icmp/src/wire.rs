@@ -1,10 +1,14 @@
 //! ICMP messages (RFC 792) and the packets that they quote.
 
 use core::net::Ipv4Addr;
+use waitless::checksum::checksum;
 use waitless::{PathErrorKind, Protocol, Reject};
 
 /// Bytes of a message's header.
 pub(crate) const HEADER: usize = 8;
+
+/// Bytes of an IP header as it is sent.
+pub(crate) const IP_HEADER: usize = 20;
 
 /// Bytes of the longest error, its IP header included (RFC 1812 section 4.3.2.3).
 pub(crate) const ERROR_MAX: usize = 576;
@@ -74,6 +78,17 @@ pub(crate) fn reply(message: &mut [u8]) {
         // that, carried around.
         let (sum, carry) = u16::from_be_bytes([*c0, *c1]).overflowing_add(u16::from(ECHO) << 8);
         [*c0, *c1] = (sum + u16::from(carry)).to_be_bytes();
+    }
+}
+
+/// Makes the checksum of `message`.
+pub(crate) fn seal(message: &mut [u8]) {
+    if let Some(sum) = message.get_mut(2..4) {
+        sum.fill(0);
+    }
+    let made = checksum(message);
+    if let Some(sum) = message.get_mut(2..4) {
+        sum.copy_from_slice(&made.to_be_bytes());
     }
 }
 

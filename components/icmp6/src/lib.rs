@@ -55,7 +55,8 @@ waitless::counters! {
         counter received: messages,
         /// Echo requests answered.
         counter echoes: messages,
-        /// Echo requests not answered, by configuration or because there was no room.
+        /// Echo requests not answered, by configuration, because there was no room, or because the
+        /// reply is longer than a packet to there may be.
         counter echoes_dropped: messages,
         /// Errors passed on to a transport.
         counter errors_reported: messages,
@@ -100,7 +101,7 @@ impl Icmp6 {
             return self.counters.bad_checksum.add(1);
         }
         match message {
-            Message::EchoRequest => self.echo(packet),
+            Message::EchoRequest => self.echo(packet, ip),
             Message::EchoReply => self.counters.replies.add(1),
             Message::Error(kind) => self.pass_on(kind, &packet, ip),
             Message::UnknownError | Message::Unknown => self.counters.unknown.add(1),
@@ -108,10 +109,12 @@ impl Icmp6 {
     }
 
     /// Answers an echo request, from the address that was asked (RFC 4443 section 4.2).
-    fn echo(&mut self, mut packet: Packet) {
+    fn echo<I: IpPort>(&mut self, mut packet: Packet, ip: &I) {
         let group = packet.info().broadcast;
         let wanted = self.config.echo && (!group || self.config.echo_multicast);
-        if !wanted || self.down.is_full() {
+        // Where the request came in fragments, the reply would have to go in such.
+        let fits = packet.len() + IP_HEADER <= usize::from(ip.mtu(packet.info().remote));
+        if !wanted || !fits || self.down.is_full() {
             return self.counters.echoes_dropped.add(1);
         }
         wire::reply(packet.bytes_mut());

@@ -194,6 +194,17 @@ fn an_echo_request_is_answered_from_the_address_that_was_asked() {
 }
 
 #[test]
+fn a_reply_that_no_packet_can_carry_is_not_sent_in_part() {
+    for (length, answered) in [(1452, 1), (1453, 0), (1500, 0)] {
+        let mut bench = Bench::new(CONFIG);
+        bench.arrive(&message(128, 0, [1, 2, 3, 4], &[7; 1500][..length]));
+        let counted = bench.icmp.counters.echoes.get();
+        assert_eq!((bench.ip.sent.len(), counted), (answered, answered as u64), "{length}");
+        assert_eq!(bench.accounted(), 1);
+    }
+}
+
+#[test]
 fn an_echo_request_to_a_group_is_answered_where_that_is_wanted_from_an_address_of_ours() {
     for wanted in [false, true] {
         let mut bench = Bench::new(Config { echo_multicast: wanted, ..CONFIG });
