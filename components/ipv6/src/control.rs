@@ -62,8 +62,14 @@ impl Ipv6 {
             {
                 self.counters.control_bad.add(1);
             }
-            Some(Message::RouterSolicitation(_)) if near && self.config.advertise => {
+            Some(Message::RouterSolicitation(options)) if near && self.config.advertise => {
                 self.counters.solicitations.add(1);
+                if let Some(mac) = options.source() {
+                    self.neighbours.spoke(header.source, mac, false, self.now);
+                    self.changed();
+                }
+                // Who asks for routers is none.
+                self.neighbours.set_router(header.source, false);
                 self.advertiser.asked(self.now, &mut cx.random);
             }
             Some(Message::Report | Message::RouterSolicitation(_)) => {
@@ -196,6 +202,7 @@ impl Ipv6 {
         if let Some(mac) = options.source() {
             self.neighbours.spoke(header.source, mac, true, now);
         }
+        self.neighbours.set_router(header.source, true);
         // It only raises: nobody on the link makes answers die on their way.
         self.router_hops = self.router_hops.max(hops);
         self.neighbours.set_times(reachable, retransmit, &mut cx.random);
@@ -252,6 +259,9 @@ impl Ipv6 {
         self.counters.redirects.add(1);
         if let Some(mac) = mac {
             self.neighbours.spoke(target, mac, !itself, self.now);
+        }
+        if !itself {
+            self.neighbours.set_router(target, true);
         }
         self.routers.redirect(destination, target, self.now);
         self.changed();
@@ -408,6 +418,8 @@ impl Ipv6 {
             managed: self.managed,
             duplicates: self.addresses.duplicates().collect(),
         };
+        let local = self.addresses.link_local();
+        let before = self.network.addresses.iter().any(|it| Some(it.address) == local);
         if network != self.network {
             self.network = network;
             self.generation = self.generation.wrapping_add(1);
@@ -416,6 +428,10 @@ impl Ipv6 {
         let routers = self.config.advertise.then_some(ALL_ROUTERS);
         let groups = wanted.map(|it| solicited_node(it.address)).chain(routers);
         self.groups.set(groups, self.now);
+        if local.is_some() && !before {
+            // RFC 3810 section 5.2.13: routers do not believe what nobody says.
+            self.groups.restart(self.now);
+        }
         self.counters.addresses.set(self.network.addresses.len() as u64);
         self.counters.routers.set(self.routers.len() as u64);
         self.changed();

@@ -106,7 +106,7 @@ impl Groups {
         }
     }
 
-    /// The link came up: routers know nothing.
+    /// Routers know nothing: the link came up, or there was no address yet to tell them from.
     pub fn restart(&mut self, now: Instant) {
         self.list.retain(|it| it.listened);
         for it in &mut self.list {

@@ -295,6 +295,15 @@ impl Neighbours {
         self.release(index);
     }
 
+    /// Notes whether `address`, where anything is known of it, is a router: it said so, or another
+    /// one did, without an option that names its station (sections 6.2.6, 6.3.4 and 8.3).
+    pub fn set_router(&mut self, address: Ipv6Addr, router: bool) {
+        let index = self.find(address).map(|index| usize::from(index.0));
+        if let Some(entry) = index.and_then(|index| self.entries.get_mut(index)) {
+            entry.router = router;
+        }
+    }
+
     /// An advertisement of `address` arrived (section 7.2.5). Only answers to questions make
     /// entries, so who was never asked is not remembered.
     pub fn advertised(

@@ -85,8 +85,11 @@ fn a_start_joins_asks_for_duplicates_and_then_for_routers() {
     bench.run_to(2);
     let asked = bench.sent();
     assert!(short(&asked).contains(&format!("RS {LOCAL} ff02::2")), "{:?}", short(&asked));
-    let all = [early, asked].concat();
-    assert_eq!(all.iter().filter(|it| it.header.next == 0).count(), 2, "two reports");
+    bench.run_to(4);
+    let all = [early, asked, bench.sent()].concat();
+    let reports = all.iter().filter(|it| it.header.next == 0 && it.payload[8] == GROUP_REPORT);
+    let local = reports.clone().filter(|it| it.header.source == LOCAL).count();
+    assert_eq!((local, reports.count() <= 4), (2, true), "two more, which routers believe");
 }
 
 #[test]
@@ -472,6 +475,35 @@ fn redirects_are_followed_only_from_the_router_that_is_used() {
     bench.arrive(&redirect(GATEWAY, ROUTER, FAR));
     bench.send(Protocol::UDP, FAR, b"12345678");
     assert_eq!(bench.sent()[0].mac, STATION);
+}
+
+/// What `router` says when it is one no longer, while it has its address still.
+fn retired(router: Ipv6Addr) -> Vec<u8> {
+    let mut bytes = vec![136, 0, 0, 0, 0x60, 0, 0, 0];
+    bytes.extend(router.octets());
+    message(router, OURS, &bytes)
+}
+
+#[test]
+fn a_router_is_one_whether_it_names_its_station_or_not_until_it_says_so() {
+    // An advertisement without options.
+    let mut bench = Bench::new(CONFIG);
+    bench.ip.neighbours.spoke(ROUTER, ROUTER_STATION, false, bench.ip.now);
+    let bytes = [134, 0, 0, 0, 64, 0, 0, 99, 0, 0, 0, 0, 0, 0, 0, 0];
+    bench.arrive(&message(ROUTER, ALL_NODES, &bytes));
+    let before = bench.ip.routers.len();
+    bench.arrive(&retired(ROUTER));
+    assert_eq!(bench.ip.routers.len(), before - 1);
+    // A redirect without options.
+    let mut bench = Bench::new(CONFIG);
+    bench.ip.neighbours.spoke(ROUTER, ROUTER_STATION, false, bench.ip.now);
+    let mut bytes = vec![137, 0, 0, 0, 0, 0, 0, 0];
+    bytes.extend(ROUTER.octets());
+    bytes.extend(FAR.octets());
+    bench.arrive(&message(GATEWAY, OURS, &bytes));
+    assert_eq!(bench.ip.routers.redirected(FAR), Some(ROUTER));
+    bench.arrive(&retired(ROUTER));
+    assert_eq!(bench.ip.routers.redirected(FAR), None);
 }
 
 #[test]

@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::advertise::Advertiser;
-use crate::message::{Message, Prefix};
+use crate::message::{Advertisement, Message, Prefix};
+use crate::neighbours::Heard;
 use waitless::network::v6::Managed;
 
 /// A host behind another router.
@@ -327,6 +328,30 @@ fn a_router_says_so_soon_at_first_then_seldom_and_when_it_is_asked() {
     far[7] = 254;
     bench.arrive(&far);
     assert!(advertised(&mut bench, 3_630).is_empty());
+}
+
+#[test]
+fn where_who_asks_for_routers_is_found_is_remembered_and_that_it_is_none() {
+    let mut bench = Bench::start(ADVERTISING);
+    bench.run_to(10);
+    let moved = Mac([2, 0, 0, 0, 0, 9]);
+    let draft = || Draft::router_solicitation(Some(moved));
+    let new = Ipv6Addr::from_bits(PEER.to_bits() + 1);
+    bench.ip.neighbours.spoke(PEER, STATION, true, bench.ip.now);
+    bench.sent();
+    bench.arrive(&written(&bench, draft(), PEER, ALL_ROUTERS));
+    let none = Advertisement { target: PEER, router: false, solicited: true, replaces: true };
+    let heard = bench.ip.neighbours.advertised(&none, Some(STATION), bench.ip.now);
+    assert_eq!(heard, Heard::Updated, "it was no router any more");
+    for host in [PEER, new] {
+        bench.arrive(&written(&bench, draft(), host, ALL_ROUTERS));
+        bench.send(Protocol::UDP, host, b"12345678");
+        assert_eq!(bench.sent()[0].mac, moved, "{host}");
+        // Stale: it is asked whether it is still there.
+        let second = bench.cx.now().as_nanos() / 1_000_000_000;
+        bench.run_to(second + 6);
+        assert!(bench.sent().iter().any(|it| it.payload[0] == 135 && it.mac == moved), "{host}");
+    }
 }
 
 /// The lifetimes that it says.
