@@ -280,7 +280,7 @@ fn ip4(number: u8) -> &'static ipv4::Config {
         ttl: 64,
         mtu: None,
         reassembly: 16,
-        reassembly_timeout: waitless::Duration::from_secs(30),
+        reassembly_timeout: waitless::Duration::from_secs(60),
     }))
 }
 

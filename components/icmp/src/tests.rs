@@ -331,6 +331,14 @@ fn a_sender_is_told_why_its_packet_was_rejected() {
 }
 
 #[test]
+fn a_sender_is_told_where_its_packet_makes_no_sense() {
+    let mut bench = Bench::new(CONFIG);
+    bench.reject(&[7; 60], Reject::Parameter(0, 21));
+    let packet = bench.ip.sent.pop_front().unwrap();
+    assert_eq!(packet.bytes(), message(12, 0, [21, 0, 0, 0], &[7; 60]));
+}
+
+#[test]
 fn a_rejected_packet_without_headroom_is_copied() {
     let mut bench = Bench::new(CONFIG);
     let mut packet = bench.packet(b"");

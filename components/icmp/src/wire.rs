@@ -109,7 +109,7 @@ pub(crate) fn error(why: Reject) -> [u8; HEADER] {
             let [m0, m1] = mtu.to_be_bytes();
             return [UNREACHABLE, CODE_TOO_BIG, 0, 0, 0, 0, m0, m1];
         }
-        // The pointer is a byte here; IPv4 does not reject for such a reason.
+        // The pointer is a byte here.
         Reject::Parameter(_, pointer) => {
             return [PARAMETER, 0, 0, 0, pointer.min(255) as u8, 0, 0, 0];
         }

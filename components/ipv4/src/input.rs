@@ -2,7 +2,7 @@
 
 use crate::Ipv4;
 use crate::reassembly::{self, key, piece};
-use crate::wire::{HEADER, Header, Malformed, options_allowed};
+use crate::wire::{BadOption, HEADER, Header, Malformed, check_options};
 use core::net::{IpAddr, Ipv4Addr};
 use waitless::network::fragments::{Outcome, Reason};
 use waitless::network::{is_host, is_network_broadcast};
@@ -49,8 +49,9 @@ impl Ipv4 {
         };
         if header.length > HEADER {
             let options = packet.bytes().get(HEADER..header.length).unwrap_or_default();
-            if !options_allowed(options) {
-                return self.counters.bad_options.add(1);
+            if let Err(why) = check_options(options) {
+                packet.info_mut().broadcast |= broadcast;
+                return self.refuse_options(&header, packet, why);
             }
         }
         packet.info_mut().broadcast |= broadcast;
@@ -63,19 +64,21 @@ impl Ipv4 {
     /// Takes a whole datagram for this host.
     #[inline(always)]
     fn accept_datagram(&mut self, header: &Header, mut packet: Packet) {
-        packet.truncate(header.total);
-        packet.trim_front(header.length);
-        let info = packet.info_mut();
-        info.remote = IpAddr::V4(header.source);
-        info.local = IpAddr::V4(header.destination);
-        info.hops = header.hops;
-        info.class = header.class;
-        info.ip_header = header.length as u16;
-        if let ChecksumState::Partial { .. } = info.checksum {
-            // It never left this machine.
-            info.checksum = ChecksumState::Verified;
-        }
+        strip(header, &mut packet);
         self.deliver(header.protocol, packet);
+    }
+
+    /// Drops a packet for its options, and has its sender told where that is a mistake of its own.
+    //= RFC 1122 3.2.2.5: senders are told of options that make no sense
+    #[cold]
+    fn refuse_options(&mut self, header: &Header, mut packet: Packet, why: BadOption) {
+        self.counters.bad_options.add(1);
+        if let BadOption::Malformed(at) = why
+            && header.offset == 0
+        {
+            strip(header, &mut packet);
+            self.refuse(header.protocol, packet, Reject::Parameter(0, at));
+        }
     }
 
     /// Leaves a packet for its transport.
@@ -134,7 +137,8 @@ impl Ipv4 {
     }
 
     /// Gives up the datagrams whose fragments did not all arrive in time, and has their senders
-    /// told where the first fragment did (RFC 1122 section 3.3.2).
+    /// told where the first fragment did.
+    //= RFC 1122 3.3.2: what is missing after a minute is given up
     pub(crate) fn expire(&mut self) {
         while let Some(first) = self.reassembly.expire(self.now) {
             self.counters.reassembly_late.add(1);
@@ -215,5 +219,22 @@ impl Ipv4 {
             Malformed::TotalLength => &self.counters.bad_length,
             Malformed::Checksum => &self.counters.bad_checksum,
         }
+    }
+}
+
+/// Takes the header off a packet, and whatever stands behind its end, and notes what it said.
+#[inline(always)]
+fn strip(header: &Header, packet: &mut Packet) {
+    packet.truncate(header.total);
+    packet.trim_front(header.length);
+    let info = packet.info_mut();
+    info.remote = IpAddr::V4(header.source);
+    info.local = IpAddr::V4(header.destination);
+    info.hops = header.hops;
+    info.class = header.class;
+    info.ip_header = header.length as u16;
+    if let ChecksumState::Partial { .. } = info.checksum {
+        // It never left this machine.
+        info.checksum = ChecksumState::Verified;
     }
 }

@@ -33,7 +33,7 @@ const CONFIG: Config = Config {
     ttl: 64,
     mtu: None,
     reassembly: 16,
-    reassembly_timeout: Duration::from_secs(30),
+    reassembly_timeout: Duration::from_secs(60),
 };
 
 /// A link whose wire is two queues.
@@ -611,6 +611,39 @@ fn what_arrived_before_anybody_asked_is_not_kept_for_nobody() {
 }
 
 #[test]
+fn a_sender_is_told_of_options_that_make_no_sense() {
+    let option = |options: &[u8]| Arriving::with_options(options, b"payload!");
+    let all = Ipv4Addr::new(10, 0, 0, 255);
+    let later = option(&[148, 1, 0, 0]).set(6, &[0, 3]).seal();
+    let cases = [
+        ("a length of 1", option(&[148, 1, 0, 0]).seal(), Some(20)),
+        ("too long", option(&[1, 148, 4, 0]).seal(), Some(21)),
+        ("no length", option(&[1, 1, 1, 148]).seal(), Some(23)),
+        ("a route", option(&[131, 3, 4, 0]).seal(), None),
+        ("to all", option(&[148, 1, 0, 0]).to(all).seal(), None),
+        ("a later fragment", later, None),
+    ];
+    for (name, bytes, told) in cases {
+        let mut bench = Bench::new(CONFIG);
+        bench.arrive(&bytes);
+        let rejected = bench.ip.rejected();
+        let expected = told.map(|at| Reject::Parameter(0, at));
+        assert_eq!(rejected.as_ref().map(|(_, why)| *why), expected, "{name}");
+        assert_eq!(bench.ip.counters.bad_options.get(), 1, "{name}");
+        if let Some((packet, _)) = rejected {
+            assert_eq!((packet.bytes(), packet.info().remote), (&bytes[..], PEER.into()));
+        }
+    }
+    // What is for another host, where its packets are forwarded.
+    let mut bench = Bench::new(CONFIG);
+    assert!(bench.ip.transit().is_none());
+    bench.arrive(&option(&[148, 1, 0, 0]).to(FAR).seal());
+    let (packet, why) = bench.ip.rejected().unwrap();
+    assert_eq!((why, packet.info().remote), (Reject::Parameter(0, 20), PEER.into()));
+    assert_eq!(packet.info().local, IpAddr::V4(OURS));
+}
+
+#[test]
 fn what_may_not_be_answered_is_not_rejected() {
     let icmp = |kind| Arriving::fragment(0, true, &[kind; 16]).set(9, &[1]).seal();
     let cases = [
@@ -755,10 +788,10 @@ fn a_late_datagram_is_reported_when_its_first_fragment_is_there() {
     for (offset, expected) in [(0, true), (16, false)] {
         let mut bench = Bench::new(CONFIG);
         bench.arrive(&Arriving::fragment(offset, true, &[1; 16]).seal());
-        bench.run_to(29);
+        bench.run_to(59);
         assert_eq!(bench.ip.counters.reassembling.get(), 1);
-        assert_eq!(bench.deadline(), Instant::ZERO + Duration::from_secs(30));
-        bench.run_to(30);
+        assert_eq!(bench.deadline(), Instant::ZERO + Duration::from_secs(60));
+        bench.run_to(60);
         assert_eq!(bench.ip.counters.reassembly_late.get(), 1);
         assert_eq!(bench.ip.counters.reassembling.get(), 0);
         let rejected = bench.ip.rejected();

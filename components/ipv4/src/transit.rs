@@ -4,7 +4,7 @@
 //! is what depends on this layer's network: which addresses may pass, and the next hop.
 
 use crate::Ipv4;
-use crate::wire::{HEADER, Header, options_allowed};
+use crate::wire::{BadOption, HEADER, Header, check_options};
 use core::net::{IpAddr, Ipv4Addr};
 use waitless::network::{is_host, is_within, next_hop};
 use waitless::{BATCH, EtherType, LinkPort, Mailbox, NextHop, Packet, Protocol, Reject};
@@ -70,8 +70,14 @@ impl Ipv4 {
             return self.counters.martians.add(1);
         }
         let options = packet.bytes().get(HEADER..header.length).unwrap_or_default();
-        if !options_allowed(options) {
-            return self.counters.bad_options.add(1);
+        if let Err(why) = check_options(options) {
+            self.counters.bad_options.add(1);
+            if let BadOption::Malformed(at) = why {
+                packet.truncate(header.total);
+                packet.info_mut().remote = IpAddr::V4(header.source);
+                self.refuse_transit(packet, Reject::Parameter(0, at));
+            }
+            return;
         }
         // Cut into smaller pieces, one would begin anew where the others end.
         if header.offset + header.total > usize::from(u16::MAX) {

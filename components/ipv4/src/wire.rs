@@ -147,24 +147,34 @@ pub(crate) fn defragment(header: &mut [u8], total: u16) {
     }
 }
 
-/// Whether a packet with these options is taken: all are well-formed, and none makes the sender
-/// choose the route (LSRR and SSRR; RFC 7126 sections 4.3 and 4.4). They are skipped otherwise.
-pub(crate) fn options_allowed(mut options: &[u8]) -> bool {
+/// Why a packet with options is not taken.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum BadOption {
+    /// The sender chooses the route (LSRR and SSRR; RFC 7126 sections 4.3 and 4.4).
+    Route,
+    /// The one that stands here in the packet makes no sense.
+    Malformed(u16),
+}
+
+/// Checks the options of a packet, behind the fixed part of its header. They are skipped
+/// otherwise.
+pub(crate) fn check_options(all: &[u8]) -> Result<(), BadOption> {
     const END: u8 = 0;
     const NOTHING: u8 = 1;
     const LOOSE_ROUTE: u8 = 131;
     const STRICT_ROUTE: u8 = 137;
+    let mut options = all;
     loop {
+        let malformed = BadOption::Malformed((HEADER + all.len() - options.len()) as u16);
         options = match *options {
-            [] | [END, ..] => return true,
+            [] | [END, ..] => return Ok(()),
             [NOTHING, ref rest @ ..] => rest,
-            [LOOSE_ROUTE | STRICT_ROUTE, ..] => return false,
+            [LOOSE_ROUTE | STRICT_ROUTE, ..] => return Err(BadOption::Route),
             //= RFC 9293 3.9.2 MUST-50: others are skipped
-            [_, length, ..] if length >= 2 => match options.get(usize::from(length)..) {
-                Some(rest) => rest,
-                None => return false,
-            },
-            _ => return false,
+            [_, length, ..] if length >= 2 => {
+                options.get(usize::from(length)..).ok_or(malformed)?
+            }
+            _ => return Err(malformed),
         }
     }
 }

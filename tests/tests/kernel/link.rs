@@ -220,7 +220,7 @@ fn address(address: Ipv4Addr, mtu: u16) -> ipv4::Config {
         ttl: 64,
         mtu: Some(mtu),
         reassembly: 16,
-        reassembly_timeout: waitless::Duration::from_secs(30),
+        reassembly_timeout: waitless::Duration::from_secs(60),
     }
 }
 
@@ -238,7 +238,7 @@ fn address_v6(address: Ipv6Addr) -> ipv6::Config {
         neighbours: 16,
         pending: 8,
         reassembly: 16,
-        reassembly_timeout: waitless::Duration::from_secs(30),
+        reassembly_timeout: waitless::Duration::from_secs(60),
         advertise: false,
     }
 }
