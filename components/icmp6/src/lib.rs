@@ -97,6 +97,7 @@ impl Icmp6 {
         let message = Message::parse(*header);
         let info = packet.info();
         let verified = info.checksum == ChecksumState::Verified;
+        //= RFC 4443 2.3: the checksum covers the addresses
         if !verified && !sum(&packet, info.remote, info.local).is_valid() {
             return self.counters.bad_checksum.add(1);
         }
@@ -108,7 +109,8 @@ impl Icmp6 {
         }
     }
 
-    /// Answers an echo request, from the address that was asked (RFC 4443 section 4.2).
+    /// Answers an echo request.
+    //= RFC 4443 4.2: from the address that was asked, with all of its data
     fn echo<I: IpPort>(&mut self, mut packet: Packet, ip: &I) {
         let group = packet.info().broadcast;
         let wanted = self.config.echo && (!group || self.config.echo_multicast);
@@ -140,12 +142,14 @@ impl Icmp6 {
             remote: IpAddr::V6(quote.destination),
             header: quote.transport,
         };
+        //= RFC 4443 2.4.d: the transport whose packet is quoted is told
         ip.report(quote.protocol, error);
         self.counters.errors_reported.add(1);
     }
 
     /// Tells a sender why its packet, whose IP header is restored, was rejected.
     fn tell(&mut self, packet: Packet, why: Reject, cx: &Context) {
+        //= RFC 4443 2.4.f: errors are limited in their rate
         if !self.errors.take(cx.now()) {
             return self.counters.errors_limited.add(1);
         }
@@ -167,6 +171,7 @@ impl Icmp6 {
     fn emit<I: IpPort>(&mut self, mut packet: Packet, ip: &mut I) {
         let info = packet.info();
         let local = Some(info.local).filter(|local| !local.is_unspecified());
+        //= RFC 4443 2.2: what was sent to a group is answered from an address of ours
         let Some(local) = local.or_else(|| ip.source_for(info.remote)) else {
             return self.counters.dropped.add(1);
         };

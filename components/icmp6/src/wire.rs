@@ -6,7 +6,8 @@ use waitless::{PathErrorKind, Protocol, Reject};
 /// Bytes of a message's header.
 pub(crate) const HEADER: usize = 8;
 
-/// Bytes of the longest error, its IPv6 header included (RFC 4443 section 2.4 (c)).
+/// Bytes of the longest error, its IPv6 header included.
+//= RFC 4443 2.4.c: as much as fits into what every link takes
 pub(crate) const ERROR_MAX: usize = 1280;
 
 /// Bytes of an IPv6 header.
@@ -55,7 +56,9 @@ impl Message {
             }
             TIME_EXCEEDED => Self::Error(PathErrorKind::TimeExceeded(code)),
             PARAMETER => Self::Error(PathErrorKind::Parameter(number as u8)),
+            //= RFC 4443 2.4.a: an unknown error is told nobody
             _ if kind < FIRST_INFORMATIONAL => Self::UnknownError,
+            //= RFC 4443 2.4.b: anything else that is unknown is dropped
             _ => Self::Unknown,
         }
     }
@@ -81,13 +84,16 @@ pub(crate) fn error(why: Reject) -> [u8; HEADER] {
     let (kind, code, number) = match why {
         // Where the packet has no extension header, the number stands in the IPv6 header.
         Reject::Protocol => (PARAMETER, CODE_NEXT_HEADER, 6),
+        //= RFC 4443 3.1: nobody listens there, or nobody is there
         Reject::Port => (UNREACHABLE, CODE_PORT, 0),
         Reject::Reassembly => (TIME_EXCEEDED, CODE_REASSEMBLY, 0),
         Reject::Route => (UNREACHABLE, 0, 0),
         Reject::Neighbour => (UNREACHABLE, CODE_ADDRESS, 0),
         Reject::HopLimit => (TIME_EXCEEDED, 0, 0),
         Reject::Prohibited => (UNREACHABLE, 1, 0),
+        //= RFC 4443 3.2: the next link takes no more than that
         Reject::TooBig(mtu) => (TOO_BIG, 0, mtu),
+        //= RFC 4443 3.4: where in the packet it was not understood
         Reject::Parameter(code, at) => (PARAMETER, code, at),
     };
     let [p0, p1] = number.to_be_bytes();

@@ -75,8 +75,10 @@ pub(crate) fn walk(bytes: &[u8], multicast: bool, reassembled: bool) -> Result<C
     let mut options = OPTIONS_MAX;
     for count in 0..=HEADERS_MAX {
         match chain.protocol {
+            //= RFC 8200 4.1: hop-by-hop options stand first or nowhere
             HOP_BY_HOP if count > 0 => return Err(problem(CODE_NEXT, chain.field)),
             HOP_BY_HOP | ROUTING | FRAGMENT | DESTINATION if count == HEADERS_MAX => break,
+            //= RFC 8200 4.3, RFC 8200 4.6: options are looked at where the packet ends
             HOP_BY_HOP | DESTINATION => {
                 let header = whole(bytes, chain.end)?;
                 let alert = look_at_options(header, chain.end, multicast, &mut options)?;
@@ -85,8 +87,8 @@ pub(crate) fn walk(bytes: &[u8], multicast: bool, reassembled: bool) -> Result<C
             }
             ROUTING => {
                 let header = whole(bytes, chain.end)?;
-                // No type is understood. Without segments left it does not matter (section 4.4);
-                // type 0 is to be treated like that, too (RFC 5095 section 3).
+                //= RFC 8200 4.4: no type is understood, which matters where segments are left
+                // Type 0 is to be treated like that, too (RFC 5095 section 3).
                 if header.get(3) != Some(&0) {
                     return Err(problem(CODE_FIELD, chain.end + 2));
                 }
@@ -103,10 +105,11 @@ pub(crate) fn walk(bytes: &[u8], multicast: bool, reassembled: bool) -> Result<C
                     chain.fragment = Some(fragment);
                     return Ok(chain);
                 }
-                // Whole already (RFC 6946): it has nothing to do with other fragments.
+                //= RFC 6946 4: it is whole already, and has nothing to do with other fragments
                 chain.atomic = true;
                 step(&mut chain, header);
             }
+            //= RFC 8200 4.7: what follows no next header is ignored
             NOTHING => return Err(Fault::Empty),
             _ => return Ok(chain),
         }
@@ -155,7 +158,7 @@ fn look_at_options(
         if kind != PAD {
             *budget = budget.checked_sub(1).ok_or(Fault::Silent)?;
             alert |= kind == ROUTER_ALERT && length == 2;
-            // Section 4.2: what to do with an option that is not understood.
+            //= RFC 8200 4.2: its first bits say what to do with an option that is not understood
             match kind >> 6 {
                 _ if kind == ROUTER_ALERT => {}
                 0 => {}

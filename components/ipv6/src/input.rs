@@ -85,6 +85,7 @@ impl Ipv6 {
         let known = self.transport(protocol).filter(|transport| transport.wanted || !settled);
         let Some(transport) = known else {
             self.counters.unknown_protocol.add(1);
+            //= RFC 8200 4: senders are told of a header that is not understood
             let why = Reject::Parameter(CODE_NEXT, chain.field as u16);
             return self.refuse(protocol, packet, why);
         };
@@ -113,6 +114,7 @@ impl Ipv6 {
                 return self.nonsensical(nonsense, packet);
             }
         };
+        //= RFC 8200 4.5: packets in fragments are put together
         let (outcome, evicted) = self.reassembly.add(&piece, &packet, self.now);
         self.counters.reassembly_evicted.add(evicted);
         match outcome {
@@ -127,6 +129,7 @@ impl Ipv6 {
                     None => self.counters.bad_fragments.add(1),
                 }
             }
+            //= RFC 5722 4: those that overlap lose the packet
             Outcome::Dropped(Reason::Bad) => self.counters.bad_fragments.add(1),
             Outcome::Dropped(Reason::TooLong) => self.counters.long_fragments.add(1),
             Outcome::Dropped(Reason::Full) => self.counters.fragments_full.add(1),
@@ -140,6 +143,7 @@ impl Ipv6 {
         while let Some(first) = self.reassembly.expire(self.now) {
             self.counters.reassembly_late.add(1);
             if let Some(packet) = first.and_then(|(_, assembled)| assembled.into_packet()) {
+                //= RFC 4443 3.3: where the first fragment came, its sender is told
                 self.refuse_whole(packet, Reject::Reassembly);
             }
         }
@@ -200,9 +204,10 @@ impl Ipv6 {
         }
     }
 
-    /// Whether an ICMP error may be sent about a packet (RFC 4443 section 2.4 (e)): its source is
-    /// one host, it is not an error itself, and it was sent to us alone, unless it asks even then
-    /// to be told of an option that is not understood.
+    /// Whether an ICMP error may be sent about a packet: its source is one host, it is not an error
+    /// itself, and it was sent to us alone, unless it asks even then to be told of an option that
+    /// is not understood.
+    //= RFC 4443 2.4.e: nothing is said about an error, to a group, or to nobody
     fn may_answer(&self, protocol: Protocol, packet: &Packet, why: Reject) -> bool {
         const OPTION: u8 = 2;
         let info = packet.info();

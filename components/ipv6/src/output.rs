@@ -174,6 +174,7 @@ impl Ipv6 {
         if !matches!(protocol, Protocol::TCP | Protocol::UDP) {
             return 0;
         }
+        //= RFC 8200 6: packets of one flow have a label in common
         let ports = bytes.first_chunk::<4>().map_or(0, |ports| u32::from_ne_bytes(*ports));
         let mixed = (remote.to_bits() as u64 ^ u64::from(ports) << 20).wrapping_mul(self.key);
         (mixed >> 44) as u32

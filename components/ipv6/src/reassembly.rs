@@ -9,8 +9,8 @@ use waitless::network::fragments::{Assembled, HEADERS_MAX, Key, Piece};
 use waitless::packet::{ChecksumState, Info};
 
 /// Bytes in front of what was in pieces: its headers, and whatever an answer that is made in the
-/// same buffer needs. What is left is, with its headers, more than the 1,500 bytes that every
-/// host takes (RFC 8200 section 5).
+/// same buffer needs. What is left is, with its headers, more than every host takes.
+//= RFC 8200 5: that is 1,500 bytes
 pub(crate) const FRONT: usize = 256;
 
 const _: () = assert!(HEADERS_MAX <= FRONT);

@@ -40,6 +40,7 @@ impl Header {
     pub fn parse(bytes: &[u8]) -> Result<Self, Malformed> {
         let (fixed, rest) = bytes.split_first_chunk::<HEADER>().ok_or(Malformed::Short)?;
         let [v, c, _, _, l0, l1, next, hops, addresses @ ..] = *fixed;
+        //= RFC 8200 3: version and length are checked; a hop limit of 0 is nothing to its receiver
         if v >> 4 != 6 {
             return Err(Malformed::Version);
         }

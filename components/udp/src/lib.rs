@@ -107,7 +107,7 @@ impl Udp {
             return self.counters.bad_length.add(1);
         }
         packet.truncate(length);
-        // RFC 8200 section 8.1: only over IPv4 may there be none.
+        //= RFC 8200 8.1: only over IPv4 may there be none
         let missing = header.checksum == 0;
         let wrong = if missing { packet.info().remote.is_ipv6() } else { !is_intact(&packet) };
         if wrong {

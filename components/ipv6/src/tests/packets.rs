@@ -188,7 +188,7 @@ fn cut(length: usize, size: usize, number: u32) -> (Vec<u8>, Vec<Vec<u8>>) {
 
 #[test]
 fn fragments_in_any_order_become_the_packet_that_was_cut() {
-    let (whole, pieces) = cut(1452, 200, 7);
+    let (whole, pieces) = cut(1460, 200, 7);
     for rotation in 0..pieces.len() {
         let mut bench = Bench::new(CONFIG);
         let before = bench.accounted();
