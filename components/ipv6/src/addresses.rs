@@ -96,6 +96,7 @@ impl Addresses {
     /// Enters those that the host has whatever routers say, for the card `mac`.
     pub fn start(&mut self, mac: waitless::Mac, written: &[(Ipv6Addr, u8)], now: Instant) {
         self.maker.set_mac(mac);
+        //= RFC 4862 5.3: every link has a link-local address
         let own = self.maker.address(LINK_LOCAL, 0);
         self.enter(own, BITS, Origin::LinkLocal, (Instant::NEVER, Instant::NEVER), now);
         for (address, prefix) in written {
@@ -112,6 +113,7 @@ impl Addresses {
         (preferred, valid): (Instant, Instant),
         at: Instant,
     ) -> Option<Ipv6Addr> {
+        //= RFC 4862 5.1: how often it is asked for, before it is used
         let state = State::Tentative(self.probes, at);
         let (deprecated, attempt) = (false, 0);
         let fresh =
@@ -149,7 +151,7 @@ impl Addresses {
     /// Takes a prefix that a router lets hosts make addresses of; a new one is asked for at `at`.
     /// Gives an address that is new.
     pub fn announced(&mut self, prefix: &Prefix, now: Instant, at: Instant) -> Option<Ipv6Addr> {
-        // RFC 4862 section 5.5.3 (a) to (d).
+        //= RFC 4862 5.5.3: which networks make an address
         let fits = prefix.length == 128 - BITS && !has_prefix(prefix.prefix, LINK_LOCAL, 10);
         if !fits || prefix.preferred > prefix.valid || prefix.prefix.is_multicast() {
             return None;
@@ -161,6 +163,7 @@ impl Addresses {
         if let Some(known) = self.list.iter_mut().find(same) {
             known.preferred = preferred;
             let left = known.valid.since(now);
+            //= RFC 4862 5.5.3.e: the two-hour rule
             if valid.since(now) > LIFETIME_MIN || valid > known.valid {
                 known.valid = valid;
             } else if left > LIFETIME_MIN {
@@ -235,6 +238,7 @@ impl Addresses {
                 State::Tentative(_, at) => next = next.min(*at),
                 State::Used | State::Duplicate => {}
             }
+            //= RFC 4862 5.5.4: it is deprecated, and ends
             if it.deprecated != (it.preferred <= now) {
                 it.deprecated = !it.deprecated;
                 return Some(Due::Changed);
@@ -268,6 +272,7 @@ impl Addresses {
             return Some(Conflict::Replaced);
         }
         it.state = State::Duplicate;
+        //= RFC 4862 5.4.5: what the card says is wrong for all addresses that are made of it
         if it.origin != Origin::LinkLocal || again {
             return Some(Conflict::GivenUp);
         }

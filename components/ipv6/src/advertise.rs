@@ -8,6 +8,7 @@ use waitless::{Context, Duration, Instant, Random};
 
 /// How far apart advertisements are that nobody asked for: MinRtrAdvInterval and
 /// MaxRtrAdvInterval.
+//= RFC 4861 6.2.4: as often as that, and at first more often
 const INTERVAL_MIN: Duration = Duration::from_secs(200);
 const INTERVAL_MAX: Duration = Duration::from_secs(600);
 
@@ -48,8 +49,8 @@ impl Advertiser {
         (self.at, self.first) = (now.max(self.earliest), FIRST);
     }
 
-    /// The image ends: the last one is due at once, however soon after the one before (section
-    /// 6.2.5).
+    /// The image ends: the last one is due at once, however soon after the one before.
+    //= RFC 4861 6.2.5: who is a router no longer says so
     pub fn end(&mut self, now: Instant) {
         if !self.ended {
             (self.at, self.ended) = (now, true);
@@ -57,7 +58,8 @@ impl Advertiser {
     }
 
     /// A host asks. All are answered by one advertisement to all, a random time later, so that not
-    /// all routers answer at once (section 6.2.6).
+    /// all routers answer at once.
+    //= RFC 4861 10: MAX_RA_DELAY_TIME, MIN_DELAY_BETWEEN_RAS
     pub fn asked(&mut self, now: Instant, random: &mut Random) {
         let from = now.max(self.earliest);
         // Who asks later does not make it come sooner.
@@ -106,6 +108,7 @@ impl Ipv6 {
         // Section 6.2.5: who does not forward, or no longer, is no router to anywhere.
         let passes = self.transit.wanted && !self.advertiser.ended;
         let mtu = self.network.mtu;
+        //= RFC 4861 6.2.3: what is on the link, and whether this is a router to elsewhere
         let draft = Draft::router_advertisement(self.mac, passes, hops, mtu, networks);
         self.counters.advertised.add(1);
         self.say(draft, Some(source), ALL_NODES, multicast_mac(ALL_NODES), cx);

@@ -56,7 +56,7 @@ impl Ipv6 {
             Some(Message::Query(query)) if local && header.hops == 1 && chain.router_alert => {
                 self.groups.asked(&query, self.now, &mut cx.random);
             }
-            // RFC 4861 section 6.1.1: nobody's station makes no sense.
+            //= RFC 4861 6.1.1: nobody's station makes no sense
             Some(Message::RouterSolicitation(options))
                 if header.source.is_unspecified() && options.has_source() =>
             {
@@ -68,13 +68,14 @@ impl Ipv6 {
                     self.neighbours.spoke(header.source, mac, false, self.now);
                     self.changed();
                 }
-                // Who asks for routers is none.
+                //= RFC 4861 6.2.6: who asks for routers is none, and may have moved
                 self.neighbours.set_router(header.source, false);
                 self.advertiser.asked(self.now, &mut cx.random);
             }
             Some(Message::Report | Message::RouterSolicitation(_)) => {
                 self.counters.control_ignored.add(1);
             }
+            //= RFC 4861 6.1.2: a router speaks from its link-local address, on the link
             Some(Message::RouterAdvertisement(advertisement, options)) if near && local => {
                 self.router_advertised(header, &advertisement, options, cx);
             }
@@ -92,7 +93,8 @@ impl Ipv6 {
         }
     }
 
-    /// A neighbour asks for an address (RFC 4861 section 7.2.3).
+    /// A neighbour asks for an address.
+    //= RFC 4861 7.2.3: who asks is remembered, and answered for what is ours
     fn solicited(
         &mut self,
         header: &Header,
@@ -103,13 +105,14 @@ impl Ipv6 {
         cx: &Context,
     ) {
         let checks_for_duplicates = header.source.is_unspecified();
+        //= RFC 4861 7.1.1: who is nobody asks a group, and names no station
         let fits = header.destination == solicited_node(target) && !named;
         if target.is_multicast() || (checks_for_duplicates && !fits) {
             return self.counters.control_bad.add(1);
         }
         match self.addresses.find(target).map(|own| own.state) {
             Some(State::Used) => {}
-            // RFC 4862 section 5.4.3: two hosts want it at the same time. Others wait.
+            //= RFC 4862 5.4.3: two hosts want it at the same time. Others wait
             Some(State::Tentative(..)) if checks_for_duplicates => {
                 return self.conflict(target, cx);
             }
@@ -125,6 +128,7 @@ impl Ipv6 {
         }
         // A host that hears of a router that it is none looks for another (RFC 4861 section 7.2.5).
         let router = self.transit.wanted;
+        //= RFC 4861 7.2.4: it names the station, and what it says counts
         let answer = Draft::advertisement(target, router, !checks_for_duplicates, self.mac);
         if checks_for_duplicates {
             let to = multicast_mac(ALL_NODES);
@@ -152,10 +156,12 @@ impl Ipv6 {
         cx: &Context,
     ) {
         let everybody = header.destination.is_multicast();
+        //= RFC 4861 7.1.2: what was asked for does not come to all
         let possible = is_host(message.target) && is_host(header.source);
         if !possible || (everybody && message.solicited) {
             return self.counters.control_bad.add(1);
         }
+        //= RFC 4862 5.4.4: another host has it
         if self.addresses.find(message.target).is_some() {
             return self.conflict(message.target, cx);
         }
@@ -203,7 +209,8 @@ impl Ipv6 {
             self.neighbours.spoke(header.source, mac, true, now);
         }
         self.neighbours.set_router(header.source, true);
-        // It only raises: nobody on the link makes answers die on their way.
+        //= RFC 4861 6.3.4: what a router says of the link, within limits
+        // The hop limit only rises: nobody on the link makes answers die on their way.
         self.router_hops = self.router_hops.max(hops);
         self.neighbours.set_times(reachable, retransmit, &mut cx.random);
         if let Some(mtu) = options.mtu().and_then(|mtu| u16::try_from(mtu).ok())
@@ -236,7 +243,8 @@ impl Ipv6 {
         self.refresh();
     }
 
-    /// A router says that another one, or the destination itself, is nearer (RFC 4861 section 8).
+    /// A router says that another one, or the destination itself, is nearer.
+    //= RFC 4861 8.1: it is the one that is used, and the nearer one is on the link
     fn redirected(
         &mut self,
         header: &Header,
@@ -251,7 +259,7 @@ impl Ipv6 {
         }
         let on_link = self.network.is_on_link(destination);
         let from = self.routers.first_hop(destination, &self.neighbours);
-        // Section 8.2: a router does not.
+        //= RFC 4861 8.2: a router does not follow them
         let taken = self.config.redirects && !self.transit.wanted;
         if !taken || on_link || from != Some(header.source) {
             return self.counters.control_ignored.add(1);
@@ -260,6 +268,7 @@ impl Ipv6 {
         if let Some(mac) = mac {
             self.neighbours.spoke(target, mac, !itself, self.now);
         }
+        //= RFC 4861 8.3: the nearer one is a router, unless it is the destination
         if !itself {
             self.neighbours.set_router(target, true);
         }
@@ -300,7 +309,7 @@ impl Ipv6 {
         let now = self.now;
         let send = !self.down.is_full() && cx.pool().available() > 0;
         let wait = self.neighbours.retransmit();
-        // A group is joined before it is used (RFC 4862 section 5.4.2).
+        //= RFC 4861 7.2.1, RFC 4862 5.4.2: a group is joined before it is used
         match send.then(|| self.groups.due(now, &mut cx.random)).flatten() {
             Some(Report::New(records)) => {
                 self.report_groups(Draft::report(&records), REPORTS, cx);
@@ -425,6 +434,7 @@ impl Ipv6 {
             self.generation = self.generation.wrapping_add(1);
         }
         let wanted = self.addresses.iter().filter(|it| it.state != State::Duplicate);
+        //= RFC 4861 6.2.2: who advertises listens to who asks for routers
         let routers = self.config.advertise.then_some(ALL_ROUTERS);
         let groups = wanted.map(|it| solicited_node(it.address)).chain(routers);
         self.groups.set(groups, self.now);
@@ -515,6 +525,7 @@ impl Ipv6 {
             self.advertiser.start(now);
         }
         if self.config.autoconfigure {
+            //= RFC 4861 6.3.7: routers are asked for, a random time later
             // Behind the first questions for duplicates, so that answers can come to us alone.
             let probes = u64::from(self.config.duplicate_probes);
             let asked = self.neighbours.retransmit().times(probes);

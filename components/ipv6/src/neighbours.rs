@@ -14,6 +14,7 @@ use waitless::{Duration, Instant, Mac, Packet, Random};
 
 /// Questions to everybody, and to one station, before a neighbour is given up (RFC 4861 section
 /// 10: MAX_MULTICAST_SOLICIT, MAX_UNICAST_SOLICIT).
+//= RFC 4861 7.2.2: three questions, then whose packets wait is told
 const TRIES: u8 = 3;
 
 /// How long a stale neighbour in use is trusted to show by itself that it is still there
@@ -221,6 +222,7 @@ impl Neighbours {
             State::Reachable if now < entry.until => {
                 Lookup::Known(entry.mac, entry.until.min(soon))
             }
+            //= RFC 4861 7.3.3: a stale neighbour in use is asked soon, unless it shows before
             State::Reachable | State::Stale => {
                 (entry.state, entry.until) = (State::Delay, now + DELAY);
                 self.next = self.next.min(entry.until);
@@ -304,7 +306,7 @@ impl Neighbours {
         }
     }
 
-    /// An advertisement of `address` arrived (section 7.2.5). Only answers to questions make
+    /// An advertisement of `address` arrived. Only answers to questions make
     /// entries, so who was never asked is not remembered.
     pub fn advertised(
         &mut self,
@@ -317,6 +319,7 @@ impl Neighbours {
         let Some(entry) = self.entries.get_mut(usize::from(index.0)) else {
             return Heard::Unknown;
         };
+        //= RFC 4861 7.2.5: what it changes
         let router = core::mem::replace(&mut entry.router, message.router);
         let fresh = if message.solicited { State::Reachable } else { State::Stale };
         let until = if message.solicited { reachable } else { now };

@@ -154,6 +154,7 @@ impl Routers {
             return false;
         }
         let before = self.list.len() + self.prefixes.len();
+        //= RFC 4861 6.3.5: routers and networks end when their time is over
         self.list.retain(|it| it.until > now);
         self.prefixes.retain(|it| it.until > now);
         let ends = self.list.iter().map(|it| it.until);
@@ -177,9 +178,9 @@ impl Routers {
         self.list.len()
     }
 
-    /// The first hop to `destination`, where that is not on the link (section 6.3.6): of the
-    /// routers that may be reachable the most preferred; where there is none, each in turn, so
-    /// that all are tried.
+    /// The first hop to `destination`, where that is not on the link: of the routers that may be
+    /// reachable the most preferred; where there is none, each in turn, so that all are tried.
+    //= RFC 4861 6.3.6: who may be reachable comes first
     pub fn first_hop(
         &mut self,
         destination: Ipv6Addr,

@@ -333,6 +333,33 @@ fn questions_that_cannot_be_right_are_dropped() {
 }
 
 #[test]
+fn answers_that_cannot_be_right_are_dropped() {
+    let group = solicited_node(OURS);
+    let nobody = Ipv6Addr::UNSPECIFIED;
+    let moved = |target, asked| Draft::advertisement(target, false, asked, ROUTER_STATION);
+    let mut bench = Bench::new(CONFIG);
+    let mut far = written(&bench, moved(PEER, true), PEER, OURS);
+    far[7] = 64;
+    let mut code = written(&bench, moved(PEER, true), PEER, OURS)[40..].to_vec();
+    code[1] = 1;
+    let spoiled = [
+        far,
+        message(PEER, OURS, &code),
+        written(&bench, moved(PEER, true), PEER, ALL_NODES),
+        written(&bench, moved(PEER, false), nobody, ALL_NODES),
+        written(&bench, moved(group, false), PEER, ALL_NODES),
+        written(&bench, moved(PEER, true), PEER, OURS)[..60].to_vec(),
+    ];
+    for bytes in &spoiled {
+        bench.arrive(bytes);
+    }
+    let c = bench.ip.counters;
+    assert_eq!(c.control_bad.get() + c.bad_length.get(), spoiled.len() as u64);
+    bench.send(Protocol::UDP, PEER, b"12345678");
+    assert_eq!(bench.sent()[0].mac, STATION, "it has not moved");
+}
+
+#[test]
 fn an_address_that_another_host_has_is_not_used() {
     for wants_it_too in [false, true] {
         let mut bench = Bench::start(CONFIG);
