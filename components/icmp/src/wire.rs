@@ -59,6 +59,7 @@ impl Message {
                 Self::Error(PathErrorKind::TooBig(u16::from_be_bytes([m0, m1])))
             }
             (UNREACHABLE, ..=UNREACHABLE_MAX) => Self::Error(PathErrorKind::Unreachable(code)),
+            //= RFC 1122 3.2.2.4: that its time was over is told the transport
             (TIME_EXCEEDED, 0 | 1) => Self::Error(PathErrorKind::TimeExceeded(code)),
             (PARAMETER, _) => Self::Error(PathErrorKind::Parameter(pointer)),
             //= RFC 9293 3.9.2.2 MUST-55: source quench is ignored
@@ -95,6 +96,7 @@ pub(crate) fn seal(message: &mut [u8]) {
 /// The header of the error that tells of `why`, its checksum zero.
 pub(crate) fn error(why: Reject) -> [u8; HEADER] {
     let (kind, code) = match why {
+        //= RFC 1122 3.2.2.1: nobody speaks that, or listens there
         Reject::Protocol => (UNREACHABLE, CODE_PROTOCOL),
         Reject::Port => (UNREACHABLE, CODE_PORT),
         Reject::Reassembly => (TIME_EXCEEDED, CODE_REASSEMBLY),

@@ -103,6 +103,7 @@ impl Ipv4 {
             self.reassembly.forget(&key(header));
             return self.counters.reassembling.set(self.reassembly.under_way() as u64);
         };
+        //= RFC 1122 3.2.1.4: datagrams in fragments are put together
         let (outcome, evicted) = self.reassembly.add(&piece, &packet, self.now);
         self.counters.reassembly_evicted.add(evicted);
         match outcome {
@@ -168,8 +169,9 @@ impl Ipv4 {
     }
 
     /// Whether an ICMP error may be sent about a packet: it was sent to us alone, and is not an
-    /// ICMP error itself (RFC 1122 section 3.2.2). That its source is one host, and that it is
-    /// not a later fragment, is so for every packet that gets here.
+    /// ICMP error itself. That its source is one host, and that it is not a later fragment, is so
+    /// for every packet that gets here.
+    //= RFC 1122 3.2.2: nothing is said about an error, or about what went to all
     fn may_answer(&self, protocol: Protocol, packet: &Packet) -> bool {
         const INFORMATIONAL: [u8; 8] = [0, 8, 13, 14, 15, 16, 17, 18];
         let kind = packet.bytes().first();
@@ -179,7 +181,8 @@ impl Ipv4 {
         ours && !packet.info().broadcast && !error
     }
 
-    /// Whether `source` can be the address of another host (RFC 1122 section 3.2.1.3).
+    /// Whether `source` can be the address of another host.
+    //= RFC 1122 3.2.1.3: who cannot be one host sends nothing
     #[inline]
     fn is_other_host(&self, source: Ipv4Addr) -> bool {
         is_host(source) && source != self.own.address && source != self.own.broadcast
@@ -189,7 +192,7 @@ impl Ipv4 {
     /// says that of its frame.
     fn takes(&self, header: &Header, link_broadcast: bool) -> Option<bool> {
         if self.active && header.destination == self.own.address {
-            // RFC 1122 section 3.3.6: an address of one host in a frame to all is a mistake.
+            //= RFC 1122 3.3.6: an address of one host in a frame to all is a mistake
             return (!link_broadcast).then_some(false);
         }
         self.takes_for_others(header)

@@ -166,6 +166,7 @@ impl Ipv4 {
         // A received packet that is sent on says how it came, not how it goes.
         let (hops, class) = if info.ip_header == 0 { (info.hops, info.class) } else { (0, 0) };
         //= RFC 9293 3.9.2 MUST-49: the hop limit is that of the manifest unless a packet has one
+        //= RFC 1122 3.2.1.7: nothing is sent with a time to live of 0
         let hops = if hops == 0 { self.config.ttl.max(1) } else { hops };
         Outgoing {
             source: flow.local,
@@ -193,6 +194,7 @@ impl Ipv4 {
         };
         let way = match ours || inside {
             true => Way::LOOP,
+            //= RFC 1122 3.3.1.1: to a neighbour itself, otherwise to a router
             false => Way::to(next_hop(settings, remote)?),
         };
         debug_assert!(is_host(remote) || inside || way != Way::LOOP);
@@ -217,6 +219,7 @@ impl Flow {
             0 => self.mtu,
             _ => u16::MAX, // the card cuts it up
         };
+        //= RFC 1122 3.3.3: nothing longer than the link takes is sent
         (total <= usize::from(limit)).then_some(total as u16)
     }
 

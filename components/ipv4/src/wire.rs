@@ -55,6 +55,7 @@ impl Header {
         let fixed = bytes.first_chunk::<HEADER>().ok_or(Malformed::Short)?;
         let [version, class, l0, l1, i0, i1, f0, f1, hops, protocol, _, _, rest @ ..] = *fixed;
         let [s0, s1, s2, s3, d0, d1, d2, d3] = rest;
+        //= RFC 1122 3.2.1.1: another version is dropped
         if version >> 4 != 4 {
             return Err(Malformed::Version);
         }
@@ -69,6 +70,7 @@ impl Header {
         if total < length || total > bytes.len() {
             return Err(Malformed::TotalLength);
         }
+        //= RFC 1122 3.2.1.2: a wrong checksum is dropped
         if !sum.is_valid() {
             return Err(Malformed::Checksum);
         }
@@ -169,6 +171,7 @@ pub(crate) fn check_options(all: &[u8]) -> Result<(), BadOption> {
         options = match *options {
             [] | [END, ..] => return Ok(()),
             [NOTHING, ref rest @ ..] => rest,
+            //= RFC 1122 3.2.1.8: nobody chooses the route
             [LOOSE_ROUTE | STRICT_ROUTE, ..] => return Err(BadOption::Route),
             //= RFC 9293 3.9.2 MUST-50: others are skipped
             [_, length, ..] if length >= 2 => {

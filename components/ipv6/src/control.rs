@@ -53,6 +53,7 @@ impl Ipv6 {
         let near = header.hops == NEAR;
         let local = header.source.is_unicast_link_local();
         match is_intact(&packet).then(|| Message::parse(packet.bytes())).flatten() {
+            //= RFC 3810 6.2: a question is from the link itself, and says so
             Some(Message::Query(query)) if local && header.hops == 1 && chain.router_alert => {
                 self.groups.asked(&query, self.now, &mut cx.random);
             }
@@ -439,7 +440,7 @@ impl Ipv6 {
         let groups = wanted.map(|it| solicited_node(it.address)).chain(routers);
         self.groups.set(groups, self.now);
         if local.is_some() && !before {
-            // RFC 3810 section 5.2.13: routers do not believe what nobody says.
+            //= RFC 3810 5.2.13: routers do not believe what nobody says
             self.groups.restart(self.now);
         }
         self.counters.addresses.set(self.network.addresses.len() as u64);

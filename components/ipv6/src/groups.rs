@@ -115,7 +115,8 @@ impl Groups {
         }
     }
 
-    /// A router asks. It is answered at a random time, so that not all do at once (section 6.2).
+    /// A router asks. It is answered at a random time, so that not all do at once.
+    //= RFC 3810 6.2: two questions have one answer
     pub fn asked(&mut self, query: &Query, now: Instant, random: &mut Random) {
         let millis = u64::from(query.delay).max(1);
         let at = now + Duration::from_millis(random.below(millis));
@@ -152,13 +153,15 @@ impl Groups {
             return group.map(Report::Old);
         }
         self.answer_at = Instant::NEVER;
+        //= RFC 3810 6.3: the groups in question
         let records: Vec<_, GROUPS_MAX> =
             self.list.iter().filter(concerned).map(|it| (IS_EXCLUDE, it.group)).collect();
         (!records.is_empty()).then_some(Report::New(records))
     }
 
-    /// The next change, for routers that speak MLDv1 (RFC 3810 section 8.2.1): one group at a
-    /// time. Of those to be reported again, each has its turn before.
+    /// The next change, for routers that speak MLDv1: one group at a time. Of those to be reported
+    /// again, each has its turn before.
+    //= RFC 3810 8.2.1: behind an old router its language is spoken
     fn old_change(&mut self, now: Instant, random: &mut Random) -> Option<Report> {
         let most = self.list.iter().map(|it| it.reports).max().unwrap_or(0).max(1);
         let report = self.list.iter_mut().find(|it| it.reports == most).map(|it| {
@@ -181,6 +184,7 @@ impl Groups {
         let mut records = Vec::new();
         for it in self.list.iter_mut().filter(|it| it.reports > 0) {
             it.reports -= 1;
+            //= RFC 3810 6.1: what has changed is told, and again within a second
             let kind = if it.listened { TO_EXCLUDE } else { TO_INCLUDE };
             // There is room for each.
             let _ = records.push((kind, it.group));

@@ -192,12 +192,12 @@ impl Query {
     fn parse([d0, d1, _, _]: [u8; 4], behind: &[u8]) -> Option<Self> {
         let (group, rest) = address(behind)?;
         let code = u32::from(u16::from_be_bytes([d0, d1]));
-        // RFC 3810 section 8.1: the length tells the versions apart.
+        //= RFC 3810 8.1: the length tells the versions apart
         let old = rest.is_empty();
         if !old && rest.len() < 4 {
             return None;
         }
-        // Section 5.1.3: a floating-point number from 32,768 on.
+        //= RFC 3810 5.1.3: a floating-point number from 32,768 on.
         let delay = if old || code < 0x8000 {
             code
         } else {

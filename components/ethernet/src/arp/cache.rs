@@ -6,7 +6,8 @@ use alloc::vec::Vec;
 use core::net::Ipv4Addr;
 use waitless::{Duration, Instant, Mac};
 
-/// Requests to one target are at least this far apart (RFC 1122 section 2.3.2.1).
+/// Requests to one target are at least this far apart.
+//= RFC 1122 2.3.2.1: neighbours are not flooded, and those that went are found out
 pub(crate) const REQUEST_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How often the time of use of a neighbour is brought up to date.

@@ -104,6 +104,7 @@ impl Claim {
     pub fn due(&mut self, now: Instant, random: &mut Random) -> Option<Call> {
         let address = self.address.filter(|_| now >= self.at)?;
         let mut wait = |limit: Duration| Duration::from_nanos(random.below(limit.as_nanos()));
+        //= RFC 5227 2.1: an address is asked for before it is used
         if self.phase == Phase::Start && self.probe {
             let limited = self.conflicts >= MAX_CONFLICTS;
             let wait = if limited { RATE_LIMIT_INTERVAL } else { wait(PROBE_WAIT) };
@@ -122,6 +123,7 @@ impl Claim {
                 (self.phase, self.at) = (Phase::Announce(1), now + ANNOUNCE_INTERVAL);
                 Some(Call::Announce(address))
             }
+            //= RFC 5227 2.3: it is announced twice
             Phase::Announce(sent) if sent + 1 < ANNOUNCE_NUM => {
                 (self.phase, self.at) = (Phase::Announce(sent + 1), now + ANNOUNCE_INTERVAL);
                 Some(Call::Announce(address))
@@ -147,7 +149,7 @@ impl Claim {
         let ours = self.owned().is_some();
         let again = self.defended.is_some_and(|last| now.since(last) < DEFEND_INTERVAL);
         if ours && !again {
-            // Section 2.4 (b): one announcement, then hope that the other one gives way.
+            //= RFC 5227 2.4: one announcement, then hope that the other one gives way.
             self.defended = Some(now);
             (self.phase, self.at) = (Phase::Announce(ANNOUNCE_NUM - 1), now);
         } else if !ours || !self.is_firm(now) {

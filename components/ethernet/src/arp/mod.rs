@@ -79,8 +79,8 @@ impl Arp {
         }
     }
 
-    /// Keeps a frame until its neighbour answers. The latest are kept, as RFC 1122 section
-    /// 2.3.2.2 wants it.
+    /// Keeps a frame until its neighbour answers.
+    //= RFC 1122 2.3.2.2: the latest are kept
     pub fn wait(&mut self, index: Index, frame: Packet) {
         let waiting = self.cache.pending(index).map_or(0, |count| *count);
         if waiting == 0 {
@@ -234,9 +234,9 @@ impl Arp {
         if now < self.claim.deadline() { None } else { self.claim.due(now, random) }
     }
 
-    /// Whether another station uses our address, or asks for it while we do (RFC 5227 sections
-    /// 2.1.1 and 2.4).
+    /// Whether another station uses our address, or asks for it while we do.
     fn conflicts(&self, message: &Message) -> bool {
+        //= RFC 5227 2.1.1: who has it, or wants it at the same time
         let Some(watched) = self.claim.watched() else { return false };
         let probes = message.sender.is_unspecified()
             && message.operation == Operation::Request

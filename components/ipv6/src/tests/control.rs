@@ -534,6 +534,19 @@ fn a_router_is_one_whether_it_names_its_station_or_not_until_it_says_so() {
 }
 
 #[test]
+fn a_time_for_answers_is_read_as_it_is_meant() {
+    for (code, delay) in
+        [(0, 0), (1000, 1000), (0x7fff, 32_767), (0x8000, 32_768), (0xffff, 8_387_584)]
+    {
+        let [c0, c1] = u16::to_be_bytes(code);
+        let head = [130, 0, 0, 0, c0, c1, 0, 0];
+        let query: Vec<u8> = head.into_iter().chain([0; 20]).collect();
+        let Some(Message::Query(query)) = Message::parse(&query) else { panic!("{code}") };
+        assert_eq!((query.delay, query.old), (delay, false), "{code:x}");
+    }
+}
+
+#[test]
 fn a_question_for_groups_is_answered_with_ours() {
     let mut bench = Bench::new(CONFIG);
     let query = [130, 0, 0, 0, 3, 232, 0, 0].into_iter().chain([0; 16]).chain([2, 125, 0, 0]);
