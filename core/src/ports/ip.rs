@@ -171,8 +171,8 @@ pub enum Reject {
     TooBig(u16),
     /// It is not let through.
     Prohibited,
-    /// A field of its IP headers is not understood: ICMP's code for IPv6 (RFC 4443 section 3.4),
-    /// and where in the packet the field stands.
+    /// A field of its IP headers is not understood: ICMP's code, which is 0 for IPv4 (RFC 792,
+    /// RFC 4443 section 3.4), and where in the packet the field stands.
     Parameter(u8, u16),
 }
 
