@@ -280,8 +280,8 @@ const KEYS: [&str; 13] = [
     "variant-of",
     "when-set",
 ];
-const FIELD_KEYS: [&str; 9] =
-    ["boot", "default", "doc", "memory", "not-with", "optional", "range", "rust", "type"];
+const FIELD_KEYS: [&str; 10] =
+    ["boot", "default", "doc", "memory", "not-with", "optional", "range", "rust", "secret", "type"];
 
 impl Reader<'_> {
     fn component(&mut self, name: &str, table: &Table, more: &[&str]) -> Option<Component> {
@@ -441,6 +441,7 @@ impl Reader<'_> {
                 _ => None,
             }),
             not_with: text("not-with").map(str::to_owned),
+            secret: get(table, "secret").is_some_and(|n| n.value == Value::Bool(true)),
         };
         if let (Some(node), true, None) = (get(table, "boot"), field.boot, field.boot_parser()) {
             let message = format!("a key of type {kind_text} cannot be set at boot");
@@ -489,6 +490,7 @@ fn tasks(at: Span) -> Field {
         boot: false,
         memory: None,
         not_with: None,
+        secret: false,
     }
 }
 
@@ -510,6 +512,7 @@ fn patience(at: Span) -> Field {
         boot: false,
         memory: None,
         not_with: None,
+        secret: false,
     }
 }
 
@@ -530,5 +533,6 @@ fn files(at: Span) -> Field {
         boot: false,
         memory: None,
         not_with: None,
+        secret: false,
     }
 }

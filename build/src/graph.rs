@@ -126,7 +126,7 @@ pub struct Setting {
     pub field: Field,
     /// The value as a Rust constant.
     pub expression: String,
-    /// The value as the manifest would write it.
+    /// The value as the manifest would write it; `(set)` where it is a secret.
     pub shown: String,
     /// Where the value comes from.
     pub origin: Origin,

@@ -78,6 +78,8 @@ pub struct Field {
     pub memory: Option<u64>,
     /// The key that is not true where it is, both being of type bool.
     pub not_with: Option<String>,
+    /// Whether its value is shown to nobody: not in pictures, and not in what an image says of itself.
+    pub secret: bool,
 }
 
 /// Why a value does not fit its type.

@@ -177,6 +177,9 @@ fn kind(entry: &Entry) -> &str {
 }
 
 fn setting(field: &Field, expression: String, shown: String, origin: Origin) -> Setting {
+    // Whoever asks an image for its graph, or sees a picture of it, need not know.
+    let hidden = field.secret && !shown.is_empty();
+    let shown = if hidden { "(set)".to_owned() } else { shown };
     Setting { field: field.clone(), expression, shown, origin }
 }
 
