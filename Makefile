@@ -54,6 +54,9 @@ waitless-build = cargo run $(if $(built),--quiet) --package build --
 # What exists in images only, and is checked for their target.
 bare = platform-machine platform-$(1)
 
+# Each word of SET as an option of its own, as it is: the shell would part it at `;`.
+set-words = $(foreach word,$(SET),--set '$(subst ','\'',$(word))')
+
 # The output of setup, less the lines that say that there was nothing to do.
 # Said here too, because macOS's make is older than .SHELLFLAGS.
 set-up = set -o pipefail; build/setup/setup.sh $(1) | { grep -v '^setup: ready' || true; }
@@ -65,7 +68,7 @@ help: ## this list
 	@awk 'BEGIN { FS = ":.*## " } \
 	  /^##@ / { printf "\n%s\n", substr($$0, 5) } \
 	  /^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
-	@printf '\nVariables of `make run` and `make image`:\n'
+	@printf '\nVariables of `make run`; `make image` takes APP and ARCH, `make iso` APP:\n'
 	@printf '  %-26s %s\n' \
 	  'APP=hello' 'an app of apps/; the root waitless.toml otherwise' \
 	  'PLATFORM=qemu|iso|native' 'a virtual machine, one with a CD, or a process' \
@@ -107,7 +110,7 @@ setup: ## installs and composes what is missing to build and run images
 	@build/setup/setup.sh
 
 .PHONY: run
-run: platform-is-here ## builds and boots an image, prints its URLs; ends with Ctrl-C
+run: platform-is-here arch-fits ## builds and boots an image, prints its URLs; ends with Ctrl-C
 	@$(call set-up,$(if $(filter native hvf,$(PLATFORM)),build))
 	@$(if $(filter iso,$(PLATFORM)),$(call set-up,iso),true)
 	@$(waitless-build) run $(if $(APP),--app $(APP)) --platform $(PLATFORM) --net $(NET) \
@@ -117,10 +120,10 @@ run: platform-is-here ## builds and boots an image, prints its URLs; ends with C
 	  $(if $(HTTPS_PORT),--https-port $(HTTPS_PORT)) $(if $(RUNNER),--runner $(RUNNER)) \
 	  $(if $(MEMORY),--memory $(MEMORY)) $(if $(CORES),--cores $(CORES)) \
 	  $(if $(MACHINE),--machine $(MACHINE)) $(if $(NIC),--nic $(NIC)) \
-	  $(if $(FIRMWARE),--firmware $(FIRMWARE)) $(addprefix --set ,$(SET))
+	  $(if $(FIRMWARE),--firmware $(FIRMWARE)) $(set-words)
 
 .PHONY: iso
-iso: ## makes a bootable ISO and says where it is
+iso: arch-of-iso ## makes a bootable ISO and says where it is
 	@$(call set-up,build)
 	@$(call set-up,iso)
 	@$(waitless-build) iso $(if $(APP),--app $(APP)) --platform iso
@@ -274,7 +277,7 @@ test-variant:
 	  cargo test --package hvf-runner --package waitless-tests --test hvf --lib,true)
 	@$(stage) 'whole images' $(image-tests) $(if $(filter hvf,$(one-platform)),-- matrix)
 
-.PHONY: ready-to-build ready-to-test platform-exists platform-is-here
+.PHONY: ready-to-build ready-to-test platform-exists platform-is-here arch-fits arch-of-iso
 ready-to-build:
 	@$(call set-up,build)
 
@@ -293,3 +296,11 @@ platform-is-here: platform-exists
 	  echo "error: the platform \`hvf\` takes macOS on Apple silicon, and this is" \
 	    "$$(uname -s) on $$(uname -m); next: \`make run ARCH=aarch64\` boots the same app in" \
 	    "QEMU's emulation" >&2; exit 2; }
+
+# A PC boots it, whatever else there is.
+arch-fits: $(if $(filter iso,$(PLATFORM)),arch-of-iso)
+
+arch-of-iso:
+	@test '$(ARCH)' = x86_64 || { \
+	  echo "error: an ISO boots x86_64, not ARCH=$(ARCH); next: \`make run ARCH=$(ARCH)\` boots" \
+	    "the same app without one" >&2; exit 2; }

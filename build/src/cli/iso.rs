@@ -4,6 +4,7 @@
 //! Neither is a part of this project; both are free to be copied.
 
 use crate::cli::{self, Which, image};
+use crate::project::PlatformFile;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::{env, fs};
@@ -44,6 +45,10 @@ pub(crate) const LIMINE: [&str; 4] =
 pub(crate) const LIMINE_FOLDERS: [&str; 3] =
     ["/usr/share/limine", "/usr/local/share/limine", "/opt/homebrew/share/limine"];
 
+/// What rustc builds PCs' images for, and what their ELF files say.
+const PC: &str = "x86_64-waitless";
+const X86_64: [u8; 2] = [62, 0];
+
 /// Where GRUB's modules are, for BIOS and for UEFI, and the packages that have them.
 pub(crate) const GRUB_MODULES: [(&str, &str); 2] =
     [("/usr/lib/grub/i386-pc", "grub-pc-bin"), ("/usr/lib/grub/x86_64-efi", "grub-efi-amd64-bin")];
@@ -59,14 +64,9 @@ impl Iso {
         let program = match &self.image {
             Some(path) => path.clone(),
             None => {
-                let platforms = project.platforms();
-                let known = platforms.iter().find(|known| known.name == graph.platform.name);
-                let platform = known.ok_or("the platform vanished")?;
-                if platform.target == "host" {
-                    let name = &platform.name;
-                    return Err(format!("`{name}` runs on this host; use --platform iso"));
-                }
-                image::build(&project, app, platform)?
+                let platform = project.platform(&graph.platform.name)?;
+                is_for_pcs(&platform)?;
+                image::build(&project, app, &platform)?
             }
         };
         let usual = || project.workspace.target.join("iso").join(format!("{app}.iso"));
@@ -125,6 +125,16 @@ impl Loader {
     }
 }
 
+/// What an ISO can hold: it boots PCs.
+fn is_for_pcs(platform: &PlatformFile) -> Result<(), String> {
+    let name = &platform.name;
+    match platform.target.as_str() {
+        PC => Ok(()),
+        "host" => Err(format!("`{name}` runs on this host; use --platform iso")),
+        other => Err(format!("an ISO boots x86-64, and `{name}` builds for {other} here")),
+    }
+}
+
 /// The packages that GRUB's way lacks here.
 pub fn grub_missing() -> Vec<&'static str> {
     let programs =
@@ -151,6 +161,9 @@ pub fn make(
     let _ = fs::remove_dir_all(&folder);
     fs::create_dir_all(folder.join("boot")).map_err(|why| fail("make a folder", why))?;
     let bytes = fs::read(program).map_err(|why| fail("read the image", why))?;
+    if bytes.starts_with(b"\x7fELF") && bytes.get(18..20) != Some(&X86_64) {
+        return Err("the image is not for x86-64, which is what an ISO boots".to_owned());
+    }
     let stripped = without_debugging(bytes).ok_or("the image is no ELF file of 64 bits")?;
     fs::write(folder.join("boot/kernel"), stripped).map_err(|why| fail("write", why))?;
     let made = match loader {
@@ -162,16 +175,21 @@ pub fn make(
 }
 
 fn grub(folder: &Path, name: &str, command_line: &str, output: &Path) -> Result<(), String> {
-    let config = format!(
-        "set timeout=0\nmenuentry \"{name}\" {{\n    multiboot2 /boot/kernel {command_line}\n}}\n"
-    );
-    put(&folder.join("boot/grub/grub.cfg"), config.as_bytes())?;
+    put(&folder.join("boot/grub/grub.cfg"), grub_config(name, command_line).as_bytes())?;
     // Fonts, themes and translations would be two thirds of the file.
     let modules = "--install-modules=multiboot2 normal part_msdos part_gpt iso9660";
     let small = ["--fonts=", "--themes=", "--locales=", "--compress=xz", modules];
     let mut command = Command::new("grub-mkrescue");
     command.args(small).arg("-o").arg(output).arg(folder);
     finish(command)
+}
+
+/// GRUB's script, in which a word can hold whatever it likes: `;` would end the command.
+fn grub_config(name: &str, command_line: &str) -> String {
+    let words = command_line.split_ascii_whitespace();
+    let quoted = words.map(|word| format!(" '{}'", word.replace('\'', r"'\''")));
+    let words: String = quoted.collect();
+    format!("set timeout=0\nmenuentry \"{name}\" {{\n    multiboot2 /boot/kernel{words}\n}}\n")
 }
 
 fn limine(
@@ -295,6 +313,29 @@ mod tests {
         assert_eq!(stripped.len(), 136);
         assert_eq!((stripped[40], stripped[60], stripped[62]), (0, 0, 0), "no sections");
         assert_eq!((stripped[32], stripped[56]), (64, 1), "the segments stay");
+    }
+
+    #[test]
+    fn words_are_quoted_for_grub() {
+        let config = grub_config("web", "a.b=a;b$c  x='y'");
+        let line = r"multiboot2 /boot/kernel 'a.b=a;b$c' 'x='\''y'\'''";
+        assert_eq!(config.lines().nth(2).map(str::trim), Some(line));
+        assert!(grub_config("web", "").contains("multiboot2 /boot/kernel\n"));
+    }
+
+    #[test]
+    fn what_boots_no_pc_is_refused() {
+        let platform = |target: &str| PlatformFile {
+            name: "it".to_owned(),
+            path: PathBuf::new(),
+            arch: None,
+            target: target.to_owned(),
+            doc: String::new(),
+            instances: Vec::new(),
+        };
+        assert!(is_for_pcs(&platform("x86_64-waitless")).is_ok());
+        assert!(is_for_pcs(&platform("host")).unwrap_err().contains("--platform iso"));
+        assert!(is_for_pcs(&platform("aarch64-waitless")).unwrap_err().contains("x86-64"));
     }
 
     #[test]
