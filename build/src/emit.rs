@@ -392,11 +392,13 @@ impl Emit<'_> {
         out += "    pins: &[\n";
         for pin in pins {
             let protocol = if pin.is_udp { "UDP" } else { "TCP" };
+            let key = format!("Some(\"{}.port\")", pin.instance);
+            let key = if pin.boot { key } else { "None".to_owned() };
             let _ = writeln!(
                 out,
                 "        // [{}]\n        waitless::cores::Pin {{\n            \
                  protocol: waitless::Protocol::{protocol},\n            \
-                 port: {},\n            core: {},\n        }},",
+                 port: {},\n            key: {key},\n            core: {},\n        }},",
                 pin.instance, pin.port, pin.core
             );
         }

@@ -115,6 +115,8 @@ pub struct Pin {
     pub is_udp: bool,
     /// The port.
     pub port: u64,
+    /// Whether another one can be said at boot.
+    pub boot: bool,
     /// The core.
     pub core: u64,
 }

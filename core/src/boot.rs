@@ -8,6 +8,7 @@
 //!
 //! Values are written as in the manifest, without quotes.
 
+use crate::cores::Pin;
 use crate::device::Platform;
 use crate::log::Level;
 use crate::{Context, Duration, Mac, error, info};
@@ -125,6 +126,19 @@ pub fn level(platform: &dyn Platform) -> Result<Option<Level>, (&str, &'static s
 pub fn refuse_level(cx: &Context, (text, by): (&str, &str), usual: Level) {
     let expected = "error, warn, info, debug or trace";
     error!(cx, "{by} says {LOG}={text}; expected {expected}: it stays {usual}");
+}
+
+/// `pins` with the ports that were said at boot, as the services that are pinned have them.
+pub(crate) fn pins(cx: &Context, pins: &'static [Pin]) -> &'static [Pin] {
+    let said = |pin: &Pin| {
+        let (text, _) = last(cx.platform(), pin.key?)?;
+        number(1, u64::from(u16::MAX))(text)
+    };
+    if pins.iter().all(|pin| said(pin).is_none()) {
+        return pins;
+    }
+    let moved = pins.iter().map(|pin| Pin { port: said(pin).unwrap_or(pin.port), ..*pin });
+    Box::leak(moved.collect::<Box<[Pin]>>())
 }
 
 /// What a component's configuration must be: there for as long as the image runs.

@@ -3,7 +3,7 @@
 use crate::cores::{Cores, Home};
 use crate::device::Platform;
 use crate::log::{Level, Log};
-use crate::{Instant, Packet, Pool, Random, System};
+use crate::{Instant, Packet, Pool, Random, System, boot};
 use alloc::vec::Vec;
 use core::any::{Any, TypeId};
 
@@ -105,9 +105,9 @@ impl Context {
         self.system.cores()
     }
 
-    /// The flows that belong to this core.
+    /// The flows that belong to this core. For `new`.
     pub fn home(&self) -> Home {
-        Home::new(self.cores(), self.core, self.system.image().pins)
+        Home::new(self.cores(), self.core, boot::pins(self, self.system.image().pins))
     }
 
     /// Something that the instance on each core has in common: what the first core made here, of

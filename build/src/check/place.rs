@@ -192,6 +192,7 @@ impl Check<'_> {
             instance: slot.entry.name.name.clone(),
             is_udp: link.port == "UdpPort",
             port: setting.shown.parse().ok()?,
+            boot: setting.field.boot,
             core: slot.core?,
         })
     }

@@ -4,7 +4,7 @@ extern crate std;
 
 use super::*;
 use crate::log::{Log, Sink};
-use crate::{Random, testing};
+use crate::{Protocol, Random, testing};
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use std::sync::Mutex;
@@ -49,6 +49,23 @@ fn port(said: [&'static str; 3]) -> (u16, Vec<String>) {
     let mut port = 80;
     set(&cx, "http.port", &mut port, "a number in 1..=65535", number(1, 65_535));
     (port, heard.0.lock().unwrap().clone())
+}
+
+#[test]
+fn a_pinned_service_moves_with_its_port() {
+    const PINS: &[Pin] = &[
+        Pin { protocol: Protocol::UDP, port: 7, key: None, core: 2 },
+        Pin { protocol: Protocol::TCP, port: 80, key: Some("http.port"), core: 1 },
+    ];
+    let ports = |said| {
+        let pins = pins(&context(1, ["", said, ""]).0, PINS);
+        assert_eq!((pins[0].port, pins[1].core, pins[1].protocol), (7, 1, Protocol::TCP));
+        pins[1].port
+    };
+    assert_eq!(ports("http.port=81"), 81);
+    for said in ["", "http.port=0", "http.port=x", "https.port=81"] {
+        assert_eq!(ports(said), 80, "{said}");
+    }
 }
 
 #[test]

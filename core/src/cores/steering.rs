@@ -18,8 +18,10 @@ use alloc::vec::Vec;
 pub struct Pin {
     /// TCP or UDP.
     pub protocol: Protocol,
-    /// The local port.
+    /// The local port, as the manifest has it.
     pub port: u16,
+    /// The key by which another one can be said at boot.
+    pub key: Option<&'static str>,
     /// The core.
     pub core: usize,
 }
