@@ -72,15 +72,21 @@ impl Report {
     }
 }
 
+/// How many reports are shown: what is wrong in a thousand places was one mistake.
+const SHOWN: usize = 50;
+
 /// All reports, sorted by file and line, each as rustc would show it, and their number.
 pub fn render(reports: &[Report], sources: &Sources) -> String {
     let mut sorted: Vec<_> = reports.iter().collect();
     sorted.sort_by_key(|report| report.at);
     sorted.dedup();
     let mut out = String::new();
-    for report in &sorted {
+    for report in sorted.iter().take(SHOWN) {
         one(&mut out, report, sources);
         out.push('\n');
+    }
+    if let Some(more) = sorted.len().checked_sub(SHOWN).filter(|more| *more > 0) {
+        let _ = writeln!(out, "and {more} more\n");
     }
     let count = sorted.len();
     let plural = if count == 1 { "" } else { "s" };

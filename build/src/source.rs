@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::{fmt, fs};
+use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 /// A place in one of the files that were read.
@@ -34,6 +35,8 @@ pub struct Source {
     pub shown: String,
     /// What is in it.
     pub text: String,
+    /// Where its lines start.
+    starts: Vec<usize>,
 }
 
 impl Sources {
@@ -59,7 +62,7 @@ impl Sources {
     /// Remembers `text` as the content of `path`; gives its index.
     pub fn add(&mut self, path: &Path, text: String) -> usize {
         let shown = self.shown(path);
-        self.files.push(Source { path: path.to_owned(), shown, text });
+        self.files.push(Source::new(path.to_owned(), shown, text));
         self.files.len() - 1
     }
 
@@ -101,24 +104,31 @@ fn text_at(path: &Path) -> Result<String, String> {
         let at = why.utf8_error().valid_up_to();
         let byte = why.as_bytes()[at];
         let before = String::from_utf8_lossy(&why.as_bytes()[..at]).into_owned();
-        let before = Source { path: PathBuf::new(), shown: String::new(), text: before };
+        let before = Source::new(PathBuf::new(), String::new(), before);
         let (line, column) = before.line_and_column(at);
         format!(":{line}:{column}: the byte {byte:02X}h is no UTF-8; save the file as UTF-8")
     })
 }
 
 impl Source {
+    fn new(path: PathBuf, shown: String, text: String) -> Self {
+        let starts = text.match_indices('\n').map(|(at, _)| at + 1);
+        let starts = std::iter::once(0).chain(starts).collect();
+        Self { path, shown, text, starts }
+    }
+
     /// The line and the column of a byte, both from 1; the column counts characters.
     pub fn line_and_column(&self, byte: usize) -> (usize, usize) {
-        let before = self.text.get(..byte.min(self.text.len())).unwrap_or(&self.text);
-        let line = before.matches('\n').count() + 1;
-        let start = before.rfind('\n').map_or(0, |newline| newline + 1);
-        (line, before[start..].chars().count() + 1)
+        let byte = floor(&self.text, byte.min(self.text.len()));
+        // The first line starts at 0.
+        let line = self.starts.partition_point(|start| *start <= byte);
+        (line, self.text[self.starts[line - 1]..byte].chars().count() + 1)
     }
 
     /// Line number `line`, from 1, without its end.
     pub fn text_of(&self, line: usize) -> &str {
-        self.text.lines().nth(line - 1).unwrap_or("")
+        let start = line.checked_sub(1).and_then(|line| self.starts.get(line));
+        start.and_then(|start| self.text[*start..].lines().next()).unwrap_or("")
     }
 }
 
@@ -147,7 +157,8 @@ pub enum Value {
     Array(Vec<Node>),
     /// `true` or `false`.
     Bool(bool),
-    /// A date, a time or a fraction: nothing that a manifest uses. As it was written.
+    /// A date, a time or a fraction, which no manifest uses, as it was written; and a number that
+    /// is too large for the next, in decimal where it has 64 bits.
     Other(String),
     /// A number.
     Integer(i64),
@@ -241,9 +252,17 @@ pub fn parse(sources: &Sources, file: usize) -> (Table, Vec<Syntax>) {
             message: error.message().to_owned(),
         })
         .collect();
-    let table = entries(table.get_ref(), &clip, &mut errors);
-    (table, errors)
+    let read = entries(table.get_ref(), DEPTH_MAX, &clip, &mut errors);
+    if errors.iter().any(|error| error.message == TOO_DEEP) {
+        // To drop it would take a frame of the stack for each level.
+        std::mem::forget(table);
+    }
+    (read, errors)
 }
+
+/// How deep tables and lists stand in each other: a manifest's go to a tenth of it.
+const DEPTH_MAX: usize = 32;
+const TOO_DEEP: &str = "tables and lists stand too deep in each other";
 
 fn floor(text: &str, mut byte: usize) -> usize {
     while !text.is_char_boundary(byte) {
@@ -254,6 +273,7 @@ fn floor(text: &str, mut byte: usize) -> usize {
 
 fn entries(
     table: &DeTable<'_>,
+    depth: usize,
     clip: &dyn Fn(std::ops::Range<usize>) -> Span,
     errors: &mut Vec<Syntax>,
 ) -> Table {
@@ -261,7 +281,7 @@ fn entries(
         .iter()
         .map(|(key, value)| {
             let key = Key { name: key.get_ref().to_string(), at: clip(key.span()) };
-            (key, node(value.get_ref(), clip(value.span()), clip, errors))
+            (key, node(value.get_ref(), clip(value.span()), depth, clip, errors))
         })
         .collect();
     found.sort_by_key(|(key, _)| key.at.start);
@@ -271,6 +291,7 @@ fn entries(
 fn node(
     value: &DeValue<'_>,
     at: Span,
+    depth: usize,
     clip: &dyn Fn(std::ops::Range<usize>) -> Span,
     errors: &mut Vec<Syntax>,
 ) -> Node {
@@ -278,25 +299,26 @@ fn node(
         DeValue::String(text) => Value::String(text.to_string()),
         DeValue::Boolean(value) => Value::Bool(*value),
         DeValue::Integer(value) => {
-            let digits = value.as_str();
-            match i64::from_str_radix(digits, value.radix()) {
-                Ok(value) => Value::Integer(value),
-                Err(_) => {
-                    let message = "the number does not fit into 64 bits".to_owned();
-                    errors.push(Syntax { at, message });
-                    Value::Integer(0)
-                }
+            let (digits, radix) = (value.as_str(), value.radix());
+            match (i64::from_str_radix(digits, radix), u64::from_str_radix(digits, radix)) {
+                (Ok(value), _) => Value::Integer(value),
+                (_, Ok(value)) => Value::Other(value.to_string()),
+                _ => Value::Other(digits.to_owned()),
             }
         }
         DeValue::Float(value) => Value::Other(value.as_str().to_owned()),
         DeValue::Datetime(value) => Value::Other(value.to_string()),
-        DeValue::Array(items) => Value::Array(
-            items
-                .iter()
-                .map(|item| node(item.get_ref(), clip(item.span()), clip, errors))
-                .collect(),
-        ),
-        DeValue::Table(table) => Value::Table(entries(table, clip, errors)),
+        DeValue::Array(_) | DeValue::Table(_) if depth == 0 => {
+            errors.push(Syntax { at, message: TOO_DEEP.to_owned() });
+            Value::Other(String::new())
+        }
+        DeValue::Array(items) => {
+            let item = |item: &Spanned<DeValue<'_>>| {
+                node(item.get_ref(), clip(item.span()), depth - 1, clip, errors)
+            };
+            Value::Array(items.iter().map(item).collect())
+        }
+        DeValue::Table(table) => Value::Table(entries(table, depth - 1, clip, errors)),
     };
     Node { value, at }
 }

@@ -78,7 +78,7 @@ pub struct Field {
     pub memory: Option<u64>,
     /// The key that is not true where it is, both being of type bool.
     pub not_with: Option<String>,
-    /// Whether its value is shown to nobody: not in pictures, and not in what an image says of itself.
+    /// Whether its value is shown to nobody: not in pictures, nor in what an image says of itself.
     pub secret: bool,
 }
 
@@ -334,10 +334,18 @@ impl Field {
         self.optional && self.default.is_none() && !matches!(self.kind, Type::Or(..))
     }
 
+    /// From now on, only a value is taken and no word for none.
+    pub fn take_no_word(&mut self) {
+        if let Type::Or(inner, _) = &self.kind {
+            (self.kind, self.default, self.optional) = (inner.as_ref().clone(), None, true);
+        }
+    }
+
     /// The number that the value stands for, in the type's smallest unit.
     pub fn number(&self, node: &Node) -> Option<u64> {
         match &node.value {
             Value::Integer(number) => u64::try_from(*number).ok(),
+            Value::Other(text) => text.parse().ok(),
             Value::String(text) => self.kind.number(text),
             _ => None,
         }
@@ -373,6 +381,9 @@ impl Field {
                     return Err(misfit());
                 }
                 ranged(number).map(grouped)
+            }
+            (Type::Size | Type::Unsigned(64), Value::Other(text)) => {
+                text.parse().map_err(|_| misfit()).and_then(ranged).map(grouped)
             }
             (_, Value::String(text)) => {
                 scalar(kind, text, &ranged).unwrap_or_else(|| Err(misfit()))

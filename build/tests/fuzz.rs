@@ -88,6 +88,21 @@ fn broken_manifests_never_panic() {
     assert!(sound > ROUNDS / 50 && wrong > ROUNDS / 2, "{sound} sound, {wrong} wrong");
 }
 
+#[test]
+fn deep_manifests_are_refused() {
+    let dotted = ["a"; 79].join(".");
+    let mut nested = "1".to_owned();
+    for _ in 0..78 {
+        nested = format!("{{ {dotted} = {nested} }}");
+    }
+    let lists = format!("{}{}", "[".repeat(78), "]".repeat(78));
+    for value in [nested, lists, format!("{{ {} = 1 }}", ["a"; 70].join("."))] {
+        let manifest = format!("[app]\ncrate = \"web\"\n[x]\ny = {value}\n");
+        let text = project("deep", &manifest).graph("web", "qemu").unwrap_err();
+        assert!(text.contains("too deep"), "{text}");
+    }
+}
+
 /// One to four changes: a piece put in, a stretch taken out, doubled or moved.
 fn mutate(text: &str, dice: &mut Dice) -> String {
     let mut letters: Vec<char> = text.chars().collect();
