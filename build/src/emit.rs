@@ -3,7 +3,6 @@
 use crate::catalogue::{Code, Requires, SERVER_KEYS};
 use crate::graph::{Graph, Instance, Origin, Setting};
 use crate::source::Sources;
-use crate::types::camel;
 use std::fmt::Write;
 
 /// The longest line.
@@ -45,7 +44,12 @@ impl Constant<'_> {
 
     /// The function that gives it with what was said at boot; none where nothing can be.
     fn at_boot(&self) -> Option<String> {
-        self.boot_keys().next().map(|_| format!("{}_at_boot", self.name.to_lowercase()))
+        self.boot_keys().next()?;
+        let name = self.name.to_lowercase();
+        Some(match name.strip_suffix('_') {
+            Some(name) => format!("{name}_at_boot_"),
+            None => format!("{name}_at_boot"),
+        })
     }
 
     /// Where a constructor finds it.
@@ -96,7 +100,8 @@ impl Emit<'_> {
                 let middle = SERVER_KEYS.len().min(instance.config.len());
                 let (settings, keys) = instance.config.split_at(middle);
                 let own = own.as_ref().map(|own| Constant {
-                    name: format!("{name}_KEYS"),
+                    // Names of instances end in no hyphen.
+                    name: format!("{name}_KEYS_"),
                     kind: format!("crate::{own}"),
                     settings: keys,
                 });
@@ -189,7 +194,7 @@ impl Emit<'_> {
         let bounds = self.generics(|name| format!("{name}: waitless::http::Handler"));
         let _ = writeln!(out, "pub struct Graph{bounds} {{");
         for instance in &self.graph.instances {
-            let _ = writeln!(out, "    pub {}: {},", instance.ident(), kind(instance));
+            let _ = writeln!(out, "    pub {}: {},", instance.ident(), self.kind(instance));
         }
         if self.graph.is_placed() {
             out += "    /// This core.\n    core: usize,\n";
@@ -435,7 +440,7 @@ impl Emit<'_> {
     /// The type that the instance is lent.
     fn below_type(&self, instance: &Instance) -> String {
         let kinds: Vec<_> =
-            instance.below.iter().map(|edge| kind(&self.graph.instances[edge.to])).collect();
+            instance.below.iter().map(|edge| self.kind(&self.graph.instances[edge.to])).collect();
         match (&instance.component.requires, &kinds[..]) {
             (_, []) => "()".to_owned(),
             (Requires::Many(_) | Requires::Named(_), [one]) => format!("(&mut {one},)"),
@@ -447,10 +452,22 @@ impl Emit<'_> {
         }
     }
 
-    /// `<Site>`, one for each of the app's handlers, or nothing.
+    fn kind(&self, instance: &Instance) -> String {
+        match &instance.component.code {
+            Code::Handler(..) => {
+                let before = self.graph.instances.iter().take_while(|it| it.name != instance.name);
+                let number = before.filter(|it| it.is_handler()).count();
+                format!("waitless::http::Server<H{number}>")
+            }
+            Code::Type(path, _) => format!("{}::{path}", instance.krate),
+        }
+    }
+
+    /// `<H0>`, one for each of the app's handlers, or nothing. By number, since an instance may be
+    /// called like a type of Rust's, or two alike but for a hyphen.
     fn generics(&self, each: impl Fn(String) -> String) -> String {
-        let handlers = self.graph.instances.iter().filter(|instance| instance.is_handler());
-        let names: Vec<_> = handlers.map(|handler| each(camel(&handler.name))).collect();
+        let count = self.graph.instances.iter().filter(|instance| instance.is_handler()).count();
+        let names: Vec<_> = (0..count).map(|number| each(format!("H{number}"))).collect();
         if names.is_empty() { String::new() } else { format!("<{}>", names.join(", ")) }
     }
 }
@@ -486,11 +503,4 @@ fn statement(indent: usize, call: &str, arguments: &[String], tail: &str) -> Str
         }
     }
     out + &format!("{:indent$}){tail}\n", "")
-}
-
-fn kind(instance: &Instance) -> String {
-    match &instance.component.code {
-        Code::Handler(..) => format!("waitless::http::Server<{}>", camel(&instance.name)),
-        Code::Type(path, _) => format!("{}::{path}", instance.krate),
-    }
 }
