@@ -99,6 +99,8 @@ fn the_schema_knows_the_keys_of_instances_in_stacks_and_of_those_called_otherwis
         // An instance of the stacks that is not called like its component.
         assert_eq!(of(table, "ip4"), "#/definitions/ipv4");
     }
+    let trace = &schema["properties"]["app"]["properties"]["trace"];
+    assert_eq!(trace["type"], "boolean");
     let keys = &schema["definitions"]["ipv4"]["properties"];
     assert_eq!(keys["ttl"]["type"], "integer");
 }

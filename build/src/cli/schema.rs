@@ -90,6 +90,7 @@ fn head(keys: &[(&str, &str, &str)], doc: &str, required: &[&str]) -> Value {
     for (key, kind, doc) in keys {
         let mut schema = match *kind {
             "[string]" => json!({ "type": "array", "items": { "type": "string" } }),
+            "bool" => json!({ "type": "boolean" }),
             "size" => size_schema(),
             "string" => json!({ "type": "string" }),
             "0..=1000000" => json!({ "type": "integer", "minimum": 0, "maximum": 1_000_000 }),
