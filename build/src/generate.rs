@@ -4,12 +4,13 @@ use crate::emit::code;
 use crate::graph::Graph;
 use crate::json::json;
 use crate::project::{PlatformFile, Project};
+use crate::report::{list, nearest};
 use std::path::{Path, PathBuf};
 use std::{env, fs, process};
 
 /// Writes the graph of the app that is being built to `OUT_DIR`: `graph.rs` and `graph.json`.
-/// All that an app's `build.rs` has to call. The platform is the one that fits the target; where
-/// several do, the variable `WAITLESS_PLATFORM` names it.
+/// All that an app's `build.rs` has to call. The platform is the one that fits the target and that
+/// the app is for; where several are, the variable `WAITLESS_PLATFORM` names it.
 ///
 /// Says what is wrong and exits when the graph is not sound.
 pub fn generate() {
@@ -46,9 +47,14 @@ fn try_generate() -> Result<(Project, Graph), String> {
     let bare = variable("CARGO_CFG_TARGET_OS")? == "none";
     let mut project = Project::open(&folder)?;
     let wanted = env::var("WAITLESS_PLATFORM").ok();
-    let platform = choose(&project.platforms(), &target, bare, wanted.as_deref())?;
+    let platforms = project.platforms();
+    // What is wrong with the app is said of the platform that is chosen.
+    let is_for = |name: &str| project.is_for(&app, name).unwrap_or(true);
+    let platform = choose(&platforms, &target, bare, wanted.as_deref(), is_for)?;
     project.set_arch(platform.arch);
-    let graph = project.graph(&app, &platform.name)?;
+    let graph = project.graph(&app, &platform.name);
+    // Cargo has no such option.
+    let graph = graph.map_err(|why| why.replace("--platform", "WAITLESS_PLATFORM=…"))?;
     let out = PathBuf::from(variable("OUT_DIR")?);
     write(&out, &graph, &project)?;
     Ok((project, graph))
@@ -64,24 +70,83 @@ fn write(out: &Path, graph: &Graph, project: &Project) -> Result<(), String> {
     graph.put_blobs(out)
 }
 
-/// The platform for `target`: the one that is wanted if it fits, else the usual one, else any.
+/// The platform for `target`: the one that is wanted if it fits, else the usual one, else any; of
+/// those not wanted, first one that the app `is_for`.
 fn choose(
     platforms: &[PlatformFile],
     target: &str,
     bare: bool,
     wanted: Option<&str>,
+    mut is_for: impl FnMut(&str) -> bool,
 ) -> Result<PlatformFile, String> {
+    let wanted = wanted.filter(|name| !name.is_empty());
+    if let Some(name) = wanted.filter(|name| platforms.iter().all(|known| known.name != *name)) {
+        let mut names: Vec<_> = platforms.iter().map(|known| known.name.as_str()).collect();
+        names.dedup();
+        let next = match nearest(name, names.iter().copied()) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("there are {}", list(&names)),
+        };
+        return Err(format!(
+            "there is no platform `{name}`, which WAITLESS_PLATFORM names; {next}"
+        ));
+    }
     let target = if bare { target } else { "host" };
-    let fits = |name: &str| {
-        platforms.iter().find(|platform| platform.name == name && platform.target == target)
-    };
     let usual = if bare { "qemu" } else { "native" };
-    let found = wanted.and_then(fits).or_else(|| fits(usual));
-    let found = found.or_else(|| platforms.iter().find(|platform| platform.target == target));
+    let fitting: Vec<_> = platforms.iter().filter(|known| known.target == target).collect();
+    let named = |name: &str| fitting.iter().find(|platform| platform.name == name);
+    let found = wanted.and_then(named);
+    let found = found.or_else(|| named(usual).filter(|platform| is_for(&platform.name)));
+    let found = found.or_else(|| fitting.iter().find(|platform| is_for(&platform.name)));
+    // The app is for none of them, and the usual one says so.
+    let found = found.or_else(|| named(usual)).or_else(|| fitting.first());
     if let Some(found) = found {
-        return Ok(found.clone());
+        return Ok((*found).clone());
     }
     let has = |platform: &PlatformFile| format!("{} ({})", platform.name, platform.target);
     let all: Vec<_> = platforms.iter().map(has).collect();
     Err(format!("no platform builds for {target}; there are {}", all.join(", ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn platforms() -> Vec<PlatformFile> {
+        let all =
+            [("iso", "x86_64"), ("native", "host"), ("native-tap", "host"), ("qemu", "x86_64")];
+        let platform = |(name, target): (&str, &str)| PlatformFile {
+            name: name.to_owned(),
+            path: PathBuf::new(),
+            arch: None,
+            target: target.to_owned(),
+            doc: String::new(),
+            instances: Vec::new(),
+        };
+        all.map(platform).to_vec()
+    }
+
+    fn chosen(bare: bool, wanted: &str, only: &str) -> Result<String, String> {
+        let is_for = |name: &str| only.is_empty() || only == name;
+        let found = choose(&platforms(), "x86_64", bare, Some(wanted), is_for);
+        found.map(|platform| platform.name)
+    }
+
+    #[test]
+    fn a_platform_that_is_not_there_is_refused() {
+        assert!(chosen(false, "nativ", "").unwrap_err().contains("did you mean `native`?"));
+        assert!(chosen(true, "somewhere", "").unwrap_err().contains("there are `iso`"));
+    }
+
+    #[test]
+    fn what_is_wanted_counts_then_what_the_app_is_for_then_what_is_usual() {
+        assert_eq!(chosen(false, "native-tap", "").as_deref(), Ok("native-tap"));
+        assert_eq!(chosen(false, "", "").as_deref(), Ok("native"));
+        assert_eq!(chosen(true, "", "").as_deref(), Ok("qemu"));
+        // A dependency's own build script, say, is for the host.
+        assert_eq!(chosen(false, "qemu", "").as_deref(), Ok("native"));
+        assert_eq!(chosen(true, "", "iso").as_deref(), Ok("iso"));
+        assert_eq!(chosen(true, "qemu", "iso").as_deref(), Ok("qemu"));
+        assert_eq!(chosen(true, "", "native").as_deref(), Ok("qemu"));
+    }
 }

@@ -7,6 +7,7 @@ use crate::manifest::{Draft, Layers, merge};
 use crate::report::{Report, list, nearest, render};
 use crate::source::{Key, Node, Sources, Span, Syntax, Table, Value, get, parse};
 use crate::workspace::{Package, Workspace};
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -292,9 +293,11 @@ impl Project {
         platform: &str,
     ) -> Result<(Option<Graph>, Vec<Report>), String> {
         let (draft, mut reports, stacks) = self.draft(app, platform)?;
+        let unknown = unknown_platforms(&draft, &self.platforms());
         if let Some(report) = elsewhere(&draft, app, platform) {
-            return Ok((None, vec![report]));
+            return Ok((None, if unknown.is_empty() { vec![report] } else { unknown }));
         }
+        reports.extend(unknown);
         let broken = reports.iter().any(|report| report.help.iter().any(|help| is_syntax(help)));
         if let Some(named) = get(&draft.app.keys, "crate").filter(|named| named.str() != Some(app))
         {
@@ -417,6 +420,27 @@ fn is_syntax(help: &str) -> bool {
     help.contains("as TOML")
 }
 
+/// What is wrong with the names of the platforms that an app is for.
+fn unknown_platforms(draft: &Draft, known: &[PlatformFile]) -> Vec<Report> {
+    let Some(only) = get(&draft.app.keys, "platforms") else { return Vec::new() };
+    let Some(names) = only.strings() else {
+        let report = Report::new(only.at, "bad value for `platforms`");
+        let report = report.label("expected a list of names");
+        return vec![report.help("such as platforms = [\"qemu\", \"native\"]")];
+    };
+    let mut known: Vec<_> = known.iter().map(|platform| platform.name.as_str()).collect();
+    known.dedup();
+    let unknown = names.into_iter().filter(|(name, _)| !known.contains(name));
+    let report = |(name, at): (&str, Span)| {
+        let report = Report::new(at, format!("there is no platform `{name}`"));
+        match nearest(name, known.iter().copied()) {
+            Some(near) => report.label(format!("did you mean `{near}`?")),
+            None => report.help(format!("there are {}", list(&known))),
+        }
+    };
+    unknown.map(report).collect()
+}
+
 /// What is wrong where an app names the platforms that it is for, and this is none of them.
 fn elsewhere(draft: &Draft, app: &str, platform: &str) -> Option<Report> {
     let only = get(&draft.app.keys, "platforms")?;
@@ -442,12 +466,11 @@ fn stacks_of(tables: &[&Table]) -> Vec<(String, Vec<String>)> {
 
 /// What cannot be read as TOML: what follows the first mistake of a line is seldom another.
 fn syntax_reports(errors: Vec<Syntax>, sources: &Sources) -> Vec<Report> {
-    let mut lines = Vec::new();
+    let mut lines = BTreeSet::new();
     let mut reports = Vec::new();
     for error in errors {
-        let line = sources.line(error.at);
-        if !lines.contains(&line) {
-            lines.push(line);
+        let line = sources.get(error.at.file).line_and_column(error.at.start).0;
+        if lines.insert((error.at.file, line)) {
             reports.push(syntax_report(error.at, &error.message, sources));
         }
     }

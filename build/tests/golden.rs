@@ -21,6 +21,37 @@ fn every_error_is_said_as_expected() {
 }
 
 #[test]
+fn what_is_left_out_of_the_image_is_said() {
+    let manifest = "[app]\ncrate = \"web\"\nstacks = [\"tcp\"]\n\n[http]\nis = \"http1\"\n\
+        on = \"tcp\"\n\n[ip4]\naddress = \"10.0.0.2/24\"\n\n[site]\non = [\"http\"]\n\n\
+        [bad-weather]\nis = \"netem\"\n";
+    let warnings = |under: &str| {
+        let mut project = project("left-out", &format!("{manifest}under = \"{under}\"\n"));
+        project.graph("web", "qemu").unwrap_or_else(|e| panic!("{e}")).warnings
+    };
+    assert_eq!(warnings("eth"), [""; 0]);
+    let unused = "`bad-weather` is not in the image, as `udp` above it is not";
+    assert_eq!(warnings("udp").concat(), unused);
+}
+
+#[test]
+fn an_app_for_no_platform_is_not_well() {
+    let mut project = project("nowhere", "[app]\ncrate = \"web\"\nplatforms = [\"qmeu\"]\n");
+    let wrong = build::cli::checked_nowhere(&mut project, &[]);
+    assert!(wrong.starts_with("web, which is for no platform:\n"), "{wrong}");
+    assert!(wrong.contains("did you mean `qemu`?"), "{wrong}");
+    assert_eq!(build::cli::checked_nowhere(&mut project, &["web".to_owned()]), "");
+}
+
+#[test]
+fn a_thousand_mistakes_are_one() {
+    let manifest = "x\n".repeat(350_000);
+    let text = project("mistakes", &manifest).graph("web", "qemu").unwrap_err();
+    assert!(text.lines().count() < 1_000, "{}", text.lines().count());
+    assert!(text.contains("\nand 349950 more\n"), "{}", &text[text.len() - 500..]);
+}
+
+#[test]
 fn code_is_generated_as_expected() {
     let wrong: Vec<_> = cases("graphs", "toml")
         .into_iter()

@@ -21,7 +21,16 @@ impl Check<'_> {
             let standard = replaced
                 .and_then(|hidden| self.around.catalogue.find(kind(hidden), &self.preferred()));
             self.unknown_keys_of(entry, component, standard);
-            let settings = self.values(entry, component, alive);
+            let mut settings = self.values(entry, component, alive);
+            for Setting { field, .. } in &mut settings {
+                if let Type::Or(_, word) = &field.kind
+                    && self
+                        .unsayable
+                        .contains(&format!("{}.{}={word}", entry.name.name, field.name))
+                {
+                    field.take_no_word();
+                }
+            }
             self.contradictions(entry, &settings);
             self.slots[index].settings = settings;
         }

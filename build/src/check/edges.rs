@@ -228,7 +228,11 @@ impl<'a> Check<'a> {
         let message =
             format!("`{}` requires {port}, but `{}` provides {provides}", names[0], names[1]);
         let report = Report::new(at, message).label(format!("provides {provides}"));
-        self.report(report.help(self.who_provides(port)));
+        let plain = get(&upper.entry.keys, "on").is_some_and(|on| on.str().is_some());
+        self.report(report.help(match &self.instances_with(port)[..] {
+            [one] if plain => format!("`{one}` provides {port}: write `on = \"{one}\"`"),
+            _ => self.who_provides(port),
+        }));
     }
 
     /// Reports what an app declares and nothing stands on.
@@ -311,7 +315,12 @@ impl<'a> Check<'a> {
         };
         let (name, port) =
             text.split_once('.').map_or((text, None), |(name, port)| (name, Some(port)));
-        let Some(upper) = self.slot(name).filter(|upper| *upper != index) else {
+        if *name == self.slots[index].entry.name.name {
+            let report = Report::new(under.at, format!("`{name}` is put under itself"));
+            self.report(report.help("name the instance above the edge that it goes into"));
+            return None;
+        }
+        let Some(upper) = self.slot(name) else {
             // Not on this platform: then neither is what was to be inserted there.
             let named = |entry: &crate::manifest::Entry| entry.name.name == name;
             if self.draft.hidden.iter().any(named) || self.draft.entries.iter().any(named) {

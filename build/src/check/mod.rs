@@ -53,6 +53,7 @@ pub fn check(draft: &Draft, around: &Surroundings<'_>, reports: &mut Vec<Report>
         app: App::default(),
         platform: Platform::default(),
         slots: Vec::new(),
+        unsayable: Vec::new(),
         pins: Vec::new(),
         blobs: Vec::new(),
         folders: Vec::new(),
@@ -83,6 +84,8 @@ struct Check<'a> {
     app: App,
     platform: Platform,
     slots: Vec<Slot<'a>>,
+    /// Words for which an instance would be needed that is not there: `ip4.address=dhcp`.
+    unsayable: Vec<String>,
     pins: Vec<Pin>,
     /// Files to be put beside the generated code.
     blobs: Vec<Blob>,
@@ -196,6 +199,10 @@ impl<'a> Check<'a> {
                 && self.holds(when) == Some(false)
             {
                 self.slots[index].gone = true;
+                // Nobody would be there for it, were it said at boot.
+                let condition = when.str().and_then(|when| when.split_once("=="));
+                let condition = condition.map(|(left, right)| (left.trim(), right.trim()));
+                self.unsayable.extend(condition.map(|(key, word)| format!("{key}={word}")));
             }
         }
     }
@@ -255,6 +262,14 @@ impl<'a> Check<'a> {
         while let Some(index) = reach.pop() {
             if !std::mem::replace(&mut self.slots[index].alive, true) {
                 reach.extend(self.slots[index].links.iter().map(|link| link.to));
+            }
+        }
+        let own = |slot: &&Slot<'_>| slot.entry.layer == Layer::App && !slot.alive && !slot.gone;
+        for slot in self.slots.iter().filter(own) {
+            if let Some(under) = get(&slot.entry.keys, "under").and_then(Node::str) {
+                let name = &slot.entry.name.name;
+                let warning = format!("`{name}` is not in the image, as `{under}` above it is not");
+                self.warnings.push(warning);
             }
         }
     }

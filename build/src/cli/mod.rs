@@ -263,21 +263,27 @@ fn check(which: &Which, given: &Given, all: bool) -> Result<(), String> {
     } else {
         vec![(app(&project, which)?, which.platform.clone(), which.arch.clone())]
     };
-    let mut wrong = String::new();
+    let (mut wrong, mut here) = (String::new(), Vec::new());
     for (app, platform, arch) in variants {
         project.set_arch(arch.clone());
         if all && !project.is_for(&app, &platform)? {
             continue;
         }
+        here.push(app.clone());
         let arch = arch.map_or(String::new(), |arch| format!(", {arch}"));
         match project.graph(&app, &platform) {
             Ok(graph) => {
                 let count = graph.instances.len();
-                println!("{app} on {platform}{arch}: {count} instances, all well")
+                println!("{app} on {platform}{arch}: {count} instances, all well");
+                graph.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
             }
             Err(why) if all => wrong += &format!("{app} on {platform}{arch}:\n{why}\n"),
             Err(why) => return Err(why),
         }
+    }
+    if all {
+        project.set_arch(None);
+        wrong += &checked_nowhere(&mut project, &here);
     }
     // Editors look for it there.
     let schema = project.workspace.target.join("waitless.schema.json");
@@ -285,6 +291,21 @@ fn check(which: &Which, given: &Given, all: bool) -> Result<(), String> {
         let _ = fs::write(schema, schema::schema(&project));
     }
     if wrong.is_empty() { Ok(()) } else { Err(format!("\nerror: not all is well\n{wrong}")) }
+}
+
+/// What is wrong with the apps that are for none of the platforms: not among those `here`.
+pub fn checked_nowhere(project: &mut Project, here: &[String]) -> String {
+    let mut wrong = String::new();
+    for app in project.apps().into_iter().filter(|app| !here.contains(app)) {
+        let first = project.platforms().into_iter().next().map(|platform| platform.name);
+        let why = match first.map(|platform| project.graph(&app, &platform)) {
+            None => "there are no platforms".to_owned(),
+            Some(Err(why)) => why,
+            Some(Ok(_)) => continue,
+        };
+        wrong += &format!("{app}, which is for no platform:\n{why}\n");
+    }
+    wrong
 }
 
 fn draw(
