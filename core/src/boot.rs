@@ -129,6 +129,8 @@ pub fn refuse_level(cx: &Context, (text, by): (&str, &str), usual: Level) {
 }
 
 /// `pins` with the ports that were said at boot, as the services that are pinned have them.
+#[cold]
+#[inline(never)] // once in an image, at the start
 pub(crate) fn pins(cx: &Context, pins: &'static [Pin]) -> &'static [Pin] {
     let said = |pin: &Pin| {
         let (text, _) = last(cx.platform(), pin.key?)?;
