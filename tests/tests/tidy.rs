@@ -171,6 +171,39 @@ fn commands_in_documents_exist() {
     tidy::none_of(documents.flat_map(|(file, text)| tidy::unknown_commands(&file, &text, &known)));
 }
 
+#[test]
+fn fuzzing_takes_every_target_and_no_other() {
+    let script = tidy::checkout().join("tests/fuzz/run");
+    let run = |arguments: &[&str]| Command::new(&script).args(arguments).output().expect("a shell");
+    let listed = run(&["--list"]).stdout;
+    let listed = String::from_utf8(listed).expect("names");
+    let targets: BTreeSet<_> = waitless_tests::fuzz::TARGETS.into_iter().collect();
+    assert_eq!(listed.lines().collect::<BTreeSet<_>>(), targets);
+    let refused = run(&["1", "htpp"]);
+    let why = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && why.contains("no target `htpp`"), "{why}");
+}
+
+#[test]
+fn make_passes_words_on_as_they_are_and_refuses_what_does_not_fit() {
+    let make = |arguments: &[&str]| {
+        let mut make = Command::new("make");
+        // This may run below another one.
+        make.current_dir(tidy::checkout()).args(arguments).env_remove("MAKEFLAGS");
+        let output = make.output().expect("make");
+        let said =
+            [output.stdout, output.stderr].map(|it| String::from_utf8_lossy(&it).into_owned());
+        (output.status.success(), said.concat())
+    };
+    let (_, said) = make(&["-n", "run", "PLATFORM=qemu", "SET=a.b=1;c d.e=$$2"]);
+    assert!(said.contains("--set 'a.b=1;c' --set 'd.e=$2'"), "{said}");
+    for goal in ["arch-fits", "arch-of-iso"] {
+        let (fine, said) = make(&[goal, "PLATFORM=iso", "ARCH=aarch64"]);
+        assert!(!fine && said.contains("an ISO boots x86_64"), "{said}");
+        assert!(make(&[goal, "PLATFORM=iso", "ARCH=x86_64"]).0);
+    }
+}
+
 fn known_commands() -> Known {
     let makefile = read("Makefile");
     let mut known = Known::default();
