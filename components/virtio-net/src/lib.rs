@@ -306,6 +306,15 @@ impl VirtioNet {
     }
 }
 
+/// Drops what other cores gave a device to send that has failed since.
+#[cold]
+fn discard(steering: &mut Steering, counters: &Counters) {
+    while let Some(frame) = steering.leaving() {
+        drop(frame);
+        counters.no_device.add(1);
+    }
+}
+
 impl<V: VirtioPort> Component<V> for VirtioNet {
     /// Without a device, or with one that cannot be used, the image starts all the same: the
     /// link is down.
@@ -366,6 +375,8 @@ impl<V: VirtioPort> Component<V> for VirtioNet {
             card.post(self.pool, self.counters);
             let rung = card.publish(below);
             self.counters.doorbells.add(rung);
+        } else if let Some(steering) = &mut self.steering {
+            discard(steering, self.counters);
         }
         if let Some(steering) = &mut self.steering {
             steering.flush(cx);

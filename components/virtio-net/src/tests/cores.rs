@@ -332,3 +332,21 @@ fn a_device_that_is_stopped_is_stopped_for_all_cores() {
         assert_eq!(core.net.counters.no_device.get(), 1);
     }
 }
+
+#[test]
+fn what_others_gave_a_device_to_send_that_fails_goes_back_to_them() {
+    let mut device = Many::new(1, 0, Answer::Yes);
+    let mut cores = bring_up(&mut device, 2);
+    let mut frame = cores[1].cx.packet().unwrap();
+    frame.append(&[7; 60]).unwrap();
+    cores[1].net.send(frame).unwrap();
+    device.failed = true;
+    sweep(&mut cores, &mut device);
+    sweep(&mut cores, &mut device);
+    assert!(cores[0].net.card.is_none());
+    for core in &mut cores {
+        assert!(Component::<Many>::arm(&mut core.net));
+        assert_eq!(core.cx.pool().available(), PACKETS);
+    }
+    assert_eq!(cores[0].net.counters.no_device.get(), 1);
+}
