@@ -287,6 +287,21 @@ fn class(frame: &[u8]) -> Class {
         Some([0x08, 0x00]) => ipv4(&frame[ETHERNET..]).unwrap_or(Class::First),
         Some([0x86, 0xdd]) => ipv6(&frame[ETHERNET..]).unwrap_or(Class::First),
         Some([0x08, 0x06]) => Class::Everyone,
+        Some(VLAN) => tagged(frame),
+        _ => Class::First,
+    }
+}
+
+/// The type of a frame with a tag, behind which stands the type of what it carries (IEEE 802.1Q
+/// section 9.6).
+const VLAN: &[u8] = &[0x81, 0x00];
+
+/// A tag says nothing of whom a frame is for. One with two tags is the first core's.
+#[cold]
+fn tagged(frame: &[u8]) -> Class {
+    // What stands where the addresses would makes no difference.
+    match frame.get(4..) {
+        Some(frame) if frame.get(12..ETHERNET) != Some(VLAN) => class(frame),
         _ => Class::First,
     }
 }
@@ -308,13 +323,44 @@ fn ipv4(packet: &[u8]) -> Option<Class> {
     }
 }
 
-/// RFC 8200 section 3. A packet with extension headers is the first core's.
+/// RFC 8200 section 3.
 fn ipv6(packet: &[u8]) -> Option<Class> {
-    let header = packet.first_chunk::<40>()?;
-    let protocol = Protocol(header[6]);
+    let (header, behind) = packet.split_first_chunk::<40>()?;
+    match header[6] {
+        HOP_BY_HOP | ROUTING | DESTINATION => extended(header, behind),
+        protocol => upper(header, Protocol(protocol), behind),
+    }
+}
+
+/// The extension headers that segments may have (RFC 8200 section 4). There is one more, of
+/// fragments: only the first one has ports, and all of them must meet.
+const HOP_BY_HOP: u8 = 0;
+const ROUTING: u8 = 43;
+const DESTINATION: u8 = 60;
+/// As many as IPv6 looks at.
+const EXTENSIONS_MAX: usize = 8;
+
+/// A packet with extension headers belongs where it would without.
+#[cold]
+fn extended(header: &[u8; 40], mut behind: &[u8]) -> Option<Class> {
+    let mut protocol = header[6];
+    for _ in 0..EXTENSIONS_MAX {
+        if !matches!(protocol, HOP_BY_HOP | ROUTING | DESTINATION) {
+            break;
+        }
+        // Units of 8 bytes, the first one not counted.
+        let [next, length] = *behind.first_chunk::<2>()?;
+        (protocol, behind) = (next, behind.get(8 + 8 * usize::from(length)..)?);
+    }
+    upper(header, Protocol(protocol), behind)
+}
+
+/// By what stands behind all headers of IPv6.
+#[inline]
+fn upper(header: &[u8; 40], protocol: Protocol, behind: &[u8]) -> Option<Class> {
     match protocol {
-        Protocol::TCP | Protocol::UDP => flow(protocol, fold(&header[8..40]), &packet[40..]),
-        Protocol::ICMPV6 => icmp6(header[7], &packet[40..]),
+        Protocol::TCP | Protocol::UDP => flow(protocol, fold(&header[8..40]), behind),
+        Protocol::ICMPV6 => icmp6(header[7], behind),
         _ => None,
     }
 }

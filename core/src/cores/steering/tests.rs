@@ -63,6 +63,47 @@ fn ipv6_goes_by_its_flow_too() {
 }
 
 #[test]
+fn extension_headers_do_not_hide_the_ports() {
+    let packet = |next: u8, behind: &[u8]| {
+        let fixed = [&[2; 12][..], &[0x86, 0xdd, 0x60, 0, 0, 0, 0, 8, next, 64]].concat();
+        [&fixed[..], &[1; 16], &[2; 16], behind].concat()
+    };
+    let segment = segment(7, 80);
+    let plain = class(&packet(6, &segment));
+    assert!(matches!(plain, Class::Flow { .. }));
+    let with =
+        |first: u8, headers: &[&[u8]]| packet(first, &[headers.concat(), segment.clone()].concat());
+    let (short, long) =
+        ([6, 0, 1, 4, 0, 0, 0, 0], [6, 1, 1, 12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+    for first in [0, 43, 60] {
+        assert_eq!(class(&with(first, &[&short])), plain, "{first}");
+        assert_eq!(class(&with(first, &[&long])), plain, "{first}");
+    }
+    let all = with(0, &[&[43, 0, 1, 4, 0, 0, 0, 0], &[60, 0, 0, 0, 0, 0, 0, 0], &long]);
+    assert_eq!(class(&all), plain);
+    for length in 0..all.len() - 4 {
+        assert_eq!(class(&all[..length]), Class::First, "cut to {length}");
+    }
+    assert_eq!(class(&with(0, &[&[44, 0, 1, 4, 0, 0, 0, 0], &short])), Class::First, "a fragment");
+    let endless = [[60, 0, 1, 4, 0, 0, 0, 0]; 8];
+    let endless: Vec<&[u8]> = endless.iter().map(|header| &header[..]).collect();
+    assert_eq!(class(&with(60, &[&endless[..], &[&short[..]]].concat())), Class::First, "too many");
+}
+
+#[test]
+fn a_tag_changes_nothing() {
+    let tag = |frame: &[u8]| [&frame[..12], &[0x81, 0, 0x20, 7], &frame[12..]].concat();
+    let ipv6 = [&[2; 12][..], &[0x86, 0xdd, 0x60, 0, 0, 0, 0, 8, 6, 64], &[1; 32], &segment(7, 80)];
+    let arp = [&[0xff; 12][..], &[0x08, 0x06]].concat();
+    for frame in [ipv4_frame(6, 0, &segment(40_000, 80)), ipv6.concat(), arp] {
+        assert_ne!(class(&frame), Class::First);
+        assert_eq!(class(&tag(&frame)), class(&frame));
+        assert_eq!(class(&tag(&tag(&frame))), Class::First, "two tags");
+        assert_eq!(class(&tag(&frame)[..17]), Class::First);
+    }
+}
+
+#[test]
 fn what_ipv6_says_of_neighbours_is_for_everyone_and_its_errors_are_not() {
     let (one, other) = ([1; 16], [2; 16]);
     let packet = |next: u8, hops: u8, payload: &[u8]| {
@@ -124,9 +165,10 @@ fn no_bytes_are_too_few_or_too_strange() {
     let mut random = crate::Random::new([1; 32]);
     for _ in 0..20_000 {
         let mut frame: [u8; 80] = random.bytes();
-        frame[12] = 8;
-        frame[13] = [0, 6][random.below(2) as usize];
+        let kinds = [[8, 0], [8, 6], [0x81, 0], [0x86, 0xdd]];
+        (frame[12], frame[13]) = kinds[random.below(4) as usize].into();
         frame[14] = 0x40 | frame[14] & 15;
+        frame[20] = [frame[20], 0, 43, 60][random.below(4) as usize];
         class(&frame[..random.below(81) as usize]);
     }
 }
