@@ -286,10 +286,10 @@ impl Registers {
     }
 
     /// The part of `length` bytes at `offset`; `None` when it is not inside this region or not
-    /// aligned to 4 bytes.
+    /// aligned to 2 bytes.
     pub fn part(&self, offset: usize, length: usize) -> Option<Self> {
         let end = offset.checked_add(length)?;
-        if end > self.length || !offset.is_multiple_of(4) {
+        if end > self.length || !offset.is_multiple_of(2) {
             return None;
         }
         #[cfg(not(target_os = "none"))]
@@ -298,7 +298,7 @@ impl Registers {
             return Some(Self { base: self.base, length, local: self.local, model });
         }
         // SAFETY: `offset <= self.length`, so the pointer stays within or one past the region,
-        // whose properties hold for its part.
+        // whose properties hold for its part, but for the alignment, which each access checks.
         let part = unsafe { Self::new(self.base.add(offset), length) };
         Some(Self { local: self.local, ..part })
     }
@@ -349,7 +349,7 @@ impl Registers {
         #[cfg(not(target_os = "none"))]
         if let Some((model, start)) = self.model {
             let answer = || T::of(model.read(start + offset, size_of::<T>()));
-            return self.holds::<T>(offset).then(answer);
+            return self.holds::<T>(start, offset).then(answer);
         }
         let at = self.at::<T>(offset)?;
         // SAFETY: `at` is aligned and inside a region that is valid for volatile reads.
@@ -360,7 +360,7 @@ impl Registers {
     fn write<T: Word>(&self, offset: usize, value: T) {
         #[cfg(not(target_os = "none"))]
         if let Some((model, start)) = self.model {
-            if self.holds::<T>(offset) {
+            if self.holds::<T>(start, offset) {
                 model.write(start + offset, size_of::<T>(), value.bits());
             }
             return;
@@ -371,11 +371,12 @@ impl Registers {
         }
     }
 
-    /// Whether a model has an aligned register of this size at `offset`.
+    /// Whether a model, of which this begins at `start`, has an aligned register of this size at
+    /// `offset`.
     #[cfg(not(target_os = "none"))]
-    fn holds<T>(&self, offset: usize) -> bool {
+    fn holds<T>(&self, start: usize, offset: usize) -> bool {
         let end = offset.checked_add(size_of::<T>());
-        end.is_some_and(|end| end <= self.length) && offset.is_multiple_of(size_of::<T>())
+        end.is_some_and(|end| end <= self.length) && (start + offset).is_multiple_of(size_of::<T>())
     }
 
     #[inline]
@@ -435,7 +436,7 @@ impl Dma {
     }
 
     /// The part of `length` bytes at `offset`; `None` when it is not inside this memory or not
-    /// aligned to 4 bytes.
+    /// aligned to 2 bytes.
     pub fn part(&self, offset: usize, length: usize) -> Option<Self> {
         let memory = self.memory.part(offset, length)?;
         Some(Self { memory, address: self.address + offset as u64 })
@@ -622,7 +623,9 @@ mod tests {
         let registers = Registers::over(cells(2));
         assert_eq!(registers.part(8, 8).map(|part| part.length()), Some(8));
         assert!(registers.part(8, 9).is_none());
-        assert!(registers.part(2, 2).is_none(), "not aligned to 4");
+        assert!(registers.part(3, 2).is_none(), "not aligned to 2");
+        let part = registers.part(2, 6).map(|part| (part.read16(0), part.read32(0)));
+        assert_eq!(part, Some((0, u32::MAX)), "it gives what is aligned, and nothing else");
         assert!(registers.part(4, usize::MAX).is_none());
         let dma = Dma::over(cells(2), 0x1000);
         assert_eq!(dma.part(8, 8).map(|part| part.address()), Some(0x1008));
@@ -650,6 +653,8 @@ mod tests {
         assert_eq!((registers.read32(0x20), registers.read16(3)), (u32::MAX, u16::MAX));
         let part = registers.part(0x10, 8).map(|part| (part.read16(4), part.read32(8)));
         assert_eq!(part, Some((0x142, u32::MAX)));
+        let part = registers.part(2, 8).map(|part| (part.read32(2), part.read32(4)));
+        assert_eq!(part, Some((0x44, u32::MAX)), "aligned for the model");
         registers.write16(6, 7);
         registers.write16(7, 8);
         registers.write32(0x20, 8);

@@ -205,9 +205,14 @@ impl Packet {
         let from = usize::from(start).saturating_sub(self.span().0);
         let field = from + usize::from(offset);
         let Some(region) = self.bytes().get(from..) else { return };
-        let sum = crate::checksum::checksum(region).to_be_bytes();
+        // RFC 768, RFC 8200 section 8.1: zero says that there is none, so UDP writes all ones
+        // instead, which to every protocol is the same number.
+        let sum = match crate::checksum::checksum(region) {
+            0 => u16::MAX,
+            sum => sum,
+        };
         if let Some(room) = self.bytes_mut().get_mut(field..field + 2) {
-            room.copy_from_slice(&sum);
+            room.copy_from_slice(&sum.to_be_bytes());
         }
         self.info_mut().checksum = ChecksumState::Unknown;
     }
@@ -811,6 +816,16 @@ mod tests {
         assert_eq!(first.parts().next(), Some((first.dma_address(), 3)));
         drop(first);
         assert_eq!(pool.available(), 4);
+    }
+
+    #[test]
+    fn a_checksum_of_zero_is_written_as_all_ones() {
+        let mut packet = pool().packet().unwrap();
+        packet.append(&[0x12, 0x34, 0, 0, 0xed, 0xcb]).unwrap();
+        packet.request_checksum(0, 2);
+        packet.complete_checksum();
+        assert_eq!(packet.bytes()[2..4], [0xff, 0xff]);
+        assert!(crate::checksum::Checksum::new().add(packet.bytes()).is_valid());
     }
 
     #[test]

@@ -70,7 +70,11 @@ impl Card {
             return Err("the device offers no virtio 1.0");
         }
         let plan = Plan::new(device, below, offered, cx.cores().count());
-        let features = choose(offered, wanted) | plan.features;
+        let mut features = choose(offered, wanted) | plan.features;
+        // Section 5.1.4.2: who accepts the MTU has buffers for it.
+        if features & feature::MTU != 0 && below.config16(device, config::MTU) > MTU {
+            features &= !feature::MTU;
+        }
         if !below.accept(device, features) {
             return Err("the device does not agree to a part of what it offers");
         }

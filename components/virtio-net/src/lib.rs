@@ -92,6 +92,8 @@ pub struct VirtioNet {
     unchecked: bool,
     /// Whether the device can interrupt.
     interrupts: bool,
+    /// On another core than the first: whether the link was up when this sweep began.
+    link_seen: bool,
 }
 
 /// What of a card is the same for all cores.
@@ -178,6 +180,7 @@ impl VirtioNet {
             check_at: Instant::ZERO,
             unchecked: false,
             interrupts: false,
+            link_seen: false,
         }
     }
 
@@ -348,6 +351,7 @@ impl<V: VirtioPort> Component<V> for VirtioNet {
         }
         let misbehaved = self.card.as_ref().is_some_and(|card| card.misbehaviour.is_some());
         if !self.leads {
+            self.link_seen = self.shared.link_up.load(Ordering::Relaxed);
             let fate = self.shared.fate();
             if misbehaved || fate != Fate::Runs {
                 self.give_up(fate, cx);
@@ -408,6 +412,9 @@ impl<V: VirtioPort> Component<V> for VirtioNet {
             false => self.shared.fate() != Fate::Runs,
         };
         if unheard && self.card.is_some() {
+            return false;
+        }
+        if !self.leads && self.link_seen != self.shared.link_up.load(Ordering::Relaxed) {
             return false;
         }
         let hungry = self.pool.available() < BATCH;

@@ -10,7 +10,7 @@ use core::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use waitless::cores::Slot;
 use waitless::cores::flow::{FLOWS, KEY};
 use waitless::device::{Dma, Doorbell, HandedOver};
-use waitless::{Context, VirtioDevice, VirtioPort};
+use waitless::{Context, VirtioDevice, VirtioPort, warn};
 
 /// What the drivers on all cores share of one card.
 pub(crate) struct Shared {
@@ -148,7 +148,7 @@ pub(crate) struct Others {
 }
 
 impl Others {
-    /// Sets them up, before the device is live.
+    /// Sets them up, before the device is live. None, where queues cannot be handed over.
     pub(crate) fn enable(
         device: VirtioDevice,
         below: &mut impl VirtioPort,
@@ -159,26 +159,12 @@ impl Others {
     ) -> Result<Self, &'static str> {
         let mut pairs = Vec::new();
         for pair in 1..plan.pairs {
-            let core = usize::from(pair);
-            let (receive, transmit) = (2 * pair, 2 * pair + 1);
-            let queues = [receive, transmit];
-            let mut memory = Vec::new();
-            let mut doorbells = Vec::new();
-            for number in queues {
-                let made = queue(device, below, number, core, features, wanted, cx)?;
-                let doorbell = below.doorbell(device, number).and_then(Doorbell::hand_over);
-                let size = made.size();
-                memory.extend(made.into_memory().hand_over().map(|memory| (size, memory)));
-                doorbells.extend(doorbell);
-            }
-            let (Ok([receive, transmit]), Ok(doorbells)) =
-                (<[_; 2]>::try_from(memory), <[_; 2]>::try_from(doorbells))
-            else {
-                return Err("its queues cannot be handed to other cores");
+            let Some(pair) = loose(device, below, pair, features, wanted, cx)? else {
+                // Without a command, the device keeps to the first pair.
+                warn!(cx, "the device's queues cannot be handed to other cores");
+                return Ok(Self { pairs: Vec::new(), control: None });
             };
-            let sizes = [receive.0, transmit.0];
-            let memory = [receive.1, transmit.1];
-            pairs.push(Loose { sizes, memory, doorbells, features });
+            pairs.push(pair);
         }
         let control = match plan.pairs {
             1 => None,
@@ -204,6 +190,34 @@ impl Others {
             self.pairs.clear();
         }
     }
+}
+
+/// Makes the pair numbered `pair`. `None` when it cannot be handed to its core.
+fn loose(
+    device: VirtioDevice,
+    below: &mut impl VirtioPort,
+    pair: u16,
+    features: u128,
+    wanted: &Config,
+    cx: &mut Context,
+) -> Result<Option<Loose>, &'static str> {
+    let core = usize::from(pair);
+    let mut memory = Vec::new();
+    let mut doorbells = Vec::new();
+    for number in [2 * pair, 2 * pair + 1] {
+        let made = queue(device, below, number, core, features, wanted, cx)?;
+        let size = made.size();
+        memory.extend(made.into_memory().hand_over().map(|memory| (size, memory)));
+        doorbells.extend(below.doorbell(device, number).and_then(Doorbell::hand_over));
+    }
+    let (Ok([receive, transmit]), Ok(doorbells)) =
+        (<[_; 2]>::try_from(memory), <[_; 2]>::try_from(doorbells))
+    else {
+        return Ok(None);
+    };
+    let sizes = [receive.0, transmit.0];
+    let memory = [receive.1, transmit.1];
+    Ok(Some(Loose { sizes, memory, doorbells, features }))
 }
 
 /// Asks the device to send each flow to the pair of its home core (section 5.1.6.5.7.1).

@@ -565,8 +565,10 @@ fn a_small_mtu_is_kept() {
     let frame = pair.packet(&[0; 1419]);
     pair.net.send(frame).unwrap();
     assert_eq!(pair.net.counters.oversized.get(), 1);
+    assert_ne!(pair.registers.accepted & feature::MTU, 0);
     let pair = Pair::new(&CONFIG, Registers { mtu: 9000, ..Registers::default() }, 64);
     assert_eq!(pair.net.mtu(), 1500);
+    assert_eq!(pair.registers.accepted & feature::MTU, 0, "there are no buffers for it");
 }
 
 /// A frame that makes no sense is dropped; the device goes on.

@@ -258,7 +258,6 @@ impl Access for Registers {
     }
 
     fn register(&self, offset: usize) -> Option<Registers> {
-        // A part starts at a multiple of 4, as doorbells of devices that this driver serves do.
         self.part(offset, 2)
     }
 }

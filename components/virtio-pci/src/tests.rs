@@ -285,6 +285,8 @@ struct Bus {
     capabilities: &'static [(u8, u8, u32, u32, u8)],
     memory: &'static [Cell<u64>],
     table: Option<&'static [Cell<u64>]>,
+    /// Bytes between doorbells.
+    multiplier: u32,
 }
 
 const MODERN: PciIdentity = PciIdentity {
@@ -309,7 +311,7 @@ impl Bus {
     fn new(identity: PciIdentity, capabilities: &'static [(u8, u8, u32, u32, u8)]) -> Self {
         let cells = |count| &*Box::leak((0..count).map(|_| Cell::new(0)).collect::<Box<[_]>>());
         let (memory, table) = (cells(2048), Some(cells(4)));
-        Self { identity, taken: false, capabilities, memory, table }
+        Self { identity, taken: false, capabilities, memory, table, multiplier: 4 }
     }
 }
 
@@ -328,7 +330,7 @@ impl PciPort for Bus {
             4 => bar.into(),
             8 => offset,
             12 => length,
-            _ => 4,
+            _ => self.multiplier,
         }
     }
 
@@ -437,6 +439,25 @@ fn a_queue_interrupts_its_core_through_the_core_s_vector() {
     assert!(!virtio.interrupts(device));
     virtio.notify(device, 2);
     assert_eq!(registers.read16(0x3000), 2);
+}
+
+#[test]
+fn doorbells_may_be_two_bytes_apart() {
+    const TWO: &[(u8, u8, u32, u32, u8)] = &[(1, 4, 0, 0x38, 16), (2, 4, 0x1002, 0x100, 20)];
+    let mut bus = Bus { multiplier: 2, ..Bus::new(MODERN, TWO) };
+    let mut virtio = started(&mut bus);
+    let device = virtio.take(1).unwrap();
+    let registers = Registers::over(bus.memory);
+    registers.write16(common::QUEUE_COUNT, 3);
+    registers.write16(common::QUEUE_SIZE, 256);
+    registers.write16(common::QUEUE_NOTIFY_OFFSET, 2);
+    assert!(virtio.enable_queue(device, 1, MEMORY));
+    virtio.doorbell(device, 1).expect("a place of its own").ring();
+    assert_eq!(registers.read16(0x1002 + 4), 1);
+    registers.write16(common::QUEUE_NOTIFY_OFFSET, 0);
+    assert!(virtio.enable_queue(device, 2, MEMORY));
+    virtio.doorbell(device, 2).expect("not aligned to 4").ring();
+    assert_eq!(registers.read16(0x1002), 2);
 }
 
 #[test]

@@ -9,6 +9,9 @@ const QUEUE: u16 = 0;
 const SIZE: u16 = 2;
 /// VIRTIO_F_VERSION_1.
 const VERSION_1: u128 = 1 << 32;
+/// VIRTIO_F_ACCESS_PLATFORM: the device reaches memory as the platform says, which is what it is
+/// given. A device that offers it may insist on it (virtio 1.2 section 6.1).
+const ACCESS_PLATFORM: u128 = 1 << 33;
 /// Descriptor flag: the device writes.
 const WRITE: u64 = 2;
 
@@ -42,10 +45,11 @@ impl Source {
         below: &mut impl VirtioPort,
         cx: &Context,
     ) -> Result<Self, &'static str> {
-        if below.features(device) & VERSION_1 == 0 {
+        let features = below.features(device) & (VERSION_1 | ACCESS_PLATFORM);
+        if features & VERSION_1 == 0 {
             return Err("it offers no virtio 1.0");
         }
-        if !below.accept(device, VERSION_1) {
+        if !below.accept(device, features) {
             return Err("it does not agree to virtio 1.0");
         }
         let memory = cx.platform().dma(MEMORY).ok_or("there is no memory for its queue")?;

@@ -19,6 +19,8 @@ enum Fault {
     /// It gives five bytes at a time: every kind of boundary.
     Fives,
     Legacy,
+    /// It works as the platform says, or not at all.
+    Insists,
     Disagrees,
     NoQueue,
     /// It never answers.
@@ -131,11 +133,16 @@ impl VirtioPort for Model {
         (kind == 4 && core::mem::take(&mut self.present)).then_some(VirtioDevice(0))
     }
     fn features(&mut self, _: VirtioDevice) -> u128 {
-        if self.fault == Fault::Legacy { 1 << 28 } else { 1 << 32 | 1 << 29 }
+        match self.fault {
+            Fault::Legacy => 1 << 28,
+            Fault::Insists => 1 << 33 | 1 << 32 | 1 << 29,
+            _ => 1 << 32 | 1 << 29,
+        }
     }
     fn accept(&mut self, _: VirtioDevice, features: u128) -> bool {
-        assert_eq!(features, 1 << 32);
-        self.fault != Fault::Disagrees
+        let insists = self.fault == Fault::Insists;
+        assert_eq!(features & !(1 << 33), 1 << 32);
+        (features & 1 << 33 != 0) == insists && self.fault != Fault::Disagrees
     }
     fn queues(&mut self, _: VirtioDevice) -> u16 {
         1
@@ -213,6 +220,11 @@ fn a_device_may_give_little_at_a_time() {
         let least = if fault == Fault::Fives { BYTES % 5 } else { 1 };
         assert_eq!(model.lengths.last(), Some(&least), "no more than is missing");
     }
+}
+
+#[test]
+fn a_device_may_insist_on_the_platform_s_access() {
+    assert!(started(Fault::Insists).1.is_some());
 }
 
 #[test]

@@ -128,6 +128,22 @@ fn an_interval_keeps_its_rhythm_and_skips_what_it_missed() {
 }
 
 #[test]
+fn an_interval_ticks_however_often_its_wait_is_dropped() {
+    let mut bench = Bench::new();
+    let log = bench.log();
+    bench.start(async move {
+        let mut interval = interval(ms(10));
+        for _ in 0..6 {
+            if let Either::First(due) = select(interval.tick(), sleep(ms(4))).await {
+                log(if due.as_millis() == 10 { "first" } else { "second" });
+            }
+        }
+    });
+    bench.run_until(100);
+    assert_eq!(bench.seen(), [(10, "first"), (20, "second")]);
+}
+
+#[test]
 fn select_takes_the_first_and_drops_the_other() {
     let mut bench = Bench::new();
     let log = bench.log();

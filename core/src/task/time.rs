@@ -123,7 +123,8 @@ pub struct Interval {
 }
 
 impl Interval {
-    /// Completes at the next tick and returns when that was due.
+    /// Completes at the next tick and returns when that was due. Dropped before, it leaves that
+    /// tick to the next one that is asked for.
     pub async fn tick(&mut self) -> Instant {
         let now = core::future::poll_fn(|cx| Poll::Ready(Task::expect(cx).scheduler().now())).await;
         let mut due = self.next.unwrap_or(now + self.period);
@@ -132,6 +133,8 @@ impl Interval {
             let missed = now.since(due).as_nanos() / self.period.as_nanos();
             due += self.period.times(missed);
         }
+        // Who waits may be dropped; the tick is due all the same.
+        self.next = Some(due);
         sleep_until(due).await;
         self.next = Some(due + self.period);
         due

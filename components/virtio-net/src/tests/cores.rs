@@ -58,6 +58,10 @@ struct Many {
     control: Option<Side>,
     commands: Vec<Vec<u8>>,
     failed: bool,
+    /// From this queue on, doorbells are where no other core reaches them.
+    hidden: u16,
+    link_up: bool,
+    changed: bool,
 }
 
 impl Many {
@@ -71,6 +75,9 @@ impl Many {
             control: None,
             commands: Vec::new(),
             failed: false,
+            hidden: u16::MAX,
+            link_up: true,
+            changed: false,
         }
     }
 
@@ -130,7 +137,7 @@ impl VirtioPort for Many {
     }
     fn config16(&mut self, _: VirtioDevice, offset: usize) -> u16 {
         match offset {
-            config::STATUS => 1,
+            config::STATUS => self.link_up.into(),
             config::MTU => 1500,
             config::PAIRS => self.pairs,
             config::TABLE_LENGTH => 128,
@@ -147,12 +154,15 @@ impl VirtioPort for Many {
         }
     }
     fn doorbell(&mut self, _: VirtioDevice, queue: u16) -> Option<Doorbell> {
+        if queue >= self.hidden {
+            return None;
+        }
         let register = Register::leak(8);
         self.bells.insert(queue, register.part(0, 8)?);
         Some(Doorbell::narrow(register, queue))
     }
     fn config_changed(&mut self, _: VirtioDevice) -> bool {
-        false
+        core::mem::take(&mut self.changed)
     }
 }
 
@@ -256,6 +266,39 @@ fn a_device_that_does_not_obey_keeps_to_one_pair_and_all_cores_send_over_it() {
         sweep(&mut cores, &mut device);
         assert_eq!(cores[0].net.counters.sent.get(), 1);
         assert_eq!(cores[1].cx.pool().available(), PACKETS, "and given back");
+    }
+}
+
+#[test]
+fn pairs_whose_doorbells_nobody_else_can_ring_are_left_alone() {
+    for hidden in [2, 5] {
+        let mut device = Many::new(4, feature::RSS, Answer::Yes);
+        device.hidden = hidden;
+        let mut cores = bring_up(&mut device, 4);
+        assert!(device.commands.is_empty(), "it keeps to the first pair");
+        assert_eq!(posted(&cores), [32, 0, 0, 0]);
+        let mut frame = cores[3].cx.packet().unwrap();
+        frame.append(&[7; 60]).unwrap();
+        cores[3].net.send(frame).unwrap();
+        sweep(&mut cores, &mut device);
+        assert_eq!(cores[0].net.counters.sent.get(), 1);
+    }
+}
+
+/// A change reaches a core that is about to sleep, between its sweep and its last look.
+#[test]
+fn no_core_sleeps_over_a_change_of_the_link() {
+    let mut device = Many::new(2, 0, Answer::Yes);
+    let mut cores = bring_up(&mut device, 2);
+    sweep(&mut cores, &mut device);
+    for link_up in [false, true] {
+        assert!(Component::<Many>::arm(&mut cores[1].net));
+        (device.link_up, device.changed) = (link_up, true);
+        cores[0].net.check_at = Instant::ZERO;
+        cores[0].receive(&mut device);
+        assert_eq!(cores[1].net.link_up(), link_up);
+        assert!(!Component::<Many>::arm(&mut cores[1].net), "it has not seen that");
+        sweep(&mut cores, &mut device);
     }
 }
 
