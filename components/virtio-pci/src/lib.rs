@@ -103,13 +103,13 @@ impl<P: PciPort> Component<P> for VirtioPci {
                 kind != 0
             });
             let Some(function) = taken else { break };
-            let Some(structures) = structures(below, function) else {
-                self.counters.unusable.add(1);
-                warn!(
-                    cx,
-                    "a device of type {kind} has no modern interface (QEMU: disable-modern=off)"
-                );
-                continue;
+            let structures = match structures(below, function) {
+                Ok(structures) => structures,
+                Err(reason) => {
+                    self.counters.unusable.add(1);
+                    warn!(cx, "a device of type {kind} {reason}");
+                    continue;
+                }
             };
             self.devices.push(Slot {
                 kind,
@@ -128,28 +128,41 @@ impl<P: PciPort> Component<P> for VirtioPci {
     fn receive(&mut self, _: &mut P, _: &mut Context) {}
 }
 
-/// Finds the structures of a modern device.
-fn structures<P: PciPort>(pci: &mut P, function: PciFunction) -> Option<Structures<Registers>> {
+/// Why a device cannot be used.
+const LEGACY: &str = "has no modern interface (QEMU: disable-modern=off)";
+const UNMAPPED: &str = "has registers that could not be mapped";
+
+/// Finds the structures of a modern device; why it cannot be used when there are none.
+fn structures<P: PciPort>(
+    pci: &mut P,
+    function: PciFunction,
+) -> Result<Structures<Registers>, &'static str> {
+    let mut reason = LEGACY;
     let (mut common, mut notify, mut isr, mut device) = (None, None, None, None);
     let capabilities: Vec<_> = wire::capabilities(pci, function).collect();
     for capability in capabilities {
-        let mut registers = |least: usize| {
+        let mut registers = |least: usize, alignment: u32| {
             let length = capability.length as usize;
-            let whole = pci.bar(function, capability.bar).filter(|_| length >= least)?;
-            whole.part(capability.offset as usize, length)
+            let sound = length >= least && capability.offset.is_multiple_of(alignment);
+            let Some(whole) = pci.bar(function, capability.bar) else {
+                reason = UNMAPPED;
+                return None;
+            };
+            whole.part(capability.offset as usize, length).filter(|_| sound)
         };
         match capability.structure {
-            Structure::Common if common.is_none() => common = registers(wire::common::LENGTH),
+            // Sections 4.1.4.3.1, 4.1.4.4.1, 4.1.4.5.1, 4.1.4.6.1.
+            Structure::Common if common.is_none() => common = registers(wire::common::LENGTH, 4),
             Structure::Notify { multiplier } if notify.is_none() => {
-                notify = registers(2).map(|registers| (registers, multiplier));
+                notify = registers(2, 2).map(|registers| (registers, multiplier));
             }
-            Structure::Isr if isr.is_none() => isr = registers(1),
-            Structure::Device if device.is_none() => device = registers(1),
+            Structure::Isr if isr.is_none() => isr = registers(1, 1),
+            Structure::Device if device.is_none() => device = registers(1, 4),
             _ => {}
         }
     }
-    let (notify, multiplier) = notify?;
-    Some(Structures { common: common?, notify, multiplier, isr, device })
+    let (Some(common), Some((notify, multiplier))) = (common, notify) else { return Err(reason) };
+    Ok(Structures { common, notify, multiplier, isr, device })
 }
 
 impl VirtioPort for VirtioPci {

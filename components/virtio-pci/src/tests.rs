@@ -420,6 +420,17 @@ fn a_legacy_device_is_left_alone() {
 }
 
 #[test]
+fn a_device_whose_registers_cannot_be_mapped_is_not_called_legacy() {
+    const ELSEWHERE: &[(u8, u8, u32, u32, u8)] = &[(1, 2, 0, 0x38, 16), (2, 2, 0x1000, 4, 20)];
+    for (capabilities, reason) in
+        [(&[][..], Some(LEGACY)), (ELSEWHERE, Some(UNMAPPED)), (GOOD, None)]
+    {
+        let mut bus = Bus::new(MODERN, capabilities);
+        assert_eq!(structures(&mut bus, PciFunction(0)).err(), reason);
+    }
+}
+
+#[test]
 fn a_queue_interrupts_its_core_through_the_core_s_vector() {
     let mut bus = Bus::new(MODERN, GOOD);
     let mut virtio = started(&mut bus);
