@@ -202,10 +202,11 @@ impl VirtioPort for VirtioMmio {
         true
     }
 
-    fn start(&mut self, device: VirtioDevice) {
-        if let Some(slot) = self.slot(device) {
-            slot.device.start();
-        }
+    fn start(&mut self, device: VirtioDevice) -> bool {
+        let Some(slot) = self.slot(device) else { return false };
+        slot.device.start();
+        // There is one line for everything.
+        slot.interrupts
     }
 
     fn fail(&mut self, device: VirtioDevice) -> bool {

@@ -47,6 +47,8 @@ pub(crate) struct Card {
     pub(crate) mac: Mac,
     pub(crate) mtu: u16,
     pub(crate) link_up: bool,
+    /// Whether the device interrupts when its configuration changes.
+    pub(crate) tells: bool,
     pub(crate) receive: Queue,
     pub(crate) transmit: Queue,
     /// What it did wrong, until it is stopped for that.
@@ -96,6 +98,7 @@ impl Card {
             mac,
             mtu,
             link_up: true,
+            tells: true,
             receive,
             transmit,
             misbehaviour: None,
@@ -103,7 +106,7 @@ impl Card {
             target,
         };
         card.look_at_link(below);
-        below.start(device);
+        card.tells = below.start(device);
         others.use_all(device, below, plan, cx);
         Ok((card, others))
     }
@@ -119,6 +122,7 @@ impl Card {
             mac: facts.mac,
             mtu: facts.mtu,
             link_up: true,
+            tells: true,
             receive,
             transmit,
             misbehaviour: None,

@@ -206,6 +206,9 @@ impl VirtioNet {
         if !self.interrupts {
             warn!(cx, "the device cannot interrupt; it is polled");
         }
+        if self.interrupts && !card.tells {
+            warn!(cx, "the device does not tell when the link changes; it is asked");
+        }
         let link = if card.link_up { "up" } else { "down" };
         info!(cx, "{}, MTU {}, link {link}, {:?}", card.mac, card.mtu, card.offloads());
         self.counters.link_up.set(card.link_up.into());
@@ -235,8 +238,9 @@ impl VirtioNet {
     #[cold]
     fn check(&mut self, below: &mut impl VirtioPort, cx: &mut Context) {
         self.check_at = self.now + CHECK;
-        self.unchecked = false;
         let Some(card) = &mut self.card else { return };
+        // What does not tell of changes is looked at again, whether a sweep goes by or not.
+        self.unchecked = !card.tells;
         if below.needs_reset(card.device) {
             return self.fail(below, cx);
         }

@@ -571,6 +571,22 @@ fn a_small_mtu_is_kept() {
     assert_eq!(pair.registers.accepted & feature::MTU, 0, "there are no buffers for it");
 }
 
+#[test]
+fn a_device_that_does_not_tell_of_changes_is_asked() {
+    let mut pair = Pair::new(&CONFIG, Registers::default(), 64);
+    pair.sweep();
+    assert_eq!(pair.deadline(), Instant::NEVER);
+    let mut pair = Pair::new(&CONFIG, Registers { tells: false, ..Registers::default() }, 64);
+    for _ in 0..2 {
+        pair.sweep();
+        assert_eq!(pair.deadline(), pair.net.check_at);
+    }
+    (pair.registers.status, pair.registers.changed) = (0, true);
+    pair.net.check_at = Instant::ZERO;
+    pair.sweep();
+    assert!(!pair.net.link_up() && pair.deadline() == pair.net.check_at);
+}
+
 /// A frame that makes no sense is dropped; the device goes on.
 #[test]
 fn frames_that_make_no_sense_are_dropped() {

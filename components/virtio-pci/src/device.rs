@@ -136,11 +136,15 @@ impl<R: Access> Device<R> {
         Some(interrupts)
     }
 
-    /// Makes changes of the configuration interrupt with `vector`, and the device live.
-    pub(crate) fn start(&mut self, vector: u16) {
-        self.at.common.write16(common::CONFIG_VECTOR, vector);
+    /// Makes changes of the configuration interrupt with `vector`, and the device live. Whether
+    /// it took the vector: section 4.1.5.1.2 says to look.
+    pub(crate) fn start(&mut self, vector: u16) -> bool {
+        let common = &self.at.common;
+        common.write16(common::CONFIG_VECTOR, vector);
+        let interrupts = common.read16(common::CONFIG_VECTOR) == vector && vector != NO_VECTOR;
         self.config_changed();
         self.set_status(self.status() | status::DRIVER_OK);
+        interrupts
     }
 
     /// Resets the device, and says that it was given up. `false` when it did not obey.

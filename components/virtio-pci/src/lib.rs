@@ -216,10 +216,8 @@ impl VirtioPort for VirtioPci {
         true
     }
 
-    fn start(&mut self, device: VirtioDevice) {
-        if let Some(slot) = self.slot(device) {
-            slot.device.start(slot.config_vector);
-        }
+    fn start(&mut self, device: VirtioDevice) -> bool {
+        self.slot(device).is_some_and(|slot| slot.device.start(slot.config_vector))
     }
 
     fn fail(&mut self, device: VirtioDevice) -> bool {

@@ -26,6 +26,8 @@ enum Fault {
     FixedSize,
     /// It has no vectors.
     NoVectors,
+    /// It has no vector for changes of its configuration.
+    NoConfigVector,
     /// It never enables a queue.
     NeverEnables,
     /// Its generation changes with every look.
@@ -85,6 +87,7 @@ impl Model {
             }
             common::QUEUE_NOTIFY_OFFSET => self.value(common::QUEUE_SELECT),
             common::QUEUE_VECTOR if self.fault == Fault::NoVectors => 0xffff,
+            common::CONFIG_VECTOR if self.fault == Fault::NoConfigVector => 0xffff,
             ISR => self.isr.replace(0).into(),
             CONFIG => {
                 let mut config = self.config.borrow_mut();
@@ -233,6 +236,17 @@ fn a_doorbell_outside_its_structure_is_refused() {
 fn a_queue_without_a_vector_is_silent() {
     assert_eq!(Model::new(Fault::NoVectors).device().enable_queue(0, MEMORY, 0), Some(false));
     assert_eq!(Model::new(Fault::None).device().enable_queue(0, MEMORY, NO_VECTOR), Some(false));
+}
+
+#[test]
+fn a_device_without_a_vector_for_changes_is_live_and_says_so() {
+    for (fault, vector, tells) in
+        [(Fault::None, 1, true), (Fault::NoConfigVector, 1, false), (Fault::None, NO_VECTOR, false)]
+    {
+        let model = Model::new(fault);
+        assert_eq!(model.device_with_status(0x0b).start(vector), tells, "{fault:?}");
+        assert_eq!(model.value(common::STATUS), 0x0f);
+    }
 }
 
 #[test]
@@ -443,7 +457,7 @@ fn a_queue_interrupts_its_core_through_the_core_s_vector() {
     assert_eq!(bus.table.unwrap()[2].get(), 0xfee0_1000);
     assert_eq!(bus.table.unwrap()[3].get(), 0x40, "not masked");
     assert!(virtio.interrupts(device));
-    virtio.start(device);
+    assert!(virtio.start(device));
     assert_eq!(registers.read16(common::CONFIG_VECTOR), 1);
     // The table has two entries, so core 2 gets nothing, and must poll.
     assert!(virtio.enable_queue(device, 2, QueueMemory { core: 2, size: 128, ..MEMORY }));
@@ -476,7 +490,7 @@ fn what_was_never_taken_answers_nothing() {
     let mut virtio = started(&mut Bus::new(PciIdentity::default(), &[]));
     let nobody = VirtioDevice(3);
     virtio.notify(nobody, 0);
-    virtio.start(nobody);
+    assert!(!virtio.start(nobody));
     assert!(!virtio.accept(nobody, 0) && !virtio.enable_queue(nobody, 0, MEMORY));
     assert!(!virtio.fail(nobody) && !virtio.interrupts(nobody) && virtio.needs_reset(nobody));
     assert_eq!((virtio.features(nobody), virtio.queues(nobody)), (0, 0));

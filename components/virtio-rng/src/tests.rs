@@ -155,8 +155,9 @@ impl VirtioPort for Model {
         self.queue = Some(memory);
         true
     }
-    fn start(&mut self, _: VirtioDevice) {
+    fn start(&mut self, _: VirtioDevice) -> bool {
         self.live = true;
+        false
     }
     fn fail(&mut self, _: VirtioDevice) -> bool {
         (self.live, self.failed) = (false, true);

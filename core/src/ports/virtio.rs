@@ -27,8 +27,9 @@ pub trait VirtioPort {
     /// device refuses.
     fn enable_queue(&mut self, device: VirtioDevice, queue: u16, memory: QueueMemory) -> bool;
 
-    /// Sets DRIVER_OK: the device is live.
-    fn start(&mut self, device: VirtioDevice);
+    /// Sets DRIVER_OK: the device is live. Whether changes of its configuration interrupt; if
+    /// not, [`config_changed`](Self::config_changed) must be asked from time to time.
+    fn start(&mut self, device: VirtioDevice) -> bool;
 
     /// Resets the device for good and sets FAILED. `true` when it confirmed the reset, so that
     /// it leaves memory alone from now on; otherwise what it was given must never be reused.
@@ -140,10 +141,10 @@ macro_rules! transports {
                     _ => false,
                 }
             }
-            fn start(&mut self, device: VirtioDevice) {
+            fn start(&mut self, device: VirtioDevice) -> bool {
                 match device.0 % TRANSPORTS {
                     $($index => self.$index.start(VirtioDevice(device.0 / TRANSPORTS)),)+
-                    _ => (),
+                    _ => false,
                 }
             }
             fn fail(&mut self, device: VirtioDevice) -> bool {

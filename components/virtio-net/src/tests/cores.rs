@@ -121,7 +121,9 @@ impl VirtioPort for Many {
     fn enable_queue(&mut self, _: VirtioDevice, queue: u16, memory: QueueMemory) -> bool {
         self.queues.insert(queue, memory).is_none()
     }
-    fn start(&mut self, _: VirtioDevice) {}
+    fn start(&mut self, _: VirtioDevice) -> bool {
+        true
+    }
     fn fail(&mut self, _: VirtioDevice) -> bool {
         self.failed = true;
         true

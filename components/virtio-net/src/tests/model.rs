@@ -36,6 +36,8 @@ pub struct Registers {
     pub resets: bool,
     pub failed: bool,
     pub interrupts: bool,
+    /// Whether changes of the configuration interrupt.
+    pub tells: bool,
     pub changed: bool,
     pub status: u16,
     pub mtu: u16,
@@ -57,6 +59,7 @@ impl Default for Registers {
             resets: true,
             failed: false,
             interrupts: true,
+            tells: true,
             changed: false,
             status: 1,
             mtu: 1500,
@@ -92,8 +95,9 @@ impl VirtioPort for Registers {
         self.queues[usize::from(queue)] = Some(memory);
         true
     }
-    fn start(&mut self, _: VirtioDevice) {
+    fn start(&mut self, _: VirtioDevice) -> bool {
         self.live = true;
+        self.tells
     }
     fn fail(&mut self, _: VirtioDevice) -> bool {
         self.live = false;

@@ -33,7 +33,9 @@ impl VirtioPort for Fake {
     fn enable_queue(&mut self, _: VirtioDevice, _: u16, _: QueueMemory) -> bool {
         true
     }
-    fn start(&mut self, _: VirtioDevice) {}
+    fn start(&mut self, _: VirtioDevice) -> bool {
+        true
+    }
     fn fail(&mut self, _: VirtioDevice) -> bool {
         true
     }
