@@ -219,14 +219,8 @@ impl Check<'_> {
             for link in slot.links.iter().filter(|link| LISTENED.contains(&link.port.as_str())) {
                 let port = setting.shown.as_str();
                 let lowest = self.lowest(link);
-                // Instances on two cores listen on two cores' ports.
-                let meets = |other: usize| match (self.slots[other].core, slot.core) {
-                    (Some(a), Some(b)) => a == b,
-                    _ => true,
-                };
-                let clash = seen
-                    .iter()
-                    .find(|(to, taken, other, _)| (*to, *taken) == (lowest, port) && meets(*other));
+                // On different cores, too: a port's traffic is steered to one of them.
+                let clash = seen.iter().find(|(to, taken, ..)| (*to, *taken) == (lowest, port));
                 let Some((_, _, other, first)) = clash else {
                     seen.push((lowest, port, index, at));
                     continue;

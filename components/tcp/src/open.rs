@@ -7,7 +7,7 @@ use crate::state::{Conn, State, effect, flag};
 use crate::table::Tuple;
 use crate::wire::{Flags, Segment};
 use core::net::{IpAddr, SocketAddr};
-use waitless::{IpPort, ListenError, Packet, Phase, Service};
+use waitless::{IpPort, ListenError, Packet, Phase, Protocol, Service};
 
 /// A port that a service listens on.
 #[derive(Clone, Copy)]
@@ -212,7 +212,7 @@ impl Tcp {
             let local_port = FIRST_PORT + number as u16;
             let tuple = Tuple { local, remote, local_port, remote_port };
             let ends = [SocketAddr::new(local, local_port), SocketAddr::new(remote, remote_port)];
-            let taken = !self.env.home.has(ends[0], ends[1])
+            let taken = !self.env.home.has(Protocol::TCP, ends[0], ends[1])
                 || self.listener(local_port).is_some()
                 || self.find(self.secret.table.hash(&tuple), &tuple).is_some();
             (!taken).then_some(tuple)

@@ -1,10 +1,10 @@
 //! What UDP knows of the network below: who knows names, and from where packets go out.
 
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
-use waitless::IpPort;
 use waitless::cores::Home;
 use waitless::network::names::NameServers;
 use waitless::network::v6::Ipv6Network;
+use waitless::{IpPort, Protocol};
 
 /// What an IP layer said when it last changed.
 pub(crate) struct Surroundings {
@@ -64,6 +64,7 @@ impl Surroundings {
                 self.network.as_ref().and_then(|it| it.source_for(to)).map(IpAddr::V6)
             }
         };
-        local.is_none_or(|local| self.home.has(remote, SocketAddr::new(local, port)))
+        let has = |local| self.home.has(Protocol::UDP, SocketAddr::new(local, port), remote);
+        local.is_none_or(has)
     }
 }

@@ -419,7 +419,7 @@ fn ports_towards_a_host_are_those_whose_answers_come_home() {
         for _ in 0..64 {
             let socket = udp.bind_towards(remote).unwrap();
             let local = core::net::SocketAddr::new(OURS, udp.local_port(socket));
-            assert!(cx.home().has(local, remote));
+            assert!(cx.home().has(Protocol::UDP, local, remote));
         }
         let names = udp.name_servers().unwrap();
         assert_eq!(names.servers, [IpAddr::V4(settings.dns[0])]);

@@ -280,10 +280,10 @@ impl Home {
         pin.map_or_else(|| self.cores.home(flow), |pin| pin.core.min(self.cores.count() - 1))
     }
 
-    /// Whether what is sent between the two ends arrives at this core.
-    pub fn has(&self, one: SocketAddr, other: SocketAddr) -> bool {
-        let number = || flow::flow(one.ip(), one.port(), other.ip(), other.port());
-        self.cores.count() == 1 || self.cores.home(number()) == self.core
+    /// Whether what `remote` sends to `local` over `protocol` arrives at this core.
+    pub fn has(&self, protocol: Protocol, local: SocketAddr, remote: SocketAddr) -> bool {
+        let number = || flow::flow(local.ip(), local.port(), remote.ip(), remote.port());
+        self.cores.count() == 1 || self.of(number(), protocol, local.port()) == self.core
     }
 }
 

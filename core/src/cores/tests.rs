@@ -426,3 +426,19 @@ fn a_stage_of_the_end_is_reached_when_each_core_has() {
         assert!(cores.have_reached(stage));
     }
 }
+
+#[test]
+fn a_port_that_is_pinned_is_home_on_its_core_alone() {
+    static PINS: [Pin; 1] = [Pin { protocol: Protocol::UDP, port: 50_000, core: 1 }];
+    let cores: &Cores = std::boxed::Box::leak(std::boxed::Box::new(Cores::new(2)));
+    let homes = [0, 1].map(|core| Home::new(cores, core, &PINS));
+    let at = |port| SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port);
+    for remote in 1..100 {
+        let has = |protocol, port| homes.map(|home| home.has(protocol, at(port), at(remote)));
+        assert_eq!(has(Protocol::UDP, 50_000), [false, true]);
+        let number = flow(at(1).ip(), 50_000, at(1).ip(), remote);
+        let free = [cores.home(number) == 0, cores.home(number) == 1];
+        assert_eq!(has(Protocol::TCP, 50_000), free, "the pin is UDP's");
+        assert_ne!(has(Protocol::UDP, 50_001)[0], has(Protocol::UDP, 50_001)[1]);
+    }
+}
