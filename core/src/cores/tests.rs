@@ -429,7 +429,7 @@ fn a_stage_of_the_end_is_reached_when_each_core_has() {
 
 #[test]
 fn a_port_that_is_pinned_is_home_on_its_core_alone() {
-    static PINS: [Pin; 1] = [Pin { protocol: Protocol::UDP, port: 50_000, core: 1 }];
+    static PINS: [Pin; 1] = [Pin { protocol: Protocol::UDP, port: 50_000, key: None, core: 1 }];
     let cores: &Cores = std::boxed::Box::leak(std::boxed::Box::new(Cores::new(2)));
     let homes = [0, 1].map(|core| Home::new(cores, core, &PINS));
     let at = |port| SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port);
