@@ -2,7 +2,7 @@
 
 use crate::tree::{Node, Tree, cells, word};
 use heapless::Vec;
-use platform_machine::memory::{ENTRIES, Entry, Kind, Range};
+use platform_machine::memory::{self, Dropped, ENTRIES, Entry, Kind, Range};
 use platform_machine::options::CommandLine;
 use waitless::device::MmioDevice;
 
@@ -22,8 +22,11 @@ pub struct Board {
     pub command_line: CommandLine,
     /// What the tree itself says of keys: the texts of `/chosen/waitless,set`.
     pub set: CommandLine,
-    /// The memory map: RAM, and what of it must stay.
+    /// The memory map: RAM, and what of it must stay. It holds the pieces that matter most; see
+    /// [`add`](memory::add).
     pub memory: Vec<Entry, ENTRIES>,
+    /// Pieces that the map had no room for, and how many bytes they have.
+    pub dropped: Dropped,
     /// What is only to be read: an initial file system.
     pub taken: Vec<Range, 1>,
     /// Where a PL011 is, for the console.
@@ -176,11 +179,11 @@ impl Board {
     }
 
     fn reserve(&mut self, range: Range) {
-        let entry = Entry { range, kind: Kind::Reserved };
-        if self.memory.push(entry).is_err() {
-            // What cannot be kept track of would be written over: better none at all.
-            self.memory.clear();
-        }
+        self.add(range, Kind::Reserved);
+    }
+
+    fn add(&mut self, range: Range, kind: Kind) {
+        memory::add(&mut self.memory, Entry { range, kind }, &mut self.dropped);
     }
 
     fn core(&mut self, node: &Node) {
@@ -219,9 +222,7 @@ impl Board {
         }
         if node.text("device_type") == Some("memory") {
             for (start, length) in node.places() {
-                let range = Range::sized(start, length);
-                // A piece that the list has no room for stays unused.
-                let _ = self.memory.push(Entry { range, kind: Kind::Ram });
+                self.add(Range::sized(start, length), Kind::Ram);
             }
         }
         let address = || node.places().next().map(|(address, _)| address);

@@ -178,7 +178,11 @@ impl<'a> Tree<'a> {
     /// The node at `path`, whose names may go without the address: `/`, `/psci`, `/bus/pl011`.
     pub fn at(self, path: &str) -> Option<Node<'a>> {
         let names = path.split('/').filter(|name| !name.is_empty());
-        let wanted: Vec<&str, DEPTH> = names.collect();
+        let mut wanted = Vec::<&str, DEPTH>::new();
+        for name in names {
+            // No node is deeper than that.
+            wanted.push(name).ok()?;
+        }
         let mut matched = 0;
         for node in self.nodes() {
             // A node left behind does not count any more.

@@ -91,6 +91,49 @@ pub struct Entry {
 /// How many pieces of a loader's map are kept. Firmware on large machines gives about 40.
 pub const ENTRIES: usize = 128;
 
+/// How many pieces of memory a list had no room for, and how many bytes they have.
+pub type Dropped = (u32, u64);
+
+/// Adds a piece to a loader's memory map: to one of the same kind that it touches, else as one
+/// more.
+///
+/// When the map is full, the smallest piece of RAM makes room, and that much memory is left
+/// unused. What is no RAM stays as long as there is RAM to drop: it takes RAM away where the two
+/// overlap. When there is none to drop, none comes later either, and nothing is left to take away.
+pub fn add(map: &mut Vec<Entry, ENTRIES>, piece: Entry, dropped: &mut Dropped) {
+    if piece.range.is_empty() {
+        return;
+    }
+    let touches = |other: &&mut Entry| {
+        let (a, b) = (other.range, piece.range);
+        other.kind == piece.kind && a.start() <= b.end() && b.start() <= a.end()
+    };
+    if let Some(other) = map.iter_mut().find(touches) {
+        let (a, b) = (other.range, piece.range);
+        other.range = Range::new(a.start().min(b.start()), a.end().max(b.end()));
+        return;
+    }
+    if !map.is_full() {
+        // There is room.
+        let _ = map.push(piece);
+        return;
+    }
+    let ram = map.iter_mut().filter(|entry| entry.kind == Kind::Ram);
+    let victim = ram.min_by_key(|entry| entry.range.length());
+    let mut lost = piece;
+    if let Some(victim) = victim
+        && (piece.kind != Kind::Ram || victim.range.length() < piece.range.length())
+    {
+        lost = core::mem::replace(victim, piece);
+    }
+    count(dropped, lost.range);
+}
+
+fn count(dropped: &mut Dropped, lost: Range) {
+    dropped.0 = dropped.0.saturating_add(1);
+    dropped.1 = dropped.1.saturating_add(lost.length());
+}
+
 /// Pieces of memory, sorted, disjoint and made of whole pages.
 pub type Ranges = Vec<Range, ENTRIES>;
 

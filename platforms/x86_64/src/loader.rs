@@ -1,7 +1,7 @@
 //! What every loader tells an image, whatever its format.
 
 use heapless::Vec;
-use platform_machine::memory::{ENTRIES, Entry, Kind, Range};
+use platform_machine::memory::{self, Dropped, ENTRIES, Entry, Kind, Range};
 use platform_machine::options::{COMMAND_LINE, CommandLine};
 
 /// What the loader said. Nothing in it refers to the loader's memory.
@@ -12,7 +12,7 @@ pub struct BootInfo {
     /// The memory map. It holds the pieces that matter most; see [`add`](Self::add).
     pub memory: Vec<Entry, ENTRIES>,
     /// Pieces of RAM that the map had no room for, and how many bytes they have.
-    pub dropped: (u32, u64),
+    pub dropped: Dropped,
     /// What lies in RAM and must stay: modules.
     pub taken: Vec<Range, 16>,
     /// Where the list of firmware tables is, where the loader says.
@@ -54,39 +54,9 @@ impl core::fmt::Display for LoaderError {
 }
 
 impl BootInfo {
-    /// Adds a piece to the memory map: to one of the same kind that it touches, else as one more.
-    ///
-    /// When the map is full, the smallest piece of RAM makes room, and that much memory is left
-    /// unused. What is no RAM stays as long as there is RAM to drop: it takes RAM away where the
-    /// two overlap.
+    /// Adds a piece to the memory map, as [`memory::add`] does.
     pub(crate) fn add(&mut self, piece: Entry) {
-        if piece.range.is_empty() {
-            return;
-        }
-        let touches = |other: &&mut Entry| {
-            let (a, b) = (other.range, piece.range);
-            other.kind == piece.kind && a.start() <= b.end() && b.start() <= a.end()
-        };
-        if let Some(other) = self.memory.iter_mut().find(touches) {
-            let (a, b) = (other.range, piece.range);
-            other.range = Range::new(a.start().min(b.start()), a.end().max(b.end()));
-            return;
-        }
-        if !self.memory.is_full() {
-            // There is room.
-            let _ = self.memory.push(piece);
-            return;
-        }
-        let ram = self.memory.iter_mut().filter(|entry| entry.kind == Kind::Ram);
-        let victim = ram.min_by_key(|entry| entry.range.length());
-        let mut dropped = piece;
-        if let Some(victim) = victim
-            && (piece.kind != Kind::Ram || victim.range.length() < piece.range.length())
-        {
-            dropped = core::mem::replace(victim, piece);
-        }
-        self.dropped.0 += 1;
-        self.dropped.1 = self.dropped.1.saturating_add(dropped.range.length());
+        memory::add(&mut self.memory, piece, &mut self.dropped);
     }
 
     /// Frees what was the loader's own: it was read.

@@ -169,6 +169,56 @@ fn what_must_stay_is_reserved() {
     assert_eq!(free.as_slice(), &expected);
 }
 
+/// A board with two small pieces of RAM, `count` pieces of 1 MiB that are reserved, and a large
+/// piece of RAM that they all lie in.
+fn reserving(count: u32) -> Board {
+    let ram = |writer: &mut Writer, reg: [u32; 4]| {
+        writer.begin("memory").text("device_type", "memory").words("reg", &reg).end();
+    };
+    board(|writer| {
+        ram(writer, [1, 0, 0, 0x1000]);
+        ram(writer, [2, 0, 0, 0x2000]);
+        writer.begin("reserved-memory").words("#address-cells", &[2]).words("#size-cells", &[2]);
+        for index in 0..count {
+            writer.begin("piece").words("reg", &[0, 0x4000_0000 + (index << 21), 0, 1 << 20]).end();
+        }
+        writer.end();
+        ram(writer, [0, 0x4000_0000, 0, 0x4000_0000]);
+    })
+}
+
+#[test]
+fn reserved_memory_is_never_free_however_much_is_reserved() {
+    for count in [1, 60, 125, 126, 127, 128, 129, 130, 200, 500] {
+        let board = reserving(count);
+        let free = platform_machine::memory::usable(&board.memory, &[]);
+        for index in 0..u64::from(count) {
+            let piece = Range::sized(0x4000_0000 + (index << 21), 1 << 20);
+            assert!(!free.iter().any(|free| free.overlaps(piece)), "{index} of {count}");
+        }
+        assert_eq!(board.memory.iter().any(|entry| entry.kind == Kind::Ram), count < 128);
+        let (pieces, bytes) = board.dropped;
+        match count {
+            ..126 => assert_eq!((pieces, bytes), (0, 0)),
+            // The smallest piece of RAM gives way, then the other one, then the large one.
+            126 => assert_eq!((pieces, bytes), (1, 0x1000)),
+            127 => assert_eq!((pieces, bytes), (2, 0x3000)),
+            _ => assert!((pieces, bytes) >= (3, 0x4000_3000), "{count}"),
+        }
+    }
+}
+
+#[test]
+fn a_console_at_a_path_deeper_than_any_tree_is_none() {
+    let path = "/a".repeat(crate::tree::DEPTH + 1);
+    let board = board(|writer| {
+        writer.begin("chosen").text("stdout-path", &path).end();
+        node(writer, "pl011@1000", "arm,pl011", &[0, 0x1000, 0, 0x1000]);
+        writer.end();
+    });
+    assert_eq!(board.console, Some(0x1000));
+}
+
 #[test]
 fn the_console_is_what_the_tree_chose() {
     let board = board(|writer| {
