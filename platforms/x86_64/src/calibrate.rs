@@ -1,22 +1,14 @@
 //! Finds out how fast the processor's counter runs.
 //!
 //! The processor or a hypervisor often says so. Where neither does, a few milliseconds are
-//! compared with a clock of known speed.
+//! compared with a clock of known speed ([`window`]).
 
 use crate::acpi::Register;
 use crate::apic::LocalApic;
 use crate::cpu::{Features, cpuid, ticks_in_order};
 use crate::frequency::{from_crystal, from_paravirtual};
-use crate::{kvm, machine};
-use platform_machine::clock::frequency;
+use crate::{kvm, machine, window};
 use x86_64::instructions::port::Port;
-
-/// How long a comparison takes.
-const WINDOW_MICROS: u64 = 2_000;
-/// Readings per end of the window, of which the quickest counts.
-const READINGS: usize = 8;
-/// How often a reference is read before it counts as stopped.
-const PATIENCE: u32 = 1_000_000;
 
 /// The frequency of the processor's counter, and sets that of the timer in `apic`, if it needs
 /// one. `reference` is a clock from the firmware's tables. `None` when nothing tells the time.
@@ -32,15 +24,15 @@ pub(crate) fn run(
         return Some(hertz);
     }
     apic.start_counter();
-    let window = match known {
+    let found = match known {
         Some(hertz) => compare(&Reference::Processor(hertz), apic),
         None => {
             let firmware = reference.map(|(register, long)| Reference::Firmware(register, long));
-            let window = firmware.and_then(|firmware| compare(&firmware, apic));
-            window.or_else(|| compare(&Reference::pit(), apic))
+            let found = firmware.and_then(|firmware| compare(&firmware, apic));
+            found.or_else(|| compare(&Reference::pit(), apic))
         }
     };
-    let (hertz, timer) = window?;
+    let (hertz, timer) = found?;
     apic.set_frequency(timer);
     Some(known.unwrap_or(hertz))
 }
@@ -111,57 +103,21 @@ impl Reference {
         }
     }
 
-    /// How far it went from `start` to `end`, both read from it.
-    fn passed(&self, start: u64, end: u64) -> u64 {
-        let mask = match self {
+    /// The bits that its count has.
+    fn mask(&self) -> u64 {
+        match self {
             Self::Processor(_) => u64::MAX,
             Self::Firmware(_, true) => u64::from(u32::MAX),
             Self::Firmware(_, false) => (1 << 24) - 1,
             Self::Pit => u64::from(u16::MAX),
-        };
-        end.wrapping_sub(start) & mask
-    }
-}
-
-/// What a clock shows, and where the processor's counter was then.
-#[derive(Clone, Copy)]
-struct Reading {
-    value: u64,
-    ticks: u64,
-}
-
-/// Reads a clock in as little time as it can be read: the quickest of a few tries.
-///
-/// It is one loop, not unrolled nor inlined: code that runs for the first time is slow, most of
-/// all where the processor is emulated, and would put the two ends of a window at different
-/// distances from what they read.
-#[inline(never)]
-fn read(clock: &dyn Fn() -> u64) -> Reading {
-    let mut quickest = (u64::MAX, Reading { value: 0, ticks: 0 });
-    for _ in 0..core::hint::black_box(READINGS) {
-        let before = ticks_in_order();
-        let value = clock();
-        let width = ticks_in_order() - before;
-        if width < quickest.0 {
-            quickest = (width, Reading { value, ticks: before + width / 2 });
         }
     }
-    quickest.1
 }
 
-/// The frequencies of the processor's counter and of the timer, by a window of `reference`;
-/// `None` when that stands still.
+/// The frequencies of the processor's counter and of the timer, by `reference`; `None` when that
+/// stands still.
 fn compare(reference: &Reference, apic: &LocalApic) -> Option<(u64, u64)> {
-    let window = reference.hertz() * WINDOW_MICROS / 1_000_000;
-    let clock = || reference.read();
-    let timer = || apic.counter();
-    let (timer_start, start) = (read(&timer), read(&clock));
-    let running = || reference.passed(start.value, clock()) >= window;
-    (0..PATIENCE).find(|_| running())?;
-    let (timer_end, end) = (read(&timer), read(&clock));
-    let known = reference.passed(start.value, end.value);
-    let hertz = frequency(end.ticks - start.ticks, known, reference.hertz())?;
-    let ticks = timer_end.ticks - timer_start.ticks;
-    let timer = frequency(timer_end.value - timer_start.value, ticks, hertz)?;
-    Some((hertz, timer))
+    let (hertz, mask, read) = (reference.hertz(), reference.mask(), || reference.read());
+    let clock = window::Reference { hertz, mask, read: &read };
+    window::compare(clock, &|| apic.counter(), &ticks_in_order)
 }

@@ -31,6 +31,7 @@ pub mod paging;
 pub mod paravirtual;
 pub mod pvh;
 pub mod rtc;
+pub mod window;
 
 #[cfg(target_os = "none")]
 mod apic;

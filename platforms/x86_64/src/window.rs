@@ -1,0 +1,154 @@
+//! Compares the processor's counter and the timer with a clock of known speed.
+//!
+//! A comparison takes a window of a few milliseconds. The processor may be taken away within one
+//! for longer than the clock counts, and whole rounds of it are lost: an old timer's last 55 ms.
+//! So two windows in a row must agree, as seldom as that is, before time is made of them.
+
+use heapless::Vec;
+use platform_machine::clock::frequency;
+
+/// How long a window is.
+const WINDOW_MICROS: u64 = 2_000;
+/// Windows at most. Of so many that never agree, the one in the middle counts.
+const WINDOWS: usize = 9;
+/// Which part of a frequency two windows may differ by: an old timer's tick is a 2,400th of one.
+const TOLERANCE: u64 = 500;
+/// Readings per end of the window, of which the quickest counts.
+const READINGS: usize = 8;
+/// How often a reference is read before it counts as stopped.
+const PATIENCE: u32 = 1_000_000;
+
+/// A clock of known speed.
+#[derive(Clone, Copy)]
+pub struct Reference<'a> {
+    /// Its ticks in a second.
+    pub hertz: u64,
+    /// The bits that its count has.
+    pub mask: u64,
+    /// Reads its count.
+    pub read: &'a dyn Fn() -> u64,
+}
+
+/// The frequencies of the processor's counter, which `ticks` reads, and of `timer`; `None` when
+/// the reference stands still.
+pub fn compare(
+    reference: Reference<'_>,
+    timer: &dyn Fn() -> u64,
+    ticks: &dyn Fn() -> u64,
+) -> Option<(u64, u64)> {
+    let mut windows = Vec::<(u64, u64), WINDOWS>::new();
+    for _ in 0..WINDOWS {
+        let (hertz, timer) = window(reference, timer, ticks)?;
+        if let Some(last) = windows.last()
+            && agree(last.0, hertz)
+            && agree(last.1, timer)
+        {
+            return Some((last.0.midpoint(hertz), last.1.midpoint(timer)));
+        }
+        // As many as the loop makes.
+        let _ = windows.push((hertz, timer));
+    }
+    windows.sort_unstable();
+    windows.get(WINDOWS / 2).copied()
+}
+
+fn agree(one: u64, other: u64) -> bool {
+    one.abs_diff(other) <= one / TOLERANCE
+}
+
+/// What a clock shows, and where the processor's counter was then.
+#[derive(Clone, Copy)]
+struct Reading {
+    value: u64,
+    ticks: u64,
+}
+
+/// Reads a clock in as little time as it can be read: the quickest of a few tries.
+///
+/// It is one loop, not unrolled nor inlined: code that runs for the first time is slow, most of
+/// all where the processor is emulated, and would put the two ends of a window at different
+/// distances from what they read.
+#[inline(never)]
+fn read(clock: &dyn Fn() -> u64, ticks: &dyn Fn() -> u64) -> Reading {
+    let mut quickest = (u64::MAX, Reading { value: 0, ticks: 0 });
+    for _ in 0..core::hint::black_box(READINGS) {
+        let before = ticks();
+        let value = clock();
+        let width = ticks().saturating_sub(before);
+        if width < quickest.0 {
+            quickest = (width, Reading { value, ticks: before + width / 2 });
+        }
+    }
+    quickest.1
+}
+
+/// Both frequencies, by one window; 0 for what no number can say.
+fn window(
+    Reference { hertz, mask, read: clock }: Reference<'_>,
+    timer: &dyn Fn() -> u64,
+    ticks: &dyn Fn() -> u64,
+) -> Option<(u64, u64)> {
+    let passed = |start: u64, end: u64| end.wrapping_sub(start) & mask;
+    let length = hertz * WINDOW_MICROS / 1_000_000;
+    let (timer_start, start) = (read(timer, ticks), read(clock, ticks));
+    (0..PATIENCE).find(|_| passed(start.value, clock()) >= length)?;
+    let (timer_end, end) = (read(timer, ticks), read(clock, ticks));
+    let known = passed(start.value, end.value);
+    let hertz = frequency(end.ticks.saturating_sub(start.ticks), known, hertz).unwrap_or(0);
+    let ticks = timer_end.ticks.saturating_sub(timer_start.ticks);
+    let timer = frequency(timer_end.value.saturating_sub(timer_start.value), ticks, hertz);
+    Some((hertz, timer.unwrap_or(0)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use core::cell::Cell;
+
+    /// A machine of 3 GHz with a timer of 1 GHz, on which reading an old timer takes 3 µs. The
+    /// processor is taken away for `away` nanoseconds in each `every`-th reading from `first` on.
+    fn run(away: u64, first: u64, every: u64) -> Option<(u64, u64)> {
+        let (now, reads) = (Cell::new(0), Cell::new(0));
+        let pass = |nanos| {
+            reads.set(reads.get() + 1);
+            let is_away = reads.get() >= first && (reads.get() - first).is_multiple_of(every);
+            now.set(now.get() + nanos + if is_away { away } else { 0 });
+            now.get()
+        };
+        let old = || u64::from((pass(3_000) * 1_193_182 / 1_000_000_000) as u16);
+        let reference = Reference { hertz: 1_193_182, mask: 0xffff, read: &old };
+        compare(reference, &|| pass(500), &|| pass(10) * 3)
+    }
+
+    fn is_right((hertz, timer): (u64, u64)) -> bool {
+        hertz.abs_diff(3_000_000_000) < 6_000_000 && timer.abs_diff(1_000_000_000) < 4_000_000
+    }
+
+    #[test]
+    fn frequencies_are_right_wherever_the_processor_is_taken_away() {
+        for away in [0, 1_000_000, 54_925_000, 60_000_000, 200_000_000] {
+            for first in 1..2_000 {
+                let found = run(away, first, u64::MAX).unwrap();
+                assert!(is_right(found), "{away} ns at {first}: {found:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_processor_that_is_often_away_costs_windows_and_no_more() {
+        // About 750 readings are a window.
+        for every in [2_500, 4_000, 10_000] {
+            for first in (1..every).step_by(7) {
+                let found = run(60_000_000, first, every).unwrap();
+                assert!(is_right(found), "every {every} from {first}: {found:?}");
+            }
+        }
+        assert!(run(60_000_000, 1, 50).is_some(), "it ends in any case");
+    }
+
+    #[test]
+    fn a_clock_that_stands_still_tells_nothing() {
+        let reference = Reference { hertz: 3_579_545, mask: 0xff_ffff, read: &|| 7 };
+        assert_eq!(compare(reference, &|| 0, &|| 0), None);
+    }
+}
