@@ -7,7 +7,7 @@ use crate::{Arch, Slot};
 use alloc::boxed::Box;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
-/// What every core beside the first is to do, for ever.
+/// What every core beside the first is to do.
 type Work = Box<dyn Fn() + Send + Sync>;
 
 static WORK: Slot<Work> = Slot::new();
@@ -19,6 +19,8 @@ pub fn join<A: Arch>() -> ! {
     loop {
         if let Some(work) = WORK.get() {
             work();
+            // There was none for a core that was left out.
+            A::stop();
         }
         core::hint::spin_loop();
     }
@@ -29,7 +31,7 @@ pub fn joined() -> usize {
     JOINED.load(Ordering::Acquire)
 }
 
-/// Gives the crew its work, which never ends.
+/// Gives the crew its work. A core that comes back from it stops for good.
 pub(crate) fn work(work: impl Fn() + Send + Sync + 'static) {
     let work: Work = Box::new(work);
     WORK.set(Box::leak(Box::new(work)));

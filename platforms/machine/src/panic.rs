@@ -10,7 +10,7 @@ use waitless::{CounterSet, Duration, Random, System};
 /// The core that reports, counted from 1; 0 while none does.
 static DYING: AtomicUsize = AtomicUsize::new(0);
 
-/// The cores that have stopped because another one reports, a bit for each.
+/// The cores that have stopped because another one reports or the image ends, a bit for each.
 static STOPPED: AtomicU64 = AtomicU64::new(0);
 /// Those that have not, although they were told to.
 static RUNNING: AtomicU64 = AtomicU64::new(0);
@@ -79,8 +79,8 @@ fn wait<A: Arch>(told: u64, time: Duration) -> u64 {
     left()
 }
 
-/// Stops this core, because another one reports.
-fn stop<A: Arch>() -> ! {
+/// Stops this core, because another one reports or the image ends.
+pub(crate) fn stop<A: Arch>() -> ! {
     STOPPED.fetch_or(1 << A::number(), Ordering::AcqRel);
     A::stop()
 }

@@ -35,15 +35,15 @@ pub fn run<A: Arch, G: Sweep>(
     let mut graph = build::<A, G>(&mut cx, &make);
     // By now there is entropy, whoever brought it.
     let seeds: Vec<_> = (1..count).map(|_| full(cx.random.bytes::<32>())).collect();
-    if count > 1 {
+    if image.cores > 1 {
         crew::work(move || {
-            // Numbers count from 1, and each core comes here once.
+            // Numbers count from 1, and each core comes here once: those that were left out, too.
             let Some(seed) = seeds.get(A::number() - 1).and_then(cores::Slot::take) else { return };
             let mut cx = context::<A>(image, cores, Random::new(seed));
             let mut graph = build::<A, G>(&mut cx, &make);
             sweep::<A>(&mut *graph, &mut cx);
             end::<A, G>(graph, &mut cx);
-            A::stop()
+            panic::stop::<A>()
         });
     }
     sweep::<A>(&mut *graph, &mut cx);
