@@ -110,15 +110,7 @@ impl LocalApic {
 
     /// Sends a command to the core with the interrupt id `id`.
     pub(crate) fn send(&self, id: u32, command: Command) {
-        self.command(id, command.bits());
-    }
-
-    /// Sends a command to all cores but this one.
-    pub(crate) fn send_to_others(&self, command: Command) {
-        self.command(0, command.bits_for_others());
-    }
-
-    fn command(&self, id: u32, bits: u32) {
+        let bits = command.bits();
         if self.registers.is_none() {
             // SAFETY: the mode is on, and no command here does more than wake, start or stop a
             // core of this image's.

@@ -25,11 +25,6 @@ impl Command {
             Self::Start(page) => ASSERT | 6 << 8 | page as u32,
         }
     }
-
-    /// The same for all cores but the one that sends it.
-    pub const fn bits_for_others(self) -> u32 {
-        self.bits() | 3 << 18
-    }
 }
 
 /// The address of a controller's registers, in the register that turns it on.

@@ -127,13 +127,13 @@ impl Arch for X86 {
 
     fn stop_others() -> u64 {
         let ids = MACHINE.get().and_then(|machine| machine.arch.ids.get());
-        let count = ids.map_or(0, Vec::len);
-        if count < 2 {
-            return 0;
+        let (own, mut told) = (Self::number(), 0);
+        // One by one: processors that the image did not start have nothing to take it with.
+        for (number, id) in ids.into_iter().flatten().enumerate().filter(|(at, _)| *at != own) {
+            Self::core().local.apic.send(*id, Command::NonMaskable);
+            told |= 1 << number;
         }
-        Self::core().local.apic.send_to_others(Command::NonMaskable);
-        let own = Self::number();
-        (0..count).filter(|number| *number != own).fold(0, |all, number| all | 1 << number)
+        told
     }
 
     fn stop() -> ! {
