@@ -14,7 +14,7 @@ use alloc::alloc::{Layout, alloc_zeroed};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::ptr::NonNull;
-use platform_machine::clock::Clock;
+use platform_machine::clock::{Clock, time_of_day};
 use platform_machine::ecam::{Ecam, has_addresses};
 use platform_machine::machine::Words;
 use platform_machine::memory::{self, PAGE, Range, Ranges};
@@ -76,7 +76,7 @@ pub(crate) extern "C" fn start(tree: u64) -> ! {
     let seed = entropy::seed(&board.seed);
     let uptime = clock.nanos(cpu::ticks()) / 1_000_000_000;
     let time = board.clock.and_then(|clock| machine::try_map(clock, 4));
-    let time = time.map(|register| u64::from(register.read32(0)));
+    let time = time.and_then(|register| time_of_day(register.read32(0).into()));
     let pci = board.pci.and_then(|pci| Ecam::new(pci.base, pci.first, pci.last, machine::try_map));
     let messages = start_messages(&board, pci.as_ref());
     let window = board.pci.and_then(|found| found.window).filter(|_| {

@@ -46,6 +46,13 @@ pub fn frequency(ticks: u64, known: u64, hertz: u64) -> Option<u64> {
     u64::try_from(exact.checked_div(u128::from(known))?).ok()
 }
 
+/// The time of day that a clock shows, in seconds since 1970, unless nobody has set it: before
+/// 2000, or after the year 9999. Without a clock, no Date is sent (RFC 9110 section 6.6.1).
+pub fn time_of_day(seconds: u64) -> Option<u64> {
+    const YEARS: core::ops::Range<u64> = 946_684_800..253_402_300_800;
+    YEARS.contains(&seconds).then_some(seconds)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -73,6 +80,15 @@ mod tests {
         assert!(clock.ticks(u64::MAX) > u64::MAX / 2);
         assert_eq!(Clock::new(0, 0), None);
         assert_eq!(Clock::new(0, u64::MAX), None);
+    }
+
+    #[test]
+    fn a_clock_that_nobody_set_tells_no_time() {
+        let unset = [0, 1, 86_400, 315_532_800, 946_684_799, 253_402_300_800, u64::MAX];
+        assert_eq!(unset.map(time_of_day), [None; 7]);
+        for set in [946_684_800, 1_700_000_000, u64::from(u32::MAX), 253_402_300_799] {
+            assert_eq!(time_of_day(set), Some(set));
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@ use crate::cpu::{cpuid, ticks};
 use crate::image::physical_address;
 use crate::paravirtual;
 use core::cell::UnsafeCell;
+use platform_machine::clock::time_of_day;
 use x86_64::registers::model_specific::Msr;
 
 /// The page of this core's clock. Layout and meaning are KVM's.
@@ -74,5 +75,6 @@ pub(crate) fn wall_clock() -> Option<u64> {
     // SAFETY: as for the clock; this one is written once, at this moment.
     unsafe { Msr::new(WALL_MSR).write(physical_address(WALL.0.get())) };
     let wall = read(&WALL)?;
-    paravirtual::Clock::read(clock).wall_clock(wall, ticks())
+    // A page that nobody wrote to is 1970.
+    paravirtual::Clock::read(clock).wall_clock(wall, ticks()).and_then(time_of_day)
 }

@@ -7,6 +7,7 @@
 //! pointer to the firmware's tables, which is an address in some and a mapped address in others.
 
 use crate::loader::{BootInfo, LoaderError, Physical, Root, u64_at};
+use platform_machine::clock::time_of_day;
 use platform_machine::memory::{Entry, Kind, Range};
 
 /// The newest revision of the protocol that is known here.
@@ -112,8 +113,7 @@ pub fn parse(memory: &impl Physical, answers: &Answers) -> Result<Loaded, Loader
     {
         info.root = Some(Root::Pointer(if root >= direct { root - direct } else { root }));
     }
-    // Before 1970 and after the year 10000, a clock is not set.
-    info.date = word(answers.date, 1).ok().filter(|date| (1..1 << 38).contains(date));
+    info.date = word(answers.date, 1).ok().and_then(time_of_day);
     let count = word(answers.memory_map, 1).map_err(|_| LoaderError::NoMemoryMap)?;
     let entries = word(answers.memory_map, 2)?;
     for index in 0..count.min(PIECES_MAX) {
