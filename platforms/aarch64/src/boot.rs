@@ -6,7 +6,7 @@ use crate::controller::{self, Distributor, Interface};
 use crate::entry::{CONTROL_STRICT, turn_on};
 use crate::its::Service;
 use crate::machine::{self, Aarch64, Local, Machine, Messages};
-use crate::panic::refuse;
+use crate::panic::{refuse, report};
 use crate::stacks::{self, Stacks};
 use crate::tree::{self, Tree, TreeError};
 use crate::{console, cpu, entropy, exceptions, fw_cfg, gic, its, power};
@@ -47,26 +47,27 @@ const USUAL_CONSOLE: u64 = 0x0900_0000;
 pub(crate) extern "C" fn start(tree: u64) -> ! {
     let first_tick = cpu::ticks();
     exceptions::init();
-    let board = match read_board(tree) {
+    let mut board = match read_board(tree) {
         Ok(board) => board,
         Err(error) => {
-            if image().start() >= GIB && tree >= GIB {
-                // SAFETY: the entry code mapped the first GiB as devices', and this is the last
-                // that the image does.
-                unsafe { console::use_port(USUAL_CONSOLE) };
-            }
+            use_port_early(USUAL_CONSOLE, tree);
             refuse(format_args!("{error}"));
         }
     };
-    if let Err(error) = take_memory(&board) {
+    power::learn(board.conduit, board.finisher);
+    let taken = take_memory(&mut board);
+    match board.console {
+        // SAFETY: the tree says that it is there, and it was mapped with all memory.
+        Some(base) if taken.is_ok() => unsafe { console::use_port(base) },
+        Some(base) => use_port_early(base, tree),
+        None => {}
+    }
+    if let (pieces @ 1.., bytes) = board.dropped {
+        report!("the memory map has {pieces} pieces too many: {} KiB are left unused", bytes >> 10);
+    }
+    if let Err(error) = taken {
         refuse(format_args!("{error}"));
     }
-    if let Some(base) = board.console {
-        // SAFETY: the tree says that it is there, and it was mapped with all memory.
-        unsafe { console::use_port(base) };
-    }
-    let conduit = board.conduit.map(|conduit| &*Box::leak(Box::new(conduit)));
-    power::learn(conduit, board.finisher);
 
     let (distributor, core) = start_core(&board);
     let Some(clock) = Clock::new(first_tick, cpu::hertz()) else {
@@ -116,24 +117,37 @@ fn read_board(address: u64) -> Result<Board, TreeError> {
     Ok(Board::read(Tree::new(bytes(length))?))
 }
 
+/// Uses the console at `base` for the last words of an image whose memory is not mapped yet, if it
+/// can be reached: the entry code mapped the first GiB as devices', unless the image or the tree
+/// is there.
+#[cold]
+fn use_port_early(base: u64, tree: u64) {
+    let devices = image().start() >= GIB && (tree == 0 || tree >= GIB);
+    if devices && base <= GIB - PAGE {
+        // SAFETY: it is mapped as a device's; the tree says that the port is there, or most virtual
+        // machines have it there, and writing to it is the last that the image does.
+        unsafe { console::use_port(base) };
+    }
+}
+
 fn image() -> Range {
     Range::new(&raw const image_start as u64, &raw const image_end as u64)
 }
 
-/// Maps all memory with the rights that it needs, and gives what is free to the allocator.
-fn take_memory(board: &Board) -> Result<(), PagingError> {
+/// Maps all memory with the rights that it needs, and gives what is free to the allocator. When it
+/// fails, memory is still mapped as the entry code did.
+fn take_memory(board: &mut Board) -> Result<(), PagingError> {
     let image = image();
     let text = Range::new(image.start(), &raw const text_end as u64);
     let fixed = Range::new(text.end(), &raw const fixed_end as u64);
 
-    let ram = memory::usable(&board.memory, &[]);
-    let taken = [board.taken.first().copied().unwrap_or_default(), image];
-    let free = memory::usable(&board.memory, &taken);
+    let ram = memory::usable(&board.memory);
+    let free = ram.clone().without(&board.taken).without(&[image]);
     let first = first_mapped(&free);
     // SAFETY: the loader says that it is free, and the entry code mapped it to itself.
     let mut tables = unsafe { EarlyTables::new(first) };
     let pages = AddressSpace::new(&mut tables, true)?;
-    for range in &ram {
+    for range in ram.iter() {
         let mapped = Range::new(range.start().max(PAGE), range.end().min(LIMIT));
         pages.map(&mut tables, mapped, Access::ReadWrite)?;
     }
@@ -163,16 +177,19 @@ fn take_memory(board: &Board) -> Result<(), PagingError> {
         pages.map(&mut tables, page, Access::Device)?;
     }
 
-    // SAFETY: everything in use stays mapped where it was: code, data, stack and the tables.
-    unsafe { turn_on(pages.root(), CONTROL_STRICT) };
     let used = Range::new(first.start(), tables.left().start());
     if used.overlaps(stacks) {
         return Err(PagingError::OutOfMemory);
     }
-    let free = memory::usable(&board.memory, &[taken[0], image, used, stacks]);
-    for range in free {
-        // SAFETY: the loader says that it is free, it is mapped, and the image, the modules and
-        // the tables are not in it. The device tree has been read and copied.
+    // SAFETY: everything in use stays mapped where it was: code, data, stack and the tables.
+    unsafe { turn_on(pages.root(), CONTROL_STRICT) };
+    let free = free.without(&[used, stacks]);
+    let (pieces, bytes) = free.dropped();
+    board.dropped.0 += pieces;
+    board.dropped.1 = board.dropped.1.saturating_add(bytes);
+    for range in free.iter() {
+        // SAFETY: the loader says that it is free, it is a part of what is mapped, and the image,
+        // the modules and the tables are not in it. The device tree has been read and copied.
         unsafe { heap::claim(Range::new(range.start().max(PAGE), range.end().min(LIMIT))) };
     }
     stacks::remember(others);

@@ -58,12 +58,13 @@ _start:
     bl map_first
     adrp x1, image_end
     bl map_first
+    cbz x20, 10f                    // no tree: the first GiB stays the devices'
     mov x1, x20
     bl map_first
     add x1, x20, #0x200000
     bl map_first
     // Lines of older contents must not come between.
-    dsb sy
+10: dsb sy
     mov x0, x19
     add x1, x19, #8192
 4:  dc ivac, x0

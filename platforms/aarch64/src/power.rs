@@ -29,9 +29,11 @@ static FINISHER: AtomicU64 = AtomicU64::new(0);
 static CALLED: AtomicBool = AtomicBool::new(false);
 
 /// Remembers what the device tree says about switching off.
-pub(crate) fn learn(conduit: Option<&'static Conduit>, finisher: Option<u64>) {
-    if let Some(conduit) = conduit {
-        CONDUIT.set(conduit);
+pub(crate) fn learn(conduit: Option<Conduit>, finisher: Option<u64>) {
+    match conduit {
+        Some(Conduit::Hypervisor) => CONDUIT.set(&Conduit::Hypervisor),
+        Some(Conduit::Monitor) => CONDUIT.set(&Conduit::Monitor),
+        None => {}
     }
     FINISHER.store(finisher.unwrap_or(0), Ordering::Relaxed);
 }

@@ -134,21 +134,32 @@ fn count(dropped: &mut Dropped, lost: Range) {
     dropped.1 = dropped.1.saturating_add(lost.length());
 }
 
-/// Pieces of memory, sorted, disjoint and made of whole pages.
-pub type Ranges = Vec<Range, ENTRIES>;
+/// Pieces of memory, sorted, disjoint and made of whole pages. When there are more than fit, the
+/// smallest are left unused, and counted.
+#[derive(Clone, Debug, Default)]
+pub struct Ranges {
+    list: Vec<Range, ENTRIES>,
+    dropped: Dropped,
+}
 
-/// The RAM in `entries` without anything that another entry or `taken` lays claim to.
-///
-/// Entries may come in any order and overlap. Where more pieces come out than [`Ranges`] holds,
-/// the smallest are left unused.
-pub fn usable(entries: &[Entry], taken: &[Range]) -> Ranges {
-    let mut free = Ranges::new();
-    for entry in entries.iter().filter(|entry| entry.kind == Kind::Ram) {
-        insert(&mut free, entry.range.inner_pages());
+impl core::ops::Deref for Ranges {
+    type Target = [Range];
+
+    fn deref(&self) -> &[Range] {
+        &self.list
     }
-    let claimed = entries.iter().filter(|entry| entry.kind != Kind::Ram).map(|entry| entry.range);
-    for range in claimed.chain(taken.iter().copied()) {
-        subtract(&mut free, range.outer_pages());
+}
+
+/// The RAM in `entries` without anything that another entry lays claim to.
+///
+/// Entries may come in any order and overlap.
+pub fn usable(entries: &[Entry]) -> Ranges {
+    let mut free = Ranges::default();
+    for entry in entries.iter().filter(|entry| entry.kind == Kind::Ram) {
+        free.insert(entry.range.inner_pages());
+    }
+    for entry in entries.iter().filter(|entry| entry.kind != Kind::Ram) {
+        free.subtract(entry.range.outer_pages());
     }
     free
 }
@@ -156,70 +167,85 @@ pub fn usable(entries: &[Entry], taken: &[Range]) -> Ranges {
 /// The largest part of `within` that is in no entry and not taken: addresses for devices that
 /// firmware gave none.
 pub fn largest_gap(within: Range, entries: &[Entry], taken: &[Range]) -> Range {
-    let mut gaps = Ranges::new();
-    insert(&mut gaps, within.inner_pages());
-    for range in entries.iter().map(|entry| entry.range).chain(taken.iter().copied()) {
-        subtract(&mut gaps, range.outer_pages());
+    let mut gaps = Ranges::default();
+    gaps.insert(within.inner_pages());
+    for entry in entries {
+        gaps.subtract(entry.range.outer_pages());
     }
-    gaps.into_iter().max_by_key(|gap| gap.length()).unwrap_or_default()
+    let gaps = gaps.without(taken);
+    gaps.iter().copied().max_by_key(|gap| gap.length()).unwrap_or_default()
 }
 
-/// Adds `range`, merging it with what it overlaps or touches.
-fn insert(ranges: &mut Ranges, mut range: Range) {
-    if range.is_empty() {
-        return;
+impl Ranges {
+    /// What there was no room for.
+    pub fn dropped(&self) -> Dropped {
+        self.dropped
     }
-    ranges.retain(|other| {
-        let apart = other.end < range.start || range.end < other.start;
-        if !apart {
-            range = Range::new(range.start.min(other.start), range.end.max(other.end));
+
+    /// The same without the pages of `taken`. All that is left was there: so what is taken of
+    /// memory that is mapped is mapped, however many pieces come out.
+    #[must_use]
+    pub fn without(mut self, taken: &[Range]) -> Self {
+        taken.iter().for_each(|range| self.subtract(range.outer_pages()));
+        self
+    }
+
+    /// Adds `range`, merging it with what it overlaps or touches.
+    fn insert(&mut self, mut range: Range) {
+        if range.is_empty() {
+            return;
         }
-        apart
-    });
-    if ranges.is_full() && !make_room(ranges, range.length()) {
-        return;
-    }
-    let at = ranges.iter().take_while(|other| other.start < range.start).count();
-    // There is room.
-    let _ = ranges.insert(at, range);
-}
-
-/// Drops the smallest piece of a full list, if it is smaller than `length`. What is dropped is
-/// left unused, which is safe.
-fn make_room(ranges: &mut Ranges, length: u64) -> bool {
-    let smallest = ranges.iter().enumerate().min_by_key(|(_, range)| range.length());
-    match smallest {
-        Some((at, smallest)) if smallest.length() < length => {
-            ranges.remove(at);
-            true
+        self.list.retain(|other| {
+            let apart = other.end < range.start || range.end < other.start;
+            if !apart {
+                range = Range::new(range.start.min(other.start), range.end.max(other.end));
+            }
+            apart
+        });
+        if self.make_room(range) {
+            let at = self.iter().take_while(|other| other.start < range.start).count();
+            // There is room.
+            let _ = self.list.insert(at, range);
         }
-        _ => false,
     }
-}
 
-/// Cuts `hole` out.
-fn subtract(ranges: &mut Ranges, hole: Range) {
-    let mut left = Ranges::new();
-    for range in ranges.iter() {
-        let pieces = if range.overlaps(hole) {
-            let below = Range::new(range.start, hole.start.clamp(range.start, range.end));
-            let above = Range::new(hole.end.clamp(range.start, range.end), range.end);
-            [below, above]
-        } else {
-            [*range, Range::default()]
-        };
-        for piece in pieces.into_iter().filter(|piece| !piece.is_empty()) {
-            if !left.is_full() || make_room(&mut left, piece.length()) {
-                // There is room.
-                let _ = left.push(piece);
+    /// Drops the smallest piece of a full list, or `piece`, which is to be added, if that is
+    /// smaller. Whether there is room for it. What is dropped is left unused, which is safe.
+    fn make_room(&mut self, piece: Range) -> bool {
+        if !self.list.is_full() {
+            return true;
+        }
+        let smallest = self.list.iter().enumerate().min_by_key(|(_, range)| range.length());
+        let smallest = smallest.filter(|(_, range)| range.length() < piece.length());
+        let at = smallest.map(|(at, _)| at);
+        count(&mut self.dropped, at.map_or(piece, |at| self.list.remove(at)));
+        at.is_some()
+    }
+
+    /// Cuts `hole` out.
+    fn subtract(&mut self, hole: Range) {
+        let old = core::mem::take(&mut self.list);
+        for range in old {
+            let pieces = if range.overlaps(hole) {
+                let below = Range::new(range.start, hole.start.clamp(range.start, range.end));
+                let above = Range::new(hole.end.clamp(range.start, range.end), range.end);
+                [below, above]
+            } else {
+                [range, Range::default()]
+            };
+            for piece in pieces.into_iter().filter(|piece| !piece.is_empty()) {
+                if self.make_room(piece) {
+                    // There is room.
+                    let _ = self.list.push(piece);
+                }
             }
         }
     }
-    *ranges = left;
 }
 
 #[cfg(test)]
 mod tests {
+    extern crate std;
     use super::*;
 
     const fn entry(start: u64, end: u64, kind: Kind) -> Entry {
@@ -235,47 +261,76 @@ mod tests {
             entry(0x80_0000, 0x90_0000, Kind::Ram),
             entry(0x9_e000, 0x10_0000, Kind::Reserved),
         ];
-        let free = usable(&entries, &[Range::new(0, 0x1000)]);
+        let free = usable(&entries).without(&[Range::new(0, 0x1000)]);
         let expected = [
             Range::new(0x1000, 0x9_e000),
             Range::new(0x10_0000, 0x70_0000),
             Range::new(0x78_0000, 0x90_0000),
         ];
-        assert_eq!(free.as_slice(), &expected);
+        assert_eq!(*free, expected);
     }
 
     #[test]
     fn only_whole_pages_are_used_and_whole_pages_are_taken() {
         let entries = [entry(0x10_0001, 0x10_4fff, Kind::Ram)];
-        assert_eq!(usable(&entries, &[]).as_slice(), &[Range::new(0x10_1000, 0x10_4000)]);
-        let taken = [Range::new(0x10_2fff, 0x10_3001)];
-        assert_eq!(usable(&entries, &taken).as_slice(), &[Range::new(0x10_1000, 0x10_2000)]);
+        assert_eq!(*usable(&entries), [Range::new(0x10_1000, 0x10_4000)]);
+        let left = usable(&entries).without(&[Range::new(0x10_2fff, 0x10_3001)]);
+        assert_eq!(*left, [Range::new(0x10_1000, 0x10_2000)]);
     }
 
     #[test]
     fn a_hole_may_cover_everything_and_an_entry_may_reach_the_top() {
         let entries = [entry(0x10_0000, u64::MAX, Kind::Ram)];
-        assert_eq!(usable(&entries, &[Range::new(0, u64::MAX)]).len(), 0);
-        let free = usable(&entries, &[]);
-        assert_eq!(free.as_slice(), &[Range::new(0x10_0000, !(PAGE - 1))]);
+        assert_eq!(usable(&entries).without(&[Range::new(0, u64::MAX)]).len(), 0);
+        assert_eq!(*usable(&entries), [Range::new(0x10_0000, !(PAGE - 1))]);
     }
 
     #[test]
     fn a_map_of_too_many_pieces_loses_memory_and_nothing_else() {
-        let mut free = Ranges::new();
+        let mut free = Ranges::default();
         for index in 0..2 * ENTRIES as u64 {
-            insert(&mut free, Range::sized(index * 2 * PAGE, PAGE));
+            free.insert(Range::sized(index * 2 * PAGE, PAGE));
         }
         assert_eq!(free.len(), ENTRIES);
         let large = Range::sized(4 * ENTRIES as u64 * PAGE, 2 * PAGE);
-        insert(&mut free, large);
+        free.insert(large);
         assert!(free.contains(&large), "the smallest are lost, not the last");
         assert_eq!(free.len(), ENTRIES);
+        assert_eq!(free.dropped(), (ENTRIES as u32 + 1, (ENTRIES as u64 + 1) * PAGE));
         // A hole in the large one leaves two pieces, one of them too many.
-        subtract(&mut free, Range::new(0, 2 * PAGE));
-        subtract(&mut free, Range::sized(large.start + 64, 64));
+        free.subtract(Range::new(0, 2 * PAGE));
+        free.subtract(Range::sized(large.start + 64, 64));
         assert!(free.len() <= ENTRIES);
         assert!(free.windows(2).all(|pair| pair[0].end < pair[1].start));
+    }
+
+    #[test]
+    fn what_is_left_of_memory_was_there_however_many_pieces_come_out() {
+        // The smallest pieces lie in the middle, and holes in the largest make some smaller yet.
+        let page = |index: u64| index * 64 * PAGE;
+        let length = |index: u64| PAGE * (1 + index.abs_diff(ENTRIES as u64 / 2) % 40);
+        for count in [10, ENTRIES as u64 - 1, ENTRIES as u64] {
+            let all = (0..count).map(|index| Range::sized(page(index), length(index)));
+            let entries: std::vec::Vec<_> =
+                all.map(|range| Entry { range, kind: Kind::Ram }).collect();
+            let mapped = usable(&entries).without(&[Range::sized(page(1) + 3 * PAGE, PAGE)]);
+            for holes in 0..40 {
+                let taken = (0..holes).map(|hole| Range::sized(page(hole * 3) + 2 * PAGE, PAGE));
+                let taken: std::vec::Vec<_> = taken.collect();
+                let free = mapped.clone().without(&taken);
+                let inside = |free: &Range| {
+                    mapped.iter().any(|all| all.start <= free.start && free.end <= all.end)
+                };
+                assert!(free.iter().all(inside), "{count}, {holes}");
+                assert!(!free.iter().any(|free| taken.iter().any(|hole| hole.overlaps(*free))));
+                let bytes = |ranges: &Ranges| ranges.iter().map(|range| range.length()).sum();
+                let hidden = |hole: &Range| mapped.iter().any(|all| all.overlaps(*hole));
+                let holes = taken.iter().filter(|hole| hidden(hole)).count() as u64 * PAGE;
+                let (before, after): (u64, u64) = (bytes(&mapped), bytes(&free));
+                let lost = free.dropped().1 - mapped.dropped().1;
+                assert_eq!(before - after, holes + lost, "what is lost is counted");
+            }
+        }
     }
 
     #[test]

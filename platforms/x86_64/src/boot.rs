@@ -83,12 +83,14 @@ fn boot((first_tick, features): Begun, loaded: Result<Loaded, LoaderError>) -> !
         Err(error) => refuse(format_args!("{error}")),
     };
     image::set_place(image);
-    if let Err(error) = take_memory(&mut info, direct, &features) {
-        refuse(format_args!("{error}"));
-    }
+    let mapped = take_memory(&mut info, direct, &features);
     if let (pieces @ 1.., bytes) = info.dropped {
         report!("the memory map has {pieces} pieces too many: {} KiB are left unused", bytes >> 10);
     }
+    let mapped = match mapped {
+        Ok(mapped) => mapped,
+        Err(error) => refuse(format_args!("{error}")),
+    };
     let acpi = read_firmware(&info);
     power::learn(acpi);
 
@@ -117,7 +119,7 @@ fn boot((first_tick, features): Begun, loaded: Result<Loaded, LoaderError>) -> !
     if devices.is_empty() {
         devices.clone_from(&acpi.devices);
     }
-    let (low_page, ids) = (low_page(&info), Once::new());
+    let (low_page, ids) = (low_page(mapped, &info.taken), Once::new());
     let button = acpi.button.as_ref().and_then(PowerButton::new);
     let x86 = X86 { pci, io_apics, devices, acpi, low_page, ids, button };
     let mut words = Vec::from([Words::of_command_line(info.command_line)]);
@@ -159,25 +161,28 @@ impl Physical for LoaderMapped {
 }
 
 /// Maps all memory with the rights that it needs, and gives what is free to the allocator. So far
-/// memory is mapped `direct` bytes higher than it is. What the loader left has been read.
-fn take_memory(info: &mut BootInfo, direct: u64, features: &Features) -> Result<(), PagingError> {
+/// memory is mapped `direct` bytes higher than it is. What the loader left has been read. Gives
+/// what is mapped of RAM.
+fn take_memory(
+    info: &mut BootInfo,
+    direct: u64,
+    features: &Features,
+) -> Result<Ranges, PagingError> {
     let (all, text, rodata) = (image::all(), image::text(), image::rodata());
-    let image = image::physical(all);
-    let mut taken = info.taken.clone();
-    for range in [Range::new(0, LOW), image] {
-        taken.push(range).map_err(|_| PagingError::OutOfMemory)?;
-    }
     // The tables in use, and the loader's stack, are still needed.
-    let tables = first_mapped(&memory::usable(&info.memory, &taken));
-    info.release_loader();
+    let loaders = info.release_loader();
+    let ram = memory::usable(&info.memory);
+    // The image is where it was linked, and nowhere else: nobody writes its code from elsewhere.
+    let mapped = ram.clone().without(&[image::physical(all)]);
+    let free = mapped.clone().without(&info.taken).without(&[Range::new(0, LOW)]);
+    let tables = first_mapped(&free.clone().without(&loaders));
     // SAFETY: the loader says that it is free, and it is mapped there.
     let mut tables = unsafe { EarlyTables::mapped_at(tables, direct) };
     let first_table = tables.left().start();
     let pages = AddressSpace::new(&mut tables, features.huge_pages)?;
-    // The image is where it was linked, and nowhere else: nobody writes its code from elsewhere.
-    for range in &memory::usable(&info.memory, &[image]) {
-        let mapped = Range::new(range.start().max(PAGE), range.end().min(LIMIT));
-        pages.map(&mut tables, mapped, Access::ReadWrite)?;
+    for range in mapped.iter() {
+        let range = Range::new(range.start().max(PAGE), range.end().min(LIMIT));
+        pages.map(&mut tables, range, Access::ReadWrite)?;
     }
     for module in &info.taken {
         pages.map(&mut tables, module.outer_pages(), Access::Read)?;
@@ -195,14 +200,18 @@ fn take_memory(info: &mut BootInfo, direct: u64, features: &Features) -> Result<
     // SAFETY: everything in use stays mapped where it was: code, data, the image's own stack.
     unsafe { Cr3::write(root, Cr3Flags::empty()) };
     let used = Range::new(first_table, tables.left().start());
-    taken.push(used).map_err(|_| PagingError::OutOfMemory)?;
-    for range in memory::usable(&info.memory, &taken) {
-        // SAFETY: the loader says that it is free, it is mapped, and the image, the modules and
-        // the tables are not in it. Memory of the loader's own has been read and copied.
+    let free = free.without(&[used]);
+    for range in free.iter() {
+        // SAFETY: the loader says that it is free, it is a part of what is mapped, and the image,
+        // the modules and the tables are not in it. Memory of the loader's own has been read and
+        // copied.
         unsafe { heap::claim(Range::new(range.start(), range.end().min(LIMIT))) };
     }
-    X86::space().set(pages, memory::usable(&info.memory, &[]));
-    Ok(())
+    let (pieces, bytes) = free.dropped();
+    info.dropped.0 += pieces;
+    info.dropped.1 = info.dropped.1.saturating_add(bytes);
+    X86::space().set(pages, ram);
+    Ok(mapped)
 }
 
 /// The largest free range of what is surely mapped: page tables come from there.
@@ -220,10 +229,10 @@ fn read_firmware(info: &BootInfo) -> &'static Acpi {
     Box::leak(Box::new(root.map_or_else(Acpi::default, |root| acpi::parse(&firmware, root))))
 }
 
-/// A free page below 64 KiB, where cores can start in real mode. Firmware keeps its own data at
+/// A free page below 64 KiB of what is `mapped`, where cores can start in real mode. Firmware keeps its own data at
 /// both ends of that.
-fn low_page(info: &BootInfo) -> Option<u64> {
-    let free = memory::usable(&info.memory, &info.taken);
+fn low_page(mapped: Ranges, taken: &[Range]) -> Option<u64> {
+    let free = mapped.without(taken);
     let pages = (0x8000..0x1_0000).step_by(PAGE as usize);
     let mut pages = pages.map(|page| Range::sized(page, PAGE));
     pages

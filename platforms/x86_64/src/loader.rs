@@ -4,6 +4,9 @@ use heapless::Vec;
 use platform_machine::memory::{self, Dropped, ENTRIES, Entry, Kind, Range};
 use platform_machine::options::{COMMAND_LINE, CommandLine};
 
+/// How many modules are kept track of.
+pub const MODULES: usize = 16;
+
 /// What the loader said. Nothing in it refers to the loader's memory.
 #[derive(Clone, Debug, Default)]
 pub struct BootInfo {
@@ -14,7 +17,7 @@ pub struct BootInfo {
     /// Pieces of RAM that the map had no room for, and how many bytes they have.
     pub dropped: Dropped,
     /// What lies in RAM and must stay: modules.
-    pub taken: Vec<Range, 16>,
+    pub taken: Vec<Range, MODULES>,
     /// Where the list of firmware tables is, where the loader says.
     pub root: Option<Root>,
     /// Seconds since 1970 when it entered the image, where it says.
@@ -41,6 +44,8 @@ pub enum LoaderError {
     Short,
     /// It says nothing of memory.
     NoMemoryMap,
+    /// It brings more modules than [`MODULES`].
+    Modules,
 }
 
 impl core::fmt::Display for LoaderError {
@@ -49,6 +54,7 @@ impl core::fmt::Display for LoaderError {
             Self::Magic(found) => write!(f, "the loader's information begins with {found:#x}"),
             Self::Short => f.write_str("the loader's information is cut short"),
             Self::NoMemoryMap => f.write_str("the loader gives no memory map"),
+            Self::Modules => write!(f, "the loader brings more than {MODULES} modules"),
         }
     }
 }
@@ -59,10 +65,14 @@ impl BootInfo {
         memory::add(&mut self.memory, piece, &mut self.dropped);
     }
 
-    /// Frees what was the loader's own: it was read.
-    pub fn release_loader(&mut self) {
+    /// Frees what was the loader's own, and says where it is: what it left was read.
+    pub fn release_loader(&mut self) -> Vec<Range, ENTRIES> {
         let own = self.memory.iter_mut().filter(|entry| entry.kind == Kind::Loader);
-        own.for_each(|entry| entry.kind = Kind::Ram);
+        own.map(|entry| {
+            entry.kind = Kind::Ram;
+            entry.range
+        })
+        .collect()
     }
 
     /// Reads the command line at `address`, where there is one. It is as long as its text, so it
@@ -161,7 +171,8 @@ mod tests {
         let mut info = BootInfo::default();
         info.add(piece(0, MIB, Kind::Loader));
         info.add(piece(MIB, MIB, Kind::Ram));
-        info.release_loader();
+        let own = info.release_loader();
+        assert_eq!(own.as_slice(), &[Range::sized(0, MIB)]);
         assert!(info.memory.iter().all(|entry| entry.kind == Kind::Ram));
     }
 

@@ -52,8 +52,8 @@ fn read_tag(info: &mut BootInfo, kind: u32, body: &[u8]) -> Result<(), LoaderErr
             let start = u32_at(body, 0).ok_or(LoaderError::Short)?;
             let end = u32_at(body, 4).ok_or(LoaderError::Short)?;
             let range = Range::new(start.into(), end.into());
-            // More modules than are kept track of would be written over: better not to start.
-            info.taken.push(range).map_err(|_| LoaderError::Short)?;
+            // Those that are not kept track of would be written over: better not to start.
+            info.taken.push(range).map_err(|_| LoaderError::Modules)?;
         }
         tag::MEMORY_MAP => {
             let size = u32_at(body, 0).ok_or(LoaderError::Short)? as usize;

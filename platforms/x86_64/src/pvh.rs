@@ -59,8 +59,8 @@ pub fn parse(memory: &impl Physical, address: u64) -> Result<BootInfo, LoaderErr
         let module = memory.bytes(at, field::MODULE_LENGTH).ok_or(LoaderError::Short)?;
         let start = u64_at(module, 0).ok_or(LoaderError::Short)?;
         let length = u64_at(module, 8).ok_or(LoaderError::Short)?;
-        // More modules than are kept track of would be written over: better not to start.
-        info.taken.push(Range::sized(start, length)).map_err(|_| LoaderError::Short)?;
+        // Those that are not kept track of would be written over: better not to start.
+        info.taken.push(Range::sized(start, length)).map_err(|_| LoaderError::Modules)?;
     }
     if info.memory.is_empty() { Err(LoaderError::NoMemoryMap) } else { Ok(info) }
 }

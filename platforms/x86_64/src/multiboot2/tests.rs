@@ -1,5 +1,6 @@
 extern crate std;
 use super::*;
+use crate::loader::MODULES;
 use crate::loader::Root;
 use platform_machine::memory::Kind;
 use std::vec::Vec;
@@ -58,6 +59,19 @@ fn tags_of_any_length_are_walked() {
     assert_eq!(info.memory[2].kind, Kind::Reserved);
     assert_eq!(info.taken.as_slice(), &[Range::new(0x40_0000, 0x40_1000)]);
     assert_eq!(info.root, Some(Root::Rsdt(0x7fe_0000)));
+}
+
+#[test]
+fn more_modules_than_are_kept_track_of_are_refused_by_that_cause() {
+    let map = map(&[(0x10_0000, 0x7f0_0000, 1)]);
+    let module = [0x40_0000_u32.to_le_bytes(), 0x40_1000_u32.to_le_bytes()].concat();
+    let with = |count| {
+        let mut tags = Vec::from([(6, &map[..])]);
+        tags.extend((0..count).map(|_| (3, &module[..])));
+        parse(&info(&tags), 16)
+    };
+    assert_eq!(with(MODULES).unwrap().taken.len(), MODULES);
+    assert_eq!(with(MODULES + 1).unwrap_err(), LoaderError::Modules);
 }
 
 #[test]

@@ -1,7 +1,8 @@
 use super::*;
+use crate::loader::MODULES;
 use platform_machine::memory::usable;
 
-struct Memory([u8; 512]);
+struct Memory([u8; 1024]);
 
 impl Physical for Memory {
     fn bytes(&self, address: u64, length: usize) -> Option<&[u8]> {
@@ -18,7 +19,7 @@ impl Memory {
     /// Start information at 16, a map of two entries at 128, a command line at 256 and a
     /// module at 320.
     fn example() -> Self {
-        let mut memory = Self([0; 512]);
+        let mut memory = Self([0; 1024]);
         memory.put(16, &MAGIC.to_le_bytes());
         memory.put(20, &1u32.to_le_bytes());
         memory.put(28, &1u32.to_le_bytes());
@@ -45,15 +46,26 @@ fn a_start_information_gives_map_modules_command_line_and_tables() {
     assert_eq!(info.command_line.as_str(), "kernel log=debug");
     assert_eq!(info.root, Some(Root::Pointer(0xf_5a90)));
     assert_eq!(info.memory[1].range, Range::new(0x10_0000, 0x80_0000));
-    let free = usable(&info.memory, &info.taken);
+    let free = usable(&info.memory).without(&info.taken);
     assert_eq!(free[1], Range::new(0x10_0000, 0x40_0000));
     assert_eq!(free[2], Range::new(0x40_2000, 0x80_0000));
 }
 
 #[test]
+fn more_modules_than_are_kept_track_of_are_refused_by_that_cause() {
+    let mut memory = Memory::example();
+    for count in [14, 15, MODULES as u32] {
+        memory.put(28, &count.to_le_bytes());
+        assert_eq!(parse(&memory, 16).unwrap().taken.len(), count as usize);
+    }
+    memory.put(28, &(MODULES as u32 + 1).to_le_bytes());
+    assert_eq!(parse(&memory, 16).unwrap_err(), LoaderError::Modules);
+}
+
+#[test]
 fn what_cannot_be_read_is_refused_by_cause() {
     let mut memory = Memory::example();
-    assert_eq!(parse(&memory, 500).unwrap_err(), LoaderError::Short);
+    assert_eq!(parse(&memory, 1012).unwrap_err(), LoaderError::Short);
     memory.put(64, &99u32.to_le_bytes());
     assert_eq!(parse(&memory, 16).unwrap_err(), LoaderError::Short);
     memory.put(64, &0u32.to_le_bytes());
