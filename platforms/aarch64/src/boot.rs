@@ -54,7 +54,7 @@ pub(crate) extern "C" fn start(tree: u64) -> ! {
             refuse(format_args!("{error}"));
         }
     };
-    power::learn(board.conduit, board.finisher);
+    power::learn(board.conduit);
     let taken = take_memory(&mut board);
     match board.console {
         // SAFETY: the tree says that it is there, and it was mapped with all memory.
@@ -68,6 +68,7 @@ pub(crate) extern "C" fn start(tree: u64) -> ! {
     if let Err(error) = taken {
         refuse(format_args!("{error}"));
     }
+    power::learn_finisher(board.finisher);
 
     let (distributor, core) = start_core(&board);
     let Some(clock) = Clock::new(first_tick, cpu::hertz()) else {

@@ -2,9 +2,11 @@
 
 use crate::board::Conduit;
 use crate::{cpu, machine};
+use alloc::boxed::Box;
 use core::arch::asm;
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, Ordering};
 use platform_machine::{SUCCESS, Slot};
+use waitless::device::Registers;
 
 /// PSCI functions (Arm DEN 0022).
 mod function {
@@ -23,19 +25,32 @@ const FAIL: u32 = 0x3333;
 
 /// How the firmware is called, once it is known.
 static CONDUIT: Slot<Conduit> = Slot::new();
-/// Where a finisher is; 0 for nowhere.
-static FINISHER: AtomicU64 = AtomicU64::new(0);
+/// What ends a virtual machine with a status, where there is one.
+static FINISHER: Slot<Finisher> = Slot::new();
 /// Whether a debugger was called that may not be there.
 static CALLED: AtomicBool = AtomicBool::new(false);
 
-/// Remembers what the device tree says about switching off.
-pub(crate) fn learn(conduit: Option<Conduit>, finisher: Option<u64>) {
+/// A register that ends a virtual machine.
+struct Finisher(Registers);
+
+// SAFETY: it is written by one instruction, from any core, and the machine ends there.
+unsafe impl Sync for Finisher {}
+
+/// Remembers how the device tree says that the firmware is called.
+pub(crate) fn learn(conduit: Option<Conduit>) {
     match conduit {
         Some(Conduit::Hypervisor) => CONDUIT.set(&Conduit::Hypervisor),
         Some(Conduit::Monitor) => CONDUIT.set(&Conduit::Monitor),
         None => {}
     }
-    FINISHER.store(finisher.unwrap_or(0), Ordering::Relaxed);
+}
+
+/// Remembers the finisher at `address`, once memory is mapped. It is mapped here: that takes the
+/// heap's lock, which whoever dies may hold.
+pub(crate) fn learn_finisher(address: Option<u64>) {
+    if let Some(register) = address.and_then(|address| machine::try_map(address, 4)) {
+        FINISHER.set(Box::leak(Box::new(Finisher(register))));
+    }
 }
 
 /// Switches the machine off. `status` reaches whoever started it where there is a way: by a
@@ -74,10 +89,7 @@ fn halt() -> ! {
 }
 
 fn finish(status: u8) {
-    let address = FINISHER.load(Ordering::Relaxed);
-    if address != 0
-        && let Some(register) = machine::try_map(address, 4)
-    {
+    if let Some(Finisher(register)) = FINISHER.get() {
         register.write32(0, u32::from(status) << 16 | FAIL);
     }
 }
