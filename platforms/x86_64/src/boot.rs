@@ -229,8 +229,8 @@ fn read_firmware(info: &BootInfo) -> &'static Acpi {
     Box::leak(Box::new(root.map_or_else(Acpi::default, |root| acpi::parse(&firmware, root))))
 }
 
-/// A free page below 64 KiB of what is `mapped`, where cores can start in real mode. Firmware keeps its own data at
-/// both ends of that.
+/// A free page below 64 KiB of what is `mapped`, where cores can start in real mode. Firmware keeps
+/// its own data at both ends of that.
 fn low_page(mapped: Ranges, taken: &[Range]) -> Option<u64> {
     let free = mapped.without(taken);
     let pages = (0x8000..0x1_0000).step_by(PAGE as usize);
