@@ -4,12 +4,12 @@
 //! for longer than the clock counts, and whole rounds of it are lost: an old timer's last 55 ms.
 //! So two windows in a row must agree, as seldom as that is, before time is made of them.
 
-use heapless::Vec;
 use platform_machine::clock::frequency;
 
 /// How long a window is.
 const WINDOW_MICROS: u64 = 2_000;
-/// Windows at most. Of so many that never agree, the one in the middle counts.
+/// Windows at most. Of so many that never agree, the slowest counts: rounds that are lost make
+/// only faster ones.
 const WINDOWS: usize = 9;
 /// Which part of a frequency two windows may differ by: an old timer's tick is a 2,400th of one.
 const TOLERANCE: u64 = 500;
@@ -36,20 +36,16 @@ pub fn compare(
     timer: &dyn Fn() -> u64,
     ticks: &dyn Fn() -> u64,
 ) -> Option<(u64, u64)> {
-    let mut windows = Vec::<(u64, u64), WINDOWS>::new();
-    for _ in 0..WINDOWS {
-        let (hertz, timer) = window(reference, timer, ticks)?;
-        if let Some(last) = windows.last()
-            && agree(last.0, hertz)
-            && agree(last.1, timer)
-        {
-            return Some((last.0.midpoint(hertz), last.1.midpoint(timer)));
+    let mut last = window(reference, timer, ticks)?;
+    let mut slowest = last;
+    for _ in 1..WINDOWS {
+        let next = window(reference, timer, ticks)?;
+        if agree(last.0, next.0) && agree(last.1, next.1) {
+            return Some((last.0.midpoint(next.0), last.1.midpoint(next.1)));
         }
-        // As many as the loop makes.
-        let _ = windows.push((hertz, timer));
+        (last, slowest) = (next, slowest.min(next));
     }
-    windows.sort_unstable();
-    windows.get(WINDOWS / 2).copied()
+    Some(slowest)
 }
 
 fn agree(one: u64, other: u64) -> bool {
