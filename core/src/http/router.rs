@@ -163,16 +163,19 @@ impl<R: Routes> Router<R> {
         allowed: &mut Methods,
     ) -> Option<Found> {
         let path = request.head().path_bytes();
-        if uri::is_suspicious(path) {
+        let escaped = path.contains(&b'%');
+        if uri::is_suspicious(path, escaped) {
             let problem =
                 Problem::bad_request("the path has dots for segments, or a broken escape");
             request.reply().complete(problem.into_response(request.pool()));
             return None;
         }
-        let found = found.or_else(|| match path.contains(&b'%') {
+        let found = match escaped {
+            // Also where one was found: who guards a path guards all ways to write it (RFC 3986,
+            // section 6.2.2.2).
             true => self.routes.find(request.method(), path, true, allowed),
-            false => None,
-        });
+            false => found,
+        };
         if path == b"*" {
             //= RFC 9110 9.3.7: asked of the server as a whole
             *allowed = self.routes.methods();

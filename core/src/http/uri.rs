@@ -66,11 +66,12 @@ fn walk<'a>(pattern: &str, path: &'a [u8], mut tell: impl FnMut(&str, &'a [u8]))
 /// Whether `segment` says `part`, in which nothing is escaped (RFC 3986, section 6.2.2.2).
 fn is_same(part: &[u8], segment: &[u8]) -> bool {
     part == segment
-        || (segment.contains(&b'%') && unescaped(segment).eq(part.iter().copied().map(Some)))
+        || (segment.contains(&b'%') && unescaped(segment, false).eq(part.iter().copied().map(Some)))
 }
 
-/// The bytes of `text` with its escapes resolved; `None` for one that is broken.
-fn unescaped(text: &[u8]) -> impl Iterator<Item = Option<u8>> {
+/// The bytes of `text` with its escapes resolved, and `+` as a space where `plus` says so; `None`
+/// for an escape that is broken.
+fn unescaped(text: &[u8], plus: bool) -> impl Iterator<Item = Option<u8>> {
     let mut bytes = text.iter().copied();
     core::iter::from_fn(move || {
         let byte = bytes.next()?;
@@ -78,6 +79,7 @@ fn unescaped(text: &[u8]) -> impl Iterator<Item = Option<u8>> {
             b'%' => {
                 bytes.next().and_then(hex).zip(bytes.next().and_then(hex)).map(|(h, l)| h << 4 | l)
             }
+            b'+' if plus => Some(b' '),
             _ => Some(byte),
         })
     })
@@ -86,14 +88,15 @@ fn unescaped(text: &[u8]) -> impl Iterator<Item = Option<u8>> {
 /// Whether `path` is one that a client has no reason to send: with a segment that names its own
 /// place or the one above, which clients resolve (RFC 3986, section 5.2.4), or with a broken
 /// escape. Nothing that is made of such a path can lead out of where it belongs.
-pub(super) fn is_suspicious(path: &[u8]) -> bool {
+/// `escaped` where there are escapes.
+pub(super) fn is_suspicious(path: &[u8], escaped: bool) -> bool {
     let mut segments = path.split(|&byte| byte == b'/');
     segments.any(|segment| {
         let is_short = segment.len() <= 6;
         let is_dots = |count: usize| {
-            is_short && unescaped(segment).eq(core::iter::repeat_n(Some(b'.'), count))
+            is_short && unescaped(segment, false).eq(core::iter::repeat_n(Some(b'.'), count))
         };
-        let is_broken = segment.contains(&b'%') && unescaped(segment).any(|byte| byte.is_none());
+        let is_broken = escaped && unescaped(segment, false).any(|byte| byte.is_none());
         is_broken || is_dots(1) || is_dots(2)
     })
 }
@@ -114,8 +117,14 @@ pub(super) fn says_more(pattern: &str, other: &str) -> bool {
 pub(super) fn query_parameter<'a>(query: &'a str, name: &str) -> Option<&'a str> {
     query.split('&').find_map(|pair| {
         let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-        (key == name).then_some(value)
+        (key == name || is_name(key, name)).then_some(value)
     })
+}
+
+/// Whether `key`, in which something is escaped, says `name`.
+fn is_name(key: &str, name: &str) -> bool {
+    key.bytes().any(|byte| matches!(byte, b'%' | b'+'))
+        && unescaped(key.as_bytes(), true).eq(name.bytes().map(Some))
 }
 
 /// Decodes percent-encoding into `room`, and `+` as a space where `plus` says so. `None` when

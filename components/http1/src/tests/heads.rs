@@ -1,10 +1,11 @@
 //! Heads: what is taken, what is refused, and that it does not matter how they arrive.
 
 use super::wire::Bench;
-use super::{site, status};
+use super::{nothing, page, site, status};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
+use waitless::http::{Handler, Router};
 
 /// A request and what comes of it: the status, or the text that `/show` gives.
 type Case = (String, &'static str);
@@ -330,6 +331,26 @@ fn the_route_that_says_most_gets_the_request_whatever_the_order() {
     assert_eq!(status(&get("/named/you/1")), "204");
     assert!(get("/named/me/7/8").contains("Content-Length: 10000"));
     assert!(get("/named/").contains("Content-Length: 10000"));
+}
+
+/// RFC 3986 section 6.2.2.2: who guards a path guards all ways to write it.
+#[test]
+fn an_escape_leads_past_no_route() {
+    fn check(handler: impl Handler) {
+        let mut bench = Bench::new(handler);
+        let mut ask =
+            |line: &str| bench.once(format!("{line} HTTP/1.1\r\nHost: h\r\n\r\n").as_bytes());
+        for path in ["/admin", "/%61dmin", "/adm%69n", "/%61%64%6d%69%6E"] {
+            assert_eq!(status(&ask(&format!("GET {path}"))), "204", "{path}");
+        }
+        for path in ["/sent", "/s%65nt", "/admin%2f", "/admin/%61"] {
+            assert_eq!(status(&ask(&format!("GET {path}"))), "200", "{path}");
+        }
+        assert_eq!(status(&ask("POST /s%65nt")), "204");
+        assert_eq!(status(&ask("POST /%61dmin")), "405");
+    }
+    check(Router::new().get("/admin", nothing).post("/sent", nothing).get("/{path...}", page));
+    check(Router::new().get("/{path...}", page).get("/admin", nothing).post("/sent", nothing));
 }
 
 #[test]

@@ -5,10 +5,10 @@ use super::wire::Bench;
 use alloc::format;
 use alloc::string::String;
 use serde::{Deserialize, Serialize};
-use waitless::Duration;
 use waitless::http::{
     Event, Finished, Handler, IntoResponse, Json, Problem, Request, Response, Router, Status,
 };
+use waitless::Duration;
 
 #[derive(Deserialize, Serialize)]
 struct Item {
@@ -65,9 +65,14 @@ fn guard(request: &mut Request) -> Result<(), Response> {
     }
 }
 
+async fn named(request: Request) -> Result<String, Problem> {
+    request.query("a name")
+}
+
 fn site() -> impl Handler {
     let inner = Router::new().get("/whole", whole).get("/streamed", streamed);
     Router::new()
+        .get("/named", named)
         .get("/query", query)
         .post("/form", form)
         .post("/json", json)
@@ -95,7 +100,7 @@ fn queries_forms_and_json_become_values() {
     let long = format!("name={}", "x".repeat(100));
     for (request, expected) in [
         (get("/query?name=a+b&count=7", ""), item),
-        (get("/query?name=a%20b", ""), "{\"name\":\"a b\",\"count\":null}"),
+        (get("/query?na%6De=a%20b", ""), "{\"name\":\"a b\",\"count\":null}"),
         (get("/query?name=a&count=x", ""), "400"),
         (get("/query", ""), "400"),
         (post("/form", FORM, "name=a+b&count=7"), item),
@@ -114,6 +119,21 @@ fn queries_forms_and_json_become_values() {
             3 => assert_eq!(status(&response), expected, "{request}"),
             _ => assert!(response.ends_with(&format!("\r\n\r\n{expected}")), "{response}"),
         }
+    }
+}
+
+#[test]
+fn the_name_of_a_parameter_may_be_escaped() {
+    let mut bench = Bench::new(site());
+    for query in
+        ["a+name=x", "a%20name=x", "%61+n%61me=x", "b=y&%&a+name=x", "a%20name%00&a+name=x"]
+    {
+        let response = bench.once(get(&format!("/named?{query}"), "").as_bytes());
+        assert!(response.ends_with("\r\n\r\nx"), "{query}: {response}");
+    }
+    for query in ["a%2520name=x", "a%2+name=x", "a+nam=x", "a+name2=x"] {
+        let response = bench.once(get(&format!("/named?{query}"), "").as_bytes());
+        assert_eq!(status(&response), "400", "{query}");
     }
 }
 

@@ -58,10 +58,10 @@ fn parameters_are_found_and_decoded() {
 fn paths_that_lead_elsewhere_are_suspicious() {
     for path in ["/.", "/..", "/./a", "/a/../b", "/%2e", "/%2E.", "/a/.%2e/b", "/%", "/%4", "/a%g0"]
     {
-        assert!(is_suspicious(path.as_bytes()), "{path}");
+        assert!(is_suspicious(path.as_bytes(), path.contains('%')), "{path}");
     }
     for path in ["/", "", "*", "/a", "//", "/...", "/.a", "/a.", "/%2e%2e%2e", "/%20", "/a%2f.."] {
-        assert!(!is_suspicious(path.as_bytes()), "{path}");
+        assert!(!is_suspicious(path.as_bytes(), path.contains('%')), "{path}");
     }
 }
 
