@@ -8,14 +8,14 @@ use sha2::{Digest, Sha256};
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::time::UNIX_EPOCH;
+use std::time::{SystemTime, UNIX_EPOCH};
 use std::{env, fs, io};
 
 /// Writes the files of `folder`, each in the codings that make it smaller, to the folder `out`,
 /// and beside them the Rust expression that has them all: a `waitless::http::Files`.
 ///
-/// A file's tag is a digest of its bytes, its date that of its last change, or what
-/// `SOURCE_DATE_EPOCH` says. Names that begin with a dot are left out.
+/// A file's tag is a digest of its bytes, its date that of its last change, now at the latest, or
+/// what `SOURCE_DATE_EPOCH` says. Names that begin with a dot are left out.
 ///
 /// # Errors
 /// One line that says which file could not be read or written, and why.
@@ -140,9 +140,11 @@ fn tag(bytes: &[u8]) -> String {
 
 fn date(path: &Path) -> String {
     let epoch = env::var("SOURCE_DATE_EPOCH").ok().and_then(|text| text.parse::<u64>().ok());
+    let seconds = |time: SystemTime| Some(time.duration_since(UNIX_EPOCH).ok()?.as_secs());
     let modified = || {
         let modified = fs::metadata(path).and_then(|data| data.modified()).ok()?;
-        Some(modified.duration_since(UNIX_EPOCH).ok()?.as_secs())
+        // Nothing was changed in the future.
+        seconds(modified.min(SystemTime::now()))
     };
     match epoch.or_else(modified) {
         Some(unix) => format!("Some(waitless::http::Date::from_unix({unix}))"),
@@ -222,6 +224,7 @@ const MEDIA: [(&str, &str); 34] = [
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
     #[test]
     fn media_types_are_in_order_and_found_by_the_end_of_a_name() {
@@ -248,6 +251,26 @@ mod tests {
         let mut back = Vec::new();
         brotli::BrotliDecompress(&mut &brotli_of(&text)[..], &mut back).unwrap();
         assert_eq!(back, text);
+    }
+
+    #[test]
+    fn a_file_was_not_changed_in_the_future() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/files-date-test");
+        let file = fs::File::create(&path).unwrap();
+        let date_of = |time: SystemTime| {
+            file.set_modified(time).unwrap();
+            let text = date(&path);
+            let digits: String = text.chars().filter(char::is_ascii_digit).collect();
+            digits.parse::<u64>().unwrap()
+        };
+        let now = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+        if env::var("SOURCE_DATE_EPOCH").is_err() {
+            assert_eq!(date_of(UNIX_EPOCH + Duration::from_secs(784_111_777)), 784_111_777);
+            let before = now();
+            let date = date_of(SystemTime::now() + Duration::from_secs(86_400));
+            assert!((before..=now()).contains(&date), "{date}");
+        }
+        fs::remove_file(path).unwrap();
     }
 
     #[test]

@@ -45,11 +45,11 @@ async fn health(_: Request) -> impl IntoResponse {
 
 /// A page that draws the graph and shows the counters: one of the files in `www`.
 async fn page(request: Request) -> impl IntoResponse {
-    let response = match request.files().find("index.html") {
+    request.respond_with("Content-Security-Policy", POLICY);
+    match request.files().find("index.html") {
         Some(page) => page.respond(&request, Some("no-cache")).await,
         None => Response::plain(Status::NOT_FOUND),
-    };
-    response.header("Content-Security-Policy", POLICY)
+    }
 }
 
 /// The page is whole, and talks to nobody but us.

@@ -2,6 +2,7 @@
 
 use crate::connection::Phase;
 use crate::exchange::{self, Outgoing};
+use crate::parse::is_blank;
 use crate::{CROWDED_FOR, Http1};
 use waitless::http::Status;
 use waitless::{Duration, Instant, StreamPort};
@@ -33,7 +34,7 @@ impl Http1 {
         }
         match phase {
             Phase::Free => {}
-            Phase::Head if self.has_no_input(place) => self.end_idle(place, below),
+            Phase::Head if self.is_blank(place) => self.end_idle(place, below),
             Phase::Head => self.refuse(place, Status::REQUEST_TIMEOUT),
             Phase::Exchange => self.time_out_exchange(place),
             // The response was sent, and must not be lost for what the client did not send.
@@ -56,7 +57,7 @@ impl Http1 {
     /// response, which is kept in packets as long as it does not; never, where it has.
     fn must_be_taken<S: StreamPort>(&self, place: u32, deadline: Instant, below: &S) -> Instant {
         let idle = self.connections.get(place as usize);
-        let idle = idle.filter(|it| it.phase == Phase::Head && it.input.is_empty());
+        let idle = idle.filter(|it| it.phase == Phase::Head && is_blank(it.input.bytes()));
         match idle {
             Some(idle) if below.status(idle.stream).unacknowledged > 0 => {
                 deadline - self.config.idle_timeout + self.config.send_timeout
@@ -65,8 +66,9 @@ impl Http1 {
         }
     }
 
-    fn has_no_input(&self, place: u32) -> bool {
-        self.connections.get(place as usize).is_some_and(|connection| connection.input.is_empty())
+    /// Whether no head has begun.
+    pub(crate) fn is_blank(&self, place: u32) -> bool {
+        self.connections.get(place as usize).is_some_and(|it| is_blank(it.input.bytes()))
     }
 
     /// Nothing was asked for any more.

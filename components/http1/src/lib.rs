@@ -169,7 +169,7 @@ pub struct Http1 {
     rate: Rate,
     /// Until when clients have to be faster than usual.
     crowded_until: Instant,
-    date: Option<response::Date>,
+    date: Option<response::Now>,
     date_until: Instant,
     template: Template,
     /// Whether nobody on the way can read or change what passes.
@@ -219,7 +219,10 @@ impl Http1 {
     #[cold]
     #[inline(never)]
     fn refresh_date(&mut self, cx: &Context) {
-        self.date = cx.wall_clock().map(|unix| Date::from_unix(unix).bytes());
+        self.date = cx.wall_clock().map(|unix| response::Now {
+            unix: unix.try_into().unwrap_or(u32::MAX),
+            line: Date::from_unix(unix).bytes(),
+        });
         self.date_until = self.now + Duration::from_secs(1);
         self.template.forget();
     }

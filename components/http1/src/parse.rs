@@ -122,6 +122,14 @@ fn parse_window(window: &[u8], limits: &Limits) -> Result<Parsed, Stop> {
     })
 }
 
+/// Whether `bytes` are nothing but empty lines that are forgiven, the last perhaps in part: no
+/// head has begun.
+#[cold]
+pub(crate) fn is_blank(bytes: &[u8]) -> bool {
+    const LINES: &[u8; 2 * EMPTY_LINES] = b"\r\n\r\n\r\n\r\n";
+    LINES.starts_with(bytes)
+}
+
 /// Some clients end a body with a line break too many: a few of them are forgiven.
 fn skip_empty_lines(window: &[u8], limits: &Limits) -> Result<usize, Stop> {
     let mut at = 0;

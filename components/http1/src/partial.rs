@@ -30,11 +30,12 @@ impl Partial {
 }
 
 impl Http1 {
-    /// The beginning of a head has come, and was read. `false` when there is no room
-    /// for it, and the connection ends.
+    /// The beginning of a head has come, and was read; what stood there before `was_blank` where
+    /// it was none. `false` when there is no room for it, and the connection ends.
     #[cold]
-    pub(crate) fn await_head(&mut self, place: u32, was_empty: bool) -> bool {
-        if was_empty {
+    pub(crate) fn await_head(&mut self, place: u32, was_blank: bool) -> bool {
+        // Who has sent no more than an empty line is as idle as before.
+        if was_blank && !self.is_blank(place) {
             // Counted from the first byte on: later ones win no time.
             self.set_deadline(place, self.now + self.config.head_timeout);
         }

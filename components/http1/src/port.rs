@@ -1,14 +1,14 @@
 //! What the service above sees.
 
 use crate::exchange::{self, Active, Outgoing, PIECE};
-use crate::response::{Announced, Date, HEAD_LONG, Lines, Persistence, Template, continue_packet};
+use crate::response::{Announced, HEAD_LONG, Lines, Now, Persistence, Template, continue_packet};
 use crate::{Config, Http1};
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 use waitless::http::wire::chunked::{ChunkFrame, last_chunk};
 use waitless::http::wire::{Framing, NoPacket};
-use waitless::http::{Body, Fields, Head, Length, Response, Status};
+use waitless::http::{Body, Fields, Head, Length, Noted, Response, Status};
 use waitless::{Chunk, Duration, Exchange, HttpPort, Instant, Packet, Pool};
 
 impl HttpPort for Http1 {
@@ -273,7 +273,7 @@ impl Active {
     fn compose(
         &mut self,
         response: &mut Response,
-        date: Option<&Date>,
+        date: Option<&Now>,
         fixed: &[u8],
         config: &Config,
         pool: Pool,
@@ -295,8 +295,7 @@ impl Active {
         let added = response.fields().map_or(0, Fields::len);
         let mut lines = Lines {
             status: response.code(),
-            //= RFC 9110 6.6.1: that of a message which somebody else has made stays as it is
-            date: date.filter(|_| !response.fields().is_some_and(Fields::is_dated)),
+            date: date.map(|now| &now.line),
             fixed,
             media: response.media_type().filter(|_| !matches!(body, Body::Empty)),
             length,
@@ -304,9 +303,22 @@ impl Active {
             fields: &[],
             ready: None,
         };
-        if added == 0 {
-            let ready = template.find(&lines);
-            lines.ready = ready;
+        match response.fields().map(|fields| (fields.noted(), fields.modified())) {
+            Some((noted, modified)) if added > 0 => {
+                if noted != Noted::default() {
+                    lines.leave_out(noted);
+                }
+                if let Some(now) = date.filter(|now| now.unix < modified)
+                    && lines.date.is_some()
+                {
+                    //= RFC 9110 8.8.2.1: not later than the message
+                    response.cap_modified(waitless::http::Date::from_unix(now.unix.into()));
+                }
+            }
+            _ => {
+                let ready = template.find(&lines);
+                lines.ready = ready;
+            }
         }
         let head_length = lines.len() + added;
         if lines.len() > HEAD_LONG || head_length as u64 > config.response_head_limit {
@@ -356,10 +368,12 @@ impl Active {
     fn persistence(&self, status: Status, keep: bool) -> Persistence {
         match (keep, self.old_client) {
             _ if status == Status::SWITCHING_PROTOCOLS => Persistence::Upgraded,
-            // RFC 9110, section 15.5.22: it names what to upgrade to.
-            (true, _) if status == Status::UPGRADE_REQUIRED => Persistence::Upgraded,
-            // RFC 9110, section 7.8: whoever sends Upgrade names it.
-            (false, false) if status == Status::UPGRADE_REQUIRED => Persistence::Refused,
+            // RFC 9110, section 15.5.22: it names what to upgrade to; and whoever sends Upgrade
+            // names that, whatever else is said of the connection.
+            //= RFC 9110 7.8: only together with the option of the connection
+            (true, false) if status == Status::UPGRADE_REQUIRED => Persistence::Upgraded,
+            (true, true) if status == Status::UPGRADE_REQUIRED => Persistence::Offered,
+            (false, _) if status == Status::UPGRADE_REQUIRED => Persistence::Refused,
             (false, _) => Persistence::Closed,
             (true, true) => Persistence::Kept,
             (true, false) => Persistence::Usual,
@@ -372,7 +386,7 @@ impl Active {
     fn compose_overlong(
         &mut self,
         response: &mut Response,
-        date: Option<&Date>,
+        date: Option<&Now>,
         fixed: &[u8],
         config: &Config,
         pool: Pool,

@@ -3,7 +3,7 @@
 use crate::Http1;
 use crate::connection::{Connection, Phase};
 use crate::exchange;
-use crate::parse::{Parsed, SHORT, parse};
+use crate::parse::{Parsed, SHORT, is_blank, parse};
 use alloc::rc::Rc;
 use core::net::SocketAddr;
 use waitless::http::wire::{Framing, Input, NoPacket, Taken};
@@ -96,15 +96,16 @@ impl Http1 {
     fn read_head<S: StreamPort>(&mut self, place: u32, below: &mut S) {
         let Some(connection) = self.connections.get_mut(place as usize) else { return };
         let stream = connection.stream;
-        let was_empty = connection.input.is_empty();
+        let has_input = !connection.input.is_empty();
+        let was_blank = !has_input || is_blank(connection.input.bytes());
         // Otherwise what there is was looked at when it came.
-        let look = core::mem::take(&mut connection.unread) && !was_empty;
+        let look = core::mem::take(&mut connection.unread) && has_input;
         if look && self.try_head(place, below) {
             return;
         }
         for _ in 0..BATCH {
             let Some(packet) = below.recv(stream) else {
-                return self.lack_of_head(place, was_empty, below);
+                return self.lack_of_head(place, was_blank, below);
             };
             let Some(connection) = self.connections.get_mut(place as usize) else { return };
             if connection.input.is_empty() {
@@ -127,14 +128,14 @@ impl Http1 {
                 return;
             }
         }
-        if self.await_head(place, was_empty) {
+        if self.await_head(place, was_blank) {
             self.queue_receive(place);
         }
     }
 
     /// Nothing more has arrived, and the head is not complete.
     #[inline(never)]
-    fn lack_of_head<S: StreamPort>(&mut self, place: u32, was_empty: bool, below: &mut S) {
+    fn lack_of_head<S: StreamPort>(&mut self, place: u32, was_blank: bool, below: &mut S) {
         let Some(connection) = self.connections.get_mut(place as usize) else { return };
         let stream = connection.stream;
         if below.status(stream).finished {
@@ -144,7 +145,7 @@ impl Http1 {
             return self.forget(place);
         }
         if !connection.input.is_empty() {
-            self.await_head(place, was_empty);
+            self.await_head(place, was_blank);
         }
     }
 

@@ -3,12 +3,18 @@
 use crate::Config;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
-use waitless::http::{Integer, Status};
+use waitless::http::{Integer, Noted, Status};
 use waitless::packet::NoRoom;
 use waitless::{Packet, Pool};
 
 /// A date as HTTP writes it.
 pub(crate) type Date = [u8; 29];
+
+/// The present: in seconds since 1970, and as the line says it.
+pub(crate) struct Now {
+    pub(crate) unix: u32,
+    pub(crate) line: Date,
+}
 
 /// What a response's head says.
 #[derive(Clone, Copy)]
@@ -45,11 +51,31 @@ pub(crate) enum Persistence {
     Closed,
     /// It speaks another protocol after this.
     Upgraded,
+    /// It stays open, which an old client does not expect, and this says what it could be
+    /// upgraded to.
+    Offered,
     /// It is closed after this, which says what it could have been upgraded to.
     Refused,
 }
 
 impl Lines<'_> {
+    /// Leaves to the fields what they say by themselves.
+    #[cold]
+    pub(crate) fn leave_out(&mut self, noted: Noted) {
+        //= RFC 9110 6.6.1: that of a message which somebody else has made stays as it is
+        self.date = self.date.filter(|_| !noted.has(Noted::DATE));
+        //= RFC 9110 5.3: a field that is no list is sent once
+        self.media = self.media.filter(|_| !noted.has(Noted::MEDIA));
+        let secure = self.fixed.windows(HSTS.len()).position(|line| line == HSTS);
+        let (server, secure) = self.fixed.split_at(secure.unwrap_or(self.fixed.len()));
+        self.fixed = match (noted.has(Noted::SERVER), noted.has(Noted::SECURE)) {
+            (false, false) => self.fixed,
+            (false, true) => server,
+            (true, false) => secure,
+            (true, true) => &[],
+        };
+    }
+
     /// Bytes of the head.
     #[inline]
     pub(crate) fn len(&self) -> usize {
@@ -73,6 +99,7 @@ impl Lines<'_> {
             Persistence::Kept => KEPT.len(),
             Persistence::Closed => CLOSED.len(),
             Persistence::Upgraded => UPGRADED.len(),
+            Persistence::Offered => OFFERED.len(),
             Persistence::Refused => REFUSED.len(),
         };
         status
@@ -111,6 +138,7 @@ impl Lines<'_> {
             Persistence::Kept => head.put(KEPT),
             Persistence::Closed => head.put(CLOSED),
             Persistence::Upgraded => head.put(UPGRADED),
+            Persistence::Offered => head.put(OFFERED),
             Persistence::Refused => head.put(REFUSED),
         }
         match self.length {
@@ -294,6 +322,7 @@ const CHUNKED: &[u8; 28] = b"\r\nTransfer-Encoding: chunked";
 const KEPT: &[u8; 24] = b"\r\nConnection: keep-alive";
 const CLOSED: &[u8; 19] = b"\r\nConnection: close";
 const UPGRADED: &[u8; 21] = b"\r\nConnection: upgrade";
+const OFFERED: &[u8; 33] = b"\r\nConnection: keep-alive, upgrade";
 const REFUSED: &[u8; 28] = b"\r\nConnection: close, upgrade";
 const BREAK: &[u8; 2] = b"\r\n";
 

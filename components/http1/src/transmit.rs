@@ -3,6 +3,7 @@
 use crate::Http1;
 use crate::connection::Phase;
 use crate::exchange::{self, Outgoing};
+use crate::parse::is_blank;
 use crate::receive::DRAIN_LIMIT;
 use crate::response::{Announced, Lines, Persistence, continue_packet};
 use waitless::http::wire::chunked::last_chunk;
@@ -127,10 +128,11 @@ impl Http1 {
         }
         connection.phase = Phase::Head;
         let has_input = !connection.input.is_empty();
+        let has_begun = has_input && !is_blank(connection.input.bytes());
         connection.unread |= has_input;
         let look = connection.unread;
         self.end_exchange(index);
-        match has_input {
+        match has_begun {
             true => self.set_deadline(place, self.now + self.config.head_timeout),
             false => self.expect_request(place),
         }
@@ -174,7 +176,7 @@ impl Http1 {
         }
         let lines = Lines {
             status,
-            date: self.date.as_ref(),
+            date: self.date.as_ref().map(|now| &now.line),
             fixed: self.fixed,
             media: Some("text/plain; charset=utf-8"),
             length: Announced::Length(body.len() as u64),

@@ -35,6 +35,10 @@ impl Content {
     /// The response to `request`, which is a `GET` or a `HEAD`: the variant that the client
     /// prefers, or the parts of it that it asks for (RFC 9110, sections 12.5.3, 13 and 14).
     /// `cache` is what `Cache-Control` says, where there is one.
+    ///
+    /// Fields of your own are added before, by [`Request::respond_with`]: where several parts are
+    /// asked for, all of the response is on its way when this returns, and what is added to what
+    /// it returns comes too late.
     pub async fn respond(
         &'static self,
         request: &Request,
@@ -103,9 +107,14 @@ impl Content {
         if request.method() != Method::Get {
             return Wanted::Whole;
         }
+        let validators = match self.variants {
+            [_] => self.validators(variant),
+            //= RFC 9110 8.8.1: a date that several codings have in common tells none of them
+            _ => Validators::new().tag(Tag::strong(variant.tag)),
+        };
         let mut fields = request.head().fields().filter(|(n, _)| is_same_name(n, "Range"));
         match (fields.next(), fields.next()) {
-            (Some((_, value)), None) if self.validators(variant).allows_range(request.head()) => {
+            (Some((_, value)), None) if validators.allows_range(request.head()) => {
                 range::parse(value, variant.bytes.len() as u64)
             }
             _ => Wanted::Whole,

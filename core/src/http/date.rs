@@ -104,6 +104,7 @@ impl Date {
 
 impl FieldValue for Date {
     fn write(self, fields: &mut Fields) -> Result<(), NoRoom> {
+        fields.note(self);
         fields.append(&self.bytes())
     }
 }

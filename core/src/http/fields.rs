@@ -1,7 +1,7 @@
 //! Fields that a handler adds to its response: lines in packets of their own.
 
 use super::head::is_same_name;
-use super::{FieldValue, Integer, is_token};
+use super::{Date, FieldValue, Integer, is_token};
 use crate::packet::NoRoom;
 use crate::{Packet, Pool};
 use alloc::string::String;
@@ -12,11 +12,49 @@ use core::fmt::{self, Arguments, Write};
 pub struct Fields {
     /// The last lines, and behind them, in the packets that stand there, those before them.
     last: Packet,
-    length: u32,
+    /// What `Last-Modified` says, in seconds since 1970, where it was added as a date.
+    modified: u32,
+    length: u16,
     /// Whether a value had a control character in it.
     malformed: bool,
-    /// Whether `Date` is among them.
-    dated: bool,
+    /// Which of those are among them that a port adds where they are not.
+    noted: Noted,
+}
+
+/// Names of fields that a response has once: a port adds its own line unless they are noted.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Noted(u8);
+
+impl Noted {
+    /// `Date`.
+    pub const DATE: Self = Self(1 << 0);
+    /// `Server`.
+    pub const SERVER: Self = Self(1 << 1);
+    /// `Content-Type`.
+    pub const MEDIA: Self = Self(1 << 2);
+    /// `Strict-Transport-Security`.
+    pub const SECURE: Self = Self(1 << 3);
+    /// `Last-Modified`, while its value is written.
+    const MODIFIED: Self = Self(1 << 7);
+
+    /// Whether `other` is among them.
+    #[inline]
+    pub const fn has(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
+
+    /// Which of them `name` is.
+    fn of(name: &str) -> Self {
+        let (known, noted) = match name.len() {
+            4 => ("Date", Self::DATE),
+            6 => ("Server", Self::SERVER),
+            12 => ("Content-Type", Self::MEDIA),
+            13 => ("Last-Modified", Self::MODIFIED),
+            25 => ("Strict-Transport-Security", Self::SECURE),
+            _ => return Self(0),
+        };
+        if is_same_name(name, known) { noted } else { Self(0) }
+    }
 }
 
 /// Why a field cannot be added.
@@ -35,13 +73,13 @@ impl Fields {
     pub(super) fn new(pool: Pool) -> Option<Self> {
         let mut last = pool.packet()?;
         last.reset(0);
-        Some(Self { last, length: 0, malformed: false, dated: false })
+        Some(Self { last, modified: 0, length: 0, malformed: false, noted: Noted(0) })
     }
 
     /// Bytes of all lines.
     #[inline]
     pub fn len(&self) -> usize {
-        self.length as usize
+        self.length.into()
     }
 
     /// Whether there are none.
@@ -50,10 +88,44 @@ impl Fields {
         self.length == 0
     }
 
-    /// Whether `Date` is among them: a port then adds none of its own.
+    /// Which of those are among them that a port adds where they are not.
     #[inline]
-    pub fn is_dated(&self) -> bool {
-        self.dated
+    pub fn noted(&self) -> Noted {
+        self.noted
+    }
+
+    /// What `Last-Modified` says, in seconds since 1970, where it was added as a [`Date`]; 0
+    /// otherwise.
+    #[inline]
+    pub fn modified(&self) -> u32 {
+        self.modified
+    }
+
+    /// Has `Last-Modified` say `now` instead, where it was added as a date.
+    pub(super) fn cap_modified(&mut self, now: Date) {
+        let (said, now) = (Date::from_unix(self.modified.into()).bytes(), now.bytes());
+        // Ends: there are no more packets than `LIMIT` fills.
+        let (mut before, mut behind) = (self.last.take_next(), None);
+        replace(&mut self.last, &said, &now);
+        while let Some(mut packet) = before {
+            before = packet.take_next();
+            replace(&mut packet, &said, &now);
+            packet.set_next(behind);
+            behind = Some(packet);
+        }
+        while let Some(mut packet) = behind {
+            behind = packet.take_next();
+            packet.set_next(before);
+            before = Some(packet);
+        }
+        self.last.set_next(before);
+    }
+
+    /// Notes a date that is being written.
+    pub(super) fn note(&mut self, date: Date) {
+        if self.noted.has(Noted::MODIFIED) {
+            self.modified = date.unix().try_into().unwrap_or(u32::MAX);
+        }
     }
 
     /// The lines, `name: value` with CR LF after each, where one packet holds them all; those
@@ -99,7 +171,8 @@ impl Fields {
         if others.malformed {
             return Err(NoRoom);
         }
-        self.dated |= others.dated;
+        self.noted.0 |= others.noted.0;
+        self.modified = self.modified.max(others.modified);
         let mut left = others.len();
         let mut next = Some(others.into_packets());
         while let Some(mut packet) = next {
@@ -125,13 +198,19 @@ impl Fields {
         if is_ours || !is_token(name.as_bytes()) {
             return Err(BadField::Malformed);
         }
-        self.dated |= is_same_name(name, "Date");
+        let noted = Noted::of(name);
+        self.noted.0 |= noted.0;
+        if noted == Noted::MODIFIED && self.last.tailroom() < MODIFIED.len() + 31 + 2 {
+            // In one piece, so that it is found again.
+            self.add_packet()?;
+        }
         self.put(name.as_bytes())?;
         Ok(self.put(b": ")?)
     }
 
     #[inline(never)]
     fn end(&mut self) -> Result<(), BadField> {
+        self.noted.0 &= !Noted::MODIFIED.0;
         match self.malformed {
             true => Err(BadField::Malformed),
             false => Ok(self.put(b"\r\n")?),
@@ -143,7 +222,7 @@ impl Fields {
         if self.len() + bytes.len() > Self::LIMIT {
             return Err(NoRoom);
         }
-        self.length += bytes.len() as u32;
+        self.length += bytes.len() as u16;
         loop {
             let room = self.last.tailroom().saturating_sub(2).min(bytes.len());
             let (now, later) = bytes.split_at(room);
@@ -152,11 +231,16 @@ impl Fields {
                 return Ok(());
             }
             bytes = later;
-            let mut next = self.last.pool().packet().ok_or(NoRoom)?;
-            next.reset(0);
-            core::mem::swap(&mut self.last, &mut next);
-            self.last.set_next(Some(next));
+            self.add_packet()?;
         }
+    }
+
+    fn add_packet(&mut self) -> Result<(), NoRoom> {
+        let mut next = self.last.pool().packet().ok_or(NoRoom)?;
+        next.reset(0);
+        core::mem::swap(&mut self.last, &mut next);
+        self.last.set_next(Some(next));
+        Ok(())
     }
 }
 
@@ -170,6 +254,23 @@ impl Write for Fields {
 /// Names that the port alone uses: a second one could let a client see another end of the
 /// response than the port does.
 const FRAMING: [&str; 3] = ["Content-Length", "Transfer-Encoding", "Connection"];
+
+const MODIFIED: &[u8] = b"Last-Modified: ";
+
+const _: () = assert!(Fields::LIMIT <= u16::MAX as usize && size_of::<Fields>() == 16);
+
+/// Has `Last-Modified` in `packet`, where it says `said`, say `now`.
+fn replace(packet: &mut Packet, said: &[u8; 29], now: &[u8; 29]) {
+    let bytes = packet.bytes_mut();
+    let at = bytes.windows(MODIFIED.len() + said.len()).position(|line| {
+        let (name, value) = line.split_at(MODIFIED.len());
+        name.eq_ignore_ascii_case(MODIFIED) && value == said
+    });
+    let value = at.and_then(|at| bytes.get_mut(at + MODIFIED.len()..)?.first_chunk_mut());
+    if let Some(value) = value {
+        *value = *now;
+    }
+}
 
 impl From<NoRoom> for BadField {
     fn from(NoRoom: NoRoom) -> Self {

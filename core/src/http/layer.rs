@@ -1,7 +1,7 @@
 //! What stands in front of handlers: checks that may answer themselves, and fields for every
 //! response.
 
-use super::slot::EXTRA;
+use super::slot::{EXTRA, LOST};
 use super::{FieldValue, Fields, Handler, Request, Response, Status};
 use crate::task::{Filled, OneOf, Room};
 use core::future::{Ready, ready};
@@ -56,10 +56,13 @@ impl<L: Layer, H: Handler> Handler for Behind<L, H> {
 impl Request {
     /// Adds a field to the response, whoever gives it, streamed or not. What is not allowed in a
     /// field makes the response a 500; see [`IntoResponse::header`](super::IntoResponse::header).
+    /// Where there is no packet for it, the response becomes a 503.
     pub fn respond_with(&self, name: &'static str, value: impl FieldValue) {
         let Some(slot) = self.reply().slot() else { return };
         let known = slot.extra.take();
-        let Some(mut fields) = known.or_else(|| Fields::new(slot.pool)) else { return };
+        let Some(mut fields) = known.or_else(|| Fields::new(slot.pool)) else {
+            return slot.set(EXTRA | LOST);
+        };
         if fields.add(name, value).is_err() {
             fields.spoil();
         }
@@ -82,7 +85,7 @@ impl Response {
         };
         match extended {
             Ok(()) => self,
-            Err(_) => Self::plain(Status::INTERNAL_SERVER_ERROR),
+            Err(_) => Self::failure(Status::INTERNAL_SERVER_ERROR),
         }
     }
 }

@@ -65,7 +65,7 @@ pub use conditional::{Tag, Validators, Verdict, WithValidators};
 pub use content::{Content, Variant};
 pub use date::Date;
 pub use events::{Event, Events};
-pub use fields::Fields;
+pub use fields::{Fields, Noted};
 pub use files::{File, Files, files};
 pub use handler::{Handler, Respond};
 pub use head::{Head, HeadBytes, Layout, Span, Version};

@@ -236,7 +236,7 @@ impl Request {
         let _ = fmt::Write::write_fmt(&mut writer, text);
         match writer.into_body() {
             Some(body) => Response::ok().content_type(TEXT).body(body),
-            None => Response::plain(Status::SERVICE_UNAVAILABLE),
+            None => Response::failure(Status::SERVICE_UNAVAILABLE),
         }
     }
 

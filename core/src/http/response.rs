@@ -1,6 +1,6 @@
 //! Responses, and what can be made into one.
 
-use super::{Fields, Problem, Status, Validators, WithValidators};
+use super::{Date, Fields, Problem, Status, Validators, WithValidators};
 use crate::{Packet, Pool};
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -13,6 +13,8 @@ pub struct Response {
     pub(super) fields: Option<Fields>,
     pub(super) length: Option<u64>,
     pub(super) body: Body,
+    /// Whether it stands for another one, which could not be made. It then stays what it is.
+    pub(super) failed: bool,
 }
 
 /// A response's body.
@@ -45,7 +47,14 @@ impl Response {
     /// A response of `status` without a body.
     #[inline]
     pub const fn new(status: Status) -> Self {
-        Self { status, content_type: None, fields: None, length: None, body: Body::Empty }
+        Self {
+            status,
+            content_type: None,
+            fields: None,
+            length: None,
+            body: Body::Empty,
+            failed: false,
+        }
     }
 
     /// 200 OK, without a body as yet.
@@ -97,6 +106,14 @@ impl Response {
         self.fields.as_ref()
     }
 
+    /// Has `Last-Modified`, where a date was added as such, say `now` at most.
+    #[cold]
+    pub fn cap_modified(&mut self, now: Date) {
+        if let Some(fields) = &mut self.fields {
+            fields.cap_modified(now);
+        }
+    }
+
     /// Takes them away.
     pub fn take_fields(&mut self) -> Option<Fields> {
         self.fields.take()
@@ -143,6 +160,15 @@ impl Response {
         Self::new(status).content_type(TEXT).body(body)
     }
 
+    /// What is sent instead of a response that cannot be made. What is still said of that one
+    /// is not said of this.
+    #[cold]
+    pub(super) fn failure(status: Status) -> Self {
+        let mut response = Self::plain(status);
+        response.failed = true;
+        response
+    }
+
     /// The same with one more field, whose name is known only now: see
     /// [`IntoResponse::header`] for what makes it a 500.
     #[must_use]
@@ -152,13 +178,16 @@ impl Response {
     }
 
     pub(super) fn add_field<V: FieldValue>(&mut self, pool: Pool, name: &str, value: V) {
+        if self.failed {
+            return;
+        }
         if self.fields.is_none() {
             self.fields = Fields::new(pool);
         }
         let added = self.fields.as_mut().map(|fields| fields.add(name, value));
         if added != Some(Ok(())) {
             // A response without a field it needs is worse than none.
-            *self = Self::plain(match added {
+            *self = Self::failure(match added {
                 None => Status::SERVICE_UNAVAILABLE,
                 Some(_) => Status::INTERNAL_SERVER_ERROR,
             });
@@ -168,7 +197,8 @@ impl Response {
 
 /// What a handler may return.
 ///
-/// `pool` is where a body is put. When it is empty the response says so: 503.
+/// `pool` is where a body is put. When it is empty the response says so: 503. That one stays what
+/// it is, whatever status, type or fields the other would have had.
 pub trait IntoResponse {
     /// Makes it a response.
     fn into_response(self, pool: Pool) -> Response;
@@ -193,8 +223,9 @@ pub trait IntoResponse {
     /// a field makes the response a 500, and so do fields of more than [`Fields::LIMIT`] bytes
     /// together, or of more than the port allows.
     /// Framing is not yours: `Content-Length`, `Transfer-Encoding` and `Connection` are added by
-    /// the port, and a 500 when you add them. So is `Date`, unless you add one: that of a message
-    /// which somebody else has made (RFC 9110, section 6.6.1).
+    /// the port, and a 500 when you add them. `Date`, `Server`, `Strict-Transport-Security` and
+    /// `Content-Type` are added unless you do, as for a message which somebody else has made
+    /// (RFC 9110, section 6.6.1).
     fn header<V: FieldValue>(self, name: &'static str, value: V) -> WithField<Self, V>
     where
         Self: Sized,
@@ -324,7 +355,9 @@ impl<R: IntoResponse, E: IntoResponse> IntoResponse for Result<R, E> {
 impl<R: IntoResponse> IntoResponse for WithStatus<R> {
     fn into_response(self, pool: Pool) -> Response {
         let mut response = self.0.into_response(pool);
-        response.status = self.1;
+        if !response.failed {
+            response.status = self.1;
+        }
         response
     }
 }
@@ -332,7 +365,9 @@ impl<R: IntoResponse> IntoResponse for WithStatus<R> {
 impl<R: IntoResponse> IntoResponse for WithMedia<R> {
     fn into_response(self, pool: Pool) -> Response {
         let mut response = self.0.into_response(pool);
-        response.content_type = Some(self.1);
+        if !response.failed {
+            response.content_type = Some(self.1);
+        }
         response
     }
 }
@@ -362,7 +397,7 @@ impl IntoResponse for core::convert::Infallible {
 pub(super) fn with_body(body: impl IntoBody, content_type: &'static str, pool: Pool) -> Response {
     match body.into_body(pool) {
         Some(body) => Response::ok().content_type(content_type).body(body),
-        None => Response::plain(Status::SERVICE_UNAVAILABLE),
+        None => Response::failure(Status::SERVICE_UNAVAILABLE),
     }
 }
 

@@ -56,6 +56,9 @@ pub(super) const EXTRA: u16 = 1 << 9;
 /// The client has shown who it is.
 pub(super) const KNOWN: u16 = 1 << 10;
 
+/// For one of those there was no packet.
+pub(super) const LOST: u16 = 1 << 11;
+
 impl Slot {
     pub(super) fn new(
         task: &'static Task,
@@ -130,12 +133,21 @@ impl Slot {
     /// Leaves a response for the server, of whatever status.
     #[inline(always)]
     pub(super) fn give(&self, response: Response) {
-        if self.has(EXTRA)
-            && let Some(more) = self.extra.take()
-        {
-            return self.put(response.with_fields(more));
+        if self.has(EXTRA) {
+            return self.put(self.extended(response));
         }
         self.put(response);
+    }
+
+    /// A response with the fields that were added for whatever is given.
+    #[cold]
+    fn extended(&self, response: Response) -> Response {
+        match self.extra.take() {
+            // Without one of them it is worse than none.
+            _ if self.has(LOST) => Response::failure(Status::SERVICE_UNAVAILABLE),
+            Some(more) => response.with_fields(more),
+            None => response,
+        }
     }
 
     /// Leaves a response for the server, as it is. It is copied once: what lay there before is

@@ -3,7 +3,7 @@
 
 use super::status;
 use super::wire::{Bench, CONFIG};
-use crate::Config;
+use crate::{Config, Scheme};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -99,6 +99,62 @@ async fn dated(_: Request) -> impl IntoResponse {
     "old".header("date", EARLIER)
 }
 
+/// What somebody else says was changed tomorrow.
+async fn passed(_: Request) -> impl IntoResponse {
+    "passed".header("last-modified", LATER)
+}
+
+/// So many fields that the date stands where one packet ends.
+async fn long(request: Request) -> Response {
+    let state = Validators::new().tag(Tag::strong("v1")).modified(MODIFIED);
+    let response = "long".header("X-Long", "l".repeat(1990)).validators(state);
+    response.header("X-More", "m".repeat(1990)).into_response(request.pool())
+}
+
+/// Says what otherwise the port says, or some of it.
+async fn own(request: Request) -> Response {
+    let which: String = request.param("which").unwrap_or_default();
+    let mut response = "own".into_response(request.pool());
+    if which == "long" {
+        response = response.header("X-Long", "l".repeat(3000)).into_response(request.pool());
+    }
+    for (path, name, value) in OWN {
+        if which.is_empty() || which == "long" || which == path {
+            response = response.header(name, value).into_response(request.pool());
+        }
+    }
+    response
+}
+
+fn owned(request: &mut Request) -> Result<(), Response> {
+    for (_, name, value) in OWN {
+        request.respond_with(name, value);
+    }
+    Ok(())
+}
+
+async fn streamed(request: Request) -> Finished {
+    let head = Response::ok().content_type("text/html");
+    let mut body = request.stream(head.header("X-First", "yes"));
+    body.write(b"streamed").await;
+    body.finish().await
+}
+
+/// A part of a file, with a field of the handler's.
+async fn marked(request: Request) -> Response {
+    request.respond_with("X-Mark", "yes");
+    match request.files().find("digits.txt") {
+        Some(file) => file.respond(&request, None).await,
+        None => Response::plain(Status::NOT_FOUND),
+    }
+}
+
+const OWN: [(&str, &str, &str); 3] = [
+    ("server", "Server", "theirs"),
+    ("secure", "Strict-Transport-Security", "max-age=1"),
+    ("media", "Content-Type", "text/css"),
+];
+
 fn site() -> impl Handler {
     let all = [Method::Get, Method::Head, Method::Put].map(Methods::of);
     let all = all[0].and(all[1]).and(all[2]);
@@ -109,6 +165,12 @@ fn site() -> impl Handler {
         .post("/trailers", trailers)
         .get("/twice", twice)
         .get("/dated", dated)
+        .get("/passed", passed)
+        .get("/long", long)
+        .get("/own", own)
+        .get("/own/layer", streamed.behind(owned))
+        .get("/own/{which}", own)
+        .get("/digits/marked", marked)
         .get("/{path...}", files)
 }
 
@@ -199,6 +261,60 @@ fn a_response_has_one_date() {
     assert_eq!(response.to_ascii_lowercase().matches("\r\ndate:").count(), 1, "{response}");
 }
 
+/// RFC 9110 section 8.8.2.1: nothing was changed after the message was made.
+#[test]
+fn what_was_changed_last_was_not_changed_in_the_future() {
+    for (now, date) in [(784_111_777, SAME), (784_111_777 - 86_400, EARLIER)] {
+        let mut bench = bench();
+        bench.cx.set_wall_clock(now * 1_000_000_000);
+        for path in ["/thing", "/digits.txt", "/", "/long"] {
+            let response = ask(&mut bench, &format!("GET {path}"), &[]);
+            assert!(response.contains(&format!("\r\nDate: {date}\r\n")), "{response}");
+            let modified = format!("\r\nLast-Modified: {date}\r\n");
+            assert_eq!(response.matches(&modified).count(), 1, "{now}: {response}");
+        }
+        // What somebody else has said is theirs.
+        let response = ask(&mut bench, "GET /passed", &[]);
+        assert!(response.contains(&format!("\r\nlast-modified: {LATER}\r\n")), "{response}");
+    }
+}
+
+/// RFC 9110 section 5.3.
+#[test]
+fn what_a_handler_says_itself_is_not_said_twice() {
+    static SAYS: Config = Config {
+        scheme: Scheme::Https,
+        server: "ours",
+        hsts: Some(Duration::from_secs(9)),
+        ..CONFIG
+    };
+    let mut bench = Bench::with(&SAYS, &TASKS, site(), 4000);
+    let count = |response: &str, name: &str| {
+        response.to_ascii_lowercase().matches(&format!("\r\n{name}: ")).count()
+    };
+    for (path, server, secure, media) in [
+        ("/own", "theirs", "max-age=1", "text/css"),
+        ("/own/server", "theirs", "max-age=9", "text/plain; charset=utf-8"),
+        ("/own/secure", "ours", "max-age=1", "text/plain; charset=utf-8"),
+        ("/own/media", "ours", "max-age=9", "text/css"),
+        ("/own/layer", "theirs", "max-age=1", "text/css"),
+        ("/own/long", "theirs", "max-age=1", "text/css"),
+        ("/own/none", "ours", "max-age=9", "text/plain; charset=utf-8"),
+    ] {
+        for _ in 0..3 {
+            let response = ask(&mut bench, &format!("GET {path}"), &[]);
+            for (name, value) in
+                [("Server", server), ("Strict-Transport-Security", secure), ("Content-Type", media)]
+            {
+                assert_eq!(count(&response, &name.to_ascii_lowercase()), 1, "{name} {response}");
+                assert!(response.contains(&format!("\r\n{name}: {value}\r\n")), "{response}");
+            }
+        }
+    }
+    // What is said by a handler once is no rule for others.
+    assert_eq!(count(&ask(&mut bench, "GET /digits.txt", &[]), "server"), 1);
+}
+
 #[test]
 fn a_tag_cannot_split_a_response() {
     let pool = bench().pool();
@@ -271,6 +387,19 @@ fn several_parts_are_one_multipart_body_of_the_announced_length() {
 }
 
 #[test]
+fn what_is_added_to_a_file_is_added_to_all_parts_of_it() {
+    let mut bench = bench();
+    for (range, expected) in
+        [("", "200"), ("0-0", "206"), ("0-0,5-5", "206"), ("99-", "416"), ("1-", "206")]
+    {
+        let range = format!("Range: bytes={range}");
+        let response = ask(&mut bench, "GET /digits/marked", &[&range]);
+        assert_eq!(status(&response), expected, "{range}");
+        assert!(response.contains("\r\nX-Mark: yes\r\n"), "{range}: {response}");
+    }
+}
+
+#[test]
 fn a_client_gets_the_coding_that_it_likes_best() {
     let mut bench = bench();
     for (accept, expected, content) in [
@@ -300,6 +429,12 @@ fn a_client_gets_the_coding_that_it_likes_best() {
     assert!(response.contains("\r\nVary: Accept-Encoding\r\n"), "{response}");
     assert_eq!(status(&ask(&mut bench, "GET /", &[gzip, "If-None-Match: \"br\""])), "200");
     assert_eq!(body(&ask(&mut bench, "GET /", &[gzip, "Range: bytes=1-2"])), "ZI");
+    // All have one date, by which a client could not tell which of them it has a part of.
+    let tagged = [gzip, "Range: bytes=1-2", "If-Range: \"gz\""];
+    assert_eq!(body(&ask(&mut bench, "GET /", &tagged)), "ZI");
+    let response =
+        ask(&mut bench, "GET /", &[gzip, "Range: bytes=1-2", &format!("If-Range: {SAME}")]);
+    assert_eq!((status(&response), body(&response)), ("200", "GZIP"));
     // There is no choice where there is one.
     let response = ask(&mut bench, "GET /digits.txt", &["Accept-Encoding: *;q=0"]);
     assert_eq!(status(&response), "200");
@@ -409,7 +544,16 @@ fn who_does_not_offer_a_protocol_is_told_which_one() {
     let closes = UPGRADE.replace("echo", "other").replace("keep-alive", "close");
     let response = bench.once(closes.as_bytes());
     assert!(response.contains("\r\nConnection: close, upgrade\r\n"), "{response}");
-    // An old client knows nothing of it.
-    let response = bench.once(UPGRADE.replace("1.1", "1.0").as_bytes());
-    assert_eq!(status(&response), "426");
+    // An old client cannot do it, but whoever names a protocol says that it is for one connection.
+    let old = UPGRADE.replace("1.1", "1.0");
+    for (request, says, stays) in [
+        (old.replace("keep-alive", "x"), "close, upgrade", false),
+        (old, "keep-alive, upgrade", true),
+    ] {
+        let line = bench.connect();
+        let response = bench.ask(line, request.as_bytes());
+        assert_eq!(status(&response), "426");
+        assert!(response.contains(&format!("\r\nConnection: {says}\r\n")), "{response}");
+        assert_eq!(bench.wire.lines[line].closed, !stays);
+    }
 }

@@ -169,6 +169,63 @@ fn requests_that_nobody_waits_for_any_more_take_no_room() {
     assert!(bench.taken(line).ends_with("hello"));
 }
 
+/// An empty line is forgiven, and is no beginning of a head.
+#[test]
+fn a_client_that_sent_empty_lines_is_idle() {
+    let mut bench = Bench::new(site());
+    for lines in ["\r\n", "\r\n\r\n"] {
+        let (used, new) = (bench.connect(), bench.connect());
+        let (whole, cut) = (bench.connect(), bench.connect());
+        bench.ask(used, GET);
+        bench.ask(whole, format!("{}{lines}", str::from_utf8(GET).unwrap()).as_bytes());
+        bench.ask(cut, GET);
+        for line in [used, new] {
+            assert_eq!(bench.ask(line, lines.as_bytes()), "");
+        }
+        for byte in lines.bytes() {
+            assert_eq!(bench.ask(cut, &[byte]), "");
+        }
+        bench.pass(Duration::from_secs(30));
+        for line in [used, new, whole, cut] {
+            assert_eq!(bench.taken(line), "", "{lines:?}");
+            assert!(!bench.wire.lines[line].closed, "{lines:?}");
+            assert!(bench.ask(line, GET).ends_with("hello"), "{lines:?}");
+        }
+        // What begins behind them has its time from there on.
+        bench.ask(new, format!("{lines}\r").as_bytes());
+        bench.pass(Duration::from_secs(30));
+        bench.ask(new, b"\nG");
+        bench.pass(Duration::from_secs(9));
+        assert_eq!(bench.taken(new), "");
+        bench.pass(Duration::from_secs(2));
+        assert_eq!(status(&bench.taken(new)), "408");
+        for line in [used, whole, cut] {
+            bench.ask(line, lines.as_bytes());
+        }
+        bench.pass(Duration::from_secs(76));
+        for line in [used, whole, cut] {
+            assert_eq!(bench.taken(line), "", "{lines:?}");
+            assert!(bench.wire.lines[line].closed, "{lines:?}");
+        }
+    }
+    assert_eq!(bench.count("too_slow"), 2);
+    assert_eq!(bench.pool().available(), bench.pool().count(), "a packet was lost");
+}
+
+#[test]
+fn empty_lines_are_forgiven_within_bounds() {
+    let mut bench = Bench::new(site());
+    let slow = bench.connect();
+    // They come one by one, each in time, and win none.
+    for _ in 0..3 {
+        bench.ask(slow, b"\r\n");
+        bench.pass(Duration::from_secs(30));
+    }
+    assert!(bench.wire.lines[slow].closed);
+    let response = bench.once("\r\n".repeat(1000).as_bytes());
+    assert_eq!(status(&response), "400");
+}
+
 #[test]
 fn silence_ends_a_connection() {
     let mut bench = Bench::new(site());

@@ -4,11 +4,12 @@ use super::status;
 use super::wire::Bench;
 use alloc::format;
 use alloc::string::String;
+use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 use waitless::http::{
     Event, Finished, Handler, IntoResponse, Json, Problem, Request, Response, Router, Status,
 };
-use waitless::Duration;
+use waitless::{Duration, Packet};
 
 #[derive(Deserialize, Serialize)]
 struct Item {
@@ -63,6 +64,15 @@ fn guard(request: &mut Request) -> Result<(), Response> {
             Err(response.header("WWW-Authenticate", "Bearer").into_response(request.pool()))
         }
     }
+}
+
+/// Marks every response, while there is no packet.
+fn starve(request: &mut Request) -> Result<(), Response> {
+    let all: Vec<Packet> = core::iter::from_fn(|| request.pool().packet()).collect();
+    request.respond_with("X-Frame-Options", "DENY");
+    drop(all);
+    request.respond_with("X-Other", "yes");
+    Ok(())
 }
 
 async fn named(request: Request) -> Result<String, Problem> {
@@ -152,6 +162,19 @@ fn events_are_told_as_they_come() {
     let rest = bench.taken(line);
     assert!(rest.trim_start().starts_with(&chunk(":\n\n")), "{rest:?}");
     assert!(rest.ends_with("data: \n\n\r\n0\r\n\r\n"), "{rest:?}");
+}
+
+/// A response without a field that it needs is worse than none.
+#[test]
+fn what_a_layer_adds_is_not_lost_without_a_packet() {
+    let inner = Router::new().get("/whole", whole).get("/streamed", streamed);
+    let mut bench = Bench::new(inner.behind(starve));
+    for path in ["/whole", "/streamed"] {
+        let response = bench.once(get(path, "").as_bytes());
+        assert_eq!(status(&response), "503", "{path}");
+        assert!(!response.contains("X-O"), "{response}");
+    }
+    assert_eq!(bench.pool().available(), bench.pool().count(), "a packet was lost");
 }
 
 #[test]

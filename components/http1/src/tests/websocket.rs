@@ -332,6 +332,11 @@ fn a_handshake_is_as_the_rfc_has_it() {
     assert_eq!(status(&request(&[("Sec-WebSocket-Version", "")])), "426");
     assert_eq!(status(&request(&[]).replace("GET", "POST")), "405");
     assert_eq!(status(&request(&[]).replace("GET /echo", "POST /post")), "400");
+    // `HEAD` is answered as `GET` is, where nothing is agreed on.
+    let head = request(&[]).replace("GET", "HEAD");
+    assert_eq!(status(&head), "400");
+    assert_eq!(status(&head.replace("Upgrade: websocket\r\n", "")), "426");
+    assert_eq!(status(&head.replace("Version: 13", "Version: 8")), "426");
     let twice = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
     assert_eq!(status(&request(&[]).replace(twice, &twice.repeat(2))), "400");
     let mut bench = Bench::new(site());

@@ -127,8 +127,52 @@ fn fields_are_added_and_cannot_split_a_response() {
         assert_eq!(response.code(), Status::INTERNAL_SERVER_ERROR, "{name}");
     }
     let dated = "text".header("date", Date::from_unix(0)).into_response(pool);
-    assert!(dated.fields().is_some_and(Fields::is_dated));
-    assert!(!response.fields().is_some_and(Fields::is_dated));
+    let noted = |response: &Response| response.fields().map(Fields::noted).unwrap_or_default();
+    assert!(noted(&dated).has(Noted::DATE) && !noted(&dated).has(Noted::MEDIA));
+    assert_eq!(noted(&response), Noted::default());
+}
+
+#[test]
+fn what_could_not_be_made_does_not_pass_for_a_success() {
+    let pool = pool();
+    let long = || "x".repeat(Writer::LIMIT + 1);
+    let state = Validators::new().tag(Tag::strong("v"));
+    let broken = |status| "text".header("A", "a\nb").status(status);
+    for (response, expected) in [
+        (Json(long()).status(Status::CREATED).into_response(pool), 503),
+        ((Status::CREATED, long()).into_response(pool), 503),
+        (long().media("text/css").header("A", "b").into_response(pool), 503),
+        (long().validators(state).into_response(pool), 503),
+        (long().header("A", "a\nb").into_response(pool), 503),
+        (broken(Status::OK).into_response(pool), 500),
+        (broken(Status::OK).header("B", "c").media("text/css").into_response(pool), 500),
+        (broken(Status::OK).into_response(pool).field(pool, "B", "c"), 500),
+    ] {
+        assert_eq!(response.code().code(), expected);
+        assert!(response.fields().is_none());
+        assert_eq!(response.media_type(), Some("text/plain; charset=utf-8"));
+    }
+    // What was meant to be one of these is still an answer like any other.
+    let meant = Status::SERVICE_UNAVAILABLE.header("Retry-After", 1_u64).into_response(pool);
+    assert_eq!(meant.fields().map_or(&b""[..], Fields::bytes), b"Retry-After: 1\r\n");
+    let all: Vec<_> = core::iter::from_fn(|| pool.packet()).collect();
+    let response = "text".header("A", "b").status(Status::CREATED).into_response(pool);
+    assert_eq!(response.code(), Status::SERVICE_UNAVAILABLE);
+    drop(all);
+}
+
+#[test]
+fn statuses_have_the_words_of_the_rfc() {
+    for (code, reason) in [
+        (203, "Non-Authoritative Information"),
+        (300, "Multiple Choices"),
+        (402, "Payment Required"),
+        (407, "Proxy Authentication Required"),
+        (418, ""),
+        (599, ""),
+    ] {
+        assert_eq!(Status::new(code).reason(), reason);
+    }
 }
 
 #[test]

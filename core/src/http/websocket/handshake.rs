@@ -12,9 +12,6 @@ pub(super) fn accept(
     protocols: &[&'static str],
 ) -> Result<(Upgraded, Option<&'static str>), Response> {
     let pool = request.pool();
-    if request.method() != Method::Get {
-        return Err(Response::plain(Status::BAD_REQUEST));
-    }
     if !request.offers("websocket") || request.header("Sec-WebSocket-Version") != Some("13") {
         let required = Response::plain(Status::UPGRADE_REQUIRED);
         let required =
@@ -22,7 +19,8 @@ pub(super) fn accept(
         return Err(required.into_response(pool));
     }
     //= RFC 6455 4.2.1: what is missing is said by the status
-    let Some(accept) = key(&request).map(answer) else {
+    let key = key(&request).filter(|_| request.method() == Method::Get);
+    let Some(accept) = key.map(answer) else {
         return Err(Response::plain(Status::BAD_REQUEST));
     };
     let accept = core::str::from_utf8(&accept).unwrap_or("");
