@@ -255,3 +255,29 @@ fn a_whole_body_of_several_packets_is_sent_whole_and_again() {
     bench.expect(&["200 ok"; 2]);
     bench.expect_rest();
 }
+
+#[test]
+fn a_body_has_one_type() {
+    use Method::Post;
+    for (order, expected) in
+        [("body", "text/plain"), ("body field", "text/css"), ("field body", "text/css")]
+    {
+        let mut bench = Bench::new();
+        bench.handler(move |client| async move {
+            let mut fetch = client.fetch(Post, "http://a/");
+            for step in order.split(' ') {
+                fetch = match step {
+                    "body" => fetch.body("text/plain", "b"),
+                    _ => fetch.header("content-type", "text/css"),
+                };
+            }
+            told(fetch.send().await).await
+        });
+        let heard = bench.heard(0).to_ascii_lowercase();
+        assert_eq!(heard.matches("\r\ncontent-type: ").count(), 1, "{heard}");
+        assert!(heard.contains(&format!("\r\ncontent-type: {expected}\r\n")), "{heard}");
+        bench.say(0, OK);
+        bench.expect(&["200 ok"]);
+        bench.expect_rest();
+    }
+}

@@ -65,6 +65,32 @@ fn locations_are_resolved() {
 }
 
 #[test]
+fn who_leads_elsewhere_and_says_no_more_is_not_waited_for() {
+    for (body, keeps) in [
+        ("5\r\nhello\r\n", false),
+        ("5\r\nhello\r\n0\r\n\r\n", true),
+        ("no length\r\n", false),
+        ("", false),
+    ] {
+        let mut bench = Bench::new();
+        follow(&mut bench, Method::Get, "http://a/");
+        bench.heard(0);
+        let head = "HTTP/1.1 302 X\r\nLocation: /x\r\nTransfer-Encoding: chunked\r\n\r\n";
+        bench.say(0, &format!("{head}{body}"));
+        bench.pass(300);
+        let at = bench.served.len() - 1;
+        assert_eq!(at == 0, keeps, "{body:?}");
+        assert!(bench.heard(at).starts_with("GET /x "), "{body:?}");
+        bench.say(at, OK);
+        bench.expect(&["200 ok"]);
+        let counters = bench.cx.system().client().unwrap().counters();
+        let failed = [&counters.failed, &counters.late, &counters.malformed].map(|it| it.get());
+        assert_eq!(failed, [0; 3], "{body:?}");
+        bench.expect_rest();
+    }
+}
+
+#[test]
 fn secrets_stay_with_their_server() {
     for (location, keeps) in [
         ("http://a/x", true),

@@ -4,11 +4,11 @@ use super::body::Outgoing;
 use super::exchange::Exchange;
 use super::head::Parsed;
 use super::{FetchError, Malformed, Nothing, Source, Wait};
-use crate::Packet;
 use crate::http::head::{is_of_head, is_same_name, lines};
 use crate::http::wire::{Framing, NoMemory, Taken, try_extend};
 use crate::http::{HeadBytes, Length, Span, Status, Version};
 use crate::task::Task;
+use crate::{Instant, Packet};
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
@@ -156,6 +156,22 @@ impl<S: Source> Answer<S> {
             try_extend(&mut all, chunk.bytes()).map_err(|NoMemory| FetchError::NoMemory)?;
         }
         Ok(all)
+    }
+
+    /// Takes the rest of a body of at most `limit` bytes that comes to its end before `until`, and
+    /// nothing more of a longer one or a late one. What is not taken is nobody's failure.
+    pub(super) async fn drain(&mut self, mut limit: usize, until: Instant) {
+        if matches!(self.length, Length::Known(length) if length > limit as u64) {
+            return;
+        }
+        self.exchange.unwatch();
+        self.exchange.end = self.exchange.end.min(until);
+        while let Ok(Some(chunk)) = poll_fn(|cx| self.poll_chunk(cx)).await {
+            match limit.checked_sub(chunk.len()) {
+                Some(left) => limit = left,
+                None => return,
+            }
+        }
     }
 
     /// The same as text.

@@ -9,7 +9,7 @@ use super::redirect::{OF_BODY, Onward, SECRET, onward, resolve};
 use super::{Answer, FetchError, Malformed, Source};
 use crate::http::head::is_same_name;
 use crate::http::wire::{NoPacket, is_host};
-use crate::http::{FieldValue, Fields, IntoBody, Json, Length, Status, is_token};
+use crate::http::{FieldValue, Fields, IntoBody, Json, Length, Noted, Status, is_token};
 use crate::task::{Task, sleep};
 use crate::{Duration, Instant, Pool};
 use alloc::string::String;
@@ -31,6 +31,8 @@ pub struct Fetch<'a, S = Nothing> {
     host: Option<&'a str>,
     target: Option<&'a str>,
     fields: Option<Fields>,
+    /// What the body is, unless a field says so.
+    media: Option<&'a str>,
     has_agent: bool,
     body: Outgoing<S>,
     /// That of a body which comes bit by bit.
@@ -58,6 +60,7 @@ impl<'a> Fetch<'a> {
             host: None,
             target: None,
             fields: None,
+            media: None,
             has_agent: false,
             body: Outgoing::Whole(Whole::None, 0),
             length: Length::None,
@@ -69,14 +72,15 @@ impl<'a> Fetch<'a> {
         }
     }
 
-    /// The same with a body, and its media type. It may be sent a second time: by a redirect, or
+    /// The same with a body, and its media type, unless `Content-Type` is added as a field. It may be sent a second time: by a redirect, or
     /// where a kept connection turns out to be closed.
-    pub fn body(mut self, media: &str, body: impl IntoBody) -> Self {
+    pub fn body(mut self, media: &'a str, body: impl IntoBody) -> Self {
         match body.into_body(self.pool) {
             Some(body) => self.body = Outgoing::Whole(Whole::of(body), 0),
             None => self.spoil(FetchError::BadField),
         }
-        self.header("Content-Type", media)
+        self.media = Some(media);
+        self
     }
 
     /// The same with `value` as a body of JSON.
@@ -122,6 +126,7 @@ impl<'a> Fetch<'a> {
             host: self.host,
             target: self.target,
             fields: self.fields,
+            media: self.media,
             has_agent: self.has_agent,
             body,
             length,
@@ -221,6 +226,10 @@ impl<'a, S: Source> Fetch<'a, S> {
         if !is_token(self.method.as_bytes()) || self.method == "CONNECT" {
             return Err(FetchError::BadMethod);
         }
+        let says_media = self.fields.as_ref().is_some_and(|it| it.noted().has(Noted::MEDIA));
+        if let Some(media) = self.media.filter(|_| !says_media) {
+            self = self.header("Content-Type", media);
+        }
         if let Some(why) = self.bad {
             return Err(why);
         }
@@ -269,7 +278,7 @@ impl<'a, S: Source> Fetch<'a, S> {
                 self.host = None;
             }
             // A short body is taken, so that the connection is of use again.
-            let _ = answer.collect(DRAINED).await;
+            answer.drain(DRAINED, now().await + DRAINED_WITHIN).await;
             self.body = match onward {
                 Onward::Same => answer.into_body(),
                 Onward::Get => {
@@ -418,3 +427,6 @@ const OURS: [&str; 7] =
 
 /// Bytes of the body of an answer that leads elsewhere which are taken.
 const DRAINED: usize = 4096;
+
+/// How long that may take: what is asked for is elsewhere.
+const DRAINED_WITHIN: Duration = Duration::from_millis(250);
