@@ -303,22 +303,11 @@ impl Active {
             fields: &[],
             ready: None,
         };
-        match response.fields().map(|fields| (fields.noted(), fields.modified())) {
-            Some((noted, modified)) if added > 0 => {
-                if noted != Noted::default() {
-                    lines.leave_out(noted);
-                }
-                if let Some(now) = date.filter(|now| now.unix < modified)
-                    && lines.date.is_some()
-                {
-                    //= RFC 9110 8.8.2.1: not later than the message
-                    response.cap_modified(waitless::http::Date::from_unix(now.unix.into()));
-                }
-            }
-            _ => {
-                let ready = template.find(&lines);
-                lines.ready = ready;
-            }
+        if added == 0 {
+            let ready = template.find(&lines);
+            lines.ready = ready;
+        } else {
+            reconcile(&mut lines, response, date);
         }
         let head_length = lines.len() + added;
         if lines.len() > HEAD_LONG || head_length as u64 > config.response_head_limit {
@@ -505,6 +494,22 @@ impl Active {
             Length::Unknown if self.old_client => (Announced::Nothing, Outgoing::UntilClose),
             Length::Unknown => (Announced::Chunked, Outgoing::Chunked(true)),
         }
+    }
+}
+
+/// Leaves out what the fields of `response` say by themselves, and has them say nothing of the
+/// future.
+fn reconcile(lines: &mut Lines<'_>, response: &mut Response, date: Option<&Now>) {
+    let Some(fields) = response.fields() else { return };
+    let (noted, modified) = (fields.noted(), fields.modified());
+    if noted != Noted::default() {
+        lines.leave_out(noted);
+    }
+    if let Some(now) = date.filter(|now| now.unix < modified)
+        && lines.date.is_some()
+    {
+        //= RFC 9110 8.8.2.1: not later than the message
+        response.cap_modified(waitless::http::Date::from_unix(now.unix.into()));
     }
 }
 

@@ -72,8 +72,8 @@ impl<'a> Fetch<'a> {
         }
     }
 
-    /// The same with a body, and its media type, unless `Content-Type` is added as a field. It may be sent a second time: by a redirect, or
-    /// where a kept connection turns out to be closed.
+    /// The same with a body, and its media type, unless `Content-Type` is added as a field. It may
+    /// be sent a second time: by a redirect, or where a kept connection turns out to be closed.
     pub fn body(mut self, media: &'a str, body: impl IntoBody) -> Self {
         match body.into_body(self.pool) {
             Some(body) => self.body = Outgoing::Whole(Whole::of(body), 0),
@@ -213,7 +213,7 @@ impl<'a, S: Source> Fetch<'a, S> {
     pub async fn send(self) -> Result<Answer<S>, FetchError> {
         let client = self.client.ok_or(FetchError::NoClient)?;
         client.counters.requests.add(1);
-        let answer = self.follow(client).await;
+        let answer = self.with_media().follow(client).await;
         match &answer {
             Ok(_) => client.counters.answers.add(1),
             Err(why) => client.count(*why),
@@ -221,14 +221,19 @@ impl<'a, S: Source> Fetch<'a, S> {
         answer
     }
 
+    /// Says what the body is, where no field does.
+    fn with_media(self) -> Self {
+        let says_so = self.fields.as_ref().is_some_and(|it| it.noted().has(Noted::MEDIA));
+        match self.media.filter(|_| !says_so) {
+            Some(media) => self.header("Content-Type", media),
+            None => self,
+        }
+    }
+
     /// Sends it, and on to where answers lead.
     async fn follow(mut self, client: &'static Client) -> Result<Answer<S>, FetchError> {
         if !is_token(self.method.as_bytes()) || self.method == "CONNECT" {
             return Err(FetchError::BadMethod);
-        }
-        let says_media = self.fields.as_ref().is_some_and(|it| it.noted().has(Noted::MEDIA));
-        if let Some(media) = self.media.filter(|_| !says_media) {
-            self = self.header("Content-Type", media);
         }
         if let Some(why) = self.bad {
             return Err(why);
