@@ -78,6 +78,7 @@ impl Date {
     }
 
     /// The form that HTTP prefers: `Sun, 06 Nov 1994 08:49:37 GMT`.
+    #[inline(never)] // often enough in an image, and once a second at most
     pub fn bytes(self) -> [u8; 29] {
         let (days, second) = (self.unix / 86_400, self.unix % 86_400);
         let (year, month, day) = date_of(days);

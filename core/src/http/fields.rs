@@ -260,6 +260,8 @@ const MODIFIED: &[u8] = b"Last-Modified: ";
 const _: () = assert!(Fields::LIMIT <= u16::MAX as usize && size_of::<Fields>() == 16);
 
 /// Has `Last-Modified` in `packet`, where it says `said`, say `now`.
+#[cold]
+#[inline(never)]
 fn replace(packet: &mut Packet, said: &[u8; 29], now: &[u8; 29]) {
     let bytes = packet.bytes_mut();
     let at = bytes.windows(MODIFIED.len() + said.len()).position(|line| {

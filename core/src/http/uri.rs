@@ -121,10 +121,17 @@ pub(super) fn query_parameter<'a>(query: &'a str, name: &str) -> Option<&'a str>
     })
 }
 
-/// Whether `key`, in which something is escaped, says `name`.
+/// Whether `key` says `name` once its escapes are resolved.
+#[cold]
+#[inline(never)]
 fn is_name(key: &str, name: &str) -> bool {
-    key.bytes().any(|byte| matches!(byte, b'%' | b'+'))
-        && unescaped(key.as_bytes(), true).eq(name.bytes().map(Some))
+    let mut bytes = key.bytes();
+    let mut next = || match bytes.next()? {
+        b'%' => Some(hex(bytes.next()?)? << 4 | hex(bytes.next()?)?),
+        b'+' => Some(b' '),
+        byte => Some(byte),
+    };
+    name.bytes().all(|byte| next() == Some(byte)) && bytes.next().is_none()
 }
 
 /// Decodes percent-encoding into `room`, and `+` as a space where `plus` says so. `None` when
