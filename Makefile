@@ -141,7 +141,7 @@ check: ready-to-build ## the fast part of the tests: formatting, lints, tidiness
 	@$(stage) formatting cargo fmt --all --check
 	@$(stage) lints sh -c '$(lints)'
 	@$(stage) 'unit tests' cargo test --quiet --workspace --exclude waitless-tests
-	@$(stage) tidiness $(tests) --quiet --test tidy
+	@$(stage) tidiness cargo test --quiet --package waitless-tests --lib --test tidy
 
 .PHONY: test
 test: ready-to-test platform-exists ## everything that CI runs; with ARCH=, PLATFORM=: one variant

@@ -303,7 +303,9 @@ fn node(
             match (i64::from_str_radix(digits, radix), u64::from_str_radix(digits, radix)) {
                 (Ok(value), _) => Value::Integer(value),
                 (_, Ok(value)) => Value::Other(value.to_string()),
-                _ => Value::Other(digits.to_owned()),
+                _ if radix == 10 => Value::Other(digits.to_owned()),
+                // Without its prefix it could be read as another number.
+                _ => Value::Other(format!("{digits} of base {radix}")),
             }
         }
         DeValue::Float(value) => Value::Other(value.as_str().to_owned()),

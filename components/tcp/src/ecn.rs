@@ -3,6 +3,7 @@
 
 use crate::paced::Told;
 use crate::recovery::Stage;
+use crate::seq::Seq;
 use crate::state::{Conn, Env, effect, flag};
 use crate::wire::{Flags, Segment};
 use waitless::Packet;
@@ -118,6 +119,11 @@ impl Conn {
     //= RFC 3168 6.1.2: a loss in a window of data with a mark takes nothing more
     pub fn has_reduced(&self) -> bool {
         self.flags.has(flag::ECN) && self.next.since(self.marked) < self.flight()
+    }
+
+    /// Whether it was when all before `end` had been sent.
+    pub fn has_reduced_since(&self, end: Seq) -> bool {
+        self.flags.has(flag::ECN) && self.next.since(self.marked) <= self.next.since(end)
     }
 
     /// It was for nothing, and is what it was before.

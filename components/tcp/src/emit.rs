@@ -233,9 +233,12 @@ impl Conn {
         self.syn_at = env.micros;
         self.last_ack = self.expected;
         self.flags.clear(flag::SYN_DUE | flag::ACK_NOW | flag::ACK_PENDING);
-        self.recovery.timer = Timer::Resend;
-        self.resend_at = env.now + self.rtt.timeout();
-        self.bound_timer(env);
+        // Who asks again and again puts off neither the next attempt nor the end of all of them.
+        if !answers || self.resend_at <= env.now || self.resend_at == Instant::NEVER {
+            self.recovery.timer = Timer::Resend;
+            self.resend_at = env.now + self.rtt.timeout();
+            self.bound_timer(env);
+        }
         Ok(())
     }
 }

@@ -26,6 +26,8 @@ pub struct Recovery {
     pub timer: Timer,
     /// Whether what was taken for a loss may still turn out to be none.
     pub undoable: bool,
+    /// Whether the window was reduced for it, and not before for a mark.
+    pub reduced: bool,
     /// Whether no round trip was measured since the last tail loss probe.
     pub unmeasured: bool,
     /// Duplicate acknowledgements in a row, from who reports no ranges.
@@ -107,6 +109,7 @@ impl Recovery {
             probe: Probe::None,
             timer: Timer::Resend,
             undoable: false,
+            reduced: false,
             unmeasured: false,
             duplicates: 0,
             point: start,
@@ -309,6 +312,7 @@ impl Conn {
     fn enter_recovery(&mut self, env: &mut Env) {
         env.counters.fast_retransmits.add(1);
         let reduced = self.has_reduced();
+        self.recovery.reduced = !reduced;
         if !reduced {
             self.congestion.lost(self.next.since(self.unacked), u32::from(self.mss));
             self.note_reduced();
@@ -354,7 +358,10 @@ impl Conn {
             self.recovery.sacked = 0;
         }
         self.congestion.undo();
-        self.note_restored();
+        // What a mark took before is told as it was.
+        if self.recovery.reduced {
+            self.note_restored();
+        }
         self.tell_model(env, Told::NothingWasLost);
         self.recovery.stage = Stage::Open;
         self.recovery.point = self.unacked;
@@ -392,9 +399,11 @@ impl Conn {
             }
             //= RFC 8985 7.4.2: the probe repaired a loss: the window is reduced as for one
             env.counters.fast_retransmits.add(1);
-            self.congestion.lost(self.congestion.window(), u32::from(self.mss));
-            self.congestion.settle(u32::from(self.mss));
-            self.note_reduced();
+            if !self.has_reduced_since(self.recovery.probe_end) {
+                self.congestion.lost(self.congestion.window(), u32::from(self.mss));
+                self.congestion.settle(u32::from(self.mss));
+                self.note_reduced();
+            }
         }
         self.recovery.probe = Probe::None;
     }
@@ -499,7 +508,10 @@ impl Conn {
         self.tell_model(env, Told::TimedOut);
         self.rtt.back_off();
         if !again {
-            self.note_reduced();
+            self.recovery.reduced = !self.has_reduced();
+            if self.recovery.reduced {
+                self.note_reduced();
+            }
             self.recovery.undoable = self.flags.has(flag::STAMPS);
             self.recovery.stamp = self.stamp(env);
         }

@@ -173,12 +173,17 @@ impl Fields {
         }
         self.noted.0 |= others.noted.0;
         self.modified = self.modified.max(others.modified);
+        let whole = others.modified != 0;
         let mut left = others.len();
         let mut next = Some(others.into_packets());
         while let Some(mut packet) = next {
             next = packet.take_next();
             // Without the empty line at the end.
             let count = packet.len().min(left);
+            if whole && self.last.tailroom() < count + 2 {
+                // Their date is in one piece, so that it is found again.
+                self.add_packet()?;
+            }
             self.put(packet.bytes().get(..count).unwrap_or(&[]))?;
             left -= count;
         }

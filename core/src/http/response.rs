@@ -67,7 +67,9 @@ impl Response {
     #[inline]
     #[must_use]
     pub fn body(mut self, body: Body) -> Self {
-        self.body = body;
+        if !self.failed {
+            self.body = body;
+        }
         self
     }
 
@@ -75,7 +77,9 @@ impl Response {
     #[inline]
     #[must_use]
     pub const fn content_type(mut self, content_type: &'static str) -> Self {
-        self.content_type = Some(content_type);
+        if !self.failed {
+            self.content_type = Some(content_type);
+        }
         self
     }
 
@@ -83,7 +87,9 @@ impl Response {
     #[inline]
     #[must_use]
     pub const fn length(mut self, length: u64) -> Self {
-        self.length = Some(length);
+        if !self.failed {
+            self.length = Some(length);
+        }
         self
     }
 

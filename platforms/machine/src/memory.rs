@@ -97,9 +97,9 @@ pub type Dropped = (u32, u64);
 /// Adds a piece to a loader's memory map: to one of the same kind that it touches, else as one
 /// more.
 ///
-/// When the map is full, the smallest piece of RAM makes room, and that much memory is left
-/// unused. What is no RAM stays as long as there is RAM to drop: it takes RAM away where the two
-/// overlap. When there is none to drop, none comes later either, and nothing is left to take away.
+/// When the map is full, the smallest piece of RAM, or of what will be RAM once the loader's words
+/// are read, makes room, and that much memory is left unused. What is neither stays as long as there
+/// is such a piece: it takes RAM away where the two overlap.
 pub fn add(map: &mut Vec<Entry, ENTRIES>, piece: Entry, dropped: &mut Dropped) {
     if piece.range.is_empty() {
         return;
@@ -118,11 +118,12 @@ pub fn add(map: &mut Vec<Entry, ENTRIES>, piece: Entry, dropped: &mut Dropped) {
         let _ = map.push(piece);
         return;
     }
-    let ram = map.iter_mut().filter(|entry| entry.kind == Kind::Ram);
+    let is_ram = |kind| matches!(kind, Kind::Ram | Kind::Loader);
+    let ram = map.iter_mut().filter(|entry| is_ram(entry.kind));
     let victim = ram.min_by_key(|entry| entry.range.length());
     let mut lost = piece;
     if let Some(victim) = victim
-        && (piece.kind != Kind::Ram || victim.range.length() < piece.range.length())
+        && (!is_ram(piece.kind) || victim.range.length() < piece.range.length())
     {
         lost = core::mem::replace(victim, piece);
     }

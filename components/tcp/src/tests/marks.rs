@@ -2,7 +2,7 @@
 
 use super::trace::*;
 use crate::Config;
-use crate::wire::Flags;
+use crate::wire::{Flags, Options, Stamps};
 use waitless::StreamPort;
 
 const ECE: Flags = Flags::ECE;
@@ -15,8 +15,12 @@ fn config() -> Config {
 
 /// An open connection on which both sides want marks.
 fn open() -> Trace {
+    open_with(MSS)
+}
+
+fn open_with(options: Options) -> Trace {
     let mut t = Trace::listening(config());
-    t.arrives(Seg { seq: 0, flags: ASKS, options: MSS, ..SEG });
+    t.arrives(Seg { seq: 0, flags: ASKS, options, ..SEG });
     assert_eq!(t.pop().unwrap().flags, SYN_ACK.and(ECE));
     t.arrives(SEG);
     t.stream = t.tcp.news(t.service).unwrap();
@@ -189,6 +193,60 @@ fn a_loss_is_told_as_a_reduction_and_a_mark_of_its_window_takes_nothing_more() {
         assert_eq!(t.tcp.conns[0].congestion.threshold(), threshold);
         assert_eq!(t.counts(|c| &c.marks_reported), 0);
     }
+}
+
+#[test]
+fn a_loss_that_a_probe_repaired_takes_nothing_more_than_a_mark_did() {
+    let mut t = open_with(Options { sack_permitted: true, ..MSS });
+    t.put(&BYTES[..10 * 1460]);
+    t.sweep();
+    t.sweep();
+    t.ip.sent.clear();
+    t.arrives(Seg { ack: 1 + 8 * 1460, flags: ACK.and(ECE), ..SEG });
+    let threshold = t.tcp.conns[0].congestion.threshold();
+    assert_eq!(t.counts(|c| &c.marks_reported), 1);
+    t.after(45);
+    assert_eq!([t.counts(|c| &c.tail_probes), t.counts(|c| &c.timeouts)], [1, 0]);
+    let end = 1 + 10 * 1460;
+    t.arrives(Seg { ack: end, ..SEG });
+    t.put(&BYTES[..1460]);
+    t.sweep();
+    t.arrives(Seg { ack: end + 1460, ..SEG });
+    assert_eq!(t.counts(|c| &c.fast_retransmits), 1);
+    assert_eq!(t.tcp.conns[0].congestion.threshold(), threshold);
+    assert_eq!(says_reduced(&mut t), 1);
+}
+
+#[test]
+fn a_timeout_that_is_undone_forgets_no_mark() {
+    let stamps = |value, echo| Options { stamps: Some(Stamps { value, echo }), ..NO_OPTIONS };
+    let mut t = Trace::listening(Config { timestamps: true, ..config() });
+    let options = Options { mss: 1472, ..stamps(1, 0) };
+    t.arrives(Seg { seq: 0, flags: ASKS, options, ..SEG });
+    let ours = t.pop().unwrap().options.stamps.unwrap().value;
+    t.arrives(Seg { options: stamps(1, ours), ..SEG });
+    t.stream = t.tcp.news(t.service).unwrap();
+    t.tcp.conns[0].mss = 1460;
+    t.put(&BYTES[..10 * 1460]);
+    t.sweep();
+    t.sweep();
+    let sent = t.pop().unwrap().options.stamps.unwrap().value;
+    t.ip.sent.clear();
+    let marked = |count: u32| {
+        let (ack, flags) = (1 + count * 1460, ACK.and(ECE));
+        Seg { ack, flags, options: stamps(2, sent), ..SEG }
+    };
+    t.arrives(marked(4));
+    let threshold = t.tcp.conns[0].congestion.threshold();
+    t.after(100);
+    t.after(400);
+    assert_eq!(t.counts(|c| &c.timeouts), 1);
+    // All of these were acknowledged before the other side heard of the reduction.
+    for count in 5..8 {
+        t.arrives(marked(count));
+    }
+    assert_eq!([t.counts(|c| &c.spurious), t.counts(|c| &c.marks_reported)], [1, 1]);
+    assert_eq!(t.tcp.conns[0].congestion.threshold(), threshold);
 }
 
 #[test]

@@ -347,6 +347,21 @@ fn addresses_that_cannot_be_connected_to() {
 }
 
 #[test]
+fn who_asks_again_and_again_is_given_up_as_who_does_not() {
+    let mut t = Trace::listening(plain());
+    t.arrives(Seg { seq: 0, flags: SYN, options: MSS, ..SEG });
+    // In less than the first timeout, so that it would never expire if each started it anew.
+    for _ in 0..400 {
+        t.after(900);
+        t.arrives(Seg { seq: 0, flags: SYN, options: MSS, ..SEG });
+        if t.counts(|c| &c.timed_out) > 0 {
+            break;
+        }
+    }
+    assert_eq!(t.counts(|c| &c.timed_out), 1);
+}
+
+#[test]
 fn too_many_connections_and_half_open_ones_are_dropped_and_counted() {
     let mut t =
         Trace::listening(Config { backlog: 2, connections: 3, syn_cookies: false, ..plain() });

@@ -147,7 +147,10 @@ fn what_could_not_be_made_does_not_pass_for_a_success() {
         (broken(Status::OK).into_response(pool), 500),
         (broken(Status::OK).header("B", "c").media("text/css").into_response(pool), 500),
         (broken(Status::OK).into_response(pool).field(pool, "B", "c"), 500),
+        (long().into_response(pool).content_type("text/css").length(1), 503),
+        (long().into_response(pool).body(Body::Stream), 503),
     ] {
+        assert!(matches!(response.body_ref(), Body::Static(_)));
         assert_eq!(response.code().code(), expected);
         assert!(response.fields().is_none());
         assert_eq!(response.media_type(), Some("text/plain; charset=utf-8"));
