@@ -70,17 +70,11 @@ impl Images {
         Self::build_these(&apps)
     }
 
-    /// Builds some apps, each for an architecture as it is released, or for this machine where
-    /// there is none: those are variants without a change.
+    /// Builds some apps, each for an architecture, or for this machine where there is none.
     pub fn build_these(apps: &[(&str, Option<Arch>)]) -> Result<(), String> {
         for &(name, arch) in apps {
-            let Some(arch) = arch else {
-                println!("building: {name} for this machine");
-                let kept = format!("native-{name}");
-                Self::built().make_variant(name, &kept, &[], "native", Arch::X86_64, false);
-                continue;
-            };
-            let arguments = ["build", "--release", "--package", name, "--target", arch.target()];
+            let target = arch.map_or(Vec::new(), |arch| vec!["--target", arch.target()]);
+            let arguments = [&["build", "--release", "--package", name][..], &target].concat();
             println!("building: cargo {}", arguments.join(" "));
             let status = cargo(&checkout(), &arguments).stdin(Stdio::null()).status();
             if !status.is_ok_and(|status| status.success()) {
@@ -107,7 +101,7 @@ impl Images {
 
     /// The app `name` as a program of this machine.
     pub fn native(&self, name: &str) -> PathBuf {
-        self.target.join("lab").join(format!("native-{name}"))
+        self.target.join("release").join(name)
     }
 
     /// Where cargo puts what belongs to variants.
