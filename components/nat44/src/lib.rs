@@ -194,8 +194,7 @@ impl Nat44 {
                 error!(cx, "port-forward {} `{text}`: {why}", number + 1);
                 wrong
             })?;
-            let inside = (*service.inside.ip(), service.inside.port());
-            if self.table.fix(service.protocol, service.port, inside).is_err() {
+            if self.table.fix(service.protocol, service.port, service.inside).is_err() {
                 error!(cx, "port-forward {} `{text}`: one of its ends has another", number + 1);
                 return Err(wrong);
             }

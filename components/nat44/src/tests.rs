@@ -653,7 +653,7 @@ fn services_that_are_not_understood_say_why() {
     ] {
         assert_eq!(Service::parse(text).unwrap_err().to_string(), expected);
     }
-    let inside = "10.0.0.1:7".parse().unwrap();
+    let inside = (Ipv4Addr::new(10, 0, 0, 1), 7);
     let expected = Service { protocol: UDP, port: 53, inside };
     assert_eq!(Service::parse(" udp 53  to 10.0.0.1:7"), Ok(expected));
     let twice = ["tcp 80 to 10.0.0.1:7", "tcp 80 to 10.0.0.2:7"];
