@@ -194,7 +194,7 @@ impl Nat44 {
                 error!(cx, "port-forward {} `{text}`: {why}", number + 1);
                 wrong
             })?;
-            if self.table.fix(service.protocol, service.port, service.inside).is_err() {
+            if self.table.fix(&service).is_err() {
                 error!(cx, "port-forward {} `{text}`: one of its ends has another", number + 1);
                 return Err(wrong);
             }

@@ -11,8 +11,6 @@ use waitless::network::is_host;
 pub(crate) struct Service {
     pub protocol: u8,
     pub port: u16,
-    /// A pair from the start: made of a `SocketAddrV4` behind the `?` of who parses, it came out as
-    /// zeroes where LLVM 22 optimizes without the whole program.
     pub inside: End,
 }
 
