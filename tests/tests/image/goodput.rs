@@ -35,8 +35,9 @@ pub fn beside_the_kernel(lab: &Lab) {
         (50..60).map(|host| bridge.host(host)).find(given)
     });
     // Whatever this machine prefers: the same congestion control on both sides.
-    std::fs::write("/proc/sys/net/ipv4/tcp_congestion_control", "cubic")
-        .expect("the kernel's CUBIC");
+    std::fs::write("/proc/sys/net/ipv4/tcp_congestion_control", "cubic").expect(
+        "the kernel's CUBIC: say `sysctl net.ipv4.tcp_allowed_congestion_control='reno cubic'`",
+    );
     let program = lab.images.released("native", ARCH);
     let kernel = Native::start(&program, &["--ports", "80/tcp=8080", "--set", "tcp.bind=0.0.0.0"]);
     println!("| loss | round trip | Waitless | the kernel | ratio |\n|---|---|---|---|---|");
