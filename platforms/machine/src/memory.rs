@@ -98,8 +98,8 @@ pub type Dropped = (u32, u64);
 /// more.
 ///
 /// When the map is full, the smallest piece of RAM, or of what will be RAM once the loader's words
-/// are read, makes room, and that much memory is left unused. What is neither stays as long as there
-/// is such a piece: it takes RAM away where the two overlap.
+/// are read, makes room, and that much memory is left unused. What is neither stays as long as
+/// there is such a piece: it takes RAM away where the two overlap.
 pub fn add(map: &mut Vec<Entry, ENTRIES>, piece: Entry, dropped: &mut Dropped) {
     if piece.range.is_empty() {
         return;
