@@ -92,8 +92,7 @@ impl Conn {
     /// The other side reports a mark.
     //= RFC 3168 6.1.2, RFC 9293 3.8.2 SHLD-8: as for one lost segment, once for a window of data
     fn slow_down(&mut self, env: &mut Env, segment: &Segment) {
-        // Counted from what was sent last, as the last reduction may be long ago.
-        let again = self.next.since(self.marked) <= self.next.since(segment.ack);
+        let again = self.has_reduced_since(segment.ack);
         if again || self.flight() == 0 || self.recovery.stage != Stage::Open {
             return;
         }
@@ -122,6 +121,7 @@ impl Conn {
     }
 
     /// Whether it was when all before `end` had been sent.
+    // Counted from what was sent last, as the last reduction may be long ago.
     pub fn has_reduced_since(&self, end: Seq) -> bool {
         self.flags.has(flag::ECN) && self.next.since(self.marked) <= self.next.since(end)
     }

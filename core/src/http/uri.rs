@@ -125,13 +125,7 @@ pub(super) fn query_parameter<'a>(query: &'a str, name: &str) -> Option<&'a str>
 #[cold]
 #[inline(never)]
 fn is_name(key: &str, name: &str) -> bool {
-    let mut bytes = key.bytes();
-    let mut next = || match bytes.next()? {
-        b'%' => Some(hex(bytes.next()?)? << 4 | hex(bytes.next()?)?),
-        b'+' => Some(b' '),
-        byte => Some(byte),
-    };
-    name.bytes().all(|byte| next() == Some(byte)) && bytes.next().is_none()
+    unescaped(key.as_bytes(), true).eq(name.bytes().map(Some))
 }
 
 /// Decodes percent-encoding into `room`, and `+` as a space where `plus` says so. `None` when
@@ -141,14 +135,8 @@ pub fn decode<'a>(text: &'a str, plus: bool, room: &'a mut [u8]) -> Option<&'a s
         return Some(text);
     }
     let mut length = 0;
-    let mut bytes = text.bytes();
-    while let Some(byte) = bytes.next() {
-        let byte = match byte {
-            b'%' => hex(bytes.next()?)? << 4 | hex(bytes.next()?)?,
-            b'+' if plus => b' ',
-            _ => byte,
-        };
-        *room.get_mut(length)? = byte;
+    for byte in unescaped(text.as_bytes(), plus) {
+        *room.get_mut(length)? = byte?;
         length += 1;
     }
     core::str::from_utf8(room.get(..length)?).ok()
