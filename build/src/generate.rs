@@ -3,7 +3,7 @@
 use crate::emit::code;
 use crate::graph::Graph;
 use crate::json::json;
-use crate::project::{PlatformFile, Project};
+use crate::project::{PlatformFile, Project, names_of};
 use crate::report::{list, nearest};
 use std::path::{Path, PathBuf};
 use std::{env, fs, process};
@@ -81,8 +81,7 @@ fn choose(
 ) -> Result<PlatformFile, String> {
     let wanted = wanted.filter(|name| !name.is_empty());
     if let Some(name) = wanted.filter(|name| platforms.iter().all(|known| known.name != *name)) {
-        let mut names: Vec<_> = platforms.iter().map(|known| known.name.as_str()).collect();
-        names.dedup();
+        let names = names_of(platforms);
         let next = match nearest(name, names.iter().copied()) {
             Some(near) => format!("did you mean `{near}`?"),
             None => format!("there are {}", list(&names)),
@@ -115,15 +114,7 @@ mod tests {
     fn platforms() -> Vec<PlatformFile> {
         let all =
             [("iso", "x86_64"), ("native", "host"), ("native-tap", "host"), ("qemu", "x86_64")];
-        let platform = |(name, target): (&str, &str)| PlatformFile {
-            name: name.to_owned(),
-            path: PathBuf::new(),
-            arch: None,
-            target: target.to_owned(),
-            doc: String::new(),
-            instances: Vec::new(),
-        };
-        all.map(platform).to_vec()
+        all.map(|(name, target)| PlatformFile::of(name, target)).to_vec()
     }
 
     fn chosen(bare: bool, wanted: &str, only: &str) -> Result<String, String> {

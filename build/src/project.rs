@@ -55,6 +55,21 @@ pub struct PlatformFile {
     pub instances: Vec<String>,
 }
 
+#[cfg(test)]
+impl PlatformFile {
+    /// One that is called so and builds for that.
+    pub(crate) fn of(name: &str, target: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            path: PathBuf::new(),
+            arch: None,
+            target: target.to_owned(),
+            doc: String::new(),
+            instances: Vec::new(),
+        }
+    }
+}
+
 impl Project {
     /// The project of the package or workspace in `folder`.
     ///
@@ -262,9 +277,8 @@ impl Project {
             return Ok((*found).clone());
         }
         let Some(arch) = self.arch.as_ref().filter(|_| !named.is_empty()) else {
-            let mut names: Vec<_> = platforms.iter().map(|platform| &platform.name).collect();
-            names.dedup();
-            return Err(format!("there is no platform `{name}`; there are {}", list(&names)));
+            let names = list(&names_of(&platforms));
+            return Err(format!("there is no platform `{name}`; there are {names}"));
         };
         let others: Vec<_> = named.iter().filter_map(|known| known.arch.as_ref()).collect();
         Err(if others.is_empty() {
@@ -420,6 +434,14 @@ fn is_syntax(help: &str) -> bool {
     help.contains("as TOML")
 }
 
+/// The names of the platforms, each once: one that is for several architectures stands there for
+/// each.
+pub(crate) fn names_of(platforms: &[PlatformFile]) -> Vec<&str> {
+    let mut names: Vec<_> = platforms.iter().map(|platform| platform.name.as_str()).collect();
+    names.dedup();
+    names
+}
+
 /// What is wrong with the names of the platforms that an app is for.
 fn unknown_platforms(draft: &Draft, known: &[PlatformFile]) -> Vec<Report> {
     let Some(only) = get(&draft.app.keys, "platforms") else { return Vec::new() };
@@ -428,8 +450,7 @@ fn unknown_platforms(draft: &Draft, known: &[PlatformFile]) -> Vec<Report> {
         let report = report.label("expected a list of names");
         return vec![report.help("such as platforms = [\"qemu\", \"native\"]")];
     };
-    let mut known: Vec<_> = known.iter().map(|platform| platform.name.as_str()).collect();
-    known.dedup();
+    let known = names_of(known);
     let unknown = names.into_iter().filter(|(name, _)| !known.contains(name));
     let report = |(name, at): (&str, Span)| {
         let report = Report::new(at, format!("there is no platform `{name}`"));

@@ -325,14 +325,7 @@ mod tests {
 
     #[test]
     fn what_boots_no_pc_is_refused() {
-        let platform = |target: &str| PlatformFile {
-            name: "it".to_owned(),
-            path: PathBuf::new(),
-            arch: None,
-            target: target.to_owned(),
-            doc: String::new(),
-            instances: Vec::new(),
-        };
+        let platform = |target| PlatformFile::of("it", target);
         assert!(is_for_pcs(&platform("x86_64-waitless")).is_ok());
         assert!(is_for_pcs(&platform("host")).unwrap_err().contains("--platform iso"));
         assert!(is_for_pcs(&platform("aarch64-waitless")).unwrap_err().contains("x86-64"));

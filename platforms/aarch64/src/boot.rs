@@ -185,9 +185,7 @@ fn take_memory(board: &mut Board) -> Result<(), PagingError> {
     // SAFETY: everything in use stays mapped where it was: code, data, stack and the tables.
     unsafe { turn_on(pages.root(), CONTROL_STRICT) };
     let free = free.without(&[used, stacks]);
-    let (pieces, bytes) = free.dropped();
-    board.dropped.0 += pieces;
-    board.dropped.1 = board.dropped.1.saturating_add(bytes);
+    memory::also_dropped(&mut board.dropped, free.dropped());
     for range in free.iter() {
         // SAFETY: the loader says that it is free, it is a part of what is mapped, and the image,
         // the modules and the tables are not in it. The device tree has been read and copied.

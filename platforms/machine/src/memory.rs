@@ -48,6 +48,16 @@ impl Range {
         self.start < other.end && other.start < self.end
     }
 
+    /// Whether it and `other` overlap, or one begins where the other ends.
+    const fn touches(self, other: Self) -> bool {
+        self.start <= other.end && other.start <= self.end
+    }
+
+    /// It and `other`, which it touches, in one.
+    fn joined(self, other: Self) -> Self {
+        Self::new(self.start.min(other.start), self.end.max(other.end))
+    }
+
     /// Whether `address` is in it.
     pub const fn contains(self, address: u64) -> bool {
         self.start <= address && address < self.end
@@ -104,13 +114,9 @@ pub fn add(map: &mut Vec<Entry, ENTRIES>, piece: Entry, dropped: &mut Dropped) {
     if piece.range.is_empty() {
         return;
     }
-    let touches = |other: &&mut Entry| {
-        let (a, b) = (other.range, piece.range);
-        other.kind == piece.kind && a.start() <= b.end() && b.start() <= a.end()
-    };
+    let touches = |other: &&mut Entry| other.kind == piece.kind && other.range.touches(piece.range);
     if let Some(other) = map.iter_mut().find(touches) {
-        let (a, b) = (other.range, piece.range);
-        other.range = Range::new(a.start().min(b.start()), a.end().max(b.end()));
+        other.range = other.range.joined(piece.range);
         return;
     }
     if !map.is_full() {
@@ -131,8 +137,13 @@ pub fn add(map: &mut Vec<Entry, ENTRIES>, piece: Entry, dropped: &mut Dropped) {
 }
 
 fn count(dropped: &mut Dropped, lost: Range) {
-    dropped.0 = dropped.0.saturating_add(1);
-    dropped.1 = dropped.1.saturating_add(lost.length());
+    also_dropped(dropped, (1, lost.length()));
+}
+
+/// Counts what was dropped elsewhere, too.
+pub fn also_dropped(dropped: &mut Dropped, (pieces, bytes): Dropped) {
+    dropped.0 = dropped.0.saturating_add(pieces);
+    dropped.1 = dropped.1.saturating_add(bytes);
 }
 
 /// Pieces of memory, sorted, disjoint and made of whole pages. When there are more than fit, the
@@ -197,11 +208,11 @@ impl Ranges {
             return;
         }
         self.list.retain(|other| {
-            let apart = other.end < range.start || range.end < other.start;
-            if !apart {
-                range = Range::new(range.start.min(other.start), range.end.max(other.end));
+            let touches = other.touches(range);
+            if touches {
+                range = range.joined(*other);
             }
-            apart
+            !touches
         });
         if self.make_room(range) {
             let at = self.iter().take_while(|other| other.start < range.start).count();

@@ -207,9 +207,7 @@ fn take_memory(
         // copied.
         unsafe { heap::claim(Range::new(range.start(), range.end().min(LIMIT))) };
     }
-    let (pieces, bytes) = free.dropped();
-    info.dropped.0 += pieces;
-    info.dropped.1 = info.dropped.1.saturating_add(bytes);
+    memory::also_dropped(&mut info.dropped, free.dropped());
     X86::space().set(pages, ram);
     Ok(mapped)
 }
