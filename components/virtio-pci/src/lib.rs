@@ -165,7 +165,10 @@ fn structures<P: PciPort>(
     Ok(Structures { common, notify, multiplier, isr, device })
 }
 
+// What a device is asked while it is brought up is asked from several places: better once than
+// in each of them.
 impl VirtioPort for VirtioPci {
+    #[inline(never)]
     fn take(&mut self, kind: u16) -> Option<VirtioDevice> {
         for (index, slot) in self.devices.iter_mut().enumerate() {
             if slot.taken || slot.kind != kind {
@@ -182,22 +185,27 @@ impl VirtioPort for VirtioPci {
         None
     }
 
+    #[inline(never)]
     fn features(&mut self, device: VirtioDevice) -> u128 {
         self.slot(device).map_or(0, |slot| slot.device.features())
     }
 
+    #[inline(never)]
     fn accept(&mut self, device: VirtioDevice, features: u128) -> bool {
         self.slot(device).is_some_and(|slot| slot.device.accept(features))
     }
 
+    #[inline(never)]
     fn queues(&mut self, device: VirtioDevice) -> u16 {
         self.slot(device).map_or(0, |slot| slot.device.queues())
     }
 
+    #[inline(never)]
     fn queue_size(&mut self, device: VirtioDevice, queue: u16) -> u16 {
         self.slot(device).map_or(0, |slot| slot.device.queue_size(queue))
     }
 
+    #[inline(never)]
     fn enable_queue(&mut self, device: VirtioDevice, queue: u16, memory: QueueMemory) -> bool {
         let Some(slot) = self.devices.get(device.0) else { return false };
         let vector = self.vector(slot, memory.core);
@@ -216,10 +224,12 @@ impl VirtioPort for VirtioPci {
         true
     }
 
+    #[inline(never)]
     fn start(&mut self, device: VirtioDevice) -> bool {
         self.slot(device).is_some_and(|slot| slot.device.start(slot.config_vector))
     }
 
+    #[inline(never)]
     fn fail(&mut self, device: VirtioDevice) -> bool {
         let quiet = self.slot(device).is_some_and(|slot| slot.device.fail());
         if !quiet {
@@ -228,22 +238,27 @@ impl VirtioPort for VirtioPci {
         quiet
     }
 
+    #[inline(never)]
     fn interrupts(&self, device: VirtioDevice) -> bool {
         self.devices.get(device.0).is_some_and(|slot| slot.interrupts)
     }
 
+    #[inline(never)]
     fn needs_reset(&mut self, device: VirtioDevice) -> bool {
         self.slot(device).is_none_or(|slot| slot.device.needs_reset())
     }
 
+    #[inline(never)]
     fn config8(&mut self, device: VirtioDevice, offset: usize) -> u8 {
         self.slot(device).map_or(0, |slot| slot.device.config8(offset))
     }
 
+    #[inline(never)]
     fn config16(&mut self, device: VirtioDevice, offset: usize) -> u16 {
         self.slot(device).map_or(0, |slot| slot.device.config16(offset))
     }
 
+    #[inline(never)]
     fn config32(&mut self, device: VirtioDevice, offset: usize) -> u32 {
         self.slot(device).map_or(0, |slot| slot.device.config32(offset))
     }
@@ -255,10 +270,12 @@ impl VirtioPort for VirtioPci {
         }
     }
 
+    #[inline(never)]
     fn doorbell(&mut self, device: VirtioDevice, queue: u16) -> Option<Doorbell> {
         self.devices.get(device.0)?.device.doorbell(queue)
     }
 
+    #[inline(never)]
     fn config_changed(&mut self, device: VirtioDevice) -> bool {
         self.slot(device).is_some_and(|slot| slot.device.config_changed())
     }

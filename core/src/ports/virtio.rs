@@ -95,35 +95,30 @@ const TRANSPORTS: usize = 4;
 macro_rules! transports {
     ($($type:ident $index:tt),+) => {
         impl<$($type: VirtioPort),+> VirtioPort for ($(&mut $type,)+) {
-            #[inline(never)]
             fn take(&mut self, kind: u16) -> Option<VirtioDevice> {
                 $(if let Some(VirtioDevice(number)) = self.$index.take(kind) {
                     return Some(VirtioDevice(number * TRANSPORTS + $index));
                 })+
                 None
             }
-            #[inline(never)]
             fn features(&mut self, device: VirtioDevice) -> u128 {
                 match device.0 % TRANSPORTS {
                     $($index => self.$index.features(VirtioDevice(device.0 / TRANSPORTS)),)+
                     _ => 0,
                 }
             }
-            #[inline(never)]
             fn accept(&mut self, device: VirtioDevice, features: u128) -> bool {
                 match device.0 % TRANSPORTS {
                     $($index => self.$index.accept(VirtioDevice(device.0 / TRANSPORTS), features),)+
                     _ => false,
                 }
             }
-            #[inline(never)]
             fn queues(&mut self, device: VirtioDevice) -> u16 {
                 match device.0 % TRANSPORTS {
                     $($index => self.$index.queues(VirtioDevice(device.0 / TRANSPORTS)),)+
                     _ => 0,
                 }
             }
-            #[inline(never)]
             fn queue_size(&mut self, device: VirtioDevice, queue: u16) -> u16 {
                 match device.0 % TRANSPORTS {
                     $($index => {
@@ -132,7 +127,6 @@ macro_rules! transports {
                     _ => 0,
                 }
             }
-            #[inline(never)]
             fn enable_queue(
                 &mut self,
                 device: VirtioDevice,
@@ -147,49 +141,42 @@ macro_rules! transports {
                     _ => false,
                 }
             }
-            #[inline(never)]
             fn start(&mut self, device: VirtioDevice) -> bool {
                 match device.0 % TRANSPORTS {
                     $($index => self.$index.start(VirtioDevice(device.0 / TRANSPORTS)),)+
                     _ => false,
                 }
             }
-            #[inline(never)]
             fn fail(&mut self, device: VirtioDevice) -> bool {
                 match device.0 % TRANSPORTS {
                     $($index => self.$index.fail(VirtioDevice(device.0 / TRANSPORTS)),)+
                     _ => false,
                 }
             }
-            #[inline(never)]
             fn interrupts(&self, device: VirtioDevice) -> bool {
                 match device.0 % TRANSPORTS {
                     $($index => self.$index.interrupts(VirtioDevice(device.0 / TRANSPORTS)),)+
                     _ => false,
                 }
             }
-            #[inline(never)]
             fn needs_reset(&mut self, device: VirtioDevice) -> bool {
                 match device.0 % TRANSPORTS {
                     $($index => self.$index.needs_reset(VirtioDevice(device.0 / TRANSPORTS)),)+
                     _ => true,
                 }
             }
-            #[inline(never)]
             fn config8(&mut self, device: VirtioDevice, offset: usize) -> u8 {
                 match device.0 % TRANSPORTS {
                     $($index => self.$index.config8(VirtioDevice(device.0 / TRANSPORTS), offset),)+
                     _ => 0,
                 }
             }
-            #[inline(never)]
             fn config16(&mut self, device: VirtioDevice, offset: usize) -> u16 {
                 match device.0 % TRANSPORTS {
                     $($index => self.$index.config16(VirtioDevice(device.0 / TRANSPORTS), offset),)+
                     _ => 0,
                 }
             }
-            #[inline(never)]
             fn config32(&mut self, device: VirtioDevice, offset: usize) -> u32 {
                 match device.0 % TRANSPORTS {
                     $($index => self.$index.config32(VirtioDevice(device.0 / TRANSPORTS), offset),)+
@@ -203,14 +190,12 @@ macro_rules! transports {
                     _ => (),
                 }
             }
-            #[inline(never)]
             fn doorbell(&mut self, device: VirtioDevice, queue: u16) -> Option<Doorbell> {
                 match device.0 % TRANSPORTS {
                     $($index => self.$index.doorbell(VirtioDevice(device.0 / TRANSPORTS), queue),)+
                     _ => None,
                 }
             }
-            #[inline(never)]
             fn config_changed(&mut self, device: VirtioDevice) -> bool {
                 match device.0 % TRANSPORTS {
                     $($index => self.$index.config_changed(VirtioDevice(device.0 / TRANSPORTS)),)+
