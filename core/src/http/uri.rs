@@ -76,13 +76,19 @@ fn unescaped(text: &[u8], plus: bool) -> impl Iterator<Item = Option<u8>> {
     core::iter::from_fn(move || {
         let byte = bytes.next()?;
         Some(match byte {
-            b'%' => {
-                bytes.next().and_then(hex).zip(bytes.next().and_then(hex)).map(|(h, l)| h << 4 | l)
-            }
+            b'%' => escape(&mut bytes),
             b'+' if plus => Some(b' '),
             _ => Some(byte),
         })
     })
+}
+
+/// What the two digits say that `digits` begin with. Once in an image, as few paths have any.
+#[cold]
+#[inline(never)]
+fn escape(digits: &mut impl Iterator<Item = u8>) -> Option<u8> {
+    let (high, low) = (digits.next().and_then(hex), digits.next().and_then(hex));
+    Some(high? << 4 | low?)
 }
 
 /// Whether `path` is one that a client has no reason to send: with a segment that names its own
