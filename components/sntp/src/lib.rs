@@ -3,10 +3,11 @@
 //!
 //! It asks one server at a time, from a port and with a number of its own for each question, and
 //! takes the time from an answer that repeats the number and comes from a server that knows the
-//! time itself. Half of the way there and back is added. A server that does not answer is asked
-//! ever more seldom and gives way to the next; an address that says that it may not be asked is not
-//! asked again, and one that says "slower" is. Names are looked for anew each time a server failed,
-//! and a day after one of a name's addresses has refused: many names are those of a pool.
+//! time itself. Half of the way there and back is added. Each address of a server has its turn,
+//! those of IPv6 behind those of IPv4; a server none of whose addresses answers is asked ever more
+//! seldom and gives way to the next. An address that says that it may not be asked is not asked
+//! again, and one that says "slower" is. Names are looked for anew each time a server failed, and a
+//! day after one of a name's addresses has refused: many names are those of a pool.
 //!
 //! Unlike RFC 4330 section 10 wants it of a large number of clients, the first question is asked
 //! at once: certificates cannot be checked before the time is known.
@@ -24,8 +25,8 @@ mod wire;
 use core::fmt;
 use core::net::{IpAddr, SocketAddr};
 use waitless::{
-    Component, Context, CounterSet, Duration, Family, InitError, Inspect, Instant, NoAddress,
-    Question, ResolverPort, Socket, UdpPort, info, warn,
+    Addresses, Component, Context, CounterSet, Duration, Family, InitError, Inspect, Instant,
+    NoAddress, Question, ResolverPort, Socket, UdpPort, info, warn,
 };
 use wire::{Answer, question};
 
@@ -46,9 +47,12 @@ pub struct Sntp {
     stage: Stage,
     /// When the stage has something to do.
     at: Instant,
-    /// The server that is asked, by its number, and its address once that is known.
+    /// The server that is asked, by its number.
     server: usize,
-    address: Option<IpAddr>,
+    /// Its addresses of one version of IP, once they are known, and which of them is asked.
+    addresses: Addresses,
+    turn: usize,
+    family: Family,
     /// When each server may be asked.
     allowed: [Instant; SERVERS],
     /// The latest addresses that do not want to be asked.
@@ -68,8 +72,8 @@ pub struct Sntp {
 enum Stage {
     /// For its time to ask.
     Pausing,
-    /// For the server's address, of which version of IP.
-    Looking(Question, Family),
+    /// For the server's addresses.
+    Looking(Question),
     /// For the answer to this question, asked at this time.
     Asked { socket: Socket, number: u64, at: Instant },
 }
@@ -136,7 +140,9 @@ impl Sntp {
             stage: Stage::Pausing,
             at: Instant::ZERO,
             server: 0,
-            address: None,
+            addresses: Addresses::new(),
+            turn: 0,
+            family: Family::V4,
             allowed: [Instant::ZERO; SERVERS],
             denied: [None; DENIED],
             pause: PAUSE_MIN,
@@ -155,6 +161,11 @@ impl Sntp {
         self.config.servers.get(self.server).copied().unwrap_or("")
     }
 
+    /// The address that is asked.
+    fn address(&self) -> Option<IpAddr> {
+        self.addresses.get(self.turn).copied()
+    }
+
     /// Waits for about `time`.
     fn wait(&mut self, time: Duration, cx: &mut Context) {
         // A tenth less to a tenth more, so that many that failed together do not ask together.
@@ -163,11 +174,32 @@ impl Sntp {
         (self.stage, self.at) = (Stage::Pausing, cx.now() + time.minus(tenth) + spread);
     }
 
-    /// The server is of no use now: the next one is asked, later each time.
-    fn fail(&mut self, why: impl fmt::Display, cx: &mut Context) {
+    /// The address is of no use now: the server's next one is asked at once, and only behind the
+    /// last one the next server (RFC 1123 section 2.3). A host may well have just one of both
+    /// versions of IP.
+    fn pass_over(&mut self, why: impl fmt::Display, cx: &mut Context) {
+        self.turn += 1;
+        if self.address().is_none() {
+            if self.family == Family::V6 {
+                return self.fail(why, cx);
+            }
+            self.addresses.clear();
+            self.family = Family::V6;
+        }
+        self.complain(why, cx);
+        (self.stage, self.at) = (Stage::Pausing, cx.now());
+    }
+
+    /// Says once why there is no time.
+    fn complain(&mut self, why: impl fmt::Display, cx: &mut Context) {
         if !core::mem::replace(&mut self.said, true) {
             warn!(cx, "no time from {}: {why}", self.name());
         }
+    }
+
+    /// The server is of no use now: the next one is asked, later each time.
+    fn fail(&mut self, why: impl fmt::Display, cx: &mut Context) {
+        self.complain(why, cx);
         let allowed = self.next_server(cx.now());
         let most = self.config.poll.times(PAUSE_FACTOR_MAX);
         let pause = self.pause.min(most);
@@ -177,7 +209,8 @@ impl Sntp {
 
     /// Turns to the next server that may be asked, or that may be first; when that is.
     fn next_server(&mut self, now: Instant) -> Instant {
-        self.address = None;
+        self.addresses.clear();
+        (self.turn, self.family) = (0, Family::V4);
         let servers = self.servers();
         let others = (1..=servers).map(|step| (self.server + step) % servers.max(1));
         let allowed = |server| self.allowed.get(server).map_or(now, |at| now.max(*at));
@@ -199,12 +232,12 @@ impl Sntp {
         self.fail("it does not want to be asked", cx);
     }
 
-    /// Asks for the server's address.
-    fn look<N: ResolverPort>(&mut self, family: Family, names: &mut N, cx: &mut Context) {
-        match names.ask(self.name(), family) {
+    /// Asks for the server's addresses.
+    fn look<N: ResolverPort>(&mut self, names: &mut N, cx: &mut Context) {
+        match names.ask(self.name(), self.family) {
             // The resolver ends it in time by itself.
             Ok(question) => {
-                (self.stage, self.at) = (Stage::Looking(question, family), Instant::NEVER);
+                (self.stage, self.at) = (Stage::Looking(question), Instant::NEVER);
                 self.hear_names(names, cx);
             }
             Err(_) => {
@@ -216,24 +249,28 @@ impl Sntp {
 
     /// Looks whether the resolver has an answer.
     fn hear_names<N: ResolverPort>(&mut self, names: &mut N, cx: &mut Context) {
-        let Stage::Looking(question, family) = self.stage else { return };
-        match (names.answer(question), family) {
+        let Stage::Looking(question) = self.stage else { return };
+        match (names.answer(question), self.family) {
             (None, _) => {}
             (Some(Ok(addresses)), _) => {
                 // Servers spread their load by the order of their addresses.
-                let may = |address: &&IpAddr| !self.denied.contains(&Some(**address));
-                self.address = addresses.iter().find(may).copied();
-                if self.address.is_none() {
+                let may = |address: &IpAddr| !self.denied.contains(&Some(*address));
+                self.addresses = addresses.into_iter().filter(may).collect();
+                self.turn = 0;
+                if self.addresses.is_empty() {
                     return self.deny(None, cx);
                 }
                 (self.stage, self.at) = (Stage::Pausing, cx.now());
             }
             // The network is not up yet: nobody was asked.
-            (Some(Err(NoAddress::NoServer)), _) => {
+            (Some(Err(NoAddress::NoServer)), Family::V4) => {
                 self.counters.unreachable.add(1);
                 self.wait(NETWORK_WAIT, cx);
             }
-            (Some(Err(_)), Family::V4) => self.look(Family::V6, names, cx),
+            (Some(Err(_)), Family::V4) => {
+                self.family = Family::V6;
+                self.look(names, cx);
+            }
             (Some(Err(why)), Family::V6) => {
                 self.counters.unreachable.add(1);
                 self.fail(why, cx);
@@ -257,7 +294,7 @@ impl Sntp {
         });
         let Some(socket) = sent else {
             self.counters.unreachable.add(1);
-            return self.fail("it cannot be asked now", cx);
+            return self.pass_over("it cannot be asked now", cx);
         };
         self.counters.sent.add(1);
         self.stage = Stage::Asked { socket, number, at: cx.now() };
@@ -270,7 +307,7 @@ impl Sntp {
             let Stage::Asked { socket, number, at } = self.stage else { return };
             let Some(packet) = udp.recv(socket) else { return };
             let info = packet.info();
-            let asked = Some(info.remote) == self.address && info.remote_port == PORT;
+            let asked = Some(info.remote) == self.address() && info.remote_port == PORT;
             let answer =
                 if asked { Answer::parse(packet.bytes(), number) } else { Answer::Foreign };
             if answer == Answer::Foreign {
@@ -289,7 +326,7 @@ impl Sntp {
             Answer::Time { received, sent } => self.take_time(received, sent, at, cx),
             Answer::Unsynchronised => {
                 self.counters.unsynchronised.add(1);
-                self.fail("it does not know the time itself", cx);
+                self.pass_over("it does not know the time itself", cx);
             }
             Answer::Slower => {
                 self.counters.refused.add(1);
@@ -300,7 +337,7 @@ impl Sntp {
             Answer::Deny => {
                 self.counters.refused.add(1);
                 warn!(cx, "{} does not want to be asked", self.name());
-                self.deny(self.address, cx);
+                self.deny(self.address(), cx);
             }
         }
     }
@@ -312,7 +349,7 @@ impl Sntp {
         let served = Duration::from_nanos(sent.saturating_sub(received));
         if sent < received || served > whole || whole > DELAY_MAX {
             self.counters.unsynchronised.add(1);
-            return self.fail("its answer makes no sense", cx);
+            return self.pass_over("its answer makes no sense", cx);
         }
         let delay = whole.minus(served);
         let now = sent.saturating_add(delay.divided_by(2).as_nanos());
@@ -357,14 +394,14 @@ impl<U: UdpPort, N: ResolverPort> Component<(&mut U, &mut N)> for Sntp {
         if cx.now() < self.at {
             return;
         }
-        match (self.stage, self.address) {
+        match (self.stage, self.address()) {
             (Stage::Looking(..), _) => {}
             (Stage::Pausing, Some(address)) => self.ask(address, *udp, cx),
-            (Stage::Pausing, None) => self.look(Family::V4, *names, cx),
+            (Stage::Pausing, None) => self.look(*names, cx),
             (Stage::Asked { socket, .. }, _) => {
                 udp.release(socket);
                 self.counters.timeouts.add(1);
-                self.fail("it does not answer", cx);
+                self.pass_over("it does not answer", cx);
             }
         }
     }

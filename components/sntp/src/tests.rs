@@ -5,7 +5,7 @@ extern crate std;
 
 use super::*;
 use crate::wire::MESSAGE;
-use core::net::Ipv4Addr;
+use core::net::{Ipv4Addr, Ipv6Addr};
 use std::boxed::Box;
 use std::collections::VecDeque;
 use std::vec::Vec;
@@ -69,6 +69,7 @@ struct Names {
     why: Option<NoAddress>,
     /// What a name stands for now, where that changes.
     found: Option<Vec<IpAddr>>,
+    found_v6: Option<Vec<IpAddr>>,
     last: Option<Result<Addresses, NoAddress>>,
 }
 
@@ -83,7 +84,10 @@ impl ResolverPort for Names {
                 Some(found) => Ok(found.iter().copied().collect()),
                 None => Ok([found].into_iter().collect()),
             },
-            (None, Family::V6) => Err(NoAddress::NoneOfFamily),
+            (None, Family::V6) => match &self.found_v6 {
+                Some(found) => Ok(found.iter().copied().collect()),
+                None => Err(NoAddress::NoneOfFamily),
+            },
         });
         Ok(Question::default())
     }
@@ -104,9 +108,13 @@ struct Bench {
 
 impl Bench {
     fn new(config: Config) -> Self {
+        Self::with(config, Names::default())
+    }
+
+    fn with(config: Config, mut names: Names) -> Self {
         let mut cx = testing::context(16, 5);
         let mut sntp = Sntp::new(Box::leak(Box::new(config)), &mut cx);
-        let (mut udp, mut names) = (Udp::default(), Names::default());
+        let mut udp = Udp::default();
         sntp.init(&mut (&mut udp, &mut names), &mut cx).unwrap();
         let mut bench = Self { sntp, udp, names, cx };
         bench.pass(0);
@@ -256,6 +264,27 @@ fn servers_that_do_not_answer_are_asked_ever_more_seldom_and_in_turn() {
 }
 
 #[test]
+fn each_address_of_a_server_has_its_turn_and_those_of_ipv6_behind_the_others() {
+    let third = IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1));
+    let found = Some([FIRST, SECOND].into());
+    let names = Names { found, found_v6: Some([third].into()), ..Names::default() };
+    let mut bench = Bench::with(CONFIG, names);
+    for expected in [FIRST, SECOND, third] {
+        assert_eq!((bench.sntp.server, bench.sent().unwrap().0), (0, expected));
+        bench.pass(5_000);
+    }
+    assert_eq!((bench.sntp.server, bench.sntp.counters.timeouts.get()), (1, 3));
+    assert!(bench.sent().is_none(), "the next server is asked later");
+    // What answered is asked again.
+    bench.pass(16_600);
+    assert_eq!(bench.sent().unwrap().0, FIRST);
+    bench.pass(5_000);
+    bench.answer(|number| time(number, UNIX * 1000, 0));
+    bench.pass(1024 * 1100);
+    assert_eq!((bench.sent().unwrap().0, bench.sntp.server), (SECOND, 1));
+}
+
+#[test]
 fn an_address_that_says_so_is_not_asked_again() {
     for code in [b"DENY", b"RSTR"] {
         let mut bench = Bench::new(CONFIG);
@@ -338,7 +367,7 @@ fn a_network_that_is_not_up_yet_is_waited_for() {
     let mut bench =
         Bench { names: Names { why: Some(NoAddress::NoServer), ..Names::default() }, ..bench };
     bench.pass(6_000);
-    bench.sntp.address = None;
+    bench.sntp.addresses.clear();
     bench.pass(40_000);
     let asked = bench.names.asked.len();
     assert!(asked > 15, "about every second: {asked}");
