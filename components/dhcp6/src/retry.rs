@@ -53,20 +53,28 @@ impl Retry {
         self.limit != 0 && self.sent >= self.limit
     }
 
-    /// A message was sent: how long to wait before the next.
+    /// A message was sent: how long to wait before the next. A tenth of the wait before is added
+    /// or taken away (RAND), also where the wait is the longest.
     pub fn next(&mut self, random: &mut Random) -> Duration {
-        let base = if self.sent == 0 { self.first } else { self.last.times(2) };
-        let base = base.min(self.most);
-        let tenth = base.divided_by(10);
-        let spread = if self.sent == 0 && self.patient {
-            tenth + Duration::from_nanos(random.below(tenth.as_nanos() + 1))
-        } else {
-            Duration::from_nanos(random.below(2 * tenth.as_nanos() + 1))
+        let wait = match self.sent {
+            0 if self.patient => self.first + part(self.first, random).divided_by(2),
+            0 => spread(self.first, self.first, random),
+            _ => spread(self.last.times(2), self.last, random),
         };
+        self.last = if wait > self.most { spread(self.most, self.most, random) } else { wait };
         self.sent = self.sent.saturating_add(1);
-        self.last = base.minus(tenth) + spread;
         self.last
     }
+}
+
+/// `time`, give or take a tenth of `whole`.
+fn spread(time: Duration, whole: Duration, random: &mut Random) -> Duration {
+    time.minus(whole.divided_by(10)) + part(whole, random)
+}
+
+/// Up to two tenths of `whole`.
+fn part(whole: Duration, random: &mut Random) -> Duration {
+    Duration::from_nanos(random.below(2 * whole.divided_by(10).as_nanos() + 1))
 }
 
 #[cfg(test)]
@@ -80,9 +88,12 @@ mod tests {
         let mut last = 0;
         for number in 0..20 {
             let wait = retry.next(&mut random).as_millis();
-            let base = if number == 0 { 1000 } else { (2 * last).min(60_000) };
-            let least = if number == 0 { base } else { base * 9 / 10 - 1 };
-            assert!((least..=base * 11 / 10 + 1).contains(&wait), "{number}: {wait} after {last}");
+            let (least, most) = match number {
+                0 => (1000, 1100),
+                _ if last * 21 / 10 > 60_000 => ((last * 19 / 10).min(54_000), 66_000),
+                _ => (last * 19 / 10, last * 21 / 10 + 2),
+            };
+            assert!((least..=most).contains(&wait), "{number}: {wait} after {last}");
             last = wait;
         }
         let mut retry = Retry::REQUEST;
