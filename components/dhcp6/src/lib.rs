@@ -67,9 +67,6 @@ pub struct Dhcp6 {
     /// What another host has of it, until its server was told.
     declined: Vec<Ipv6Addr, LEASED>,
     transaction: u32,
-    /// When this exchange began, and when its last message was sent.
-    began: Instant,
-    asked: Instant,
     /// The longest waits that servers have set.
     solicit_max: Duration,
     inform_max: Duration,
@@ -132,7 +129,7 @@ waitless::counters! {
 }
 
 /// How long to wait at first, at most, so that many that start together do not ask together
-/// (section 7.6: SOL_MAX_DELAY, INF_MAX_DELAY).
+/// (section 7.6: SOL_MAX_DELAY, CNF_MAX_DELAY, INF_MAX_DELAY).
 const DELAY_MAX: Duration = Duration::from_secs(1);
 /// How long to wait until a message is sent again for which there was no packet or no room.
 const DELAY: Duration = Duration::from_millis(10);
@@ -165,8 +162,6 @@ impl Dhcp6 {
             lease: None,
             declined: Vec::new(),
             transaction: 0,
-            began: Instant::ZERO,
-            asked: Instant::ZERO,
             solicit_max: SOLICIT_MAX,
             inform_max: INFORM_MAX,
             wanted: Managed::No,
@@ -187,7 +182,7 @@ impl Dhcp6 {
             State::Idle | State::Bound | State::Informed => Retry::REQUEST,
         };
         self.transaction = cx.random.u32() & 0xff_ffff;
-        (self.state, self.at, self.began) = (state, at, at);
+        (self.state, self.at) = (state, at);
         if state != State::Requesting {
             self.offer = None;
         }
@@ -196,7 +191,7 @@ impl Dhcp6 {
     /// Begins to look for a server, or stops, as routers say.
     fn want(&mut self, wanted: Managed, cx: &mut Context) {
         self.wanted = wanted;
-        let at = cx.now() + Duration::from_nanos(cx.random.below(DELAY_MAX.as_nanos()));
+        let at = soon(cx);
         match wanted {
             Managed::No => (self.state, self.at) = (State::Idle, Instant::NEVER),
             Managed::Other => self.begin(State::Informing, at, cx),
@@ -218,9 +213,7 @@ impl Dhcp6 {
             Ok(_) | Err(NoAnswer::Foreign) => return self.counters.foreign.add(1),
             Err(NoAnswer::Malformed) => return self.counters.malformed.add(1),
         };
-        // Sections 18.2.9 and 18.2.10.
-        self.solicit_max = answer.solicit_max.map_or(self.solicit_max, secs);
-        self.inform_max = answer.inform_max.map_or(self.inform_max, secs);
+        self.take_limits(&answer);
         match (self.state, answer.kind) {
             (State::Soliciting, Kind::Advertise) => self.offered(answer, cx),
             (State::Soliciting, Kind::Reply) if answer.rapid && self.config.rapid => {
@@ -239,6 +232,19 @@ impl Dhcp6 {
             }
             (State::Informing, Kind::Reply) => self.informed(&answer, ip, cx),
             _ => self.counters.unexpected.add(1),
+        }
+    }
+
+    /// Takes the longest waits that a server sets, whatever else it says (sections 18.2.9 and
+    /// 18.2.10). They count at once: else a server that wants to be asked more often than once an
+    /// hour would have to wait for that hour.
+    fn take_limits(&mut self, answer: &Answer) {
+        self.solicit_max = answer.solicit_max.map_or(self.solicit_max, secs);
+        self.inform_max = answer.inform_max.map_or(self.inform_max, secs);
+        match self.state {
+            State::Soliciting => self.at = self.retry.shorten(self.solicit_max, self.at),
+            State::Informing => self.at = self.retry.shorten(self.inform_max, self.at),
+            _ => {}
         }
     }
 
@@ -286,7 +292,7 @@ impl Dhcp6 {
             return;
         }
         self.counters.replies.add(1);
-        let lease = Lease::new(answer, before, self.asked);
+        let lease = Lease::new(answer, before, self.retry.asked());
         if lease.given.addresses.is_empty() {
             self.lose(ip);
             return self.begin(State::Soliciting, cx.now(), cx);
@@ -347,12 +353,12 @@ impl Dhcp6 {
             State::Informed => self.begin(State::Informing, now, cx),
             State::Renewing if now >= rebind => self.begin(State::Rebinding, now, cx),
             // Whoever did not know them says nothing more: perhaps another does.
-            State::Requesting if self.retry.is_over() && self.lease.is_some() => {
+            State::Requesting if self.retry.is_over(now) && self.lease.is_some() => {
                 self.begin(State::Rebinding, now, cx);
             }
-            State::Requesting if self.retry.is_over() => self.begin(State::Soliciting, now, cx),
+            State::Requesting if self.retry.is_over(now) => self.begin(State::Soliciting, now, cx),
             // Section 18.2.3: nobody says that they do not fit.
-            State::Confirming | State::Declining if self.retry.is_over() => self.keep(cx),
+            State::Confirming | State::Declining if self.retry.is_over(now) => self.keep(cx),
             _ => self.ask(udp, ip, cx),
         }
     }
@@ -368,14 +374,13 @@ impl Dhcp6 {
             return;
         }
         self.counters.sent.add(1);
-        self.asked = now;
-        let wait = self.retry.next(&mut cx.random);
+        let next = self.retry.next(now, &mut cx.random);
         let limit = match (self.state, &self.lease) {
             (State::Renewing, Some(lease)) => lease.rebind,
             (State::Rebinding, Some(lease)) => lease.end,
             _ => Instant::NEVER,
         };
-        self.at = (now + wait).min(limit);
+        self.at = next.min(limit);
         if self.state == State::Soliciting && self.retry.sent() == SILENT_TRIES {
             warn!(cx, "no DHCPv6 server answers yet, keep trying");
         }
@@ -402,11 +407,10 @@ impl Dhcp6 {
             State::Declining => (Ask::Decline, leased),
             State::Informing => (Ask::Inform, None),
         };
-        let passed = cx.now().since(self.began).as_millis() / 10;
         let question = Question {
             ask,
             transaction: self.transaction,
-            elapsed: u16::try_from(passed).unwrap_or(u16::MAX),
+            elapsed: self.retry.elapsed(cx.now()),
             mac,
             server,
             addresses: (ask != Ask::Inform).then_some(&own[..]),
@@ -426,7 +430,7 @@ impl Dhcp6 {
         // One that another host has is not confirmed.
         self.lease.take_if(|lease| back && lease.given.addresses.is_empty());
         if back && self.lease.is_some() {
-            return self.begin(State::Confirming, cx.now(), cx);
+            return self.begin(State::Confirming, soon(cx), cx);
         }
         let said = ip.network().map_or(Managed::No, |network| network.managed);
         let wanted = match self.config.mode {
@@ -456,6 +460,11 @@ impl Dhcp6 {
 
 /// Discoveries after which the operator is told.
 const SILENT_TRIES: u8 = 4;
+
+/// A time within the first second from now.
+fn soon(cx: &mut Context) -> Instant {
+    cx.now() + Duration::from_nanos(cx.random.below(DELAY_MAX.as_nanos()))
+}
 
 fn secs(secs: u32) -> Duration {
     Duration::from_secs(secs.into())

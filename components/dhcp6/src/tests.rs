@@ -503,6 +503,8 @@ fn a_link_that_comes_back_is_asked_whether_the_address_fits() {
         assert!(bench.deadline() > bench.cx.now());
         bench.ip.link_up = true;
         bench.sweep();
+        assert!(bench.udp.sent.is_empty(), "not all at once that were cut off together");
+        bench.pass(1);
         let seen = bench.sent(CONFIRM);
         assert_eq!((seen.addresses(), seen.option(2)), (vec![GIVEN], None));
         bench.answer(&seen, REPLY, b'a', &[status(code)]);
@@ -517,8 +519,11 @@ fn a_link_that_comes_back_is_asked_whether_the_address_fits() {
     bench.sweep();
     bench.ip.link_up = true;
     bench.sweep();
-    bench.pass(15);
-    assert_eq!((bench.addresses(), bench.udp.sent.len()), (vec![GIVEN], 3));
+    bench.pass(9);
+    assert_eq!((bench.dhcp.state, bench.udp.sent.len()), (State::Confirming, 4));
+    bench.pass(3);
+    assert_eq!((bench.dhcp.state, bench.addresses()), (State::Bound, vec![GIVEN]));
+    assert_eq!(bench.udp.sent.len(), 4);
 }
 
 #[test]
@@ -551,8 +556,13 @@ fn nothing_is_asked_before_there_is_an_address_to_be_answered_at() {
     bench.pass(5);
     assert!(bench.udp.sent.is_empty());
     bench.ip.ready = true;
+    bench.pass(1);
+    let seen = bench.sent(SOLICIT);
+    assert!(seen.option(14).is_none());
+    assert_eq!(seen.option(8), Some(&[0, 0][..]), "the time counts from the first message");
     bench.pass(2);
-    assert!(bench.sent(SOLICIT).option(14).is_none());
+    let elapsed = bench.sent(SOLICIT).option(8).map(|it| u16::from_be_bytes([it[0], it[1]]));
+    assert!(elapsed.is_some_and(|elapsed| (100..=110).contains(&elapsed)), "{elapsed:?}");
 }
 
 #[test]
@@ -601,6 +611,24 @@ fn servers_set_the_longest_wait_within_limits() {
     assert_eq!(bench.dhcp.solicit_max, SOLICIT_MAX);
     bench.answer(&seen, ADVERTISE, b'a', &[option(82, &60_u32.to_be_bytes()), status(2)]);
     assert_eq!(bench.dhcp.solicit_max, Duration::from_secs(60));
+    // What is under way obeys, too: nobody offers anything, and the waits stay short.
+    let mut times = List::new();
+    for _ in 0..1000 {
+        bench.pass(1);
+        if bench.udp.sent.pop_front().is_some() {
+            times.push(bench.cx.now().since(Instant::ZERO).as_secs());
+        }
+    }
+    let waits: List<_> = times.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    assert!(waits.iter().all(|wait| *wait <= 67) && waits.len() > 15, "{waits:?}");
+    // Nor does a wait that has begun go on for longer.
+    let mut bench = Bench::new(Managed::Addresses);
+    bench.pass(3000);
+    let seen = Seen::parse(bench.udp.sent.pop_back().unwrap().bytes());
+    bench.udp.sent.clear();
+    bench.answer(&seen, ADVERTISE, b'a', &[option(82, &60_u32.to_be_bytes()), status(2)]);
+    bench.pass(66);
+    bench.sent(SOLICIT);
 }
 
 #[test]
