@@ -28,7 +28,7 @@ impl Lease {
             shortest => (u64::from(shortest) * tenths / 10) as u32,
         };
         let renew = if answer.renew == 0 { part(5) } else { answer.renew };
-        let rebind = if answer.rebind == 0 { part(8) } else { answer.rebind }.max(renew);
+        let rebind = if answer.rebind == 0 { part(8) } else { answer.rebind };
         let leased = |it: &Given| Leased {
             address: it.address,
             preferred: until(it.preferred),
@@ -44,16 +44,15 @@ impl Lease {
         let end = addresses.iter().map(|it| it.valid).max().unwrap_or(asked);
         let given =
             Ipv6Lease { addresses, servers: answer.dns.clone(), search: answer.search.clone() };
-        // A server that says a second would be asked for ever.
-        let soon = asked + secs(RENEW_MIN);
-        let renew = until(renew).max(soon).min(end);
-        Self {
-            server: answer.server.clone(),
-            given,
-            renew,
-            rebind: until(rebind).max(renew).min(end),
-            end,
-        }
+        // A server that says a second would be asked for ever; a lease that is as short as that is
+        // renewed all the same.
+        let shortest = answer.addresses.iter().map(|it| it.valid).min().unwrap_or(u32::MAX);
+        let least = secs(RENEW_MIN).min(secs(shortest).divided_by(2));
+        let renew = until(renew).max(asked + least).min(end);
+        // Its own server is asked before all are.
+        let between = renew + end.since(renew).divided_by(2);
+        let rebind = Some(until(rebind)).filter(|it| *it > renew).unwrap_or(between).min(end);
+        Self { server: answer.server.clone(), given, renew, rebind, end }
     }
 
     /// Whether the addresses are the same, whatever else has changed.
@@ -64,5 +63,5 @@ impl Lease {
     }
 }
 
-/// The shortest time after which a lease is renewed, in seconds.
+/// The shortest time after which a lease is renewed, in seconds, where it lasts for twice as long.
 const RENEW_MIN: u32 = 10;

@@ -361,6 +361,27 @@ fn a_lease_is_renewed_in_time() {
 }
 
 #[test]
+fn a_short_lease_is_renewed_before_it_ends_and_a_long_one_not_all_the_time() {
+    let mut bench = Bench::bound();
+    for (given, renew, rebind) in [
+        (group(GIVEN, 3, 5, 6, 8), 4, 5),
+        (group(GIVEN, 0, 0, 6, 8), 4, 6),
+        (group(GIVEN, 1, 2, 600, 800), 10, 405),
+        (group(GIVEN, 0, 0, 0, 800), 10, 405),
+        (group(GIVEN, 10, 10, 20, 30), 10, 20),
+    ] {
+        bench.udp.sent.clear();
+        let at = bench.dhcp.lease.as_ref().unwrap().renew;
+        bench.pass(at.since(bench.cx.now()).as_secs() + 1);
+        let seen = bench.sent(RENEW);
+        bench.answer(&seen, REPLY, b'a', &[given]);
+        let lease = bench.dhcp.lease.as_ref().unwrap();
+        let times = [lease.renew, lease.rebind].map(|it| it.since(bench.dhcp.retry.asked()));
+        assert_eq!(times, [renew, rebind].map(Duration::from_secs));
+    }
+}
+
+#[test]
 fn any_server_may_go_on_with_a_lease() {
     let mut bench = Bench::bound();
     bench.pass(201);
