@@ -453,6 +453,26 @@ fn a_server_that_does_not_know_the_lease_is_asked_for_the_same() {
 }
 
 #[test]
+fn a_message_that_succeeds_and_one_that_does_not_say_more_than_their_parts() {
+    for (parts, kind) in [
+        // The message is fine, its addresses are not: whatever comes first.
+        ([unknown(), status(0)], REQUEST),
+        ([status(0), unknown()], REQUEST),
+        // The message is not: what it says of addresses does not matter.
+        ([status(1), unknown()], RENEW),
+        ([unknown(), status(1)], RENEW),
+        ([good(), status(1)], RENEW),
+    ] {
+        let mut bench = Bench::bound();
+        bench.pass(101);
+        let seen = bench.sent(RENEW);
+        bench.answer(&seen, REPLY, b'a', &parts);
+        bench.pass(12);
+        bench.sent(kind);
+    }
+}
+
+#[test]
 fn a_server_ends_addresses_by_a_lifetime_of_nothing() {
     let mut bench = Bench::bound();
     bench.pass(101);

@@ -81,7 +81,8 @@ pub(crate) struct Answer {
     pub server: Server,
     pub preference: u8,
     pub rapid: bool,
-    /// 0 is success (section 21.13); that of the whole message, or of its addresses.
+    /// 0 is success (section 21.13); that of the whole message or, where it succeeded, of its
+    /// addresses.
     pub status: u16,
     /// Seconds until the addresses are to be renewed, from this server and from any; 0 leaves it to
     /// the client.
@@ -208,27 +209,30 @@ impl Answer {
             solicit_max: None,
             inform_max: None,
         };
-        let mut ours = false;
+        let (mut ours, mut of_addresses) = (false, 0);
         for item in Options(options) {
             let (option, bytes) = item.ok_or(NoAnswer::Malformed)?;
             ours |= option == option::CLIENT && bytes == client(mac);
-            answer.take(option, bytes).ok_or(NoAnswer::Malformed)?;
+            answer.take(option, bytes, &mut of_addresses).ok_or(NoAnswer::Malformed)?;
         }
         // Sections 16.3 and 16.10: both must be there.
         if !ours || answer.server.is_empty() {
             return Err(NoAnswer::Foreign);
         }
+        if answer.status == 0 {
+            answer.status = of_addresses;
+        }
         Ok(answer)
     }
 
-    /// Takes an option; `None` when it makes no sense.
-    fn take(&mut self, option: u16, bytes: &[u8]) -> Option<()> {
+    /// Takes an option; `None` when it makes no sense. The status of addresses goes where that is.
+    fn take(&mut self, option: u16, bytes: &[u8], of_addresses: &mut u16) -> Option<()> {
         match option {
             option::SERVER => self.server = Server::from_slice(bytes).ok()?,
             option::PREFERENCE => self.preference = *bytes.first()?,
             option::RAPID => self.rapid = true,
             option::STATUS => self.status = status(bytes)?,
-            option::IA_NA => self.take_group(bytes)?,
+            option::IA_NA => self.take_group(bytes, of_addresses)?,
             option::DNS => {
                 let servers = bytes.as_chunks::<16>().0.iter().map(|it| Ipv6Addr::from(*it));
                 // Those that are too many are left out.
@@ -244,7 +248,7 @@ impl Answer {
         Some(())
     }
 
-    fn take_group(&mut self, bytes: &[u8]) -> Option<()> {
+    fn take_group(&mut self, bytes: &[u8], status_of: &mut u16) -> Option<()> {
         let (head, options) = bytes.split_first_chunk::<12>()?;
         if number(head) != Some(GROUP) {
             return Some(());
@@ -267,7 +271,7 @@ impl Answer {
                         let _ = self.addresses.push(Given { address, preferred, valid });
                     }
                 }
-                (option::STATUS, bytes) => self.status = status(bytes)?,
+                (option::STATUS, bytes) => *status_of = status(bytes)?,
                 _ => {}
             }
         }
