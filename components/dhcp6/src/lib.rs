@@ -2,9 +2,10 @@
 //! router says that a server gives them.
 //!
 //! Routers say that by two flags of their advertisements: with M it asks for an address, of the
-//! server that is offered with the greatest preference, and keeps it renewed; with O alone it asks
-//! for the rest, and again when that is out of date. An address that another host has is declined.
-//! Where nobody answers, it keeps asking, ever more seldom.
+//! server that is offered with the greatest preference, and keeps it renewed, also when that flag
+//! falls in the meantime; with O alone it asks for the rest, and again when that is out of date. An
+//! address that another host has is declined. Where nobody answers, or gives what is of no use, it
+//! keeps asking, ever more seldom.
 //!
 //! An address from here says nothing of the network around it: what is on the link and where
 //! routers are is theirs to say.
@@ -64,6 +65,9 @@ pub struct Dhcp6 {
     offer: Option<Answer>,
     /// What was given, as long as it holds.
     lease: Option<Lease>,
+    /// Times that a server took back what it had offered, or that another host had it, since a
+    /// lease was last renewed.
+    failures: u8,
     /// What another host has of it, until its server was told.
     declined: Vec<Ipv6Addr, LEASED>,
     transaction: u32,
@@ -111,7 +115,7 @@ waitless::counters! {
         counter replies: messages,
         /// Answers that say that the server cannot or will not.
         counter refusals: messages,
-        /// Messages for other clients, of earlier exchanges, or not from a server's port.
+        /// Messages for other clients, or of earlier exchanges.
         counter foreign: messages,
         /// Messages that make no sense.
         counter malformed: messages,
@@ -142,6 +146,8 @@ const REFRESH: u32 = 86_400;
 const REFRESH_MIN: u32 = 600;
 /// A preference that ends the search (section 18.2.1).
 const PREFERENCE_MAX: u8 = 255;
+/// How often the pause after a failure doubles, from a second on.
+const PAUSE_DOUBLINGS: u8 = 10;
 /// Messages taken in one sweep.
 const MESSAGES: usize = 8;
 /// The address is not right for the link (section 21.13).
@@ -160,6 +166,7 @@ impl Dhcp6 {
             retry: Retry::solicit(SOLICIT_MAX),
             offer: None,
             lease: None,
+            failures: 0,
             declined: Vec::new(),
             transaction: 0,
             solicit_max: SOLICIT_MAX,
@@ -191,8 +198,15 @@ impl Dhcp6 {
     /// Begins to look for a server, or stops, as routers say.
     fn want(&mut self, wanted: Managed, cx: &mut Context) {
         self.wanted = wanted;
-        let at = soon(cx);
-        match wanted {
+        // What was given is used, and renewed, until it ends.
+        if self.lease.is_none() {
+            self.seek(soon(cx), cx);
+        }
+    }
+
+    /// Asks for what is wanted, from `at` on.
+    fn seek(&mut self, at: Instant, cx: &mut Context) {
+        match self.wanted {
             Managed::No => (self.state, self.at) = (State::Idle, Instant::NEVER),
             Managed::Other => self.begin(State::Informing, at, cx),
             Managed::Addresses => self.begin(State::Soliciting, at, cx),
@@ -207,10 +221,9 @@ impl Dhcp6 {
 
     fn accept<I: IpPort>(&mut self, packet: &Packet, ip: &mut I, cx: &mut Context) {
         self.counters.received.add(1);
-        let from_server = packet.info().remote_port == SERVER_PORT;
         let answer = match Answer::parse(packet.bytes(), self.transaction, ip.mac()) {
-            Ok(answer) if from_server => answer,
-            Ok(_) | Err(NoAnswer::Foreign) => return self.counters.foreign.add(1),
+            Ok(answer) => answer,
+            Err(NoAnswer::Foreign) => return self.counters.foreign.add(1),
             Err(NoAnswer::Malformed) => return self.counters.malformed.add(1),
         };
         self.take_limits(&answer);
@@ -283,8 +296,7 @@ impl Dhcp6 {
                 }
                 (State::Requesting, _) => {
                     self.lose(ip);
-                    let at = cx.now() + Duration::from_secs(1);
-                    self.begin(State::Soliciting, at, cx);
+                    self.seek_again(cx);
                 }
                 // Others may do better, in time.
                 _ => {}
@@ -295,7 +307,10 @@ impl Dhcp6 {
         let lease = Lease::new(answer, before, self.retry.asked());
         if lease.given.addresses.is_empty() {
             self.lose(ip);
-            return self.begin(State::Soliciting, cx.now(), cx);
+            return self.seek(cx.now(), cx);
+        }
+        if self.state == State::Renewing || self.state == State::Rebinding {
+            self.failures = 0;
         }
         let is_new = |old: &Lease| !old.has_the_same(&lease);
         if self.lease.as_ref().is_none_or(is_new) {
@@ -313,7 +328,7 @@ impl Dhcp6 {
         self.counters.replies.add(1);
         if answer.status == NOT_ON_LINK {
             self.lose(ip);
-            return self.begin(State::Soliciting, cx.now(), cx);
+            return self.seek(cx.now(), cx);
         }
         self.keep(cx);
     }
@@ -326,9 +341,17 @@ impl Dhcp6 {
             }
             _ => {
                 self.lease = None;
-                self.begin(State::Soliciting, cx.now(), cx);
+                self.seek_again(cx);
             }
         }
+    }
+
+    /// Looks for a server anew, as what one gave was of no use: later each time. What a server
+    /// does wrong it does again (section 14.1).
+    fn seek_again(&mut self, cx: &mut Context) {
+        let pause = Duration::from_secs(1 << self.failures.min(PAUSE_DOUBLINGS));
+        self.failures = self.failures.saturating_add(1);
+        self.seek(cx.now() + pause, cx);
     }
 
     fn informed<I: IpPort>(&mut self, answer: &Answer, ip: &mut I, cx: &Context) {
@@ -494,7 +517,7 @@ impl<U: UdpPort, I: IpPort> Component<(&mut U, &mut I)> for Dhcp6 {
             self.counters.expired.add(1);
             warn!(cx, "what DHCPv6 had given has ended");
             self.lose(*ip);
-            self.begin(State::Soliciting, cx.now(), cx);
+            self.seek(cx.now(), cx);
         }
         // Bounded: a state follows another without a message at most twice.
         for _ in 0..4 {

@@ -501,9 +501,73 @@ fn an_address_that_another_host_has_is_declined() {
     let seen = bench.sent(DECLINE);
     assert_eq!((seen.option(2), &seen.addresses()[..]), (Some(&[0, 2, b'a'][..]), &[GIVEN][..]));
     bench.answer(&seen, REPLY, b'a', &[status(0)]);
+    assert!(bench.udp.sent.is_empty());
+    bench.pass(1);
     let seen = bench.sent(SOLICIT);
     assert!(seen.addresses().is_empty(), "another one is wanted");
     assert_eq!(bench.dhcp.counters.declined.get(), 1);
+}
+
+#[test]
+fn servers_that_give_what_is_of_no_use_are_asked_ever_more_seldom() {
+    let mut bench = Bench::new(Managed::Addresses);
+    let waits_for = |bench: &mut Bench| {
+        let start = bench.cx.now();
+        while bench.udp.sent.is_empty() {
+            bench.pass(1);
+        }
+        (bench.sent(SOLICIT), bench.cx.now().since(start).as_secs())
+    };
+    let (mut seen, _) = waits_for(&mut bench);
+    for wait in [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 1024] {
+        if wait % 3 == 1 {
+            // Refused.
+            bench.answer(&seen, ADVERTISE, b'a', &[option(7, &[255]), good()]);
+            let request = bench.sent(REQUEST);
+            bench.answer(&request, REPLY, b'a', &[status(2)]);
+        } else {
+            // Given, and another host has it.
+            bench.answer(&seen, REPLY, b'a', &[option(14, b""), good()]);
+            let _ = bench.ip.network.duplicates.push(GIVEN);
+            bench.sweep();
+            bench.ip.network.duplicates.clear();
+            let decline = bench.sent(DECLINE);
+            bench.answer(&decline, REPLY, b'a', &[status(0)]);
+        }
+        let waited;
+        (seen, waited) = waits_for(&mut bench);
+        assert!((wait..=wait + 1).contains(&waited), "{waited} instead of {wait}");
+    }
+    // One that was good for long enough makes all good.
+    bench.answer(&seen, REPLY, b'a', &[option(14, b""), good()]);
+    bench.pass(101);
+    let renew = bench.sent(RENEW);
+    bench.answer(&renew, REPLY, b'a', &[good()]);
+    assert_eq!(bench.dhcp.failures, 0);
+}
+
+#[test]
+fn what_was_given_is_kept_as_long_as_its_server_wants_when_routers_do_not_say_so_any_more() {
+    for (managed, kind) in [(Managed::No, None), (Managed::Other, Some(INFORM))] {
+        let mut bench = Bench::bound();
+        bench.ip.network.managed = managed;
+        bench.pass(101);
+        let seen = bench.sent(RENEW);
+        bench.answer(&seen, REPLY, b'a', &[good()]);
+        assert_eq!(bench.addresses(), [GIVEN]);
+        bench.pass(399);
+        bench.udp.sent.clear();
+        bench.pass(3);
+        assert!(bench.addresses().is_empty());
+        let sent = bench.udp.sent.front().map(|packet| packet.bytes()[0]);
+        assert_eq!(sent, kind, "nobody says that there is another");
+        // And it is asked for again when they do.
+        bench.udp.sent.clear();
+        bench.ip.network.managed = Managed::Addresses;
+        bench.sweep();
+        bench.pass(1);
+        bench.sent(SOLICIT);
+    }
 }
 
 #[test]
@@ -531,7 +595,8 @@ fn only_the_address_that_another_host_has_is_declined() {
     bench.ip.link_up = true;
     bench.sweep();
     assert_eq!(bench.sent(DECLINE).addresses(), [ANOTHER]);
-    bench.pass(2);
+    bench.pass(20);
+    bench.udp.sent.retain(|packet| packet.bytes()[0] == SOLICIT);
     assert!(bench.sent(SOLICIT).addresses().is_empty());
 }
 
@@ -615,14 +680,13 @@ fn what_is_no_answer_is_dropped_for_a_reason() {
     let ids = [option(1, &wire::client(MAC)), option(2, b"\0\x02a")].concat();
     let message = |kind: u8, options: &[u8]| [&[kind, a, b, c][..], options].concat();
     let offer = message(ADVERTISE, &[&ids[..], &good()].concat());
-    bench.deliver(548, &offer);
     bench.deliver(547, &[&[ADVERTISE, a, b, c ^ 1][..], &offer[4..]].concat());
     bench.deliver(547, &message(SOLICIT, &ids));
     bench.deliver(547, &message(ADVERTISE, &option(2, b"\0\x02a")));
     bench.deliver(547, &message(ADVERTISE, &option(1, &wire::client(MAC))));
     let other = wire::client(Mac([2, 0, 0, 0, 0, 2]));
     bench.deliver(547, &message(ADVERTISE, &[option(1, &other), option(2, b"x")].concat()));
-    assert_eq!(bench.dhcp.counters.foreign.get(), 6);
+    assert_eq!(bench.dhcp.counters.foreign.get(), 5);
     bench.deliver(547, &offer[..offer.len() - 1]);
     bench.deliver(547, b"\x02");
     bench.deliver(547, &message(ADVERTISE, &[&ids[..], &option(3, &[0, 0, 0, 1])].concat()));
@@ -630,6 +694,9 @@ fn what_is_no_answer_is_dropped_for_a_reason() {
     bench.deliver(547, &message(REPLY, &[&ids[..], &good()].concat()));
     assert_eq!(bench.dhcp.counters.unexpected.get(), 1, "it did not say that it is rapid");
     assert!(bench.addresses().is_empty());
+    // Whichever port it comes from (section 7.2 fixes those that are sent to).
+    bench.deliver(548, &message(REPLY, &[&ids[..], &good()].concat()));
+    assert_eq!(bench.dhcp.counters.unexpected.get(), 2);
     // An address that is no host's, one that lasts longer than it is valid, and times that
     // contradict each other, are not taken.
     for wrong in [
