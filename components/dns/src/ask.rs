@@ -32,7 +32,7 @@ impl Dns {
             Stage::Free => {}
             Stage::Ask(_) if lookup.stream => self.open_stream(index, tcp, cx),
             Stage::Ask(_) => self.send(index, udp, cx),
-            Stage::Datagram(socket, _) => {
+            Stage::Datagram(socket, ..) => {
                 udp.release(socket);
                 self.counters.timeouts.add(1);
                 self.take_step(index, Next::Other);
@@ -94,7 +94,7 @@ impl Dns {
             udp.release(socket);
             return self.delay(index);
         }
-        lookup.stage = Stage::Datagram(socket, patience);
+        lookup.stage = Stage::Datagram(socket, server, patience);
         self.counters.sent.add(1);
     }
 
@@ -102,13 +102,11 @@ impl Dns {
     pub(crate) fn hear_datagrams<U: UdpPort>(&mut self, udp: &mut U) {
         for index in 0..self.lookups.len() {
             for _ in 0..BATCH {
-                let Some(Stage::Datagram(socket, _)) = self.lookups.get(index).map(|it| it.stage)
-                else {
-                    break;
-                };
+                let stage = self.lookups.get(index).map(|it| it.stage);
+                let Some(Stage::Datagram(socket, server, _)) = stage else { break };
                 let Some(packet) = udp.recv(socket) else { break };
                 self.counters.received.add(1);
-                let next = self.read(index, &packet);
+                let next = self.read(index, server, &packet);
                 if next != Next::Wait {
                     udp.release(socket);
                     self.take_step(index, next);
@@ -117,9 +115,11 @@ impl Dns {
         }
     }
 
-    fn read(&mut self, index: usize, packet: &Packet) -> Next {
+    /// What a message means that has come to who asked `server`, which the network may not name any
+    /// more (RFC 5452 section 9.1).
+    fn read(&mut self, index: usize, server: IpAddr, packet: &Packet) -> Next {
         let info = packet.info();
-        let asked = self.server_of(index) == Some(info.remote) && info.remote_port == PORT;
+        let asked = server == info.remote && info.remote_port == PORT;
         let Some(lookup) = self.lookups.get_mut(index) else { return Next::Wait };
         let meaning =
             if asked { lookup.query.understand(packet.bytes()) } else { Meaning::Foreign };

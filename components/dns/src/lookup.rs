@@ -2,6 +2,7 @@
 
 use crate::message::{Meaning, Query};
 use crate::name::Name;
+use core::net::IpAddr;
 use waitless::{Addresses, Family, Instant, NoAddress, Socket};
 
 /// What is being looked for. Several questions may wait for it.
@@ -35,8 +36,8 @@ pub(crate) enum Stage {
     Free,
     /// The server is to be asked, not before then.
     Ask(Instant),
-    /// It was asked from this port, and has time to answer until then.
-    Datagram(Socket, Instant),
+    /// The server with this address was asked from this port, and has time to answer until then.
+    Datagram(Socket, IpAddr, Instant),
     /// It was asked in this conversation.
     Stream(usize, Instant),
 }
@@ -83,7 +84,7 @@ impl Lookup {
     pub fn deadline(&self) -> Instant {
         match self.stage {
             Stage::Free => Instant::NEVER,
-            Stage::Ask(at) | Stage::Datagram(_, at) | Stage::Stream(_, at) => at,
+            Stage::Ask(at) | Stage::Datagram(_, _, at) | Stage::Stream(_, at) => at,
         }
     }
 

@@ -137,6 +137,22 @@ fn servers_and_domains_come_from_the_network_where_the_manifest_names_none() {
 }
 
 #[test]
+fn a_server_that_was_asked_may_answer_when_the_network_names_others() {
+    let mut bench = Bench::with(Config { servers: &[], ..CONFIG });
+    bench.udp.names.add_server(FIRST);
+    bench.sweep();
+    let question = bench.ask("a.example");
+    let seen = bench.sent().unwrap();
+    bench.udp.names.servers.clear();
+    bench.udp.names.add_server(SECOND);
+    bench.sweep();
+    bench.deliver(seen.socket, SECOND, &seen.answer(0, &[a(66, 60)], &[]));
+    assert_eq!(bench.outcome(question), "waits", "it was not asked");
+    bench.reply(&seen, &seen.answer(0, &[a(1, 60)], &[]));
+    assert_eq!(bench.outcome(question), "192.0.2.1");
+}
+
+#[test]
 fn a_port_that_cannot_be_had_is_waited_for_and_not_for_ever() {
     let mut bench = Bench::new();
     bench.udp.refuses = true;
