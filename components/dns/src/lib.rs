@@ -8,7 +8,7 @@
 //!
 //! A name without a dot is looked for in the domains to search, and then as it is; one with a dot
 //! just as it is. `localhost` and what is in it are this host (RFC 6761 section 6.3); names in
-//! `invalid` and `local` are nobody's here.
+//! `invalid`, `local` and `onion` are nobody's here.
 //!
 //! Everything is bounded: open questions, servers, tries and the time for each, names that stand
 //! for others, the answers that are remembered, and for how long.

@@ -249,12 +249,14 @@ fn of_family(addresses: &[IpAddr], family: Family) -> Known {
     if fitting.is_empty() { Err(NoAddress::NoneOfFamily) } else { Ok(fitting) }
 }
 
-/// What is known of names that no server is asked for (RFC 6761, RFC 6762 section 22.1).
+/// What is known of names that no server is asked for (RFC 6761, RFC 6762 section 22.1,
+/// RFC 7686 section 2).
 fn special(name: &Name, family: Family) -> Option<Known> {
     const HERE: [IpAddr; 2] = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
     if name.is_in("localhost") {
         return Some(of_family(&HERE, family));
     }
-    let nobodys = name.is_in("invalid") || (name.is_in("local") && name.has_dot());
+    let within = |domain| name.is_in(domain) && name.has_dot();
+    let nobodys = name.is_in("invalid") || within("local") || within("onion");
     nobodys.then_some(Err(NoAddress::NoSuchName))
 }

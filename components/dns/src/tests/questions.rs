@@ -57,6 +57,7 @@ fn addresses_stand_for_themselves_and_special_names_for_this_host_or_nobody() {
         ("a.LocalHost.", "127.0.0.1", "::1"),
         ("x.invalid", "NoSuchName", "NoSuchName"),
         ("printer.local", "NoSuchName", "NoSuchName"),
+        ("Hidden.Onion", "NoSuchName", "NoSuchName"),
     ] {
         for (family, expected) in [(Family::V4, v4), (Family::V6, v6)] {
             let question = bench.dns.ask(name, family).unwrap();
