@@ -122,7 +122,7 @@ impl Dns {
         let asked = server == info.remote && info.remote_port == PORT;
         let Some(lookup) = self.lookups.get_mut(index) else { return Next::Wait };
         let meaning =
-            if asked { lookup.query.understand(packet.bytes()) } else { Meaning::Foreign };
+            if asked { lookup.query.understand(packet.bytes(), false) } else { Meaning::Foreign };
         self.counters.count(&meaning);
         lookup.hear(meaning)
     }

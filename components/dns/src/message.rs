@@ -18,7 +18,7 @@ const NS: u16 = 2;
 const CNAME: u16 = 5;
 const SOA: u16 = 6;
 const AAAA: u16 = 28;
-const OPT: u8 = 41;
+const OPT: u16 = 41;
 /// The one class.
 const INTERNET: u16 = 1;
 
@@ -33,8 +33,9 @@ const NO_ERROR: u16 = 0;
 const FORMAT_ERROR: u16 = 1;
 const NO_SUCH_NAME: u16 = 3;
 const NOT_IMPLEMENTED: u16 = 4;
+const BAD_VERSION: u16 = 16;
 
-/// Records that a section may have: they are searched for each name of a chain.
+/// Records of a section that are looked at: they are searched for each name of a chain.
 const RECORDS_MAX: u16 = 256;
 
 /// Names that stand for others, one after the other, in one answer.
@@ -88,7 +89,7 @@ impl Query {
         if self.extended {
             let [s0, s1] = UDP_MAX.to_be_bytes();
             // The root, the type, the size, no further flags, and no options.
-            packet.append(&[0, 0, OPT, s0, s1, 0, 0, 0, 0, 0, 0])?;
+            packet.append(&[0, 0, OPT as u8, s0, s1, 0, 0, 0, 0, 0, 0])?;
         }
         Ok(())
     }
@@ -101,19 +102,18 @@ impl Query {
     }
 
     /// What `message` means as an answer to this (RFC 5452 section 9.1: the id and the whole
-    /// question must match; that it comes from the server asked is checked by who got it).
-    pub fn understand(&self, message: &[u8]) -> Meaning {
+    /// question must match; that it comes from the server asked is checked by who got it). `part`
+    /// is whether it goes on beyond what is here.
+    pub fn understand(&self, message: &[u8], part: bool) -> Meaning {
         let Some(header) = message.first_chunk::<HEADER>() else { return Meaning::Foreign };
         let word = |at: usize| u16::from_be_bytes([header[at], header[at + 1]]);
         let flags = word(2);
         if word(0) != self.id || flags & ANSWER == 0 || flags & OPCODE != 0 {
             return Meaning::Foreign;
         }
-        let code = flags & 15;
         // A server may not repeat a question that it did not understand.
-        let refused = code == FORMAT_ERROR || code == NOT_IMPLEMENTED;
-        if word(4) == 0 && refused && self.extended {
-            return Meaning::NotExtended;
+        if word(4) == 0 {
+            return self.failure(code(message, HEADER, header)).unwrap_or(Meaning::Foreign);
         }
         if word(4) != 1 {
             return Meaning::Foreign;
@@ -127,18 +127,31 @@ impl Query {
         if asked != Some(self.name.bytes()) {
             return Meaning::OtherCase;
         }
-        match code {
-            _ if refused && self.extended => Meaning::NotExtended,
+        let code = code(message, at + 4, header);
+        match self.failure(code) {
+            Some(Meaning::NotExtended) => Meaning::NotExtended,
             _ if flags & TRUNCATED != 0 => Meaning::Truncated,
-            NO_ERROR | NO_SUCH_NAME => {
+            Some(failure) if code != NO_SUCH_NAME => failure,
+            _ => {
                 let (count, rest) = (word(6), word(8));
-                if count.max(rest) > RECORDS_MAX {
-                    return Meaning::Malformed;
-                }
-                let records = Records { message, at: at + 4, left: count };
+                let left = count.min(RECORDS_MAX).into();
+                let records = Records { message, at: at + 4, left, part };
+                // Where not all of the answers are looked at, those behind them are not either.
+                let all = !part && count <= RECORDS_MAX;
+                let rest = all.then_some(rest.min(RECORDS_MAX));
                 self.answers(&plain, records, rest, code).unwrap_or(Meaning::Malformed)
             }
-            code => Meaning::Failed(code),
+        }
+    }
+
+    /// What a code other than that of success means.
+    fn failure(&self, code: u16) -> Option<Meaning> {
+        match code {
+            NO_ERROR => None,
+            FORMAT_ERROR | NOT_IMPLEMENTED | BAD_VERSION if self.extended => {
+                Some(Meaning::NotExtended)
+            }
+            code => Some(Meaning::Failed(code)),
         }
     }
 
@@ -149,7 +162,13 @@ impl Query {
 
     /// What the records say: those of the name, and of what that stands for. Whatever else a
     /// server tells is not believed (RFC 5452 section 6).
-    fn answers(&self, name: &Name, answers: Records<'_>, rest: u16, code: u16) -> Option<Meaning> {
+    fn answers(
+        &self,
+        name: &Name,
+        answers: Records<'_>,
+        rest: Option<u16>,
+        code: u16,
+    ) -> Option<Meaning> {
         let (mut name, mut ttl) = (*name, u32::MAX);
         let mut aliases = 0;
         // Each turn goes from a name to what it stands for.
@@ -183,6 +202,10 @@ impl Query {
             }
             name = next;
         }
+        // What was not looked at may say it.
+        let Some(rest) = rest else {
+            return (aliases > 0).then_some(Meaning::Alias(name, ttl));
+        };
         let (denied, refers) = answers.denial(rest)?;
         if aliases > 0 && denied.is_none() && code == NO_ERROR {
             return Some(Meaning::Alias(name, ttl));
@@ -196,12 +219,26 @@ impl Query {
     }
 }
 
+/// The response code of a message whose records begin at `at`, with the upper bits that are in the
+/// OPT record behind those of other sections (RFC 6891 section 6.1.3).
+fn code(message: &[u8], at: usize, header: &[u8; HEADER]) -> u16 {
+    let word = |at: usize| u16::from_be_bytes([header[at], header[at + 1]]);
+    let before = u32::from(word(6)) + u32::from(word(8));
+    let records = Records { message, at, left: before + u32::from(word(10)), part: false };
+    // Bounded: each takes some bytes of the message.
+    let further = records.flatten().skip(before as usize);
+    let upper = further.filter(|it| it.kind == OPT).map(|it| (it.seconds >> 24) as u16).next();
+    upper.unwrap_or(0) << 4 | word(2) & 15
+}
+
 /// The records of a section, one after the other; an item is `None` where they make no sense.
 #[derive(Clone)]
 struct Records<'a> {
     message: &'a [u8],
     at: usize,
-    left: u16,
+    left: u32,
+    /// Whether the message goes on beyond what is here.
+    part: bool,
 }
 
 /// A record.
@@ -224,7 +261,8 @@ impl<'a> Iterator for Records<'a> {
         if record.is_none() {
             self.left = 0;
         }
-        Some(record)
+        // The last one of a part may be cut off.
+        if record.is_none() && self.part { None } else { Some(record) }
     }
 }
 
@@ -253,7 +291,7 @@ impl<'a> Records<'a> {
         for record in self.by_ref() {
             record?;
         }
-        self.left = count;
+        self.left = count.into();
         let mut refers = false;
         for record in self {
             let record = record?;

@@ -20,8 +20,8 @@ pub(crate) struct Conversation {
 /// Conversations at a time. Further questions wait.
 const CONVERSATIONS: usize = 4;
 
-/// Bytes of the longest answer that is taken. One with the most addresses that are looked at, for
-/// the longest name, has less than a quarter of it.
+/// Bytes of an answer that are looked at. One with the most addresses that are, for the longest
+/// name, has less than a quarter of it; of one that is longer the first records count.
 const ANSWER_MAX: usize = 16 * 1024;
 
 /// Bytes of the length in front of each message.
@@ -141,10 +141,8 @@ impl Dns {
             tcp.consume(stream, count);
         }
         let length = it.answer.first_chunk().map(|bytes| usize::from(u16::from_be_bytes(*bytes)));
-        if length.is_some_and(|length| length > ANSWER_MAX) {
-            self.counters.malformed.add(1);
-            return Some(Next::Other);
-        }
+        let part = length.is_some_and(|length| length > ANSWER_MAX);
+        let length = length.map(|length| length.min(ANSWER_MAX));
         let message = length.and_then(|length| it.answer.get(LENGTH..LENGTH + length));
         let Some(message) = message else {
             let ended = status.finished || status.phase != Phase::Open;
@@ -152,7 +150,7 @@ impl Dns {
         };
         self.counters.received.add(1);
         let lookup = self.lookups.get_mut(it.lookup)?;
-        let meaning = lookup.query.understand(message);
+        let meaning = lookup.query.understand(message, part);
         self.counters.count(&meaning);
         Some(match lookup.hear(meaning) {
             // Nothing else is to come here.

@@ -19,6 +19,7 @@ fn what_is_no_answer_to_the_question_is_ignored() {
         ("no answer", spoilt(2, 0x80)),
         ("another kind of question", spoilt(2, 0x08)),
         ("no question", spoilt(5, 1)),
+        ("no question and no answer", good[..4].iter().chain(&[0; 8]).copied().collect()),
         ("two questions", spoilt(5, 3)),
         ("another name", spoilt(13, 1)),
         ("another type", spoilt(end - 3, 28 ^ 1)),
@@ -107,6 +108,32 @@ fn counts_of_records_have_a_limit() {
 }
 
 #[test]
+fn of_many_records_the_first_are_looked_at() {
+    let of_another = record(&wire("other.example"), 1, 60, &[192, 0, 2, 66]);
+    let long =
+        |front: &[Vec<u8>], end: &[Vec<u8>]| [front, &vec![of_another.clone(); 300], end].concat();
+    let answer = |seen: &Seen, records: &[Vec<u8>]| {
+        let mut message = seen.answer(0, records, &[]);
+        message[6..8].copy_from_slice(&(records.len() as u16).to_be_bytes());
+        message
+    };
+    let mut bench = Bench::new();
+    let question = bench.ask("example.org");
+    let seen = bench.sent().unwrap();
+    // That there is none cannot be known.
+    let query = bench.dns.lookups[0].query;
+    let last = query.understand(&answer(&seen, &long(&[], &[a(1, 60)])), false);
+    assert_eq!(last, message::Meaning::Malformed);
+    let alias = record(ASKED, 5, 60, &wire("b.example"));
+    let first = query.understand(&answer(&seen, &long(&[alias], &[])), false);
+    assert!(matches!(first, message::Meaning::Alias(..)), "{first:?}");
+    let first = query.understand(&answer(&seen, &long(&[a(1, 60)], &[])), false);
+    let message::Meaning::Found(addresses, 60) = first else { panic!("{first:?}") };
+    assert_eq!(addresses.len(), 1);
+    assert_eq!(bench.outcome(question), "waits");
+}
+
+#[test]
 fn arbitrary_bytes_do_no_harm() {
     let mut random = waitless::Random::new([9; 32]);
     let mut bench = Bench::new();
@@ -125,7 +152,7 @@ fn arbitrary_bytes_do_no_harm() {
             message[at] = random.u32() as u8;
         }
         message.truncate(random.below(message.len() as u64 * 2) as usize);
-        let _ = query.understand(&message);
+        let _ = query.understand(&message, random.below(4) == 0);
     }
     assert_eq!(bench.outcome(question), "waits");
 }

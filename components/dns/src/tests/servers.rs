@@ -111,6 +111,51 @@ fn a_server_without_edns_is_asked_without_it() {
 }
 
 #[test]
+fn the_upper_bits_of_a_code_are_in_another_record() {
+    // The root, the type, the size, the upper bits, the version, flags, no data.
+    let opt = |upper: u8| vec![0, 0, 41, 4, 208, upper, 0, 0, 0, 0, 0];
+    let answer = |seen: &Seen, code: u8, upper: u8, records: &[Vec<u8>]| {
+        let mut message = seen.answer(code, records, &[]);
+        message[11] = 1;
+        message.extend(opt(upper));
+        message
+    };
+    let mut bench = Bench::new();
+    let question = bench.ask("a.example");
+    let seen = bench.sent().unwrap();
+    // Another version of EDNS: without it, then.
+    bench.reply(&seen, &answer(&seen, 0, 1, &[]));
+    let seen = bench.sent().unwrap();
+    assert_eq!((seen.server, seen.extended), (FIRST, false));
+    bench.reply(&seen, &answer(&seen, 0, 1, &[]));
+    // A cookie is missing; what looks like "no such name" but for these bits.
+    let seen = bench.sent().unwrap();
+    assert_eq!((seen.server, seen.extended), (SECOND, true));
+    bench.reply(&seen, &answer(&seen, 7, 1, &[]));
+    let seen = bench.sent().unwrap();
+    bench.reply(&seen, &answer(&seen, 3, 2, &[]));
+    assert_eq!(bench.dns.counters.failed.get(), 3);
+    let seen = bench.sent().unwrap();
+    bench.reply(&seen, &answer(&seen, 0, 0, &[a(1, 60)]));
+    assert_eq!(bench.outcome(question), "192.0.2.1");
+}
+
+#[test]
+fn a_server_that_cannot_say_does_not_have_to_repeat_the_question() {
+    let mut bench = Bench::new();
+    let question = bench.ask("a.example");
+    let seen = bench.sent().unwrap();
+    let mut message = seen.answer(5, &[], &[]);
+    message.truncate(12);
+    message[5] = 0;
+    bench.reply(&seen, &message);
+    let seen = bench.sent().unwrap();
+    assert_eq!((seen.server, bench.dns.counters.failed.get()), (SECOND, 1));
+    bench.reply(&seen, &seen.answer(0, &[a(1, 60)], &[]));
+    assert_eq!(bench.outcome(question), "192.0.2.1");
+}
+
+#[test]
 fn without_a_server_the_answer_is_that_there_is_none() {
     let mut bench = Bench::with(Config { servers: &[], ..CONFIG });
     let question = bench.ask("a.example");
