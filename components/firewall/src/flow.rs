@@ -23,12 +23,14 @@ pub(crate) struct Key {
 pub(crate) struct Signs {
     /// It is TCP's first one.
     pub begins: bool,
-    /// It is TCP's last one, of one side at least.
-    pub ends: bool,
+    /// It is TCP's last one, of one side.
+    pub finishes: bool,
+    /// It gives TCP's connection up, unless somebody else has made it.
+    pub resets: bool,
 }
 
 impl Signs {
-    pub const NONE: Self = Self { begins: false, ends: false };
+    pub const NONE: Self = Self { begins: false, finishes: false, resets: false };
 }
 
 /// Whether a flow is known.
@@ -49,9 +51,11 @@ struct Flow {
     key: Key,
     /// Who began it.
     way: Way,
-    /// Whether the other side has answered, and whether one has said that it ends.
+    /// Whether the other side has answered.
     answered: bool,
-    ending: bool,
+    /// Which sides have said that they are at their end, and whether the last packet gave it up.
+    finished: [bool; 2],
+    reset: bool,
     until: Instant,
 }
 
@@ -65,21 +69,45 @@ impl Flow {
         key: Key { protocol: 0, local: NOBODY, remote: NOBODY, ports: (0, 0) },
         way: Way::Out,
         answered: false,
-        ending: false,
+        finished: [false; 2],
+        reset: false,
         until: Instant::ZERO,
     };
 
-    /// How long it is remembered from now on. TCP: RFC 5382 section 5 REQ-5; UDP: RFC 4787
-    /// section 4.3 REQ-5; ICMP: RFC 5508 section 3.2.
+    /// How long it is remembered from now on, as by a NAT. TCP: RFC 5382 section 5 REQ-5; UDP: RFC
+    /// 4787 section 4.3 REQ-5; ICMP: RFC 5508 section 3.2.
     fn lifetime(&self) -> Duration {
         let secs = match Protocol(self.key.protocol) {
-            Protocol::TCP if self.answered && !self.ending => 2 * 3600 + 4 * 60,
+            Protocol::TCP if self.answered && !self.is_over() => 2 * 3600 + 4 * 60,
             Protocol::TCP => 4 * 60,
             Protocol::UDP if self.answered => 5 * 60,
             Protocol::UDP => 2 * 60,
             _ => 60,
         };
         Duration::from_secs(secs)
+    }
+
+    /// Whether nothing is to come any more. One side alone may have a lot to say yet (RFC 5382
+    /// section 5), and a reset may be forged: what comes behind it shows that (RFC 7857 section
+    /// 2.2).
+    fn is_over(&self) -> bool {
+        self.finished == [true; 2] || self.reset
+    }
+
+    /// Takes what a packet says.
+    fn hear(&mut self, way: Way, signs: Signs) {
+        if signs.begins && self.is_ending() {
+            (self.answered, self.finished) = (false, [false; 2]);
+        }
+        self.reset = signs.resets;
+        let [own, other] = &mut self.finished;
+        *(if way == self.way { own } else { other }) |= signs.finishes;
+        self.answered |= way != self.way;
+    }
+
+    /// Whether one side at least has said that it is at its end.
+    fn is_ending(&self) -> bool {
+        self.finished != [false; 2] || self.reset
     }
 }
 
@@ -98,9 +126,14 @@ impl Flows {
     /// The flow of a packet, which goes on by that; without a packet it is just looked for.
     pub fn find(&mut self, key: &Key, packet: Option<(Way, Signs)>, now: Instant) -> Found {
         let known = self.find_exactly(key, packet, now);
-        let Some((Way::In, _)) = packet else { return known };
-        // An answer to what was asked of everybody comes from one of them.
-        if known == Found::None && key.protocol == Protocol::UDP.0 {
+        // An answer to what was asked of everybody comes from one of them, and what goes to them
+        // again is the same flow.
+        let perhaps = match packet {
+            Some((Way::In, _)) => key.protocol == Protocol::UDP.0,
+            Some((Way::Out, _)) => is_for_all(key),
+            None => false,
+        };
+        if known == Found::None && perhaps {
             return self.find_exactly(&asked_of_all(key), packet, now);
         }
         known
@@ -112,13 +145,12 @@ impl Flows {
             return Found::None;
         };
         if let Some((way, signs)) = packet {
-            // A port is used again: it is a new flow, which is judged anew.
-            if signs.begins && flow.ending && way != flow.way {
-                flow.until = Instant::ZERO;
+            // A port is used again: it is a new flow, which is judged anew. Until then there is the
+            // old one: it may be forged.
+            if signs.begins && flow.is_ending() && way != flow.way {
                 return Found::None;
             }
-            flow.ending = (flow.ending && !signs.begins) || signs.ends;
-            flow.answered |= way != flow.way;
+            flow.hear(way, signs);
             flow.until = now + flow.lifetime();
         }
         Found::Known
@@ -126,15 +158,15 @@ impl Flows {
 
     /// Remembers a flow that begins with a packet; whether another one had to give way.
     pub fn begin(&mut self, key: &Key, way: Way, signs: Signs, now: Instant) -> bool {
-        let everybody = way == Way::Out
-            && key.protocol == Protocol::UDP.0
-            && (key.remote.is_multicast() || key.remote == IpAddr::V4(Ipv4Addr::BROADCAST));
-        let key = if everybody { asked_of_all(key) } else { *key };
-        let mut flow = Flow { key, way, answered: false, ending: signs.ends, until: now };
+        let key = if way == Way::Out && is_for_all(key) { asked_of_all(key) } else { *key };
+        let mut flow = Flow { key, way, until: now, ..Flow::FREE };
+        flow.hear(way, signs);
         flow.until = now + flow.lifetime();
         let places = self.set(&key);
-        let Some(place) = places.iter_mut().min_by_key(|place| place.until) else { return false };
-        let evicted = place.until > now;
+        // One that was begun anew takes its own place.
+        let order = |place: &&mut Flow| (place.key != key, place.until);
+        let Some(place) = places.iter_mut().min_by_key(order) else { return false };
+        let evicted = place.until > now && place.key != key;
         *place = flow;
         evicted
     }
@@ -152,6 +184,12 @@ impl Flows {
         let first = hasher.finish() as usize & (self.places.len() - 1) & !(WAYS - 1);
         self.places.get_mut(first..first + WAYS).unwrap_or_default()
     }
+}
+
+/// Whether a packet of this host goes to everybody, or to many.
+fn is_for_all(key: &Key) -> bool {
+    key.protocol == Protocol::UDP.0
+        && (key.remote.is_multicast() || key.remote == IpAddr::V4(Ipv4Addr::BROADCAST))
 }
 
 /// The flow of a question to everybody: whoever answers, and to whatever address of ours.

@@ -83,7 +83,11 @@ fn whole(header: &Header<'_>, local: IpAddr, remote: IpAddr, way: Way) -> Option
     match Protocol(header.protocol) {
         Protocol::TCP => {
             let flags = *rest.get(13)?;
-            let signs = Signs { begins: flags & 0x12 == 2, ends: flags & 5 != 0 };
+            let signs = Signs {
+                begins: flags & 0x12 == 2,
+                finishes: flags & 1 != 0,
+                resets: flags & 4 != 0,
+            };
             Some(Seen::Packet(own(ports(rest)?), signs))
         }
         Protocol::UDP => Some(Seen::Packet(own(ports(rest)?), Signs::NONE)),

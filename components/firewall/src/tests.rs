@@ -244,6 +244,43 @@ fn a_connection_is_remembered_as_long_as_it_may_be_silent() {
 }
 
 #[test]
+fn a_connection_ends_when_both_sides_have_said_so_and_goes_on_behind_a_forged_reset() {
+    const RST: u8 = 4;
+    let open = || {
+        let mut bench = Bench::new(CONFIG);
+        assert!(bench.goes(&v4(US, FAR, TCP, &tcp(5000, 443, SYN))));
+        assert!(bench.comes(&v4(FAR, US, TCP, &tcp(443, 5000, SYN | ACK))));
+        assert!(bench.goes(&v4(US, FAR, TCP, &tcp(5000, 443, ACK))));
+        bench
+    };
+    let data = v4(FAR, US, TCP, &tcp(443, 5000, ACK));
+    // One side has said everything; the other takes an hour for its answer.
+    let mut bench = open();
+    assert!(bench.goes(&v4(US, FAR, TCP, &tcp(5000, 443, FIN))));
+    bench.pass(3600);
+    assert!(bench.comes(&data));
+    assert!(!bench.comes(&v4(FAR, US, TCP, &tcp(443, 5000, SYN))));
+    bench.pass(3600);
+    assert!(bench.comes(&data), "nor does a forged beginning end it");
+    assert!(bench.comes(&v4(FAR, US, TCP, &tcp(443, 5000, FIN))));
+    bench.pass(239);
+    assert!(bench.comes(&data));
+    bench.pass(241);
+    assert!(!bench.comes(&data));
+    // Behind a reset it is over, unless it goes on.
+    let mut bench = open();
+    assert!(bench.comes(&v4(FAR, US, TCP, &tcp(443, 5000, RST))));
+    bench.pass(241);
+    assert!(!bench.comes(&data));
+    let mut bench = open();
+    assert!(bench.comes(&v4(FAR, US, TCP, &tcp(443, 5000, RST))));
+    bench.pass(100);
+    assert!(bench.goes(&v4(US, FAR, TCP, &tcp(5000, 443, ACK))));
+    bench.pass(3600);
+    assert!(bench.comes(&data));
+}
+
+#[test]
 fn the_other_side_cannot_begin_anew_on_a_connection_that_ends() {
     let mut bench = Bench::new(CONFIG);
     assert!(bench.goes(&v4(US, FAR, TCP, &tcp(5000, 443, SYN))));
@@ -281,6 +318,12 @@ fn what_is_asked_of_everybody_is_answered_by_whoever_does() {
     assert!(bench.comes(&offer));
     assert!(!bench.comes(&v4(PEER, US, UDP, &udp(66, 68))));
     assert!(!bench.comes(&v4(PEER, US, TCP, &tcp(67, 68, SYN))));
+    // Asked again, it is the same flow.
+    for _ in 0..100 {
+        assert!(bench.goes(&v4(none, Ipv4Addr::BROADCAST, UDP, &udp(68, 67))));
+    }
+    let c = bench.wall.counters;
+    assert_eq!((c.flows.get(), c.evicted.get()), (1, 0));
     // DHCPv6.
     let all = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 1, 2);
     assert!(bench.goes(&v6(US6, all, UDP, &udp(546, 547))));
