@@ -87,8 +87,7 @@ impl Call {
 
     /// When to look again.
     pub fn deadline(&self) -> Instant {
-        let more = self.sides.iter().any(Side::has_more) && !self.attempts.is_full();
-        if more { self.next.min(self.end) } else { self.end }
+        if self.sides.iter().any(Side::has_more) { self.next.min(self.end) } else { self.end }
     }
 
     /// Does what is due at `now`.
@@ -108,16 +107,19 @@ impl Call {
         }
         self.collect(names, now);
         // Bounded: each turn tries another one of at most sixteen addresses.
-        while now >= self.next && !self.attempts.is_full() {
+        while now >= self.next {
             let Some(address) = self.take() else { break };
             let remote = SocketAddr::new(address, self.port);
+            self.make_room(tcp, counters);
             counters.tried.add(1);
             match tcp.connect_to(service, remote, &self.name) {
                 Ok(stream) => {
                     tcp.set_tag(stream, tag);
-                    // There is room: it was just looked at.
+                    // There is room: it was just made.
                     let _ = self.attempts.push(stream);
-                    self.next = now + self.stagger;
+                    // Where one is to be given up for the next, each has longer.
+                    let waits = if self.attempts.is_full() { ATTEMPTS as u64 } else { 1 };
+                    self.next = now + self.stagger.times(waits);
                 }
                 Err(why) => {
                     counters.refused.add(1);
@@ -132,6 +134,18 @@ impl Call {
         }
         let over = self.attempts.is_empty() && self.sides.iter().all(Side::is_over);
         if over { Step::Failed(self.failure()) } else { Step::Wait }
+    }
+
+    /// Gives the oldest attempt up where there are too many: an address that says nothing must not
+    /// keep the others from being tried (RFC 8305 section 5).
+    fn make_room<S: StreamPort>(&mut self, tcp: &mut S, counters: &Counters) {
+        if self.attempts.is_full() {
+            let oldest = self.attempts.remove(0);
+            tcp.abort(oldest);
+            tcp.release(oldest);
+            counters.refused.add(1);
+            self.last = Some(DialError::TimedOut);
+        }
     }
 
     /// The attempt that is open; those that have failed are dropped, and make room for the next.

@@ -399,6 +399,35 @@ fn both_kinds_of_addresses_are_asked_for_and_ipv6_is_tried_first() {
 }
 
 #[test]
+fn addresses_that_say_nothing_do_not_keep_the_others_from_being_tried() {
+    let mut bench = Bench::new();
+    bench.caller("example.org:80");
+    let six = ["2001:db8::1", "2001:db8::2", "2001:db8::3", "2001:db8::4", "2001:db8::5"];
+    bench.resolve(0, &six);
+    bench.resolve(1, &["192.0.2.1"]);
+    bench.pass(750);
+    assert_eq!(bench.tried(), [six[0], "192.0.2.1", six[1], six[2]]);
+    bench.pass(999);
+    assert_eq!(bench.tried().len(), 4);
+    bench.pass(1);
+    assert_eq!(bench.tried()[4..], [six[3]], "each has a second at least");
+    let given_up = |bench: &Bench| {
+        let made = bench.tcp.connections.iter();
+        made.map(|made| (made.aborted, made.released)).take_while(|it| *it == (true, true)).count()
+    };
+    assert_eq!(given_up(&bench), 1);
+    bench.pass(1000);
+    assert_eq!((bench.tried()[5..].to_vec(), given_up(&bench)), (vec![six[4].to_string()], 2));
+    bench.becomes(5, Phase::Open);
+    assert_eq!(bench.said(), ["open [2001:db8::5]:80"]);
+    bench.arrive(5, "hello");
+    bench.tcp.connections[5].finished = true;
+    bench.news(5);
+    bench.sweep();
+    bench.expect_rest();
+}
+
+#[test]
 fn ipv4_waits_a_moment_for_ipv6() {
     let mut bench = Bench::new();
     bench.caller("example.org:80");
