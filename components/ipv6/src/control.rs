@@ -12,7 +12,9 @@ use crate::wire::{HEADER, Header, NEXT, Outgoing};
 use core::net::{IpAddr, Ipv6Addr};
 use heapless::Vec;
 use waitless::checksum::Checksum;
-use waitless::network::v6::{Ipv6Network, SERVERS, is_host, multicast_mac, solicited_node};
+use waitless::network::v6::{
+    Ipv6Network, Managed, SERVERS, is_host, multicast_mac, solicited_node,
+};
 use waitless::packet::ChecksumState;
 use waitless::{
     BATCH, Context, Duration, Instant, IpPort, Mac, Packet, PathError, PathErrorKind, Protocol,
@@ -30,6 +32,10 @@ const REPORTS: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0x16);
 /// How late, at most, an address is asked for that all hosts on the link make at the same time
 /// (RFC 4862 section 5.4.2: MAX_RTR_SOLICITATION_DELAY).
 const SPREAD: Duration = Duration::from_secs(1);
+
+/// How long it counts at least what a router says of DHCPv6, which need not be one to everywhere:
+/// twice as long as routers may be silent (RFC 4861 section 6.2.1: MaxRtrAdvInterval).
+const MANAGED_MIN: Duration = Duration::from_secs(2 * 1800);
 
 /// How long to wait before what found no packet is tried again.
 const RETRY: Duration = Duration::from_millis(10);
@@ -222,8 +228,12 @@ impl Ipv6 {
         if self.routers.heard(header.source, lifetime, preference, now) && lifetime > 0 {
             info!(cx, "router {}", header.source);
         }
-        // One router may be the server's, and not say so for another: it stays known.
-        self.managed = self.managed.max(managed);
+        // The latest counts, but one router may be the server's, and another not say so.
+        let (by, until) = self.managed_by;
+        if managed >= self.managed || by == header.source || now >= until {
+            let lasts = Duration::from_secs(lifetime.into()).max(MANAGED_MIN);
+            (self.managed, self.managed_by) = (managed, (header.source, now + lasts));
+        }
         for (server, lifetime) in options.name_servers().filter(|(server, _)| is_host(*server)) {
             self.names.server(server, lifetime, now);
         }
@@ -520,6 +530,7 @@ impl Ipv6 {
         let now = self.now;
         self.neighbours.age();
         self.routers.forget_redirects();
+        self.managed = Managed::No;
         self.addresses.restart(now);
         self.groups.restart(now);
         if self.config.advertise {

@@ -157,8 +157,10 @@ pub struct Ipv6 {
     /// The hop limit and the MTU that routers have advertised.
     router_hops: u8,
     router_mtu: Option<u16>,
-    /// What they say of DHCPv6.
+    /// What they say of DHCPv6, which of them says so, and until when that counts for more than
+    /// what another one says.
     managed: Managed,
+    managed_by: (Ipv6Addr, Instant),
     /// Whether the link was ever up.
     started: bool,
     /// Whether another core speaks for the host: this one hears what neighbours and routers say,
@@ -235,6 +237,7 @@ impl Ipv6 {
             router_hops: HOPS,
             router_mtu: None,
             managed: Managed::No,
+            managed_by: (Ipv6Addr::UNSPECIFIED, Instant::ZERO),
             started: false,
             quiet: false,
             held_until: Instant::ZERO,

@@ -121,6 +121,35 @@ fn a_router_is_enough_to_have_an_address_and_a_way_out() {
 }
 
 #[test]
+fn what_a_router_says_of_dhcp_holds_until_it_says_otherwise_or_nothing() {
+    let mut bench = Bench::start(AUTOMATIC);
+    bench.run_to(3);
+    let other = Ipv6Addr::from_bits(ROUTER.to_bits() + 1);
+    let says = |bench: &mut Bench, from: Ipv6Addr, flags: u8| {
+        // A router to everywhere for an hour and ten minutes.
+        let head = [134, 0, 0, 0, 64, flags, 16, 104, 0, 0, 0, 0, 0, 0, 0, 0];
+        bench.arrive(&message(from, ALL_NODES, &head));
+        bench.ip.network().unwrap().managed
+    };
+    assert_eq!(says(&mut bench, ROUTER, 0x80), Managed::Addresses);
+    assert_eq!(says(&mut bench, other, 0), Managed::Addresses, "another one need not know");
+    assert_eq!(says(&mut bench, ROUTER, 0x40), Managed::Other);
+    assert_eq!(says(&mut bench, other, 0x80), Managed::Addresses);
+    assert_eq!(says(&mut bench, ROUTER, 0), Managed::Addresses);
+    bench.run_to(4_190);
+    assert_eq!(says(&mut bench, ROUTER, 0), Managed::Addresses);
+    bench.run_to(4_210);
+    assert_eq!(says(&mut bench, ROUTER, 0), Managed::No, "the other one is gone");
+    assert_eq!(says(&mut bench, ROUTER, 0x80), Managed::Addresses);
+    // Another link, perhaps.
+    bench.link.up = false;
+    bench.sweep();
+    bench.link.up = true;
+    bench.sweep();
+    assert_eq!(bench.ip.network().unwrap().managed, Managed::No);
+}
+
+#[test]
 fn routers_say_who_knows_names_and_whether_there_is_dhcp() {
     let mut bench = Bench::start(AUTOMATIC);
     bench.run_to(3);
