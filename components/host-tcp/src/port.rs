@@ -161,6 +161,11 @@ impl StreamPort for HostTcp {
         connection.in_news = false;
         self.table.retire(stream.index);
         let generation = self.table.generation(stream.index);
+        // Many that end at once must not be kept for as long as one may linger.
+        if self.lingering.len() >= 2 * self.table.places() {
+            let table = &self.table;
+            self.lingering.retain(|(_, index, generation)| table.generation(*index) == *generation);
+        }
         self.lingering.push_back((self.now + self.config.linger, stream.index, generation));
         // The host may have bytes that count as arrived before this.
         self.want_read(stream.index);

@@ -32,6 +32,11 @@ impl Table {
         self.slots.len() - self.free.len()
     }
 
+    /// How many places there are, free ones too.
+    pub fn places(&self) -> usize {
+        self.slots.len()
+    }
+
     /// Whether there is no place left.
     pub fn is_full(&self) -> bool {
         self.len() >= self.limit

@@ -546,6 +546,20 @@ fn two_services_hear_of_their_own_connections_only() {
 }
 
 #[test]
+fn connections_that_ended_are_not_kept_as_long_as_they_might_have_lingered() {
+    let (mut bench, address) = Bench::listening(CONFIG);
+    for _ in 0..50 {
+        let peer = TcpStream::connect(address).unwrap();
+        let stream = bench.wait_news();
+        bench.tcp.release(stream);
+        drop(peer);
+        bench.wait(|bench| (bench.tcp.table.len() == 0).then_some(()));
+    }
+    let (kept, places) = (bench.tcp.lingering.len(), bench.tcp.table.places());
+    assert!(kept <= 2 * places, "{kept} of {places} places");
+}
+
+#[test]
 fn an_old_handle_reads_as_closed() {
     let mut bench = Bench::new(CONFIG, 256);
     let stream = Stream { index: 5, generation: 1 };
