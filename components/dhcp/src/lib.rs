@@ -7,8 +7,8 @@
 //!
 //! It sleeps where the manifest gives an address.
 //!
-//! Not here: leases that survive a restart, INFORM, RELEASE, options in several parts (RFC 3396),
-//! authentication, and routes other than the default one.
+//! Not here: leases that survive a restart, INFORM, RELEASE, authentication, and routes other than
+//! the default one.
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -95,7 +95,7 @@ waitless::counters! {
         counter acks: messages,
         /// Requests that a server refused.
         counter naks: messages,
-        /// Messages for other clients, of earlier transactions, or not from a server's port.
+        /// Messages for other clients, or of earlier transactions.
         counter foreign: messages,
         /// Messages that make no sense.
         counter malformed: messages,
@@ -112,8 +112,10 @@ waitless::counters! {
     }
 }
 
-/// The longest wait for an answer, as a part of the first one.
+/// The longest wait for an answer, as a part of the first one, and in any case (RFC 2131 section
+/// 4.1).
 const RETRY_FACTOR_MAX: u64 = 16;
+const RETRY_MAX: Duration = Duration::from_secs(64);
 /// The wait is this much shorter or longer.
 const RETRY_SPREAD: Duration = Duration::from_secs(1);
 /// Waits for renewal are at least this long (RFC 2131 section 4.4.5).
@@ -180,8 +182,8 @@ impl Dhcp {
         self.counters.received.add(1);
         let answer = Answer::parse(packet.bytes(), self.transaction, ip.mac());
         let answer = match answer {
-            Ok(answer) if packet.info().remote_port == SERVER_PORT => answer,
-            Ok(_) | Err(NoAnswer::Foreign) => return self.counters.foreign.add(1),
+            Ok(answer) => answer,
+            Err(NoAnswer::Foreign) => return self.counters.foreign.add(1),
             Err(NoAnswer::Malformed) => return self.counters.malformed.add(1),
         };
         match (self.state, answer.kind) {
@@ -300,7 +302,7 @@ impl Dhcp {
         let doublings = self.tries.saturating_sub(1).min(63);
         let factor = (1u64 << doublings).min(RETRY_FACTOR_MAX);
         let spread = Duration::from_nanos(cx.random.below(2 * RETRY_SPREAD.as_nanos()));
-        self.config.retry.times(factor).minus(RETRY_SPREAD) + spread
+        self.config.retry.times(factor).min(RETRY_MAX).minus(RETRY_SPREAD) + spread
     }
 
     /// Sends the state's message; `None` when that is not possible now.
@@ -341,8 +343,10 @@ impl Dhcp {
                 question.current = lease.configuration.address;
                 question.broadcast = false;
             }
+            // RFC 2131 table 5: it is not answered, and so it says neither since when nor how.
             State::Declining(lease) => {
                 question.ask = Ask::Decline;
+                (question.secs, question.broadcast) = (0, false);
                 question.requested = Some(lease.configuration.address);
                 question.server = Some(lease.server);
             }

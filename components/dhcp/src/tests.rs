@@ -496,6 +496,39 @@ fn an_address_that_another_host_has_is_declined() {
     assert_eq!(bench.ip.settings, None);
     assert_eq!(bench.next(), 10.0);
     assert_eq!(bench.asked(), ASKED);
+    // RFC 2131 table 5: neither the time nor how to answer, which nobody does.
+    let mut bench = Bench::bound();
+    bench.dhcp.broadcast = true;
+    bench.cx.set_now(Instant::ZERO + Duration::from_secs(100));
+    bench.ip.conflict = true;
+    bench.sweep();
+    assert_eq!(bench.message()[8..12], [0; 4]);
+}
+
+#[test]
+fn a_server_may_answer_from_any_port_and_the_first_option_of_a_kind_counts() {
+    let mut bench = Bench::new();
+    bench.sweep();
+    let mut packet = bench.cx.packet().unwrap();
+    let offer = Said::grant(OFFER).with(53, &[ACK]).with(51, &[0, 0, 0, 1]);
+    packet.append(&offer.bytes(bench.dhcp.transaction)).unwrap();
+    packet.info_mut().remote_port = 40_000;
+    bench.udp.arriving.push_back(packet);
+    bench.sweep();
+    assert!(matches!(bench.dhcp.state, State::Requesting(..)));
+}
+
+#[test]
+fn a_long_first_wait_does_not_make_the_others_longer_than_they_may_be() {
+    const SLOW: Config = Config { retry: Duration::from_secs(10), ..CONFIG };
+    let mut bench = Bench::new();
+    bench.dhcp.config = &SLOW;
+    bench.sweep();
+    let times: Vec<_> = (0..6).map(|_| bench.next()).collect();
+    let waits = times.windows(2).map(|pair| pair[1] - pair[0]);
+    for (wait, expected) in waits.zip([20.0, 40.0, 64.0, 64.0, 64.0]) {
+        assert!((expected - 1.1..=expected + 1.1).contains(&wait), "{wait} {expected}");
+    }
 }
 
 #[test]

@@ -202,8 +202,9 @@ impl Answer {
         Ok(answer)
     }
 
-    /// Takes the options in `bytes` but for the lists. The first of a kind counts. `overload` is
-    /// where the option of that name goes, which counts only in the options' own place.
+    /// Takes the options in `bytes` but for the lists. The first of a kind counts: those that have
+    /// one length come in one part. `overload` is where the option of that name goes, which counts
+    /// only in the options' own place.
     fn take(
         &mut self,
         bytes: &[u8],
@@ -220,16 +221,17 @@ impl Answer {
                 option::REBINDING => self.rebinding = self.rebinding.or(Some(seconds(value)?)),
                 option::SERVER => self.server = self.server.or(Some(address(value)?)),
                 option::KIND => {
-                    *kind = match exact(value)? {
-                        [2] => Some(Kind::Offer),
-                        [5] => Some(Kind::Ack),
-                        [6] => Some(Kind::Nak),
+                    let said = match exact(value)? {
+                        [2] => Kind::Offer,
+                        [5] => Kind::Ack,
+                        [6] => Kind::Nak,
                         _ => return Err(NoAnswer::Malformed),
-                    }
+                    };
+                    *kind = kind.or(Some(said));
                 }
                 option::OVERLOAD => {
                     let [places] = exact(value)?;
-                    if let Some(overload) = overload.as_deref_mut() {
+                    if let Some(overload) = overload.take() {
                         *overload = places;
                     }
                 }
