@@ -53,7 +53,7 @@ pub struct Config {
     pub search: &'static [&'static str],
     /// How long a server has time to answer at first.
     pub timeout: Duration,
-    /// How often each server is asked at most.
+    /// How often each server has its turn at most.
     pub attempts: u8,
     /// How many questions may be open at a time.
     pub questions: u16,

@@ -19,7 +19,8 @@
 //!   protect (Decryption Secrets Blocks), and every tool reads what passed. That is off unless the
 //!   manifest says so, and is warned of at the start.
 //!
-//! It does not filter; `tshark -r FILE FILTER` does.
+//! Not here: IPv6 on the edges of IP and of UDP, where a header would have to be made; on those of
+//! the card and of the link there is all of it. It does not filter; `tshark -r FILE FILTER` does.
 
 #![no_std]
 #![forbid(unsafe_code)]
