@@ -5,6 +5,7 @@ use core::net::Ipv4Addr;
 use waitless::{Duration, Instant, Ipv4Configuration, Random};
 
 /// No end (RFC 2131 section 3.3).
+//= RFC 2131 3.3: this is no number of seconds
 const INFINITE: u32 = u32::MAX;
 
 /// The shortest MTU that a server may give (RFC 2132 section 5.1).
@@ -48,6 +49,7 @@ impl Lease {
         let (t1, t2) = (given(answer.renewal).unwrap_or(half), given(answer.rebinding));
         let t2 = t2.unwrap_or(late);
         // A server that says at once would be asked for ever.
+        //= RFC 2131 4.4.5: T1 is half of the time, T2 seven eighths
         let t1 = t1.max(RENEW_MIN.min(half));
         let (t1, t2) = if t1 < t2 && t2 < whole { (t1, t2) } else { (half, late) };
         // RFC 2131 section 4.4.5: not all clients at once.

@@ -187,6 +187,7 @@ impl Dhcp {
             Err(NoAnswer::Malformed) => return self.counters.malformed.add(1),
         };
         match (self.state, answer.kind) {
+            //= RFC 2131 3.1: an offer is taken, and asked for of its server
             (State::Selecting, Kind::Offer) => match answer.server {
                 Some(server) if is_host(server) && is_host(answer.address) => {
                     self.counters.offers.add(1);
@@ -194,6 +195,7 @@ impl Dhcp {
                 }
                 _ => self.counters.malformed.add(1),
             },
+            //= RFC 2131 3.1: another server's answer is not that of the one asked
             (State::Requesting(_, server), Kind::Ack | Kind::Nak)
                 if answer.server.is_some_and(|other| other != server) =>
             {
@@ -222,6 +224,7 @@ impl Dhcp {
         ip: &mut I,
         cx: &mut Context,
     ) {
+        //= RFC 2131 4.4.1: the lease counts from the request
         // RFC 2131 section 4.4.1: the lease counts from the request.
         match Lease::new(answer, server, self.asked, &mut cx.random) {
             Some(lease) => {
@@ -255,6 +258,7 @@ impl Dhcp {
             }
             State::Requesting(..) if self.tries >= REQUESTS => self.enter(State::Init, now),
             State::Rebooting(lease) if self.tries >= REBOOT_REQUESTS => {
+                //= RFC 2131 3.2: a lease is used for the rest of its time where nobody answers
                 // RFC 2131 section 3.2, 4: the lease may be used for the rest of its time.
                 self.enter(State::Bound(lease), lease.renew);
             }
@@ -298,6 +302,7 @@ impl Dhcp {
     }
 
     /// How long to wait for an answer to what was just sent (RFC 2131 section 4.1).
+    //= RFC 2131 4.1: waits double up to 64 seconds, give or take one
     fn patience(&self, cx: &mut Context) -> Duration {
         let doublings = self.tries.saturating_sub(1).min(63);
         let factor = (1u64 << doublings).min(RETRY_FACTOR_MAX);
@@ -323,6 +328,7 @@ impl Dhcp {
             server: None,
             hostname: self.config.hostname,
         };
+        //= RFC 2131 4.4.4: to everybody, but to the server of a lease
         let mut to = Ipv4Addr::BROADCAST;
         match self.state {
             State::Asleep | State::Init | State::Bound(_) => return None,
@@ -333,6 +339,7 @@ impl Dhcp {
                 question.requested = Some(address);
                 question.server = Some(server);
             }
+            //= RFC 2131 4.4.2: the address of a lease is asked for again
             State::Rebooting(lease) => question.requested = Some(lease.configuration.address),
             State::Renewing(lease) => {
                 question.current = lease.configuration.address;
@@ -343,6 +350,7 @@ impl Dhcp {
                 question.current = lease.configuration.address;
                 question.broadcast = false;
             }
+            //= RFC 2131 4.4.1: there are zeros
             // RFC 2131 table 5: it is not answered, and so it says neither since when nor how.
             State::Declining(lease) => {
                 question.ask = Ask::Decline;
@@ -393,6 +401,7 @@ impl State {
 }
 
 /// Half of what is left, at least a minute, at most until the end (RFC 2131 section 4.4.5).
+//= RFC 2131 4.4.5: half of what is left, at least a minute
 fn next_renewal(now: Instant, end: Instant) -> Instant {
     (now + end.since(now).divided_by(2).max(RENEW_WAIT_MIN)).min(end)
 }

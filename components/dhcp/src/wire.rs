@@ -185,6 +185,7 @@ impl Answer {
         let mut kind = None;
         let mut overload = 0;
         answer.take(options, &mut kind, Some(&mut overload))?;
+        //= RFC 2131 4.1: options may go on in the places of the file and of the name
         // RFC 2131 section 4.1: the file's place comes first.
         let file = if overload & 1 != 0 { file } else { &[] };
         let sname = if overload & 2 != 0 { sname } else { &[] };

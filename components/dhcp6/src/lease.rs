@@ -27,6 +27,7 @@ impl Lease {
             u32::MAX => u32::MAX,
             shortest => (u64::from(shortest) * tenths / 10) as u32,
         };
+        //= RFC 8415 14.2: the client chooses the times where the server does not
         let renew = if answer.renew == 0 { part(5) } else { answer.renew };
         let rebind = if answer.rebind == 0 { part(8) } else { answer.rebind };
         let leased = |it: &Given| Leased {

@@ -229,6 +229,7 @@ impl Dhcp6 {
         self.take_limits(&answer);
         match (self.state, answer.kind) {
             (State::Soliciting, Kind::Advertise) => self.offered(answer, cx),
+            //= RFC 8415 21.14: only where both want that
             (State::Soliciting, Kind::Reply) if answer.rapid && self.config.rapid => {
                 self.given(&answer, ip, cx);
             }
@@ -251,6 +252,8 @@ impl Dhcp6 {
     /// Takes the longest waits that a server sets, whatever else it says (sections 18.2.9 and
     /// 18.2.10). They count at once: else a server that wants to be asked more often than once an
     /// hour would have to wait for that hour.
+    //= RFC 8415 21.24: the longest wait of a search is the server's to set, at once
+    //= RFC 8415 21.25: so is that between two questions for the rest
     fn take_limits(&mut self, answer: &Answer) {
         self.solicit_max = answer.solicit_max.map_or(self.solicit_max, secs);
         self.inform_max = answer.inform_max.map_or(self.inform_max, secs);
@@ -266,6 +269,7 @@ impl Dhcp6 {
     }
 
     /// A server offers something: the best offer of the first wait is taken (section 18.2.9).
+    //= RFC 8415 18.2.9: offers without addresses are none, and the most preferred is taken
     fn offered(&mut self, answer: Answer, cx: &mut Context) {
         if answer.status != 0 || answer.addresses.is_empty() {
             return self.counters.refusals.add(1);
@@ -277,12 +281,14 @@ impl Dhcp6 {
             self.offer = Some(answer);
         }
         // Behind the first wait any offer will do.
+        //= RFC 8415 18.2.1: the first wait is for all offers, but for the best one there can be
         if best || self.retry.sent() > 1 {
             self.begin(State::Requesting, cx.now(), cx);
         }
     }
 
     /// A server gives addresses, or gives them again (section 18.2.10.1).
+    //= RFC 8415 18.2.10.1: addresses begin, go on and end as the answer says
     fn given<I: IpPort>(&mut self, answer: &Answer, ip: &mut I, cx: &mut Context) {
         let before = self.lease.as_ref().filter(|_| self.state != State::Requesting);
         let ends = before.is_some() && !answer.gone.is_empty();
@@ -348,6 +354,7 @@ impl Dhcp6 {
 
     /// Looks for a server anew, as what one gave was of no use: later each time. What a server
     /// does wrong it does again (section 14.1).
+    //= RFC 8415 14.1: what goes wrong again and again does so ever more seldom
     fn seek_again(&mut self, cx: &mut Context) {
         let pause = Duration::from_secs(1 << self.failures.min(PAUSE_DOUBLINGS));
         self.failures = self.failures.saturating_add(1);
@@ -361,6 +368,7 @@ impl Dhcp6 {
         self.counters.replies.add(1);
         let (servers, search) = (answer.dns.clone(), answer.search.clone());
         ip.configure_v6(&Ipv6Lease { servers, search, ..Ipv6Lease::default() });
+        //= RFC 8415 21.23: not sooner than in ten minutes
         let again = secs(answer.refresh.unwrap_or(REFRESH).max(REFRESH_MIN));
         (self.state, self.at) = (State::Informed, cx.now() + again);
     }
@@ -423,11 +431,15 @@ impl Dhcp6 {
         let (ask, server) = match self.state {
             State::Idle | State::Bound | State::Informed => return None,
             State::Soliciting => (Ask::Solicit, None),
+            //= RFC 8415 18.2.2: the chosen server is asked for what it offers
             State::Requesting => (Ask::Request, offered),
+            //= RFC 8415 18.2.4: the server of the lease is asked to go on
             State::Renewing => (Ask::Renew, leased),
+            //= RFC 8415 18.2.5: all servers are asked to go on
             State::Rebinding => (Ask::Rebind, None),
             State::Confirming => (Ask::Confirm, None),
             State::Declining => (Ask::Decline, leased),
+            //= RFC 8415 18.2.6: what is no address is asked for alone
             State::Informing => (Ask::Inform, None),
         };
         let question = Question {
@@ -453,6 +465,7 @@ impl Dhcp6 {
         // One that another host has is not confirmed.
         self.lease.take_if(|lease| back && lease.given.addresses.is_empty());
         if back && self.lease.is_some() {
+            //= RFC 8415 18.2.3: it is asked whether they fit, a random time later
             return self.begin(State::Confirming, soon(cx), cx);
         }
         let said = ip.network().map_or(Managed::No, |network| network.managed);
@@ -461,6 +474,7 @@ impl Dhcp6 {
             Mode::Addresses => Managed::Addresses,
             Mode::Information => Managed::Other,
         };
+        //= RFC 8415 18.2.12: what is known is asked for anew on a link that came up
         if wanted != self.wanted || (back && wanted != Managed::No) {
             self.want(wanted, cx);
         }
@@ -476,6 +490,7 @@ impl Dhcp6 {
             // The lease stays until its server was told.
             lease.given.addresses.retain(|it| !self.declined.contains(&it.address));
             ip.configure_v6(&lease.given);
+            //= RFC 8415 18.2.8: the server is told of an address that another host has
             self.begin(State::Declining, cx.now(), cx);
         }
     }

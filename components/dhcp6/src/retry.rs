@@ -74,6 +74,7 @@ impl Retry {
 
     /// Hundredths of a second between the first message and one that is sent now, which may be the
     /// first one itself (section 21.9).
+    //= RFC 8415 21.9: the time counts from the first message of an exchange
     pub fn elapsed(&self, now: Instant) -> u16 {
         let passed = if self.sent == 0 { 0 } else { now.since(self.began).as_millis() / 10 };
         u16::try_from(passed).unwrap_or(u16::MAX)
@@ -88,6 +89,7 @@ impl Retry {
 
     /// A message was sent: when the next one is due. A tenth of the wait before is added or taken
     /// away (RAND), also where the wait is the longest.
+    //= RFC 8415 15: waits double, give or take a tenth, up to a limit
     pub fn next(&mut self, now: Instant, random: &mut Random) -> Instant {
         let wait = match self.sent {
             0 if self.patient => self.first + part(self.first, random).divided_by(2),

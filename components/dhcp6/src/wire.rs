@@ -7,6 +7,7 @@ use waitless::network::v6::{LEASED, SERVERS, is_host};
 use waitless::packet::NoRoom;
 use waitless::{Mac, Packet};
 
+//= RFC 8415 7.2: servers are told and heard at these ports
 pub(crate) const CLIENT_PORT: u16 = 546;
 pub(crate) const SERVER_PORT: u16 = 547;
 
@@ -122,6 +123,7 @@ const GROUP: u32 = 1;
 
 /// The client's identifier: the card's address (section 11.4). A card stays in its machine, and so
 /// the same client asks after each start.
+//= RFC 8415 11.4: a client is called by the address of its card
 pub(crate) fn client(Mac([a, b, c, d, e, f]): Mac) -> [u8; 10] {
     [0, 3, 0, 1, a, b, c, d, e, f]
 }
@@ -215,10 +217,13 @@ impl Answer {
             ours |= option == option::CLIENT && bytes == client(mac);
             answer.take(option, bytes, &mut of_addresses).ok_or(NoAnswer::Malformed)?;
         }
+        //= RFC 8415 16.3: an offer names its server and is for this client
+        //= RFC 8415 16.10: so does an answer
         // Sections 16.3 and 16.10: both must be there.
         if !ours || answer.server.is_empty() {
             return Err(NoAnswer::Foreign);
         }
+        //= RFC 8415 21.13: the status of a message is not that of its addresses
         if answer.status == 0 {
             answer.status = of_addresses;
         }
@@ -254,6 +259,7 @@ impl Answer {
             return Some(());
         }
         (self.renew, self.rebind) = (number(head.get(4..)?)?, number(head.get(8..)?)?);
+        //= RFC 8415 21.4: a group whose times contradict each other is none
         // Section 21.4: such a group is to be discarded.
         if self.rebind != 0 && self.renew > self.rebind {
             return Some(());

@@ -67,6 +67,7 @@ impl Call {
                 AskError::Full => DialError::Full,
             })
         };
+        //= RFC 8305 3: both kinds of addresses are asked for, that of IPv6 first
         let first = ask(Family::V6)?;
         let second = ask(Family::V4);
         if second.is_err() {
@@ -138,6 +139,7 @@ impl Call {
 
     /// Gives the oldest attempt up where there are too many: an address that says nothing must not
     /// keep the others from being tried (RFC 8305 section 5).
+    //= RFC 8305 5: the next address is tried a moment later, or at once when one fails
     fn make_room<S: StreamPort>(&mut self, tcp: &mut S, counters: &Counters) {
         if self.attempts.is_full() {
             let oldest = self.attempts.remove(0);
@@ -198,11 +200,13 @@ impl Call {
                 self.next = self.next.min(now);
             }
         } else if v6.question.is_some() && v4.has_more() {
+            //= RFC 8305 3: those of IPv4 wait a moment for those of IPv6
             self.next = now + RESOLUTION_DELAY;
         }
     }
 
     /// The next address, of both kinds in turn as long as there are both (section 4).
+    //= RFC 8305 4: both kinds in turn, IPv6 first
     fn take(&mut self) -> Option<IpAddr> {
         for _ in 0..2 {
             let side = self.sides.get_mut(self.turn)?;

@@ -14,7 +14,8 @@
 //!
 //! Neighbour discovery and group membership of IPv6 pass, where their hop limit shows that they
 //! come from the link: they are checked by IPv6 itself. With another they are judged like anything
-//! else. What is asked of everybody (DHCP) is answered by whoever does. The first fragment of a packet is judged like a packet, and the others pass when it did.
+//! else. What is asked of everybody (DHCP) is answered by whoever does. The first fragment of a
+//! packet is judged like a packet, and the others pass when it did.
 //!
 //! The table of flows never grows. A flow has one of eight places in it; when those are taken, the
 //! one of them that ends first gives way. Which eight is not to be guessed, so that a flood cannot

@@ -198,6 +198,7 @@ impl Sntp {
     }
 
     /// The server is of no use now: the next one is asked, later each time.
+    //= RFC 4330 10: servers that do not answer are asked ever more seldom, and in turn
     fn fail(&mut self, why: impl fmt::Display, cx: &mut Context) {
         self.complain(why, cx);
         let allowed = self.next_server(cx.now());
@@ -328,6 +329,7 @@ impl Sntp {
                 self.counters.unsynchronised.add(1);
                 self.pass_over("it does not know the time itself", cx);
             }
+            //= RFC 4330 8: who wants to be asked less often is, and who does not want to be is not
             Answer::Slower => {
                 self.counters.refused.add(1);
                 self.slower = (self.slower * 2).min(PAUSE_FACTOR_MAX);
@@ -344,6 +346,7 @@ impl Sntp {
 
     /// Sets the clock: the answer left at `sent`, and half of the time that was not spent by the
     /// server was its way (RFC 5905 section 8).
+    //= RFC 4330 5: half of the time under way is added
     fn take_time(&mut self, received: u64, sent: u64, at: Instant, cx: &mut Context) {
         let whole = cx.now().since(at);
         let served = Duration::from_nanos(sent.saturating_sub(received));

@@ -62,6 +62,7 @@ impl Answer {
         };
         let stamp = |at: usize| u64::from(word(at)) << 32 | u64::from(word(at + 4));
         let (leap, version, mode) = (first >> 6, first >> 3 & 7, first & 7);
+        //= RFC 4330 5: an answer repeats what was asked, and is of a server that knows the time
         if mode != SERVER_MODE || !(3..=4).contains(&version) || stamp(24) != number {
             return Self::Foreign;
         }
@@ -82,6 +83,7 @@ impl Answer {
 
 /// A timestamp in nanoseconds since 1970. The seconds are those of 1968 to 2104 (RFC 4330
 /// section 3).
+//= RFC 4330 3: the seconds are those of 1968 to 2104
 fn nanos(stamp: u64) -> u64 {
     let (seconds, fraction) = (stamp >> 32, stamp & 0xffff_ffff);
     let era = if seconds < 1 << 31 { 1 << 32 } else { 0 };
