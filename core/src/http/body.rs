@@ -79,15 +79,18 @@ impl BodyWriter {
     /// Adds a field that follows the body, such as a checksum of it (RFC 9110, section 6.5). It
     /// is sent where the body has no announced length and the client speaks HTTP/1.1 or later;
     /// others do not get it. A name or a value that is not allowed in a field, or a name that
-    /// belongs into the head, breaks the response off.
+    /// belongs into the head, breaks the response off. As nobody may rely on fields that stand
+    /// there, they are left out where there is no packet to begin with, and where they are longer
+    /// together than the port lets a head be.
     pub fn trailer(&mut self, name: &str, value: impl FieldValue) {
         let Some(slot) = self.reply.slot() else { return };
         let known = slot.response_trailers.take();
         let Some(mut fields) = known.or_else(|| Fields::new(slot.pool)) else { return };
-        match head::is_of_head(name) || fields.add(name, value).is_err() {
-            true => slot.set(BROKEN),
-            false => slot.set(TRAILED),
+        if head::is_of_head(name) || fields.add(name, value).is_err() {
+            // A line that breaks off is nobody's, and least of all that of the next exchange.
+            return slot.set(BROKEN);
         }
+        slot.set(TRAILED);
         slot.response_trailers.set(Some(fields));
     }
 

@@ -65,6 +65,10 @@ async fn trailers(mut request: Request) -> Result<Finished, Response> {
     let length = request.query::<u64>("length").ok();
     let head = Response::ok();
     let mut body = request.stream(length.map_or(head, |length| Response::ok().length(length)));
+    if request.query::<u8>("alone") == Ok(1) {
+        body.trailer("X-Bad", "lost\r\nX-Other: 1");
+        return Ok(body.finish().await);
+    }
     while let Some(chunk) = request.chunk().await {
         body.send(chunk).await;
     }
@@ -76,6 +80,15 @@ async fn trailers(mut request: Request) -> Result<Finished, Response> {
         body.trailer("Content-Length", 7);
     }
     Ok(body.finish().await)
+}
+
+/// Sends a body back, without its trailer fields.
+async fn quiet(mut request: Request) -> Finished {
+    let mut body = request.stream(Response::ok());
+    while let Some(chunk) = request.chunk().await {
+        body.send(chunk).await;
+    }
+    body.finish().await
 }
 
 /// Says everything twice.
@@ -163,6 +176,7 @@ fn site() -> impl Handler {
         .route(all, "/weak", thing)
         .route(all, "/missing", thing)
         .post("/trailers", trailers)
+        .post("/quiet", quiet)
         .get("/twice", twice)
         .get("/dated", dated)
         .get("/passed", passed)
@@ -495,6 +509,12 @@ fn trailer_fields_pass_both_ways() {
     assert_eq!(body(&bench.once(known.as_bytes())), "abc");
     let old = "POST /trailers HTTP/1.0\r\nContent-Length: 3\r\n\r\nabc";
     assert_eq!(body(&bench.once(old.as_bytes())), "abc");
+    // What breaks off with its first trailer field leaves nothing for who is next.
+    let alone = "POST /trailers?alone=1 HTTP/1.1\r\nHost: h\r\n\r\n";
+    assert!(!bench.once(alone.as_bytes()).contains("\r\n0\r\n"));
+    let quiet = "POST /quiet HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n\
+        3\r\nabc\r\n0\r\nX-Sum: 7\r\n\r\n";
+    assert_eq!(body(&bench.once(quiet.as_bytes())), "3\r\nabc\r\n0\r\n\r\n");
     // What belongs into the head breaks the response off.
     let bad = "POST /trailers?bad=1 HTTP/1.1\r\nHost: h\r\n\r\n";
     assert!(!bench.once(bad.as_bytes()).contains("\r\n0\r\n"));
