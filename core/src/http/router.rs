@@ -98,7 +98,7 @@ impl Default for Router {
 impl<R> Router<R> {
     /// Adds a route for `GET` and `HEAD`.
     pub fn get<H>(self, pattern: &'static str, handler: H) -> Router<Route<H, R>> {
-        self.route(Methods::of(Method::Get).and(Methods::of(Method::Head)), pattern, handler)
+        self.route(Methods::of(Method::Get), pattern, handler)
     }
 
     /// Adds a route for `POST`.
@@ -121,7 +121,7 @@ impl<R> Router<R> {
         self.route(Methods::of(Method::Delete), pattern, handler)
     }
 
-    /// Adds a route for all `methods`.
+    /// Adds a route for all `methods`, and for `HEAD` where `GET` is among them.
     ///
     /// # Panics
     /// When `pattern` does not begin with a slash.
@@ -133,6 +133,11 @@ impl<R> Router<R> {
     ) -> Router<Route<H, R>> {
         assert!(pattern.starts_with('/'), "a route's pattern begins with a slash");
         let literal = !pattern.contains('{');
+        //= RFC 9110 9.3.2: HEAD is GET without what the answer contains
+        let methods = match methods.contains(Method::Get) {
+            true => methods.and(Methods::of(Method::Head)),
+            false => methods,
+        };
         Router { routes: Route { methods, pattern, literal, handler, earlier: self.routes } }
     }
 }
