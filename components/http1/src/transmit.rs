@@ -58,6 +58,8 @@ impl Http1 {
                 }
             }
         }
+        // The head goes first.
+        exchange.head_waits &= sent == 0;
         let (drained, complete) = (exchange.is_drained(), exchange.complete);
         let more = if drained { exchange.last_chunk_due } else { !stalled };
         if sent > 0 && core::mem::take(&mut exchange.blocked) {

@@ -97,6 +97,24 @@ fn a_complete_response_stays_whole_when_the_rest_of_its_request_is_broken() {
 }
 
 #[test]
+fn a_head_that_was_sent_is_not_followed_by_another_one() {
+    let mut bench = Bench::new(site());
+    let line = bench.connect();
+    let put = "PUT /hollow HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let response = bench.ask(line, put.as_bytes());
+    assert!(response.ends_with("\r\nTransfer-Encoding: chunked\r\n\r\n"), "{response}");
+    // The last chunk has to wait, and the request turns out to be broken.
+    bench.wire.lines[line].window = 0;
+    bench.pass(Duration::from_secs(2));
+    bench.deliver(line, b"z\r\n");
+    bench.settle();
+    bench.wire.lines[line].window = usize::MAX;
+    bench.wire.report(line);
+    bench.settle();
+    assert_eq!(bench.taken(line), "0\r\n\r\n");
+}
+
+#[test]
 fn the_end_of_chunks_finds_its_way_through_a_full_outbox() {
     let mut bench = Bench::new(site());
     let line = bench.connect();

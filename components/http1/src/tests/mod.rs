@@ -19,7 +19,7 @@ use waitless::Duration;
 use waitless::http::{
     Finished, Handler, Html, IntoResponse, Length, Problem, Request, Response, Router, Status,
 };
-use waitless::task::yield_now;
+use waitless::task::{timeout, yield_now};
 
 static LONG: [u8; 10_000] = [b'x'; 10_000];
 
@@ -102,6 +102,13 @@ async fn drop_at_once(request: Request) -> Status {
 async fn drop_empty(request: Request) -> Status {
     drop(request.stream(Response::new(Status::NO_CONTENT)));
     Status::INTERNAL_SERVER_ERROR
+}
+
+/// Begins a response, waits a second for the request's body, and has nothing to say.
+async fn hollow(mut request: Request) -> Finished {
+    let body = request.stream(Response::ok());
+    let _ = timeout(Duration::from_secs(1), request.chunk()).await;
+    body.finish().await
 }
 
 /// Sends whoever brings a body elsewhere, bit by bit.
@@ -188,6 +195,7 @@ fn site() -> impl Handler {
         .get("/drop-empty", drop_empty)
         .put("/elsewhere", elsewhere)
         .put("/refuse", refuse)
+        .put("/hollow", hollow)
         .post("/peek", peek)
         .post("/swallow", swallow)
         .get("/bare", bare)
