@@ -273,7 +273,7 @@ fn parse_absolute(target: &[u8], start: usize, limits: &Limits) -> Result<Target
     }
     let length = rest.iter().position(|&byte| matches!(byte, b'/' | b'?')).unwrap_or(rest.len());
     let (authority, behind) = rest.split_at(length);
-    if authority.is_empty() || authority.first() == Some(&b':') || !is_host(authority) {
+    if authority.is_empty() || !is_host(authority) {
         return Err(BAD);
     }
     if secure != limits.secure {

@@ -207,6 +207,14 @@ fn nothing_in_a_field_makes_a_field_or_a_request_more() {
         assert!(bench.said()[0].starts_with("BadUrl"), "{target}");
         bench.expect_rest();
     }
+    for host in ["", ":80", "a b"] {
+        let mut bench = Bench::new();
+        bench.handler(move |client| async move {
+            told(client.fetch(Method::Get, "http://a/").host(host).send().await).await
+        });
+        assert!(bench.said()[0].starts_with("BadUrl"), "{host}");
+        bench.expect_rest();
+    }
     for method in ["", "G T", "GET\r\n", "CONNECT"] {
         let mut bench = Bench::new();
         bench.handler(move |client| async move {

@@ -125,6 +125,8 @@ fn host_and_field_cases(case: &mut dyn FnMut(String, &'static str)) {
     case(host("X: y"), "400");
     case(host("Host: a\r\nHost: a"), "400");
     case(host("Host: a/b"), "400");
+    case(host("Host: :80"), "400");
+    case(host("Host: :"), "400");
     case(host("Host: u@a"), "400");
     case(host("Host: a b"), "400");
     case(host("Host: a, b"), "400");

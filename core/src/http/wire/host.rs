@@ -2,7 +2,8 @@
 
 use super::scan::name_length;
 
-/// Whether `bytes` are a host with or without a port. Empty is well-formed.
+/// Whether `bytes` are a host with or without a port. Empty is well-formed, but a port is that of
+/// a host.
 pub fn is_host(bytes: &[u8]) -> bool {
     let (host_is_good, port) = match bytes {
         [b'[', rest @ ..] => {
@@ -10,6 +11,8 @@ pub fn is_host(bytes: &[u8]) -> bool {
             let (address, behind) = rest.split_at(end);
             (is_ipv6(address), behind.get(1..).unwrap_or(&[]))
         }
+        //= RFC 9110 4.2.1: an empty host is an error
+        [b':', ..] => return false,
         _ => {
             // What stops the name must be the port's colon.
             (true, bytes.get(escaped_length(bytes)..).unwrap_or(&[]))
@@ -83,8 +86,8 @@ mod tests {
             assert!(is_host(host.as_bytes()), "{host}");
         }
         for other in [
-            "a/b", "u@a", "a:b", "a:65536", "a:123456", "[::1", "[zz]", "[::1]x", "a b", "a?b",
-            "a#b", "a\\b", "a%", "a%4", "a%zz", "%4g:80", "a:80:80", "\u{e9}",
+            ":", ":80", "a/b", "u@a", "a:b", "a:65536", "a:123456", "[::1", "[zz]", "[::1]x",
+            "a b", "a?b", "a#b", "a\\b", "a%", "a%4", "a%zz", "%4g:80", "a:80:80", "\u{e9}",
         ] {
             assert!(!is_host(other.as_bytes()), "{other}");
         }
