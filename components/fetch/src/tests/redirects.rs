@@ -38,6 +38,10 @@ fn locations_are_resolved() {
         ("//b:81", "b 81 GET / "),
         ("http://b", "b 80 GET / "),
         ("HTTP://a:80/x#y", "a 80 GET /x "),
+        ("http://b/x/../y/./z?q/../r", "b 80 GET /y/z?q/../r "),
+        ("//b/../x/..", "b 80 GET / "),
+        ("//b?q", "b 80 GET /?q "),
+        ("http:y", ""),
         ("x:y/", ""),
         ("ftp://a/", ""),
         ("http://u@b/", ""),
@@ -63,6 +67,72 @@ fn locations_are_resolved() {
         bench.expect_rest();
     }
 }
+
+#[test]
+fn locations_are_resolved_from_what_was_asked_for() {
+    for (target, location, expected) in [
+        ("/x/y?q", "z", "GET /x/z "),
+        ("/x/y?q", "?r", "GET /x/y?r "),
+        ("/x/y?q", "#f", "GET /x/y?q "),
+        ("/x/y?q/z", "", "GET /x/y?q/z "),
+        ("x/y", "z", "GET /x/z "),
+        ("x", "", "GET /x "),
+        ("?q", "", "GET /?q "),
+        ("*", "?r", "GET /?r "),
+        ("*", "z", "GET /z "),
+    ] {
+        let mut bench = Bench::new();
+        bench.handler(move |client| async move {
+            let fetch = client.fetch(Method::Get, "http://a/b/c?d").target(target);
+            told(fetch.redirects(1).send().await).await
+        });
+        bench.heard(0);
+        bench.say(0, &leads(302, location));
+        assert_eq!(bench.served.len(), 1, "{target} {location}");
+        let heard = bench.heard(0);
+        assert!(heard.starts_with(expected), "{target} {location}: {heard}");
+        bench.say(0, OK);
+        bench.expect(&["200 ok"]);
+        bench.expect_rest();
+    }
+}
+
+#[test]
+fn what_says_of_a_body_goes_nowhere_without_it() {
+    for (status, keeps) in [(303, false), (307, true)] {
+        let mut bench = Bench::new();
+        bench.handler(|client| async move {
+            let mut fetch = client.fetch(Method::Post, "http://a/").body("text/plain", "body");
+            for name in OF_BODY {
+                fetch = fetch.header(name, "x");
+            }
+            told(fetch.header("X-Content", "y").redirects(1).send().await).await
+        });
+        bench.heard(0);
+        bench.say(0, &leads(status, "/x"));
+        let heard = bench.heard(0);
+        for name in OF_BODY {
+            assert_eq!(heard.contains(&format!("\r\n{name}: x\r\n")), keeps, "{name}: {heard}");
+        }
+        assert!(heard.contains("\r\nX-Content: y\r\n"), "{heard}");
+        bench.say(0, OK);
+        bench.expect(&["200 ok"]);
+        bench.expect_rest();
+    }
+}
+
+/// What says something of a body, whether it is known here or not.
+const OF_BODY: [&str; 9] = [
+    "content-disposition",
+    "Content-Digest",
+    "Content-Encoding",
+    "Content-Language",
+    "Content-Location",
+    "Content-Range",
+    "Digest",
+    "Repr-Digest",
+    "Last-Modified",
+];
 
 #[test]
 fn who_leads_elsewhere_and_says_no_more_is_not_waited_for() {

@@ -5,7 +5,7 @@ use super::exchange::Exchange;
 use super::lines::{Announced, Lines, Said};
 use super::place::{Place, check_target};
 use super::pool::{Choice, Client};
-use super::redirect::{OF_BODY, Onward, SECRET, onward, resolve};
+use super::redirect::{Onward, is_of_body, is_secret, onward, resolve};
 use super::{Answer, FetchError, Malformed, Source};
 use crate::http::head::is_same_name;
 use crate::http::wire::{NoPacket, is_host};
@@ -272,14 +272,14 @@ impl<'a, S: Source> Fetch<'a, S> {
                 return Err(FetchError::RedirectsTooMany(self.redirects));
             }
             let location = answer.header("Location").ok_or(FetchError::RedirectLost)?;
-            let url = resolve(&place, location)?;
+            let url = resolve(&place, self.target.unwrap_or(place.target), location)?;
             let next = Place::parse(&url)?;
             if place.secure && !next.secure {
                 return Err(FetchError::RedirectInsecure);
             }
             if !place.is_same_origin(&next) {
                 //= RFC 9110 15.4: what is for one server alone goes to no other
-                lines.remove(&SECRET, self.pool)?;
+                lines.remove(is_secret, self.pool)?;
                 self.host = None;
             }
             // A short body is taken, so that the connection is of use again.
@@ -288,7 +288,7 @@ impl<'a, S: Source> Fetch<'a, S> {
                 Onward::Same => answer.into_body(),
                 Onward::Get => {
                     (self.method, self.expects) = ("GET", false);
-                    lines.remove(&OF_BODY, self.pool)?;
+                    lines.remove(is_of_body, self.pool)?;
                     Outgoing::Whole(Whole::None, 0)
                 }
             };

@@ -2,7 +2,7 @@
 
 use super::FetchError;
 use super::place::Place;
-use crate::http::head::{is_same_name, lines};
+use crate::http::head::lines;
 use crate::http::{Fields, Integer};
 use crate::packet::HEADROOM;
 use crate::{Packet, Pool};
@@ -28,12 +28,12 @@ impl Lines {
         Ok(Self(kept))
     }
 
-    /// Takes the fields called `names` away. For the rare case: allocates.
-    pub fn remove(&mut self, names: &[&str], pool: Pool) -> Result<(), FetchError> {
+    /// Takes the fields away whose names are among those. For the rare case: allocates.
+    pub fn remove(&mut self, among: fn(&str) -> bool, pool: Pool) -> Result<(), FetchError> {
         let all: Vec<u8> = self.0.iter().flat_map(Packet::bytes).copied().collect();
         let mut kept = Writer::new(pool);
         for (name, value) in lines(&all) {
-            if !names.iter().any(|other| is_same_name(name, other)) {
+            if !among(name) {
                 [name.as_bytes(), b": ", value, b"\r\n"].iter().for_each(|part| kept.put(part));
             }
         }
