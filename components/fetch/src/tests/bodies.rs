@@ -236,6 +236,22 @@ fn a_body_that_is_refused_is_not_sent() {
 }
 
 #[test]
+fn who_has_no_body_does_not_ask_whether_to_send_it() {
+    for method in [Method::Get, Method::Put] {
+        let mut bench = Bench::new();
+        bench.handler(move |client| async move {
+            told(client.fetch(method, "http://a/").expect_continue().send().await).await
+        });
+        let heard = bench.heard(0);
+        assert!(!heard.contains("Expect"), "{heard}");
+        bench.say(0, OK);
+        bench.expect(&["200 ok"]);
+        assert_eq!(bench.open(), (0, 1), "all was said, so that it is of use again");
+        bench.expect_rest();
+    }
+}
+
+#[test]
 fn a_whole_body_of_several_packets_is_sent_whole_and_again() {
     let mut bench = Bench::new();
     bench.get("http://a/");

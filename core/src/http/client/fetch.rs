@@ -181,7 +181,7 @@ impl<'a, S: Source> Fetch<'a, S> {
     }
 
     /// The same, with the body sent only when the server asks for it, or says nothing for a while
-    /// (`Expect: 100-continue`, RFC 9110, section 10.1.1).
+    /// (`Expect: 100-continue`, RFC 9110, section 10.1.1). Nothing is asked where there is none.
     pub fn expect_continue(mut self) -> Self {
         self.expects = true;
         self
@@ -247,6 +247,7 @@ impl<'a, S: Source> Fetch<'a, S> {
         let mut moved: Option<String> = None;
         for followed in 0..=self.redirects {
             let place = Place::parse(moved.as_deref().unwrap_or(self.url))?;
+            let body = announced(self.method, &self.body, self.length);
             let request = Request {
                 said: Said {
                     method: self.method,
@@ -255,8 +256,9 @@ impl<'a, S: Source> Fetch<'a, S> {
                     target: self.target,
                     agent,
                     fields: &lines,
-                    body: announced(self.method, &self.body, self.length),
-                    expects: self.expects,
+                    body,
+                    //= RFC 9110 10.1.1: only where there is something to wait with
+                    expects: self.expects && body.is_content(),
                     upgrade: self.upgrade.map(|(protocol, _)| protocol),
                 },
                 silence: self.upgrade.map_or(Duration::MAX, |(_, silence)| silence),

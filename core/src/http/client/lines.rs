@@ -54,6 +54,13 @@ pub(super) enum Announced {
     Chunks,
 }
 
+impl Announced {
+    /// Whether anything follows, or may.
+    pub fn is_content(self) -> bool {
+        !matches!(self, Self::Nothing | Self::Length(0))
+    }
+}
+
 /// What a head says.
 pub(super) struct Said<'a> {
     pub method: &'a str,
