@@ -258,7 +258,7 @@ impl Write for Fields {
 
 /// Names that the port alone uses: a second one could let a client see another end of the
 /// response than the port does.
-const FRAMING: [&str; 3] = ["Content-Length", "Transfer-Encoding", "Connection"];
+pub(super) const FRAMING: [&str; 3] = ["Content-Length", "Transfer-Encoding", "Connection"];
 
 const MODIFIED: &[u8] = b"Last-Modified: ";
 

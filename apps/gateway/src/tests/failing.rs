@@ -13,7 +13,7 @@ fn an_upstream_that_fails_is_answered_for() {
             false,
             "502",
         ),
-        ("HTTP/1.1 200 OK\r\nX : y\r\n\r\n", false, "502"),
+        ("HTTP/1.1 200 OK\r\nContent-Length : 2\r\n\r\nok", false, "502"),
         ("HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n", false, "502"),
         ("HTTP/1.1 777 X\r\nContent-Length: 0\r\n\r\n", false, "502"),
     ] {

@@ -61,6 +61,15 @@ fn what_others_say_of_the_client_counts_where_they_are_trusted() {
 }
 
 #[test]
+fn white_space_in_front_of_a_colon_goes_no_further() {
+    let mut bench = bench(CONFIG);
+    let visit = bench.get("/");
+    bench.say(0, "HTTP/1.1 200 OK\r\nX : y\r\nX-B\t : c\r\nContent-Length: 2\r\n\r\nok");
+    bench.expect(visit, "200 Known(2) | X: y | X-B: c | Via: 1.1 gateway > ok");
+    bench.expect_rest();
+}
+
+#[test]
 fn a_client_is_named_by_its_address_of_either_version() {
     for (peer, node) in [
         ("[2001:db8::7]:5000", "\"[2001:db8::7]\""),

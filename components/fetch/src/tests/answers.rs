@@ -4,7 +4,7 @@ use super::*;
 
 /// What is answered, whether the server closes then, what the handler sees, and whether the
 /// connection is kept.
-const ANSWERS: [(&str, bool, &str, bool); 26] = [
+const ANSWERS: [(&str, bool, &str, bool); 27] = [
     ("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", false, "200 ok", true),
     ("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", false, "200 ", true),
     ("HTTP/1.1 200 OK\r\ncontent-LENGTH:\t 2 \r\n\r\nok", false, "200 ok", true),
@@ -68,6 +68,13 @@ const ANSWERS: [(&str, bool, &str, bool); 26] = [
     // Lines that go on in the next one.
     (
         "HTTP/1.1 200 OK\r\nX: a\r\n b\r\n\tc\r\nContent-Length:\r\n 2\r\n\r\nok",
+        false,
+        "200 ok",
+        true,
+    ),
+    // White space in front of a colon.
+    (
+        "HTTP/1.1 200 OK\r\nX : a\r\nX-B \t : b\r\nY: c : d\r\nContent-Length: 2\r\n\r\nok",
         false,
         "200 ok",
         true,

@@ -3,7 +3,7 @@
 use super::*;
 
 /// What is answered, and what comes of it.
-const MALFORMED: [(&str, &str); 52] = [
+const MALFORMED: [(&str, &str); 55] = [
     ("SSH-2.0-OpenSSH\r\n", "Malformed(NotHttp([83, 83, 72, 45, 50, 46, 48, 45]))"),
     ("<html>", "Malformed(NotHttp([60, 104, 116, 109, 108, 62, 0, 0]))"),
     (" HTTP/1.1 200 OK\r\n\r\n", "Malformed(NotHttp([32, 72, 84, 84, 80, 47, 49, 46]))"),
@@ -24,7 +24,13 @@ const MALFORMED: [(&str, &str); 52] = [
     ("HTTP/1.1 200 OK\r \r\n", "Malformed(StatusLine(32))"),
     ("HTTP/1.1 200 O\0K\r\n\r\n", "Malformed(StatusLine(0))"),
     // Fields.
-    ("HTTP/1.1 200 OK\r\nX : y\r\n\r\n", "Malformed(Field { byte: 32, at: 18 })"),
+    ("HTTP/1.1 200 OK\r\nX y: z\r\n\r\n", "Malformed(Field { byte: 32, at: 18 })"),
+    ("HTTP/1.1 200 OK\r\nX \r\n\r\n", "Malformed(Field { byte: 32, at: 18 })"),
+    ("HTTP/1.1 200 OK\r\ncontent-length : 2\r\n\r\nok", "Malformed(Field { byte: 32, at: 31 })"),
+    (
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding\t: chunked\r\n\r\n",
+        "Malformed(Field { byte: 9, at: 34 })",
+    ),
     ("HTTP/1.1 200 OK\r\n: y\r\n\r\n", "Malformed(Field { byte: 58, at: 17 })"),
     ("HTTP/1.1 200 OK\r\nXy\r\n\r\n", "Malformed(Field { byte: 13, at: 19 })"),
     ("HTTP/1.1 200 OK\r\n folded: y\r\n\r\n", "Malformed(Field { byte: 32, at: 17 })"),

@@ -1,9 +1,12 @@
 //! The head of an answer: from bytes to a layout, in one pass (RFC 9112, sections 4 to 6).
 //!
 //! As strict as the heads of requests are read, but for what the RFC asks of clients: a line that
-//! goes on in the next one is put together, and a length that is said twice is one.
+//! goes on in the next one is put together, white space in front of a colon is none, and a length
+//! that is said twice is one. And for what servers do: the space behind a status may be missing
+//! with the words.
 
 use super::Malformed;
+use crate::http::fields::FRAMING;
 use crate::http::wire::scan::{find_control, token_length};
 use crate::http::wire::{Codings, Framing, Options, chunked::Decoder, length};
 use crate::http::{Span, Status, Version};
@@ -153,14 +156,24 @@ fn parse_field(window: &mut [u8], at: usize, fields: &mut Fields) -> Result<usiz
         Stop::Broken(Malformed::Field { byte, at })
     };
     let rest = window.get(at..).unwrap_or(&[]);
-    let name_length = token_length(rest);
-    match rest.get(name_length) {
-        // A token and its colon: no empty name, no white space.
-        Some(b':') if name_length > 0 => {}
-        Some(byte) => return Err(bad(at + name_length, *byte)),
-        None => return Err(Stop::More),
+    let (name, behind) = rest.split_at(token_length(rest).min(rest.len()));
+    let colon = behind.iter().position(|byte| !matches!(byte, b' ' | b'\t'));
+    // What it would frame is not to be guessed: others may have read it in another way.
+    let frames = || FRAMING.iter().any(|it| name.eq_ignore_ascii_case(it.as_bytes()));
+    match (colon.and_then(|colon| behind.get(colon)), behind.first()) {
+        // A token and its colon: no empty name.
+        (Some(b':'), _) if !name.is_empty() && (colon == Some(0) || !frames()) => {}
+        (None, _) | (_, None) => return Err(Stop::More),
+        (_, Some(byte)) => return Err(bad(at + name.len(), *byte)),
     }
-    let start = at + name_length + 1;
+    let name_end = at + name.len();
+    if let Some(white @ 1..) = colon
+        && let [first, .., last] = window.get_mut(name_end..=name_end + white).unwrap_or_default()
+    {
+        //= RFC 9112 5.1: white space in front of the colon goes no further
+        (*first, *last) = (b':', b' ');
+    }
+    let start = name_end + 1;
     let mut end = start;
     loop {
         end += find_control(window.get(end..).unwrap_or(&[]));
