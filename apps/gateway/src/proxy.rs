@@ -4,11 +4,13 @@ use crate::Config;
 use crate::fields::{Forwarded, ForwardedFor, Via, all, is_forwarding, is_hop_by_hop, members};
 use crate::routes::{BadRoute, Route, Routes, is_devious};
 use crate::upstreams::{Ticket, Upstreams};
+use core::future::ready;
 use waitless::dial::DialError;
 use waitless::http::client::{Answer, Fetch, FetchError, Incoming, Source, Wait};
 use waitless::http::{
     Finished, Head, IntoResponse, Length, Method, Problem, Request, Response, Status, Version,
 };
+use waitless::task::{Either, select, yield_now};
 
 /// A gateway, on one core.
 pub struct Proxy {
@@ -221,9 +223,19 @@ impl Proxy {
         if let Some(length) = length_of(&answer, request.method()) {
             response = response.length(length);
         }
+        // What is there already: an answer that breaks off at once is told as what it is.
+        let mut first = match select(answer.chunk(), ready(())).await {
+            Either::First(Ok(part)) => Some(part),
+            Either::First(Err(why)) => return Err(refuse(why)),
+            Either::Second(()) => None,
+        };
         let mut body = request.stream(response);
         loop {
-            match answer.chunk().await {
+            let part = match first.take() {
+                Some(part) => Ok(part),
+                None => answer.chunk().await,
+            };
+            match part {
                 Ok(Some(part)) => answer.during(body.send(part)).await,
                 Ok(None) => {
                     for (name, value) in answer.trailers() {
@@ -234,7 +246,11 @@ impl Proxy {
                     return Ok(body.finish().await);
                 }
                 // What has begun cannot be taken back, and must not look complete.
-                Err(_) => return Err(Response::plain(Status::BAD_GATEWAY)),
+                Err(_) => {
+                    // First, what came before is on its way: otherwise, nothing would have begun.
+                    yield_now().await;
+                    return Err(Response::plain(Status::BAD_GATEWAY));
+                }
             }
         }
     }

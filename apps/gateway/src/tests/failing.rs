@@ -14,14 +14,18 @@ fn an_upstream_that_fails_is_answered_for() {
             "502",
         ),
         ("HTTP/1.1 200 OK\r\nContent-Length : 2\r\n\r\nok", false, "502"),
+        // Nothing of a body that breaks off at once.
+        ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n12\r\nz", false, "502"),
+        ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nz\r\n", false, "502"),
+        ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", true, "502"),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", true, "502"),
         ("HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n", false, "502"),
         ("HTTP/1.1 777 X\r\nContent-Length: 0\r\n\r\n", false, "502"),
     ] {
         let mut bench = bench(CONFIG);
         let visit = bench.get("/");
-        bench.say(0, said);
         bench.served[0].ends = ends;
-        bench.sweep();
+        bench.say(0, said);
         assert!(bench.answer(visit).starts_with(expected), "{said}: {}", bench.answer(visit));
         assert!(bench.port.visits[visit].finished);
         bench.expect_rest();
@@ -42,7 +46,6 @@ fn an_answer_that_breaks_off_is_seen_to() {
     for (said, resets) in [
         ("Content-Length: 5\r\n\r\n12", false),
         ("Transfer-Encoding: chunked\r\n\r\n5\r\n12", false),
-        ("Transfer-Encoding: chunked\r\n\r\n2\r\n12\r\nz", false),
         ("X: y\r\n\r\n12", true),
     ] {
         let mut bench = bench(CONFIG);
@@ -53,7 +56,20 @@ fn an_answer_that_breaks_off_is_seen_to() {
         }
         bench.served[0].ends = true;
         bench.sweep();
-        assert!(bench.answer(visit).ends_with(" (cut off)"), "{}", bench.answer(visit));
+        assert!(bench.answer(visit).ends_with("> 12 (cut off)"), "{}", bench.answer(visit));
+        bench.expect_rest();
+        // The same where all of that comes at once.
+        let mut bench = self::bench(CONFIG);
+        let visit = bench.get("/");
+        let packet = bench.packet(format!("HTTP/1.1 200 OK\r\n{said}").as_bytes());
+        bench.served[0].to_say.push_back(packet);
+        bench.served[0].ends = !resets;
+        bench.sweep();
+        if resets {
+            bench.dialer.lines()[bench.served[0].line as usize].break_off(Broken::Reset);
+            bench.sweep();
+        }
+        assert!(bench.answer(visit).ends_with("> 12 (cut off)"), "{}", bench.answer(visit));
         bench.expect_rest();
     }
 }

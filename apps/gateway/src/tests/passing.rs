@@ -70,6 +70,17 @@ fn white_space_in_front_of_a_colon_goes_no_further() {
 }
 
 #[test]
+fn a_head_does_not_wait_for_its_body() {
+    let mut bench = bench(CONFIG);
+    let visit = bench.get("/");
+    bench.say(0, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
+    bench.expect(visit, "200 Unknown | Via: 1.1 gateway >  (goes on)");
+    bench.say(0, "2\r\nok\r\n0\r\n\r\n");
+    bench.expect(visit, "200 Unknown | Via: 1.1 gateway > ok");
+    bench.expect_rest();
+}
+
+#[test]
 fn a_client_is_named_by_its_address_of_either_version() {
     for (peer, node) in [
         ("[2001:db8::7]:5000", "\"[2001:db8::7]\""),
