@@ -6,11 +6,15 @@ use waitless::http::{FieldValue, Fields, Head, Integer, Version};
 use waitless::packet::NoRoom;
 
 /// Whether a field is about one connection, and goes no further: it is one of those that always
-/// are, or `Connection` names it (RFC 9110 section 7.6.1). `options` are the members of
-/// `Connection`.
-pub fn is_hop_by_hop<'a>(name: &str, mut options: impl Iterator<Item = &'a [u8]>) -> bool {
-    HOP_BY_HOP.iter().any(|other| seems_same(name, other))
-        || options.any(|option| option.eq_ignore_ascii_case(name.as_bytes()))
+/// are, or `Connection` names it. `options` are the members of `Connection`.
+pub fn is_hop_by_hop<'a>(name: &str, options: impl Iterator<Item = &'a [u8]>) -> bool {
+    HOP_BY_HOP.iter().any(|other| seems_same(name, other)) || is_named(name, options)
+}
+
+/// Whether `Connection` names a field, whose members are `options`.
+pub fn is_named<'a>(name: &str, mut options: impl Iterator<Item = &'a [u8]>) -> bool {
+    //= RFC 9110 7.6.1: what it names is for who gets it alone
+    options.any(|option| option.eq_ignore_ascii_case(name.as_bytes()))
 }
 
 /// Whether a field says who passed a request on, or what the first one of them saw.
@@ -26,9 +30,11 @@ fn seems_same(one: &str, other: &str) -> bool {
     one.len() == other.len() && one.bytes().map(plain).eq(other.bytes().map(plain))
 }
 
-/// The members of the lists that `values` are (RFC 9110 section 5.6.1).
+/// The members of the lists that `values` are.
 pub fn members<'a>(values: impl Iterator<Item = &'a [u8]>) -> impl Iterator<Item = &'a [u8]> {
-    values.flat_map(|value| value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii))
+    let members = values.flat_map(|value| value.split(|&byte| byte == b','));
+    //= RFC 9110 5.6.1.2: those that are empty are none
+    members.map(<[u8]>::trim_ascii).filter(|member| !member.is_empty())
 }
 
 /// The values of all fields called `name`.
@@ -163,12 +169,13 @@ fn write_groups(fields: &mut Fields, groups: &[u16]) -> Result<(), NoRoom> {
 
 /// Fields about one connection, or about the framing of one message; and `Proxy`, which programs
 /// behind an upstream may take for a setting of theirs.
-const HOP_BY_HOP: [&str; 11] = [
+const HOP_BY_HOP: [&str; 12] = [
     "Connection",
     "Content-Length",
     "Keep-Alive",
     "Proxy",
     "Proxy-Authenticate",
+    "Proxy-Authentication-Info",
     "Proxy-Authorization",
     "Proxy-Connection",
     "TE",

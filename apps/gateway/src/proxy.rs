@@ -1,14 +1,17 @@
 //! One request: where it goes, what goes with it, and what comes back.
 
 use crate::Config;
-use crate::fields::{Forwarded, ForwardedFor, Via, all, is_forwarding, is_hop_by_hop, members};
+use crate::fields::{
+    Forwarded, ForwardedFor, Via, all, is_forwarding, is_hop_by_hop, is_named, members,
+};
 use crate::routes::{BadRoute, Route, Routes, is_devious};
 use crate::upstreams::{Ticket, Upstreams};
 use core::future::ready;
 use waitless::dial::DialError;
 use waitless::http::client::{Answer, Fetch, FetchError, Incoming, Source, Wait};
 use waitless::http::{
-    Finished, Head, IntoResponse, Length, Method, Problem, Request, Response, Status, Version,
+    Finished, Head, IntoResponse, Length, Method, Methods, Problem, Request, Response, Status,
+    Version,
 };
 use waitless::task::{Either, select, yield_now};
 
@@ -80,10 +83,18 @@ impl Proxy {
         if members(all(head.fields(), "Via")).nth(VIA_MAX - 1).is_some() {
             return refuse(LOOP_DETECTED, "the request was passed on too often");
         }
-        //= RFC 9110 7.6.2: who is asked last answers
-        let is_last = head.path() == "*" || forwards_left(head) == Some(0);
-        if request.method() == Method::Options && is_last {
-            return Err(Response::new(Status::NO_CONTENT));
+        if request.method() == Method::Options {
+            let left = head.field_bytes("Max-Forwards").map(number);
+            if left == Some(None) {
+                // Passed on, it would not be counted, and nobody would be the last.
+                return refuse(Status::BAD_REQUEST, "Max-Forwards is no number");
+            }
+            //= RFC 9110 7.6.2: who is asked last answers
+            if head.path() == "*" || left == Some(Some(0)) {
+                //= RFC 9110 9.3.7: with what may be asked of it
+                let answer = Response::new(Status::NO_CONTENT);
+                return Err(answer.field(request.pool(), "Allow", PASSED_ON));
+            }
         }
         match self.routes.find(request.authority(), request.path()) {
             Some(route) => Ok(route),
@@ -100,7 +111,8 @@ impl Proxy {
         if self.config.keep_host && !head.authority().is_empty() {
             fetch = fetch.host(head.authority());
         }
-        let forwards = forwards_left(head).filter(|_| head.method() == Method::Options);
+        let forwards = head.field_bytes("Max-Forwards").and_then(number);
+        let forwards = forwards.filter(|_| head.method() == Method::Options);
         // There are no more, or the request would not have been admitted.
         let options = members(all(head.fields(), "Connection")).take(OPTIONS_MAX);
         let options: heapless::Vec<&[u8], OPTIONS_MAX> = options.collect();
@@ -122,7 +134,7 @@ impl Proxy {
         if request.is_early() {
             fetch = fetch.header(EARLY, "1");
         }
-        fetch = self.introduce(fetch, request);
+        fetch = self.introduce(fetch, request, &options);
         //= RFC 9110 7.6.3: who passes a message on says so
         fetch = fetch.header("Via", Via(head.version(), self.config.name));
         if request.offers(WEBSOCKET) {
@@ -139,32 +151,41 @@ impl Proxy {
     }
 
     /// Says who asks, for what host and how: as those before have said it, where they are
-    /// believed.
-    fn introduce<'a>(&self, mut fetch: Fetch<'a>, request: &Request) -> Fetch<'a> {
+    /// believed and have not said it by a field among `options`, to this gateway alone.
+    fn introduce<'a>(
+        &self,
+        mut fetch: Fetch<'a>,
+        request: &Request,
+        options: &[&[u8]],
+    ) -> Fetch<'a> {
         let head = request.head();
-        let believed = self.config.trust.then_some(head);
-        let fields = believed.into_iter().flat_map(|head| head.fields());
+        let believed = |name: &str| {
+            let goes_on = self.config.trust && !is_named(name, options.iter().copied());
+            goes_on.then_some(head)
+        };
         let (host, scheme) = (head.authority(), if head.is_secure() { "https" } else { "http" });
         let ours = ["X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "Forwarded"];
-        for (name, value) in fields.filter(|(name, _)| is_forwarding(name)) {
+        for (name, value) in head.fields().filter(|(name, _)| is_forwarding(name)) {
             // Upstreams that read `_` as `-` must not take what a client made up for ours.
             if name.contains('_') {
                 continue;
             }
-            if !ours.iter().any(|other| name.eq_ignore_ascii_case(other)) {
+            if believed(name).is_some() && !ours.iter().any(|it| name.eq_ignore_ascii_case(it)) {
                 fetch = fetch.header(name, value);
             }
         }
         for (name, own) in [("X-Forwarded-Host", host), ("X-Forwarded-Proto", scheme)] {
-            let said = believed.and_then(|head| head.field_bytes(name)).unwrap_or(own.as_bytes());
+            let said = believed(name).and_then(|head| head.field_bytes(name));
+            let said = said.unwrap_or(own.as_bytes());
             if !said.is_empty() {
                 fetch = fetch.header(name, said);
             }
         }
         let Some(client) = request.peer() else { return fetch };
+        let (first, second) = (believed("X-Forwarded-For"), believed("Forwarded"));
         fetch
-            .header("X-Forwarded-For", ForwardedFor { head: believed, client })
-            .header("Forwarded", Forwarded { head: believed, client, host, scheme })
+            .header("X-Forwarded-For", ForwardedFor { head: first, client })
+            .header("Forwarded", Forwarded { head: second, client, host, scheme })
     }
 
     /// The head of an answer, without what is about one connection.
@@ -323,9 +344,15 @@ fn may_be_repeated(request: &Request) -> bool {
         && matches!(request.method(), Delete | Get | Head | Options | Put)
 }
 
-/// How many times a request may still be passed on, where it says so.
-fn forwards_left(head: &Head) -> Option<u64> {
-    head.field("Max-Forwards")?.parse().ok()
+/// The number that `digits` are, or the highest one where it is higher; `None` where they are
+/// something else.
+fn number(digits: &[u8]) -> Option<u64> {
+    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let next =
+        |number: u64, digit: &u8| number.saturating_mul(10).saturating_add((digit - b'0').into());
+    Some(digits.iter().fold(0, next))
 }
 
 /// What a client is told (RFC 9110 section 15.6).
@@ -346,6 +373,15 @@ fn refuse(why: FetchError) -> Response {
 fn unavailable() -> Response {
     Response::plain(Status::SERVICE_UNAVAILABLE)
 }
+
+/// Methods that are passed on, of those with a name.
+const PASSED_ON: Methods = Methods::of(Method::Get)
+    .and(Methods::of(Method::Head))
+    .and(Methods::of(Method::Options))
+    .and(Methods::of(Method::Post))
+    .and(Methods::of(Method::Put))
+    .and(Methods::of(Method::Patch))
+    .and(Methods::of(Method::Delete));
 
 /// Fields that `Connection` may name.
 const OPTIONS_MAX: usize = 32;

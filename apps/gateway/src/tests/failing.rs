@@ -155,6 +155,8 @@ fn what_must_not_be_passed_on_is_refused() {
     let only = Config { routes: "/api = http://a", ..CONFIG };
     let mut bench = bench(only);
     let options = format!("Host: x\r\nConnection: {}\r\n", ["a"; 33].join(","));
+    let empty =
+        format!("Host: x\r\nConnection: {}\r\nVia:, ,,{}\r\n", ",".repeat(40), ",".repeat(20));
     let many = format!("Host: x\r\nVia: {}\r\n", ["1.1 x"; 16].join(", "));
     for (line, fields, expected) in [
         ("GET /other", "Host: x\r\n", "404"),
@@ -163,11 +165,18 @@ fn what_must_not_be_passed_on_is_refused() {
         ("TRACE /api", "Host: x\r\n", "501"),
         ("GET /api", &many, "508"),
         ("GET /api", &options, "400"),
+        ("OPTIONS /api", "Host: x\r\nMax-Forwards: +3\r\n", "400"),
+        ("OPTIONS /api", "Host: x\r\nMax-Forwards: 3, 2\r\n", "400"),
+        ("OPTIONS /api", "Host: x\r\nMax-Forwards:\r\n", "400"),
     ] {
         let visit = bench.visit(line, fields, Length::None);
         assert!(bench.answer(visit).starts_with(expected), "{line}: {}", bench.answer(visit));
     }
     assert!(bench.served.is_empty());
+    // Members that are empty are none.
+    let visit = bench.visit("GET /api", &empty, Length::None);
+    bench.say(0, OK);
+    bench.expect(visit, "200 Known(2) | Via: 1.1 gateway > ok");
     bench.expect_rest();
 }
 

@@ -61,6 +61,20 @@ fn what_others_say_of_the_client_counts_where_they_are_trusted() {
 }
 
 #[test]
+fn what_was_meant_for_this_gateway_alone_goes_no_further_from_whoever_is_trusted() {
+    let mut bench = bench(Config { trust: true, ..CONFIG });
+    let fields = "Host: x\r\nConnection: X-Real-IP, forwarded, x-forwarded-for\r\n\
+        Connection: X-Forwarded-Proto\r\n\
+        X-Forwarded-For: 1.2.3.4\r\nForwarded: for=1.2.3.4\r\nX-Forwarded-Proto: https\r\n\
+        X-Real-IP: 1.2.3.4\r\nX-Forwarded-Port: 443\r\n";
+    bench.visit("GET /", fields, Length::None);
+    let expected = format!("GET / HTTP/1.1\r\nHost: x\r\nX-Forwarded-Port: 443\r\n{FORWARDED}");
+    assert_eq!(bench.heard(0), expected);
+    bench.say(0, OK);
+    bench.expect_rest();
+}
+
+#[test]
 fn white_space_in_front_of_a_colon_goes_no_further() {
     let mut bench = bench(CONFIG);
     let visit = bench.get("/");
@@ -281,12 +295,17 @@ fn who_is_asked_last_answers_options() {
             left => format!("Host: x\r\nMax-Forwards: {left}\r\n"),
         };
         let visit = bench.visit(line, &fields, Length::None);
-        bench.expect(visit, "204 None > ");
+        bench.expect(visit, "204 None | Allow: DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT > ");
     }
     assert!(bench.served.is_empty());
     bench.visit("OPTIONS /", "Host: x\r\nmax-forwards: 3\r\n", Length::None);
     let heard = bench.heard(0).to_ascii_lowercase();
     assert!(heard.contains("\r\nmax-forwards: 2\r\n") && !heard.contains(": 3"), "{heard}");
+    bench.say(0, OK);
+    let far = "Host: x\r\nMax-Forwards: 99999999999999999999\r\n";
+    bench.visit("OPTIONS /", far, Length::None);
+    let heard = bench.heard(0);
+    assert!(heard.contains("\r\nMax-Forwards: 18446744073709551614\r\n"), "{heard}");
     bench.say(0, OK);
     bench.visit("GET /", "Host: x\r\nMax-Forwards: 3\r\n", Length::None);
     assert!(bench.heard(0).contains("\r\nMax-Forwards: 3\r\n"), "it says nothing of other methods");
