@@ -24,7 +24,8 @@ impl Request {
     /// as in [`query_as`](Self::query_as). Allocates.
     ///
     /// # Errors
-    /// 415 for another media type, 413 for a longer body, 400 for anything else that is wrong.
+    /// 415 for another media type, 413 for a longer body, 503 where there is not enough memory
+    /// for it, 400 for anything else that is wrong.
     pub async fn form<T: DeserializeOwned>(&mut self, limit: usize) -> Result<T, Problem> {
         self.expect_media("application/x-www-form-urlencoded")?;
         let bytes = self.collect(limit).await?;
@@ -35,7 +36,8 @@ impl Request {
     /// The body, JSON of at most `limit` bytes, as a `T`. Allocates.
     ///
     /// # Errors
-    /// 415 for another media type, 413 for a longer body, 400 for anything else that is wrong.
+    /// 415 for another media type, 413 for a longer body, 503 where there is not enough memory
+    /// for it, 400 for anything else that is wrong.
     pub async fn json<T: DeserializeOwned>(&mut self, limit: usize) -> Result<T, Problem> {
         self.expect_media("application/json")?;
         let bytes = self.collect(limit).await?;
