@@ -191,7 +191,7 @@ async fn events(request: Request) -> Result<Finished, Problem> {
     Ok(events.finish().await)
 }
 
-/// WebSocket: sends every message back, up to 64 KiB. A client that is silent for a minute must
+/// WebSocket: sends every message back, up to 1 MiB. A client that is silent for a minute must
 /// answer a ping within another.
 async fn socket(request: Request) -> Result<Finished, Response> {
     // Every task has room for the longest handler: what lives long and is large has a place of its
@@ -200,7 +200,7 @@ async fn socket(request: Request) -> Result<Finished, Response> {
 }
 
 async fn talk(request: Request) -> Result<Finished, Response> {
-    let socket = WebSocket::accept(request, &[], 64 << 10)?;
+    let socket = WebSocket::accept(request, &[], 1 << 20)?;
     let mut socket = socket.silence(Duration::from_secs(60));
     while let Some(message) = socket.receive().await {
         socket.send(message).await;
