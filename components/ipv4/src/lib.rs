@@ -470,6 +470,7 @@ impl<L: LinkPort> Component<L> for Ipv4 {
         let waiting =
             |transport: &Transport| !transport.packets.is_empty() || !transport.errors.is_empty();
         let busy = self.claim_due
+            || matches!(self.role, Role::Leads { told: false })
             || !self.down.is_empty()
             || !self.transit.is_empty()
             || !self.rejects.is_empty()

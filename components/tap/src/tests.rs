@@ -138,6 +138,23 @@ fn one_sweep_takes_one_batch() {
     }
 }
 
+/// Of frames that are thrown away, too: more may come as fast as they go.
+#[test]
+fn one_sweep_looks_at_one_batch() {
+    let mut bench = Bench::new();
+    let hoard: Vec<_> = core::iter::from_fn(|| bench.cx.packet()).collect();
+    let mut sent = 0;
+    while sent < BATCH + 5 && bench.host.send(&[1; 60]).is_ok() {
+        sent += 1;
+    }
+    assert!(sent > BATCH);
+    bench.sweep();
+    assert_eq!(bench.count("no_packet"), BATCH as u64);
+    bench.sweep();
+    assert_eq!(bench.count("no_packet"), sent as u64);
+    drop(hoard);
+}
+
 #[test]
 fn a_checksum_left_to_the_card_is_completed() {
     let mut bench = Bench::new();

@@ -7,6 +7,9 @@ use waitless::device::{Doorbell, Registers};
 /// How often a reset is waited for. One read leaves the guest and takes 0.1 µs at the least.
 const RESET_READS_MAX: u32 = 1_000_000;
 
+/// How often a device is asked in a row why it interrupted.
+const REASONS_MAX: u32 = 4;
+
 /// How often a value of the configuration is read until it stands still.
 const CONFIG_READS_MAX: u32 = 16;
 
@@ -153,12 +156,23 @@ impl Device {
 
     /// Lets go of the interrupt line, if the device holds it, so that the next news raises it
     /// again. What the line has told so far is in the queues and in the configuration.
-    pub(crate) fn release_line(&mut self) {
-        let reasons = self.read(register::INTERRUPT_STATUS);
-        if reasons != 0 {
-            self.changed |= reasons & CONFIG_CHANGED != 0;
+    ///
+    /// A reason that comes between the look and the answer holds the line still, so there is
+    /// another look: whoever waits for an edge would wait in vain. `true` when it has told that the
+    /// configuration changed.
+    pub(crate) fn release_line(&mut self) -> bool {
+        let mut all = 0;
+        for _ in 0..REASONS_MAX {
+            let reasons = self.read(register::INTERRUPT_STATUS);
+            if reasons == 0 {
+                break;
+            }
+            all |= reasons;
             self.write(register::INTERRUPT_ACKNOWLEDGE, reasons);
         }
+        let changed = all & CONFIG_CHANGED != 0;
+        self.changed |= changed;
+        changed
     }
 
     /// Some devices tell by an interrupt alone, others by the generation, many by both.

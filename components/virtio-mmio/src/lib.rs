@@ -146,12 +146,11 @@ impl Component<()> for VirtioMmio {
 
     fn receive(&mut self, _: &mut (), _: &mut Context) {}
 
-    /// Lets go of all lines. Drivers stand above, so they look at their queues later than this.
+    /// Lets go of all lines. Drivers stand above, so they look at their queues later than this, but
+    /// not at the configuration: where that changed there is another sweep.
     fn arm(&mut self) -> bool {
-        for slot in self.devices.iter_mut().filter(|slot| slot.core.is_some()) {
-            slot.device.release_line();
-        }
-        true
+        let slots = self.devices.iter_mut().filter(|slot| slot.core.is_some());
+        slots.fold(true, |settled, slot| !slot.device.release_line() && settled)
     }
 }
 

@@ -24,6 +24,10 @@ enum Fault {
     NeverReady,
     /// Its generation changes with every look.
     Restless,
+    /// Its configuration changes while it is told that an interrupt was seen.
+    ChangesMeanwhile,
+    /// It interrupts for ever.
+    NeverQuiet,
     /// It is gone: all ones.
     Gone,
 }
@@ -148,7 +152,15 @@ impl Model for Card {
             (register::QUEUE_NOTIFY, _) => self.rung.borrow_mut().push(value),
             (register::INTERRUPT_ACKNOWLEDGE, _) => {
                 let left = self.value(register::INTERRUPT_STATUS) & !value;
-                self.set(register::INTERRUPT_STATUS, left);
+                let more = match self.fault.get() {
+                    Fault::ChangesMeanwhile => {
+                        self.fault.set(Fault::None);
+                        2
+                    }
+                    Fault::NeverQuiet => 1,
+                    _ => 0,
+                };
+                self.set(register::INTERRUPT_STATUS, left | more);
             }
             _ => self.set(offset, value),
         }
@@ -348,10 +360,28 @@ fn a_line_is_let_go_before_the_core_sleeps() {
     virtio.start(device);
     card.interrupt(3);
     idle.interrupt(1);
-    assert!(Component::<()>::arm(&mut virtio));
+    assert!(!Component::<()>::arm(&mut virtio), "somebody is to look at what changed");
     assert_eq!(card.value(register::INTERRUPT_STATUS), 0);
     assert_eq!(idle.value(register::INTERRUPT_STATUS), 1, "nobody uses it");
+    assert!(Component::<()>::arm(&mut virtio), "once");
     assert!(virtio.config_changed(device), "and what it told is not forgotten");
+}
+
+#[test]
+fn a_line_is_let_go_also_when_another_reason_comes_meanwhile() {
+    let card = Card::new(Fault::None);
+    let mut virtio = started(&[card]);
+    let device = virtio.take(1).unwrap();
+    assert!(virtio.enable_queue(device, 0, MEMORY));
+    virtio.start(device);
+    card.fault.set(Fault::ChangesMeanwhile);
+    card.interrupt(1);
+    assert!(!Component::<()>::arm(&mut virtio));
+    assert_eq!(card.value(register::INTERRUPT_STATUS), 0);
+    assert!(virtio.config_changed(device));
+    card.fault.set(Fault::NeverQuiet);
+    card.interrupt(1);
+    assert!(Component::<()>::arm(&mut virtio), "it is not asked for ever");
 }
 
 #[test]

@@ -33,8 +33,10 @@ pub struct Steering {
     pool: Pool,
     home: Home,
     ends: Ends,
-    /// Which of the inlets is asked next.
+    /// Which of the inlets of frames that arrived is asked next.
     next: usize,
+    /// The same of frames that are to be sent.
+    next_leaving: usize,
     /// The cores to which something was sent since the last flush.
     sent: u64,
     counters: &'static SteeringCounters,
@@ -125,6 +127,7 @@ impl Steering {
             home: cx.home(),
             ends: mesh.0.get(core).and_then(Slot::take).unwrap_or_default(),
             next: 0,
+            next_leaving: 0,
             sent: 0,
             counters,
         }
@@ -154,24 +157,18 @@ impl Steering {
     /// The next frame for this core that arrived at another one.
     #[inline]
     pub fn recv(&mut self) -> Option<Packet> {
-        for _ in 0..self.ends.arriving.len() {
-            let inlet = self.ends.arriving.get_mut(self.next)?;
-            if let Some(frame) = inlet.recv(self.pool) {
-                self.counters.steered_here.add(1);
-                if self.core == 0 && class(frame.bytes()) == Class::Everyone {
-                    self.tell(&frame);
-                }
-                return Some(frame);
-            }
-            self.next = if self.next + 1 < self.ends.arriving.len() { self.next + 1 } else { 0 };
+        let frame = in_turn(&mut self.ends.arriving, &mut self.next, self.pool)?;
+        self.counters.steered_here.add(1);
+        if self.core == 0 && class(frame.bytes()) == Class::Everyone {
+            self.tell(&frame);
         }
-        None
+        Some(frame)
     }
 
     /// The next frame that this core is to send for one without a queue.
     #[inline]
     pub fn leaving(&mut self) -> Option<Packet> {
-        self.ends.leaving.iter_mut().find_map(|inlet| inlet.recv(self.pool))
+        in_turn(&mut self.ends.leaving, &mut self.next_leaving, self.pool)
     }
 
     /// Lets the core that shares its queue with this one send the frame. `Err` when there is no
@@ -279,6 +276,21 @@ enum Class {
 
 /// Bytes of an Ethernet header.
 const ETHERNET: usize = 14;
+
+/// The next frame, from each inlet in turn: one that is always full does not keep the others from
+/// being heard.
+#[inline]
+fn in_turn(inlets: &mut [Inlet], next: &mut usize, pool: Pool) -> Option<Packet> {
+    let count = inlets.len();
+    for _ in 0..count {
+        let inlet = inlets.get_mut(*next)?;
+        *next = if *next + 1 < count { *next + 1 } else { 0 };
+        if let Some(frame) = inlet.recv(pool) {
+            return Some(frame);
+        }
+    }
+    None
+}
 
 /// Whom `frame` is for. What makes no sense is the first core's to count.
 #[inline]

@@ -1,9 +1,9 @@
 //! A handler's end of a connection that it began.
 
 use super::{Broken, Dialer, Line};
-use crate::Packet;
 use crate::packet::HEADROOM;
-use crate::task::{Task, yield_now};
+use crate::task::{Task, sleep};
+use crate::{Duration, Packet};
 use core::fmt;
 use core::future::poll_fn;
 use core::net::SocketAddr;
@@ -144,7 +144,8 @@ impl Connection {
             if let Some(packet) = self.line.pool.packet() {
                 return packet;
             }
-            yield_now().await;
+            // Nobody tells when one comes back; until then the core may sleep.
+            sleep(Duration::from_millis(1)).await;
         }
     }
 }

@@ -43,6 +43,9 @@ pub struct Dialer {
     /// Lines for which there is something to do, by bit.
     work: Box<[Cell<u64>]>,
     waiting: Cell<u32>,
+    /// The word of `work` that is looked at first: not always that of the first lines, or others
+    /// would wait for as long as these have something to do.
+    next: Cell<usize>,
 }
 
 /// Why there is no connection.
@@ -91,6 +94,7 @@ impl Dialer {
             lines: (0..lines).map(|index| Line::new(index as u32, pool)).collect(),
             work: (0..work).map(|_| Cell::new(0)).collect(),
             waiting: Cell::new(0),
+            next: Cell::new(0),
         }))
     }
 
@@ -137,11 +141,16 @@ impl Dialer {
         if self.waiting.get() == 0 {
             return None;
         }
-        let (at, word) = self.work.iter().enumerate().find(|(_, word)| word.get() != 0)?;
-        let bit = word.get().trailing_zeros();
-        word.set(word.get() & (word.get() - 1));
+        let (count, next) = (self.lines.len(), self.next.get());
+        let is_due = |line: &usize| {
+            self.work.get(line / 64).is_some_and(|word| word.get() & 1 << (line % 64) != 0)
+        };
+        let line = (next..count).chain(0..next).find(is_due)?;
+        let word = self.work.get(line / 64)?;
+        word.set(word.get() & !(1 << (line % 64)));
         self.waiting.set(self.waiting.get() - 1);
-        self.lines.get(at * 64 + bit as usize)
+        self.next.set(if line + 1 < count { line + 1 } else { 0 });
+        self.lines.get(line)
     }
 
     /// Has a line looked after.

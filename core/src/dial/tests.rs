@@ -35,6 +35,19 @@ fn lines_with_work_are_found_once_each() {
     assert!(!dialer.has_work());
 }
 
+/// Some of the first have something to do in each sweep.
+#[test]
+fn no_line_waits_for_as_long_as_others_have_work() {
+    let dialer = Dialer::leak(70, Pool::new(4, 0).unwrap());
+    dialer.touch(69);
+    let mut found = Vec::new();
+    for _ in 0..8 {
+        (0..4).for_each(|line| dialer.touch(line));
+        found.extend((0..2).filter_map(|_| dialer.next_work().map(Line::index)));
+    }
+    assert!(found.contains(&69) && found.contains(&3), "{found:?}");
+}
+
 extern crate std;
 use std::string::ToString;
 use std::vec::Vec;

@@ -70,6 +70,8 @@ pub struct Server<H: Handler> {
     pub(super) free: Vec<u32>,
     /// Whether a request could be accepted at once.
     more: bool,
+    /// Which port is asked first for requests.
+    first: usize,
     pub(super) admission: Admission,
     pub(super) pool: Pool,
     system: &'static System,
@@ -109,6 +111,7 @@ impl<H: Handler> Server<H> {
             bindings: Vec::new(),
             free: Vec::new(),
             more: false,
+            first: 0,
             admission: Admission::new(limit, config.patience),
             pool: cx.pool(),
             system: cx.system(),
@@ -169,7 +172,9 @@ impl<H: Handler> Server<H> {
 
     fn accept<P: HttpPorts>(&mut self, below: &mut P, now: Instant) {
         let mut left = BATCH;
-        for port in 0..P::COUNT {
+        // Another port first each time: one that has a batch always would leave the others nothing.
+        self.first = if self.first + 1 < P::COUNT { self.first + 1 } else { 0 };
+        for port in (self.first..P::COUNT).chain(0..self.first) {
             while left > 0 {
                 // Looked at first: `place` may have to make more of them.
                 if below.waiting(port) == 0 {

@@ -208,6 +208,26 @@ fn nobody_waits_for_ever_for_a_connection() {
 }
 
 #[test]
+fn who_does_not_wait_any_more_leaves_room_to_wait() {
+    let mut bench = Bench::new();
+    for _ in 0..4 {
+        bench.get("http://a/");
+    }
+    bench.pass(5_010);
+    bench.expect(&["Busy"; 2]);
+    // These take the places of the two that gave up, and keep them.
+    bench.get("http://b/");
+    bench.get("http://b/");
+    bench.get("http://a/");
+    bench.expect(&[]);
+    bench.say(0, OK);
+    bench.expect(&["200 ok"]);
+    (0..4).for_each(|line| bench.say(line, OK));
+    bench.expect(&["200 ok"; 4]);
+    bench.expect_rest();
+}
+
+#[test]
 fn a_handler_that_goes_away_makes_room_for_who_waits() {
     let mut bench = Bench::new();
     for _ in 0..3 {

@@ -277,6 +277,52 @@ fn a_core_without_a_queue_sends_over_one_that_has() {
 }
 
 #[test]
+fn a_core_that_always_sends_does_not_keep_the_others_from_being_sent_for() {
+    let mut all = joined(4, 1);
+    for core in [1, 2, 3] {
+        for byte in [core as u8, core as u8 + 10] {
+            let frame = packet(&all[core].0, &[byte]);
+            all[core].1.send(frame).unwrap();
+        }
+    }
+    let mut sent = Vec::new();
+    for _ in 0..6 {
+        let frame = all[0].1.leaving().expect("two of each");
+        sent.push(frame.bytes()[0]);
+        // The first always has another one.
+        if frame.bytes()[0] == 1 {
+            let more = packet(&all[1].0, &[1]);
+            let _ = all[1].1.send(more);
+        }
+    }
+    for core in [2, 12, 3, 13] {
+        assert!(sent.contains(&core), "{core} of {sent:?}");
+    }
+}
+
+#[test]
+fn a_queue_that_is_always_full_does_not_keep_the_others_from_being_heard() {
+    let mut all = joined(3, 3);
+    let homes = |to| (0..).find(|port| all[0].0.cores().home(flow_of(*port, 80)) == to).unwrap();
+    let frame = ipv4_frame(17, 0, &segment(homes(2), 80));
+    let give = |all: &mut Vec<(Context, Steering)>, queue: usize| {
+        let (cx, steering) = &mut all[queue];
+        let mut packet = packet(cx, &frame);
+        packet.append(&[queue as u8]).unwrap();
+        assert!(steering.keep(packet).is_none());
+    };
+    (0..4).for_each(|_| give(&mut all, 0));
+    give(&mut all, 1);
+    let mut heard = Vec::new();
+    for _ in 0..4 {
+        let frame = all[2].1.recv().expect("there are more");
+        heard.extend(frame.bytes().last().copied());
+        give(&mut all, 0);
+    }
+    assert!(heard.contains(&1), "{heard:?}");
+}
+
+#[test]
 fn who_does_not_take_its_frames_loses_more_of_them_and_nothing_else() {
     let mut all = joined(2, 1);
     let port = (0..).find(|port| all[0].0.cores().home(flow_of(*port, 80)) == 1).unwrap();

@@ -211,11 +211,15 @@ impl Client {
             true => Some(self.system.secure_dialer().ok_or(FetchError::NoTls)?),
         };
         let dialer = dialer.ok_or(FetchError::Dial(crate::dial::DialError::NoDialer))?;
+        let mut waits = Waits { client: self, task: None };
         let found = poll_fn(|cx| {
             let task = Task::expect(cx);
             match self.find(place, choice, task.scheduler().now()) {
                 Some(lease) => Poll::Ready(Some(lease)),
-                None if self.wait(task) => Poll::Pending,
+                None if self.wait(task) => {
+                    waits.task = Some(task);
+                    Poll::Pending
+                }
                 None => Poll::Ready(None),
             }
         });
@@ -336,6 +340,20 @@ impl Lease {
         berth.state.set(State::Kept);
         client.counters.idle.add(1);
         client.look.set(client.look.get().min(now + LOOK));
+    }
+}
+
+/// A task in the list of those that wait; it does not stay there when it gives up.
+struct Waits {
+    client: &'static Client,
+    task: Option<&'static Task>,
+}
+
+impl Drop for Waits {
+    fn drop(&mut self) {
+        if let Some(task) = self.task {
+            self.client.waiting.borrow_mut().retain(|other| !core::ptr::eq(*other, task));
+        }
     }
 }
 

@@ -236,3 +236,88 @@ fn a_head_shows_its_fields_and_nothing_beyond_its_bytes() {
     let head = Head::new(HeadBytes::Memory(text.as_slice().into()), beyond);
     assert_eq!((head.path(), head.field("host")), ("/", None));
 }
+
+/// A port on which there are always more requests.
+#[derive(Default)]
+struct Endless {
+    accepted: u32,
+}
+
+impl crate::HttpPort for Endless {
+    fn waiting(&self) -> usize {
+        1
+    }
+
+    fn waiting_since(&self) -> crate::Instant {
+        crate::Instant::NEVER
+    }
+
+    fn accept(&mut self, _: u32) -> Option<(crate::Exchange, Head)> {
+        self.accepted += 1;
+        let exchange = crate::Exchange { index: self.accepted, generation: 0 };
+        let layout = Layout {
+            method: Method::Get,
+            version: Version::Http11,
+            body: Length::None,
+            name: Span::default(),
+            target: Span::new(0, 1),
+            authority: Span::default(),
+            path: Span::new(0, 1),
+            query: None,
+            fields: Span::default(),
+            secure: false,
+        };
+        Some((exchange, Head::new(HeadBytes::Memory(b"/"[..].into()), layout)))
+    }
+
+    fn news(&mut self) -> Option<u32> {
+        None
+    }
+
+    fn is_gone(&self, _: crate::Exchange) -> bool {
+        false
+    }
+
+    fn body(&mut self, _: crate::Exchange) -> crate::Chunk {
+        crate::Chunk::Aborted
+    }
+
+    fn respond(&mut self, _: crate::Exchange, _: Response) -> Result<(), Response> {
+        Ok(())
+    }
+
+    fn send(&mut self, _: crate::Exchange, _: crate::Packet) -> Result<(), crate::Packet> {
+        Ok(())
+    }
+
+    fn finish(&mut self, _: crate::Exchange) {}
+
+    fn abort(&mut self, _: crate::Exchange) {}
+
+    fn shed(&mut self, _: crate::Duration) -> bool {
+        false
+    }
+
+    fn peer(&self, _: crate::Exchange) -> Option<core::net::SocketAddr> {
+        None
+    }
+}
+
+#[test]
+fn a_port_that_is_always_busy_leaves_the_others_their_turn() {
+    let mut cx = testing::context(400, 1);
+    let config = ServerConfig {
+        tasks: 64,
+        patience: crate::Duration::from_secs(1),
+        files: Files::new(&[]),
+    };
+    let config = alloc::boxed::Box::leak(alloc::boxed::Box::new(config));
+    let mut server = Server::new(config, async |_: Request| Status::OK, &mut cx);
+    let mut ports = [Endless::default(), Endless::default(), Endless::default()];
+    for _ in 0..6 {
+        let [a, b, c] = &mut ports;
+        crate::Component::receive(&mut server, &mut (a, b, c), &mut cx);
+    }
+    let accepted = ports.map(|port| port.accepted);
+    assert!(accepted.iter().all(|it| *it > 0), "{accepted:?}");
+}
