@@ -2,6 +2,7 @@
 
 use super::{open, unknown};
 use clap::Args;
+use std::path::Path;
 use std::process::{Command, ExitCode};
 
 /// What to simulate, and how.
@@ -28,18 +29,10 @@ impl Sim {
         }
         // What is wrong with the graph is said better here than by a build script.
         project.graph(&self.app, PLATFORM)?;
-        // Apart from other builds, whose programs have the same names. Checks for overflow stay
-        // on: a run that finds nothing should have looked.
+        // Apart from other builds, whose programs have the same names.
         let target = project.workspace.target.join("simulation");
-        let mut cargo = Command::new("cargo");
-        cargo.current_dir(&project.workspace.root);
-        cargo.args(["build", "--quiet", "--package", &self.app]);
-        cargo.args(["--config", "profile.dev.opt-level=2", "--config", "profile.dev.debug=1"]);
-        cargo.arg("--target-dir").arg(&target).env("WAITLESS_PLATFORM", PLATFORM);
-        for variable in ["CARGO", "CARGO_MANIFEST_DIR", "RUSTC", "RUSTDOC"] {
-            cargo.env_remove(variable);
-        }
-        let built = cargo.status().map_err(|why| format!("cannot start cargo: {why}"))?;
+        let built = build(&project.workspace.root, &self.app, &target).status();
+        let built = built.map_err(|why| format!("cannot start cargo: {why}"))?;
         if !built.success() {
             return Err(format!("`{}` was not built for {PLATFORM}; see above", self.app));
         }
@@ -56,3 +49,31 @@ impl Sim {
 }
 
 const PLATFORM: &str = "simulation";
+
+/// What builds `app`. Checks for overflow stay on: a run that finds nothing should have looked. A
+/// panic unwinds, whatever the profile says: the seed that made it is to be named.
+fn build(root: &Path, app: &str, target: &Path) -> Command {
+    let mut cargo = Command::new("cargo");
+    cargo.current_dir(root).args(["build", "--quiet", "--package", app]);
+    for setting in ["opt-level=2", "debug=1", "panic=\"unwind\""] {
+        cargo.args(["--config", &format!("profile.dev.{setting}")]);
+    }
+    cargo.arg("--target-dir").arg(target).env("WAITLESS_PLATFORM", PLATFORM);
+    for variable in ["CARGO", "CARGO_MANIFEST_DIR", "RUSTC", "RUSTDOC"] {
+        cargo.env_remove(variable);
+    }
+    cargo
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The tree's own profile ends a program at once, and nobody would say which seed it was.
+    #[test]
+    fn a_seed_that_panics_can_be_named() {
+        let cargo = build(Path::new("."), "hello", Path::new("target"));
+        let words: Vec<_> = cargo.get_args().collect();
+        assert!(words.contains(&"profile.dev.panic=\"unwind\"".as_ref()), "{words:?}");
+    }
+}
