@@ -213,9 +213,12 @@ impl New {
              publish = false\n\
              {SITE}\n[dependencies]\nwaitless = {{ {} }}\n\n\
              [build-dependencies]\nbuild = {{ {}, default-features = false }}\n\n\
-             # A workspace of its own.\n[workspace]\n\n{profiles}",
+             # A workspace of its own.\n[workspace]\n\n\
+             # What cryptography asks for the processor's instructions; that of the registry knows\n\
+             # none on bare metal.\n[patch.crates-io]\ncpufeatures = {{ {} }}\n\n{profiles}",
             from("core"),
-            from("build")
+            from("build"),
+            from("platforms/cpufeatures")
         )
     }
 
