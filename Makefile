@@ -140,8 +140,8 @@ image: ## builds an image and says where it is
 check: ready-to-build ## the fast part of the tests: formatting, lints, tidiness, unit tests
 	@$(stage) formatting cargo fmt --all --check
 	@$(stage) lints sh -c '$(lints)'
-	@$(stage) 'unit tests' cargo test --quiet --workspace --exclude waitless-tests
-	@$(stage) tidiness cargo test --quiet --package waitless-tests --lib --test tidy
+	@$(stage) 'unit tests' $(unwinding) cargo test --quiet --workspace --exclude waitless-tests
+	@$(stage) tidiness $(unwinding) cargo test --quiet --package waitless-tests --lib --test tidy
 
 .PHONY: test
 test: ready-to-test platform-exists ## everything that CI runs; with ARCH=, PLATFORM=: one variant
@@ -214,22 +214,27 @@ clean: ## removes everything that was built here
 
 # In a folder of their own, so that lints and tests need not wait for each other's compilers.
 apart = --target-dir $(or $(CARGO_TARGET_DIR),target)/lints
+# Cargo has the panics of tests unwind always, and would build what programs and tests share twice
+# where those of programs do not.
+unwinding = env CARGO_PROFILE_DEV_PANIC=unwind
 lints = $(lint) --all-targets -- -D warnings && \
   $(lint) $(addprefix --test ,$(named)) -- -D warnings
-lint = cargo clippy --quiet $(apart) --workspace
-image-lints = $(call lints-of,x86_64) && $(call lints-of,aarch64)
+lint = $(unwinding) cargo clippy --quiet $(apart) --workspace
+image-lints = $(call lints-of,x86_64,webserver hello router gateway) && \
+  $(call lints-of,aarch64,webserver)
 lints-of = cargo clippy --quiet $(apart) --target $(1)-waitless \
-  $(addprefix --package ,webserver hello router gateway $(bare)) -- -D warnings
+  $(addprefix --package ,$(2) $(bare)) -- -D warnings
 # The whole runner, the part that is macOS's included; that can be checked but not run elsewhere.
 hvf-lints = cargo clippy --quiet $(apart) --package hvf-runner --package build \
   --target aarch64-apple-darwin -- -D warnings
-docs = env RUSTDOCFLAGS='-D warnings -A rustdoc::private-intra-doc-links' \
+docs = $(unwinding) RUSTDOCFLAGS='-D warnings -A rustdoc::private-intra-doc-links' \
   cargo doc --quiet --workspace --no-deps --document-private-items
 one-process = cargo run --quiet --release --package waitless-bench
 guests = cargo run --quiet --package waitless-bench --bin guests -- --seconds $(SECONDS)
 # On a wire that does everything a little, and on one that parts for a while.
-simulations = $(waitless-build) sim $(or $(APP),hello) --seeds $(1) $(worst) && \
-  $(waitless-build) sim $(or $(APP),hello) --seeds $(1) --delay 20ms±5 --partition 5s..15s
+simulations = $(make-tool) && \
+  $(tool) sim $(or $(APP),hello) --seeds $(1) $(worst) && \
+  $(tool) sim $(or $(APP),hello) --seeds $(1) --delay 20ms±5 --partition 5s..15s
 worst = --loss 2% --duplicate 1% --corrupt 0.5% --reorder --delay 40ms±10
 summary = target/stages
 stage = tests/stage $(summary)
@@ -237,37 +242,46 @@ stage = tests/stage $(summary)
 skipped = target/skipped
 summed-up = printf '\n'; cat $(summary); ! test -s $(skipped) || cat $(skipped)
 skipping = env WAITLESS_TEST_SKIPPED=$(abspath $(skipped))
-# Tests that run when they are named. With one package alone, cargo would choose other features of
-# what they depend on, and build that anew.
+# With one package alone, cargo would choose other features of what it depends on, and build that
+# anew.
+make-tool = $(unwinding) cargo build --quiet --workspace --bin waitless-build
+tool = $(or $(CARGO_TARGET_DIR),target)/debug/waitless-build
+# Tests that run when they are named.
 named = baseline image kernel peers soak
-tests = cargo test --workspace
+tests = $(unwinding) cargo test --workspace
 peers = $(skipping) $(tests) --test peers
 image-tests = $(skipping) WAITLESS_TEST_ARCH=$(one-arch) \
   WAITLESS_TEST_PLATFORM=$(one-platform) $(tests) --test image
 
-.PHONY: test-everything test-variant what-is-exact what-it-does
+.PHONY: test-everything test-variant beside what-is-exact with-others what-it-does
 # Two lanes, because one leaves a core idle half of the time, while it links or waits for a guest.
 # What cannot be disturbed goes beside, and stands back; its output is shown where it failed.
 test-everything:
-	@WAITLESS_STAGES=$(summary).d nice $(MAKE) what-is-exact & beside=$$!; failed=0; \
+	@WAITLESS_STAGES=$(summary).d $(MAKE) beside & beside=$$!; failed=0; \
 	  trap 'kill $$beside 2>/dev/null; exit 130' INT TERM; \
 	  $(MAKE) what-it-does || failed=$$?; wait $$beside || failed=$$?; exit $$failed
+
+beside:
+	@failed=0; nice $(MAKE) what-is-exact || failed=$$?; $(MAKE) with-others || failed=$$?; \
+	  exit $$failed
 
 what-is-exact:
 	@$(stage) formatting cargo fmt --all --check
 	@$(stage) lints sh -c '$(lints)'
 	@$(stage) 'lints of images' sh -c '$(image-lints)'
+	@$(stage) baseline $(tests) --test baseline
 	@$(stage) 'lints of hvf' $(hvf-lints)
 	@$(stage) documentation $(docs) $(apart)
 	@$(stage) simulations sh -c '$(call simulations,1000)'
-	@$(stage) baseline $(tests) --test baseline
-	@$(stage) 'audit, x86_64' $(waitless-build) audit --arch x86_64
-	@$(stage) 'audit, aarch64' $(waitless-build) audit --arch aarch64
+	@$(stage) 'audit, x86_64' $(tool) audit --arch x86_64
+	@$(stage) 'audit, aarch64' $(tool) audit --arch aarch64
+
+with-others:
+	@$(stage) "TCP and the kernel's" $(skipping) $(tests) --test kernel
+	@$(stage) 'servers and attackers' $(peers)
 
 what-it-does:
 	@$(stage) 'all of one process' $(tests)
-	@$(stage) "TCP and the kernel's" $(skipping) $(tests) --test kernel
-	@$(stage) 'servers and attackers' $(peers)
 	@$(stage) 'whole images' $(image-tests)
 
 # One variant: its whole images, and for Apple silicon what else can be tested here.

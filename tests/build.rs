@@ -1,6 +1,7 @@
 //! Generates the graphs that tests drive in virtual time: those of `graphs/`.
 
 use build::Project;
+use build::workspace::Workspace;
 use std::path::{Path, PathBuf};
 use std::{env, fs, process};
 
@@ -11,13 +12,14 @@ fn main() {
         "server", "raw", "client", "edges", "leased", "roaming", "bench", "hvf", "dual", "kernel",
         "secure", "names", "peers", "walled", "router", "fetch", "tagged", "crossing", "ends",
     ];
-    for name in GRAPHS {
-        // Not all of the folder: a certificate is made in it.
-        println!("cargo::rerun-if-changed=graphs/{name}");
-        if let Err(message) = generate(name, &folder, &out) {
-            eprintln!("\n{}", message.trim_end());
-            process::exit(1);
-        }
+    // Not all of the folder: a certificate is made in it.
+    GRAPHS.iter().for_each(|name| println!("cargo::rerun-if-changed=graphs/{name}"));
+    let made = Workspace::load(&folder).and_then(|workspace| {
+        GRAPHS.iter().try_for_each(|name| generate(name, workspace.clone(), &folder, &out))
+    });
+    if let Err(message) = made {
+        eprintln!("\n{}", message.trim_end());
+        process::exit(1);
     }
     for path in ["Cargo.toml", "../waitless.toml", "../components"] {
         println!("cargo::rerun-if-changed={path}");
@@ -25,9 +27,9 @@ fn main() {
 }
 
 /// The graph `name`: this package as an app whose manifest is another each time.
-fn generate(name: &str, folder: &Path, out: &Path) -> Result<(), String> {
+fn generate(name: &str, workspace: Workspace, folder: &Path, out: &Path) -> Result<(), String> {
     const PACKAGE: &str = "waitless-tests";
-    let mut project = Project::open(folder)?;
+    let mut project = Project::with(workspace, folder);
     let graphs = folder.join("graphs");
     let mut packages = project.workspace.packages.iter_mut();
     let own = packages.find(|package| package.name == PACKAGE).ok_or("this package is unknown")?;

@@ -164,7 +164,15 @@ static BENCH: LazyLock<Bench> = LazyLock::new(|| {
     let mut cargo = Command::new(env!("CARGO"));
     cargo.current_dir(env!("CARGO_MANIFEST_DIR"));
     cargo.args(["build", "--quiet", "--release", "--package", "waitless-bench"]);
-    cargo.args(["--bin", "waitless-bench", "--bin", "ends", "--bin", "tls"]);
+    cargo.args([
+        "--no-default-features",
+        "--bin",
+        "waitless-bench",
+        "--bin",
+        "ends",
+        "--bin",
+        "tls",
+    ]);
     cargo.args(["--message-format", "json"]);
     let (messages, _) = run(&mut cargo);
     let values = messages.lines().filter_map(|line| serde_json::from_str(line).ok());

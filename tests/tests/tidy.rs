@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 use std::sync::LazyLock;
+use waitless_tests::lab;
 use waitless_tests::tidy::{self, Exception, Known, Source};
 
 /// Where `unsafe` may stand, and why it must.
@@ -246,13 +247,7 @@ fn options(help: &str) -> BTreeSet<String> {
 }
 
 fn build_help(arguments: &[&str]) -> String {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let said = Command::new(cargo)
-        .args(["run", "--quiet", "--package", "build", "--"])
-        .args(arguments)
-        .current_dir(tidy::checkout())
-        .output()
-        .expect("cargo runs");
+    let said = lab::waitless_build(&tidy::checkout(), arguments).output().expect("it runs");
     assert!(said.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&said.stderr));
     String::from_utf8(said.stdout).expect("help is text")
 }

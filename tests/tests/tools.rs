@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::Path;
-use waitless_tests::lab::{cargo, checkout, copy_checkout, target};
+use waitless_tests::lab::{copy_checkout, target, waitless_build};
 
 /// Where they are asked: a copy of this tree, which they may spoil.
 const COPY: &str = "lab/tools";
@@ -29,12 +29,8 @@ fn what_cannot_be_made_leaves_nothing_behind() {
 /// What the tool of this tree says in `folder`, where it must fail.
 #[track_caller]
 fn refused(folder: &Path, arguments: &[&str]) -> String {
-    let tool = checkout().join("Cargo.toml");
-    let tool = tool.to_str().expect("a text path");
-    let run = ["run", "--quiet", "--package", "build", "--manifest-path", tool, "--"];
-    let mut command = cargo(folder, &[&run[..], arguments].concat());
-    command.env("CARGO_NET_OFFLINE", "true").env("CARGO_TARGET_DIR", target());
-    let output = command.output().expect("cargo runs");
+    let mut command = waitless_build(folder, arguments);
+    let output = command.env("CARGO_TARGET_DIR", target()).output().expect("it runs");
     assert!(!output.status.success(), "{arguments:?} was done");
     String::from_utf8_lossy(&output.stderr).into_owned()
 }

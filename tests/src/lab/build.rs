@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{LazyLock, Mutex, PoisonError};
 
 /// What is built before the first test: all apps that tests boot as they are.
 #[derive(Debug)]
@@ -70,10 +70,16 @@ impl Images {
         Self::build_these(&apps)
     }
 
-    /// Builds some apps, each for an architecture, or for this machine where there is none.
+    /// Builds some apps, each for an architecture, or for this machine where there is none; these
+    /// are optimized as variants are.
     pub fn build_these(apps: &[(&str, Option<Arch>)]) -> Result<(), String> {
         for &(name, arch) in apps {
-            let target = arch.map_or(Vec::new(), |arch| vec!["--target", arch.target()]);
+            let Some(arch) = arch else {
+                println!("building: {name}, to run on this machine");
+                Self::built().native_variant(name, &native_name(name), &[]);
+                continue;
+            };
+            let target = ["--target", arch.target()];
             let arguments = [&["build", "--release", "--package", name][..], &target].concat();
             println!("building: cargo {}", arguments.join(" "));
             let status = cargo(&checkout(), &arguments).stdin(Stdio::null()).status();
@@ -101,7 +107,7 @@ impl Images {
 
     /// The app `name` as a program of this machine.
     pub fn native(&self, name: &str) -> PathBuf {
-        self.target.join("release").join(name)
+        self.target.join("lab").join(native_name(name))
     }
 
     /// Where cargo puts what belongs to variants.
@@ -176,13 +182,35 @@ impl Images {
             "native" | "native-tap" => (&[], "."),
             _ => (&["--target", arch.target()], arch.target()),
         };
+        give_certificate(&checkout(), &copy);
         let all = [&["build", "--release", "--package", package], target].concat();
         build_in(&copy, &all, platform, whole);
+        if !checkout().join(CERTIFICATE[0]).exists() {
+            give_certificate(&copy, &checkout());
+        }
         let built = self.variants().join(sub).join("release").join(package);
         let kept = self.target.join("lab").join(name);
         fs::copy(&built, &kept).expect("what was built");
         kept
     }
+}
+
+/// The certificate for development, and its key.
+const CERTIFICATE: [&str; 2] = ["certs/development.pem", "certs/development.key"];
+
+/// Gives another checkout the certificate for development, if there is one: who trusts this one's
+/// believes what the other builds.
+fn give_certificate(from: &Path, to: &Path) {
+    for file in CERTIFICATE {
+        if let Ok(bytes) = fs::read(from.join(file)) {
+            put_changed(&to.join(file), &bytes);
+        }
+    }
+}
+
+/// What the app `name` is called as a program of this machine.
+fn native_name(name: &str) -> String {
+    format!("native-{name}")
 }
 
 /// Bytes of an ELF64 file that are loaded: the file sizes of its loadable segments.
@@ -192,6 +220,22 @@ pub fn loaded_size(elf: &[u8]) -> u64 {
     let (table, entry, count) = (word(32) as usize, half(54), half(56));
     let headers = (0..count).map(|index| table + index * entry);
     headers.filter(|at| elf[*at..*at + 4] == [1, 0, 0, 0]).map(|at| word(at + 32)).sum()
+}
+
+/// `waitless-build ARGUMENTS` of this checkout in `folder`, as `cargo run -p build -- ARGUMENTS`
+/// would run it; but it is built with the features that the workspace has anyway, which cargo
+/// would choose otherwise for one package, and build all that it depends on anew.
+#[track_caller]
+pub fn waitless_build(folder: &Path, arguments: &[&str]) -> Command {
+    static BUILT: LazyLock<PathBuf> = LazyLock::new(|| {
+        let words = ["build", "--quiet", "--workspace", "--bin", "waitless-build"];
+        let status = cargo(&checkout(), &words).status().expect("cargo runs");
+        assert!(status.success(), "cargo {words:?}");
+        target().join("debug/waitless-build")
+    });
+    let mut command = Command::new(&*BUILT);
+    command.args(arguments).current_dir(folder).env("CARGO_NET_OFFLINE", "true");
+    command
 }
 
 /// Runs cargo in `folder`, without a network; panics with its output when it fails.
@@ -210,10 +254,12 @@ fn build_in(folder: &Path, arguments: &[&str], platform: &str, whole: bool) {
     assert!(output.status.success(), "cargo {arguments:?}:\n{errors}");
 }
 
-/// Leaves out the optimization of the whole program.
+/// Leaves out the optimization of the whole program, and most of that of its parts.
 pub fn in_parts(cargo: &mut Command) {
     cargo.env("CARGO_PROFILE_RELEASE_LTO", "off");
     cargo.env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16");
+    cargo.env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "1");
+    cargo.env("CARGO_PROFILE_RELEASE_DEBUG", "line-tables-only");
 }
 
 /// `cargo ARGUMENTS` in `folder`, free of what the cargo that runs this test has set.

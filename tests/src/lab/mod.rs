@@ -18,7 +18,7 @@ mod ways;
 
 pub use build::{
     Arch, Edit, Folder, Images, cargo, checkout, copy_checkout, in_parts, loaded_size, put_changed,
-    target,
+    target, waitless_build,
 };
 pub use http::{Answer, Connection, curl};
 pub use network::{Capture, Dhcp, Frames, Tap, UdpProbe, frames_of, ping};

@@ -1,10 +1,10 @@
 //! `cargo run -p build -- run`, and apps in repositories of their own.
 
 use std::net::{Ipv4Addr, TcpListener};
-use std::process::Command;
 use std::time::Duration;
 use waitless_tests::lab::{
     Folder, Lab, Machine, PATIENCE, Running, UdpProbe, cargo, checkout, curl, in_parts,
+    waitless_build,
 };
 
 /// As `make run` does it, on other ports.
@@ -55,10 +55,7 @@ pub fn new_app(lab: &Lab) {
 /// `cargo run -p build -- ARGUMENTS`, running.
 #[track_caller]
 fn build(arguments: &[&str]) -> Running {
-    let all = [&["run", "--quiet", "--package", "build", "--"], arguments].concat();
-    let mut command: Command = cargo(&checkout(), &all);
-    command.env("CARGO_NET_OFFLINE", "true");
-    Running::start(command)
+    Running::start(waitless_build(&checkout(), arguments))
 }
 
 /// A port of this machine that nobody uses now.
