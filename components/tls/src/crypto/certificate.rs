@@ -83,6 +83,11 @@ fn parts(der: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
     Some((issuer, subject, signed))
 }
 
+/// The subject's parts.
+pub(super) fn subject(der: &[u8]) -> Option<&[u8]> {
+    parts(der).map(|(_, subject, _)| subject)
+}
+
 /// `subjectAltName`, 2.5.29.17.
 const ALTERNATIVE_NAMES: [u8; 3] = [0x55, 0x1d, 0x11];
 

@@ -1,6 +1,7 @@
 //! Whether a server is who it should be: certificates, names and signatures. The paths of
 //! certificates are `webpki`'s to check; the primitives are those of the rest.
 
+use super::certificate::subject;
 use super::{Identity, Scheme};
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -45,6 +46,10 @@ pub enum Distrust {
 
 /// Bytes of the shortest key of RSA that is believed. The longest is the primitive's to refuse.
 const RSA_MIN: usize = 2048 / 8;
+/// Certificates that are looked at, the own one among them: who needs more shows far too many.
+const PRESENTED_MAX: usize = 10;
+/// Those of them that may have the same subject, as where several vouch for one key.
+const NAMESAKES_MAX: usize = 3;
 
 impl Anchors {
     /// The anchors in `certificates`, each in DER; `Err` is the place of one that cannot be read.
@@ -89,12 +94,31 @@ impl Anchors {
         usage: KeyUsage,
     ) -> Result<EndEntityCert<'a>, Distrust> {
         let (first, others) = presented.0.split_first().ok_or(Distrust::Unknown)?;
+        check_count(others)?;
         let own = EndEntityCert::try_from(first).map_err(Distrust::of)?;
         let now = UnixTime::since_unix_epoch(Duration::from_secs(now));
         own.verify_for_usage(ALGORITHMS, &self.0, others, now, usage, None, None)
             .map_err(Distrust::of)?;
         Ok(own)
     }
+}
+
+/// Ways are looked for in a tree: from each certificate, one way goes on with each that has the
+/// issuer's name, and all are read anew at each step. So that the other end does not choose how
+/// large it is, there are few certificates, and few of one name: at most 1,092 steps.
+fn check_count(others: &[CertificateDer<'_>]) -> Result<(), Distrust> {
+    let too_many = |what: &str| Distrust::Broken(String::from(what));
+    if others.len() >= PRESENTED_MAX {
+        return Err(too_many("more than 10 certificates were shown"));
+    }
+    // Those that cannot be read count as of one name.
+    let is_alike =
+        |one: &CertificateDer<'_>, other: &CertificateDer<'_>| subject(one) == subject(other);
+    let namesakes = |one| others.iter().filter(|other| is_alike(one, other)).count();
+    if others.iter().any(|one| namesakes(one) > NAMESAKES_MAX) {
+        return Err(too_many("more than 3 certificates of one issuer were shown"));
+    }
+    Ok(())
 }
 
 fn other_name(expected: &str, presented: &[String]) -> Distrust {

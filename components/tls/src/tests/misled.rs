@@ -6,6 +6,7 @@ use super::until_2030;
 use crate::crypto::{Group, Hash};
 use crate::wire::codes::extension as ext;
 use crate::wire::hello::ClientHello;
+use alloc::string::ToString;
 use alloc::vec;
 use alloc::vec::Vec;
 use waitless::{Phase, StreamPort};
@@ -256,6 +257,35 @@ fn certificates_and_signatures_are_checked() {
         let bytes = bytes(&it);
         it.tell(&bytes);
         assert_eq!(it.alert(), *expected, "signature {number}");
+    }
+}
+
+/// How long it takes to find a way among certificates is not the other end's to choose.
+#[test]
+fn few_certificates_are_looked_at() {
+    let named = |name: u8| {
+        let mut params = rcgen::CertificateParams::new(Vec::new()).unwrap();
+        params.distinguished_name.push(rcgen::DnType::CommonName, name.to_string());
+        let made = params.self_signed(&rcgen::KeyPair::generate().unwrap()).unwrap();
+        made.der().to_vec()
+    };
+    let different: Vec<_> = (0..10).map(named).collect();
+    let alike: Vec<_> = (0..4).map(|_| named(0)).collect();
+    for (others, is_fine) in [
+        (&different[..9], true),
+        (&different[..], false),
+        (&alike[..3], true),
+        (&alike[..], false),
+        (&vec![b"rubbish".to_vec(); 4][..], false),
+    ] {
+        let mut it = Impostor::new().until(1);
+        let own = core::iter::once(it.certificate);
+        let all: Vec<&[u8]> = own.chain(others.iter().map(|other| &other[..])).collect();
+        it.tell(&certificate_message(&[], &all, &[0, 0]));
+        match is_fine {
+            true => assert_eq!(it.phase(), Phase::Opening),
+            false => assert_eq!(it.alert(), 42, "{} others", others.len()),
+        }
     }
 }
 
