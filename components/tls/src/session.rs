@@ -32,6 +32,8 @@ pub(crate) struct Session<R: Role> {
     /// An alert was said, which is the last word; after early data, that may be before the
     /// handshake is complete.
     silent: bool,
+    /// Something came that only the other end can have made, or may come: early data.
+    has_keys: bool,
     /// The most bytes of content in a record that the other end takes.
     limit: usize,
     /// Of middlebox compatibility, seen so far.
@@ -106,6 +108,7 @@ impl<R: Role> Session<R> {
             skip: 0,
             early: None,
             silent: false,
+            has_keys: false,
             limit: PLAINTEXT_MAX,
             change_cipher_specs: 0,
             idle_records: 0,
@@ -177,7 +180,7 @@ impl<R: Role> Session<R> {
             (Some(read), Content::Data) => match read.open(header, body) {
                 Ok(opened) => {
                     // What decrypts is no early data, nor is what follows it.
-                    self.skip = 0;
+                    (self.skip, self.has_keys) = (0, true);
                     Some(opened)
                 }
                 Err(Fault::BadRecord) if self.skip > 0 => return self.skip(body.len()),
@@ -348,7 +351,7 @@ impl<R: Role> Session<R> {
                 }
                 Step::SkipEarlyData => self.skip = SKIP_MAX << usize::from(R::EARLY),
                 Step::AcceptEarlyData(limit) if R::EARLY => {
-                    self.early = Some(limit as usize);
+                    (self.early, self.has_keys) = (Some(limit as usize), true);
                     self.peer = self.handshake.as_mut().and_then(|it| R::identity(it));
                     received = Received::Early;
                 }
@@ -371,9 +374,10 @@ impl<R: Role> Session<R> {
     }
 
     /// Whether an alert in clear may be the other end's: a client may have no keys yet when a
-    /// server has them, but not the other way round.
+    /// server has them, but not the other way round. Who has sent something early has keys: what
+    /// is in clear there may be anybody's, who would say where it ends.
     const fn hears_clear_alerts(&self) -> bool {
-        !self.complete && (!R::DIALS || self.read.is_none())
+        !self.has_keys && (!R::DIALS || self.read.is_none())
     }
 
     //= RFC 8446 4.6.3: the only message that a client may send later

@@ -811,6 +811,34 @@ fn sessions_survive_what_clients_say_early() {
 }
 
 /// The service has answered and gone before the client has got any answer.
+/// Whoever is on the way could say in clear that early data ends where he likes.
+#[test]
+fn nobody_without_keys_says_where_early_data_ends() {
+    for ends_early in [false, true] {
+        let mut world = EarlyWorld::early(config());
+        let ticket = ticket(&mut world, &first());
+        let mut client = Client::greet(&mut world, &ticket, b"early", 5);
+        let stream = world.accept();
+        world.tls.set_tag(stream, 1);
+        if ends_early {
+            client.end(&mut world);
+        }
+        world.say(client.peer.wire, &record(21, &[1, 0]));
+        assert_eq!(world.tls.status(stream).phase, Phase::Reset);
+        assert_eq!(client.peer.alert(&mut world), UNEXPECTED_MESSAGE);
+        nothing_is_left(&mut world, Some(stream));
+    }
+    // Nor is one in clear behind anything else that took keys.
+    let mut world = World::asking(
+        asking(&Authority::new("authority"), crate::ClientCertificate::Optional),
+        Some(NOW),
+    );
+    let mut peer = Peer::greet(&mut world, &Hello::new());
+    peer.tell(&mut world, &[11, 0, 0, 4, 0, 0, 0, 0]);
+    world.say(peer.wire, &record(21, &[1, 0]));
+    assert_eq!(peer.alert(&mut world), UNEXPECTED_MESSAGE);
+}
+
 #[test]
 fn the_end_is_agreed_although_the_handshake_is_not_complete() {
     for releases in [false, true] {
