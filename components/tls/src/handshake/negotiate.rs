@@ -58,8 +58,11 @@ pub(super) fn parse(message: &[u8]) -> Result<ClientHello<'_>, Fault> {
     }
     //= RFC 8446 9.2: what a hello cannot do without
     let with_key = hello.keys.is_some();
+    //= RFC 8446 4.2.9: who exchanges keys to resume shows one
+    let exchanges = hello.key_modes.is_some_and(|modes| modes.contains(&PSK_DHE_KE));
     if !with_key && (hello.signatures.is_none() || hello.groups.is_none())
         || hello.groups.is_some() != hello.key_shares.is_some()
+        || exchanges && hello.groups.is_none()
     {
         return Err(Fault::MissingExtension);
     }
@@ -145,7 +148,7 @@ pub(super) fn resume<const ASKS: bool, const EARLY: bool>(
     around: &Surroundings<'_>,
 ) -> Result<Option<Resumed>, Fault> {
     let Some(keys) = hello.keys.filter(|_| choice.resumable) else {
-        return may_sign(choice);
+        return may_sign(hello, choice);
     };
     for (index, (identity, binder)) in keys.iter().enumerate().take(KEYS_MAX) {
         let Some(mut contents) = server.tickets.open(identity, around.now) else { continue };
@@ -174,10 +177,14 @@ pub(super) fn resume<const ASKS: bool, const EARLY: bool>(
         let offer = grant.and_then(|grant| Offer::new(grant, suite, made, binder));
         return Ok(Some(Resumed { index: index as u16, secret, client, offer }));
     }
-    may_sign(choice)
+    may_sign(hello, choice)
 }
 
 /// Who does not resume needs a signature.
-fn may_sign(choice: &Choice<'_>) -> Result<Option<Resumed>, Fault> {
+fn may_sign(hello: &ClientHello<'_>, choice: &Choice<'_>) -> Result<Option<Resumed>, Fault> {
+    //= RFC 8446 4.2.3: who must be shown a certificate says what signatures it takes
+    if hello.signatures.is_none() {
+        return Err(Fault::MissingExtension);
+    }
     choice.scheme.map(|_| None).ok_or(Fault::NoCommonSignature)
 }

@@ -137,6 +137,19 @@ fn extensions_are_checked() {
             MISSING_EXTENSION,
         ),
         (
+            "an unknown key and no signatures",
+            new().without(ext::SIGNATURE_ALGORITHMS).with(ext::PRE_SHARED_KEY, good.clone()),
+            MISSING_EXTENSION,
+        ),
+        (
+            "an unknown key and no shares",
+            new()
+                .without(ext::SUPPORTED_GROUPS)
+                .without(ext::KEY_SHARE)
+                .with(ext::PRE_SHARED_KEY, good.clone()),
+            MISSING_EXTENSION,
+        ),
+        (
             "not last",
             with_modes().with(ext::PRE_SHARED_KEY, good.clone()).with(0x1234, []),
             ILLEGAL_PARAMETER,
