@@ -1,6 +1,6 @@
 //! The upward half: connections, records that come in, and what has taken too long.
 
-use crate::alert::Fault;
+use crate::alert::{Alert, Fault};
 use crate::connection::{Connection, Stage};
 use crate::handshake::Surroundings;
 use crate::role::Role;
@@ -266,6 +266,11 @@ impl<R: Role> Tls<R> {
             Ok(Received::End) => {
                 connection.flags.finished = true;
                 if connection.stage == Stage::Handshake {
+                    //= RFC 8446 6.1: each end says that it closes, also here
+                    if let Some(shared) = &self.shared {
+                        let (pool, out) = (shared.pool, &mut connection.out);
+                        let _ = connection.session.alert(Alert::CLOSE_NOTIFY, pool, out);
+                    }
                     connection.failure = Some("the other end closed instead of finishing");
                     self.enter_failed(place);
                 }

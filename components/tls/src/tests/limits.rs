@@ -1,7 +1,7 @@
 //! Limits: of time, of connections, of room, of records.
 
 use super::line::World;
-use super::script::{Hello, Peer, record, records};
+use super::script::{Hello, Peer, Record, record, records};
 use super::usual;
 use crate::session::{Outbox, Session};
 use crate::wire::codes::extension as ext;
@@ -164,6 +164,12 @@ fn a_client_may_give_up() {
     world.say(wire, &record(21, &[2, 48]));
     world.finish(wire);
     assert_eq!((world.tls.counters.open.get(), world.tls.counters.rejected.get()), (0, 2));
+    // Or close in the middle of a handshake, which is agreed.
+    let wire = world.connect();
+    world.say(wire, &record(21, &[1, 0]));
+    let agreed = Record { content: 21, body: vec![1, 0] };
+    assert_eq!(records(&world.heard(wire)), [agreed]);
+    assert!(world.line.wires[wire].closed);
 }
 
 #[test]

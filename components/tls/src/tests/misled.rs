@@ -6,6 +6,7 @@ use super::until_2030;
 use crate::crypto::{Group, Hash};
 use crate::wire::codes::extension as ext;
 use crate::wire::hello::ClientHello;
+use crate::wire::record::Content;
 use alloc::string::ToString;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -465,6 +466,7 @@ fn alerts_of_the_server_are_said_to_who_dialled() {
     assert_eq!(it.phase(), Phase::Reset);
     let why = it.client.tls.failure(it.stream);
     assert_eq!(why, Some("the other end closed instead of finishing"));
+    assert_eq!(it.heard(), [(Content::Alert, vec![1, 0])]);
 }
 
 #[test]
