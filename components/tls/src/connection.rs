@@ -36,6 +36,8 @@ pub(crate) struct Connection<R: Role> {
     /// A record that spans packets: its beginning, or all of it with data at `plain`.
     pub(crate) large: Vec<u8>,
     pub(crate) plain: Range<usize>,
+    /// Bytes of a handshake message that has not come whole, as far as they were counted.
+    pub(crate) counted: usize,
     /// Data that was not taken; what is at `plain` stands behind it.
     pub(crate) inbox: VecDeque<Packet>,
     pub(crate) inbox_bytes: usize,
@@ -125,6 +127,7 @@ impl<R: Role> Connection<R> {
             raw: None,
             large: Vec::new(),
             plain: 0..0,
+            counted: 0,
             inbox: VecDeque::new(),
             inbox_bytes: 0,
             discarded: 0,
@@ -182,6 +185,11 @@ impl<R: Role> Connection<R> {
         self.inbox.clear();
         self.inbox_bytes = 0;
         core::mem::take(&mut self.large)
+    }
+
+    /// Whether something has begun to come, and takes memory until it has come whole.
+    pub(crate) fn waits(&self) -> bool {
+        !self.large.is_empty() && self.plain.is_empty() || self.counted > 0
     }
 
     /// Bytes that the service can take.

@@ -1,7 +1,7 @@
-//! Records that span packets, and what all of them may take together.
+//! Records that span packets, messages that span records, and what all of them may take together.
 //!
-//! Who sends the beginning of a record may keep it waiting for as long as the connection is open,
-//! and a record is long. At the limit, another connection with the beginning of one gives way: the
+//! Who sends the beginning of one may keep it waiting for as long as the connection is open, and
+//! it is long. At the limit, another connection with the beginning of one gives way: the
 //! next around the table, so that one that just began is not likely to be it.
 
 use crate::Tls;
@@ -33,15 +33,33 @@ impl<R: Role> Tls<R> {
         if self.extend(place, bytes, cx) { Progress::On } else { Progress::Failed(Fault::Internal) }
     }
 
+    /// Counts the handshake message that a connection has the beginning of. `false` where there is
+    /// no memory for it.
+    pub(crate) fn count(&mut self, place: u32, cx: &mut Context) -> bool {
+        let Some(connection) = self.connections.get_mut(place as usize) else { return false };
+        let now = connection.session.waiting();
+        let before = core::mem::replace(&mut connection.counted, now);
+        self.gathered = self.gathered.saturating_sub(before) + now;
+        now <= before || self.has_room(place, 0, cx)
+    }
+
+    /// Whether there is memory for so many bytes more, where others have given way.
+    fn has_room(&mut self, place: u32, bytes: usize, cx: &mut Context) -> bool {
+        let most = cx.pool().count() * SHARE;
+        while self.gathered + bytes > most && self.gives_way(place, cx) {}
+        let room = self.gathered + bytes <= most;
+        self.counters.crowded.add((!room).into());
+        room
+    }
+
     /// Adds `bytes` to the record that a connection puts together. `false` where there is no memory
     /// for them.
     fn extend(&mut self, place: u32, bytes: &[u8], cx: &mut Context) -> bool {
-        let most = cx.pool().count() * SHARE;
-        while self.gathered + bytes.len() > most && self.gives_way(place, cx) {}
-        let room = self.gathered + bytes.len() <= most;
+        if !self.has_room(place, bytes.len(), cx) {
+            return false;
+        }
         let Some(connection) = self.connections.get_mut(place as usize) else { return false };
-        if !room || connection.large.try_reserve(bytes.len()).is_err() {
-            self.counters.crowded.add(1);
+        if connection.large.try_reserve(bytes.len()).is_err() {
             return false;
         }
         connection.large.extend_from_slice(bytes);
@@ -49,21 +67,19 @@ impl<R: Role> Tls<R> {
         true
     }
 
-    /// Bytes of records that have not come whole, or were not read.
+    /// Bytes of records and messages that have not come whole, or were not read.
     #[cfg(test)]
     pub(crate) fn gathered(&self) -> usize {
         self.gathered
     }
 
-    /// Ends a connection other than `place` whose record has not come whole, if one is found.
+    /// Ends a connection other than `place` that waits for the rest of something, if one is found.
     #[cold]
     fn gives_way(&mut self, place: u32, cx: &mut Context) -> bool {
         for _ in 0..LOOKS.min(self.connections.len()) {
             self.hand = (self.hand + 1) % self.connections.len();
             let waits = self.connections.get(self.hand).is_some_and(|connection| {
-                matches!(connection.stage, Stage::Handshake | Stage::Open)
-                    && !connection.large.is_empty()
-                    && connection.plain.is_empty()
+                matches!(connection.stage, Stage::Handshake | Stage::Open) && connection.waits()
             });
             if waits && self.hand != place as usize {
                 self.counters.crowded.add(1);

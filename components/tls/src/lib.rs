@@ -177,7 +177,7 @@ pub struct Tls<R: Role = Server> {
     to_transmit: VecDeque<u32>,
     /// Memory for records that span packets.
     spares: Vec<Vec<u8>>,
-    /// Bytes of such records, of all connections.
+    /// Bytes of such records, and of messages that span records, of all connections.
     gathered: usize,
     /// The connection that is looked at next when these are too many.
     hand: usize,
@@ -275,6 +275,7 @@ impl<R: Role> Tls<R> {
         if connection.stage == Stage::Free {
             return;
         }
+        self.gathered = self.gathered.saturating_sub(core::mem::take(&mut connection.counted));
         let memory = connection.clear();
         self.timers.cancel(place);
         self.free.push(place);

@@ -286,7 +286,7 @@ impl<R: Role> Tls<R> {
             Err(fault) => return Progress::Failed(fault),
         }
         self.queue_transmit(place);
-        Progress::On
+        if self.count(place, cx) { Progress::On } else { Progress::Failed(Fault::Internal) }
     }
 
     /// Tells the other end what it did wrong. The connection ends.
@@ -320,6 +320,8 @@ impl<R: Role> Tls<R> {
         connection.end = Phase::Reset;
         connection.drop_data();
         let memory = connection.drop_arrived();
+        connection.session.drop_partial();
+        self.gathered = self.gathered.saturating_sub(core::mem::take(&mut connection.counted));
         if was_early {
             self.ends_early();
         }

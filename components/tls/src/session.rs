@@ -127,6 +127,16 @@ impl<R: Role> Session<R> {
         R::EARLY && self.early.is_some()
     }
 
+    /// Bytes of memory that a handshake message takes that has not come whole.
+    pub(crate) const fn waiting(&self) -> usize {
+        self.partial.capacity()
+    }
+
+    /// Forgets the beginning of a handshake message.
+    pub(crate) fn drop_partial(&mut self) {
+        self.partial = Vec::new();
+    }
+
     pub(crate) fn peer(&self) -> Option<&Identity> {
         self.peer.as_deref()
     }
@@ -275,6 +285,7 @@ impl<R: Role> Session<R> {
         let mut rest = if whole.is_empty() {
             bytes
         } else {
+            whole.try_reserve(bytes.len()).map_err(|_| Fault::Internal)?;
             whole.extend_from_slice(bytes);
             &whole
         };
@@ -305,7 +316,8 @@ impl<R: Role> Session<R> {
         if left == whole.len() {
             self.partial = whole;
         } else {
-            self.partial = rest.to_vec();
+            self.partial.try_reserve_exact(left).map_err(|_| Fault::Internal)?;
+            self.partial.extend_from_slice(rest);
         }
         Ok(received)
     }

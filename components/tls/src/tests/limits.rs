@@ -246,6 +246,39 @@ fn records_that_do_not_come_whole_take_little_together() {
     assert_eq!(world.tls.gathered(), 0);
 }
 
+/// The same of handshake messages that come in several records.
+#[test]
+fn messages_that_do_not_come_whole_take_little_together() {
+    let mut world = World::with(crate::Config { handshakes: 100, ..usual() }, 256);
+    // A hello of 8,000 bytes, and as much of it as fits beside what is left out.
+    let part = [&[1, 0, 0x1f, 0x40][..], &[7; 6000]].concat();
+    let greedy: Vec<_> = (0..60)
+        .map(|_| {
+            let wire = world.connect();
+            for piece in part.chunks(1300) {
+                world.say(wire, &record(22, piece));
+            }
+            wire
+        })
+        .collect();
+    let gathered = world.tls.gathered();
+    assert!((200 << 10..=256 << 10).contains(&gathered), "{gathered} bytes");
+    let crowded = world.tls.counters.crowded.get();
+    assert!((10..40).contains(&crowded), "{crowded}");
+    let alerts = greedy
+        .iter()
+        .filter(|wire| records(&world.line.wires[**wire].sent).iter().any(|it| it.body == [2, 80]));
+    assert_eq!(alerts.count() as u64, crowded);
+    // Others still shake hands, also in several records.
+    let wire = world.connect();
+    let hello = Hello::new().bytes();
+    let (front, back) = hello.split_at(100);
+    world.say(wire, &[record(22, front), record(22, back)].concat());
+    assert_eq!(records(&world.heard(wire))[0].content, 22);
+    world.pass(Duration::from_secs(100));
+    assert_eq!(world.tls.gathered(), 0);
+}
+
 /// A client may send nothing but key updates later, so nothing longer is waited for.
 #[test]
 fn later_messages_take_no_memory() {
