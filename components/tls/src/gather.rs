@@ -2,11 +2,12 @@
 //!
 //! Who sends the beginning of one may keep it waiting for as long as the connection is open, and
 //! it is long. At the limit, another connection with the beginning of one gives way: the
-//! next around the table, so that one that just began is not likely to be it.
+//! next around the table, so that one that just began is not likely to be it; and first of those
+//! whose handshake is not complete, so that who has not shown anything ends none of those that work.
 
 use crate::Tls;
 use crate::alert::Fault;
-use crate::connection::Stage;
+use crate::connection::{Connection, Stage};
 use crate::receive::{Progress, must_wait, surroundings};
 use crate::role::Role;
 use crate::session::Received;
@@ -76,15 +77,21 @@ impl<R: Role> Tls<R> {
     /// Ends a connection other than `place` that waits for the rest of something, if one is found.
     #[cold]
     fn gives_way(&mut self, place: u32, cx: &mut Context) -> bool {
-        for _ in 0..LOOKS.min(self.connections.len()) {
-            self.hand = (self.hand + 1) % self.connections.len();
-            let waits = self.connections.get(self.hand).is_some_and(|connection| {
-                matches!(connection.stage, Stage::Handshake | Stage::Open) && connection.waits()
-            });
-            if waits && self.hand != place as usize {
-                self.counters.crowded.add(1);
-                self.fail(self.hand as u32, Fault::Internal, cx);
-                return true;
+        let is_complete = |connection: &Connection<R>| connection.session.is_complete();
+        let all = self.connections.get(place as usize).is_some_and(|it| is_complete(it));
+        for complete in [false, true] {
+            for _ in 0..LOOKS.min(self.connections.len()) {
+                self.hand = (self.hand + 1) % self.connections.len();
+                let waits = self.connections.get(self.hand).is_some_and(|connection| {
+                    matches!(connection.stage, Stage::Handshake | Stage::Open)
+                        && connection.waits()
+                        && is_complete(connection) == complete
+                });
+                if waits && self.hand != place as usize && (all || !complete) {
+                    self.counters.crowded.add(1);
+                    self.fail(self.hand as u32, Fault::Internal, cx);
+                    return true;
+                }
             }
         }
         false

@@ -279,6 +279,34 @@ fn messages_that_do_not_come_whole_take_little_together() {
     assert_eq!(world.tls.gathered(), 0);
 }
 
+/// Who has not shaken hands ends nobody who has.
+#[test]
+fn those_who_have_shaken_hands_give_way_to_their_like_alone() {
+    let mut world = World::with(crate::Config { handshakes: 100, ..usual() }, 64);
+    let begin = |world: &mut World| {
+        let mut peer = Peer::connect(world);
+        let stream = world.accept();
+        world.tls.set_tag(stream, 1);
+        let sealed = peer.seal(23, &[7; 16_000]);
+        world.say_in(peer.wire, &sealed[..14_000], 1400);
+        stream
+    };
+    let open: Vec<_> = (0..4).map(|_| begin(&mut world)).collect();
+    let part = [&[1, 0, 0x1f, 0x40][..], &[7; 4000]].concat();
+    for _ in 0..10 {
+        let wire = world.connect();
+        world.say(wire, &record(22, &part[..2000]));
+        world.say(wire, &record(22, &part[2000..]));
+    }
+    assert!(world.tls.counters.crowded.get() >= 7);
+    let is_open = |world: &World, stream: &_| world.tls.status(*stream).phase == Phase::Open;
+    assert!(open.iter().all(|stream| is_open(&world, stream)));
+    // Those give way to others that have, where nobody else is left.
+    let more = [begin(&mut world), begin(&mut world)];
+    assert!(more.iter().all(|stream| is_open(&world, stream)));
+    assert_eq!(open.iter().filter(|stream| is_open(&world, stream)).count(), 2);
+}
+
 /// A client may send nothing but key updates later, so nothing longer is waited for.
 #[test]
 fn later_messages_take_no_memory() {
