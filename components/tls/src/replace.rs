@@ -164,6 +164,9 @@ fn fit<'a>(
         }
     }
     let (own, _) = all().next().ok_or("there is no certificate")?;
+    if !own.signs {
+        return Err("its key is not for signatures: its KeyUsage lacks digitalSignature".into());
+    }
     if !key.belongs_to(&own.public) {
         let kind = key.kind();
         return Err(format!(

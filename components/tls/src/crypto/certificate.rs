@@ -24,6 +24,8 @@ pub struct Facts {
     pub not_before: u64,
     /// Until when.
     pub not_after: u64,
+    /// Whether its key may sign, as far as the certificate says.
+    pub signs: bool,
     /// Its public key, as a SubjectPublicKeyInfo in DER.
     pub public: Vec<u8>,
 }
@@ -42,6 +44,7 @@ impl Facts {
             serial: certificate.serial().to_vec(),
             not_before,
             not_after,
+            signs: may(&der, DIGITAL_SIGNATURE),
             public: certificate.subject_public_key_info().to_vec(),
         })
     }
@@ -59,6 +62,7 @@ impl Facts {
             serial: Vec::new(),
             not_before,
             not_after,
+            signs: true,
             public: Vec::new(),
         })
     }
@@ -91,8 +95,34 @@ pub(super) fn subject(der: &[u8]) -> Option<&[u8]> {
 /// `subjectAltName`, 2.5.29.17.
 const ALTERNATIVE_NAMES: [u8; 3] = [0x55, 0x1d, 0x11];
 
+/// `keyUsage`, 2.5.29.15, and two of its bits (RFC 5280 section 4.2.1.3).
+const KEY_USAGE: [u8; 3] = [0x55, 0x1d, 0x0f];
+pub(super) const DIGITAL_SIGNATURE: u8 = 0x80;
+pub(super) const KEY_CERT_SIGN: u8 = 0x04;
+
+/// Whether the key of the certificate `der` may be used for `usage`: it says so, or says nothing.
+pub(super) fn may(der: &[u8], usage: u8) -> bool {
+    let Some(mut value) = extension(der, KEY_USAGE) else { return true };
+    // In front of the bits stands how many of the last byte do not count.
+    let bits = expect(&mut value, tag::BITS).and_then(|bits| bits.get(1));
+    bits.is_some_and(|first| first & usage != 0)
+}
+
 /// The IP addresses among the alternative names (RFC 5280 section 4.2.1.6).
 fn addresses(der: &[u8]) -> Option<Vec<Vec<u8>>> {
+    let mut value = extension(der, ALTERNATIVE_NAMES)?;
+    let mut names = expect(&mut value, tag::SEQUENCE)?;
+    let mut addresses = Vec::new();
+    while !names.is_empty() {
+        if let (tag::ADDRESS, address) = next(&mut names)? {
+            addresses.push(address.to_vec());
+        }
+    }
+    Some(addresses)
+}
+
+/// What the extension `id` of the certificate `der` holds, where it has one.
+fn extension(der: &[u8], id: [u8; 3]) -> Option<&[u8]> {
     let (.., mut rest) = parts(der)?;
     // Numbers of issuer and subject may stand before the extensions.
     let mut extensions = loop {
@@ -103,22 +133,14 @@ fn addresses(der: &[u8]) -> Option<Vec<Vec<u8>>> {
     let mut extensions = expect(&mut extensions, tag::SEQUENCE)?;
     while !extensions.is_empty() {
         let mut extension = expect(&mut extensions, tag::SEQUENCE)?;
-        if expect(&mut extension, tag::OID)? != ALTERNATIVE_NAMES {
+        if expect(&mut extension, tag::OID)? != id {
             continue;
         }
         // It may say that it is critical.
-        let mut value = match next(&mut extension)? {
-            (tag::OCTETS, value) => value,
-            _ => expect(&mut extension, tag::OCTETS)?,
+        return match next(&mut extension)? {
+            (tag::OCTETS, value) => Some(value),
+            _ => expect(&mut extension, tag::OCTETS),
         };
-        let mut names = expect(&mut value, tag::SEQUENCE)?;
-        let mut addresses = Vec::new();
-        while !names.is_empty() {
-            if let (tag::ADDRESS, address) = next(&mut names)? {
-                addresses.push(address.to_vec());
-            }
-        }
-        return Some(addresses);
     }
     None
 }

@@ -1,7 +1,7 @@
 //! Whether a server is who it should be: certificates, names and signatures. The paths of
 //! certificates are `webpki`'s to check; the primitives are those of the rest.
 
-use super::certificate::subject;
+use super::certificate::{DIGITAL_SIGNATURE, KEY_CERT_SIGN, may, subject};
 use super::{Identity, Scheme};
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -17,7 +17,7 @@ use rustls_pki_types::{
 };
 use sha2::{Digest, Sha256, Sha384, Sha512};
 use waitless::calendar::date_of;
-use webpki::{EndEntityCert, Error, KeyUsage};
+use webpki::{EndEntityCert, Error, KeyUsage, VerifiedPath};
 
 /// Whom a client trusts to vouch for servers.
 pub struct Anchors(Vec<TrustAnchor<'static>>);
@@ -97,10 +97,21 @@ impl Anchors {
         check_count(others)?;
         let own = EndEntityCert::try_from(first).map_err(Distrust::of)?;
         let now = UnixTime::since_unix_epoch(Duration::from_secs(now));
-        own.verify_for_usage(ALGORITHMS, &self.0, others, now, usage, None, None)
+        own.verify_for_usage(ALGORITHMS, &self.0, others, now, usage, None, Some(&may_issue))
             .map_err(Distrust::of)?;
+        //= RFC 8446 4.4.2.2: a key that is to sign is one for signatures
+        if !may(first, DIGITAL_SIGNATURE) {
+            return Err(Distrust::NotAllowed(String::from("its key is not for signatures")));
+        }
         Ok(own)
     }
+}
+
+/// Whether those on the way may issue certificates: `webpki` does not look at what keys are for
+/// (RFC 5280 section 6.1.4).
+fn may_issue(path: &VerifiedPath<'_>) -> Result<(), Error> {
+    let all_may = path.intermediate_certificates().all(|one| may(&one.der(), KEY_CERT_SIGN));
+    if all_may { Ok(()) } else { Err(Error::EndEntityUsedAsCa) }
 }
 
 /// Ways are looked for in a tree: from each certificate, one way goes on with each that has the

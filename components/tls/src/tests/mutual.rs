@@ -6,7 +6,7 @@ use super::line::{NOW, World};
 use super::rustls_client::{self, rsa_key};
 use super::script::{Hello, Peer};
 use super::{config, trusting, usual};
-use crate::crypto::{Anchors, Hash, Identity, Scheme, SigningKey};
+use crate::crypto::{Anchors, Distrust, Hash, Identity, Presented, Scheme, SigningKey};
 use crate::handshake::proof::{CLIENT_CONTEXT, SERVER_CONTEXT, to_be_signed};
 use crate::handshake::{Clients, Server};
 use crate::{Chain, ClientCertificate, Config};
@@ -15,7 +15,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
-    KeyPair,
+    KeyPair, KeyUsagePurpose,
 };
 use rustls::crypto::ring;
 use rustls::pki_types::PrivateKeyDer;
@@ -377,6 +377,9 @@ fn certificates_that_are_not_good_are_refused_with_the_alert_for_it() {
     let for_servers = authority.issue("alice", &key, |params| {
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
     });
+    let for_secrets = authority.issue("alice", &key, |params| {
+        params.key_usages = vec![KeyUsagePurpose::KeyEncipherment];
+    });
     let an_authority = authority.issue("alice", &key, |params| {
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     });
@@ -394,6 +397,7 @@ fn certificates_that_are_not_good_are_refused_with_the_alert_for_it() {
         ("one of old", good, Some(NOW + years), 45),
         ("one of tomorrow", good, Some(5), 45),
         ("one for servers", for_servers, Some(NOW), 42),
+        ("one for secrets", for_secrets, Some(NOW), 42),
         ("an authority", an_authority, Some(NOW), 42),
         ("nobody's", nobody, Some(NOW), 43),
         ("a forged one", forged, Some(NOW), 42),
@@ -410,6 +414,32 @@ fn certificates_that_are_not_good_are_refused_with_the_alert_for_it() {
     it.tell(&it.certificate());
     it.tell(&it.verify());
     assert_eq!(it.alert("another key"), Some(51));
+}
+
+#[test]
+fn keys_are_used_for_what_they_are_for() {
+    use KeyUsagePurpose::{CrlSign, DigitalSignature, KeyAgreement, KeyCertSign, KeyEncipherment};
+    let authority = Authority::new("authority");
+    let anchors = Anchors::new(&[authority.der()]).unwrap();
+    let check = |usages: Vec<KeyUsagePurpose>, issues: Vec<KeyUsagePurpose>| {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.distinguished_name.push(DnType::CommonName, "between");
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = issues;
+        let between = KeyPair::generate().unwrap();
+        let between = CertifiedIssuer::signed_by(params, between, &authority.0).unwrap();
+        let mut params = CertificateParams::new(vec!["localhost".into()]).unwrap();
+        params.key_usages = usages;
+        let own = params.signed_by(&KeyPair::generate().unwrap(), &between).unwrap();
+        let presented = Presented(vec![own.der().to_vec().into(), between.der().to_vec().into()]);
+        anchors.check(&presented, "localhost", NOW).map(drop)
+    };
+    assert_eq!(check(vec![], vec![]), Ok(()));
+    let both = vec![KeyEncipherment, DigitalSignature];
+    assert_eq!(check(both, vec![CrlSign, KeyCertSign]), Ok(()));
+    let not_allowed = |result| matches!(result, Err(Distrust::NotAllowed(_)));
+    assert!(not_allowed(check(vec![KeyEncipherment, KeyAgreement], vec![])));
+    assert!(not_allowed(check(vec![DigitalSignature], vec![CrlSign])));
 }
 
 #[test]
