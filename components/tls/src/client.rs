@@ -7,7 +7,8 @@
 //!   alert that the RFC names.
 //! - **Two keys at once**: X25519MLKEM768 and X25519, which share the latter. Servers that take
 //!   neither ask for another hello, for P-256 or P-384.
-//! - **Tickets** are remembered for each name and port, used once, and forgotten after a day.
+//! - **Tickets** are remembered for each name and port, used once, and forgotten after a day. A day
+//!   after a server has shown its certificate, or when that ends, it must show it again.
 
 mod answer;
 mod flight;
@@ -108,6 +109,8 @@ struct Late {
     target: Target,
     suite: Suite,
     resumption: Secret,
+    /// Until when the server is believed, in seconds since 1970.
+    until: u64,
     /// How many were remembered.
     tickets: u8,
 }
@@ -225,6 +228,8 @@ impl Late {
                 age_add: new.age_add,
                 received: around.now,
                 lifetime: lifetime.min(LIFETIME_MAX),
+                //= RFC 8446 4.6.1: what was shown once is not believed for ever by resuming
+                until: self.until,
             };
             sessions.put(&self.target, remembered);
         }

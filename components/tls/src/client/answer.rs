@@ -173,14 +173,14 @@ impl ExpectHello {
         //= RFC 8446 4.1.3: keys are always exchanged, as no other mode was offered
         let group = Group::from_code(chosen.group.ok_or(Fault::MissingExtension)?);
         let group = group.filter(|group| shown.contains(group)).ok_or(Fault::GroupNotOffered)?;
-        let key = match (chosen.index, remembered) {
+        let resumed = match (chosen.index, remembered) {
             (None, _) => None,
             //= RFC 8446 4.2.11: one that was offered, with a suite of its hash
-            (Some(0), Some(one)) if one.suite.hash() == hash => Some(one.key),
+            (Some(0), Some(one)) if one.suite.hash() == hash => Some(one),
             (Some(_), _) => return Err(Fault::KeyNotOffered),
         };
         let shared = keys.agree(group, chosen.key)?;
-        let early = key.as_ref().map(|key| EarlySecret::new(hash, key));
+        let early = resumed.as_ref().map(|one| EarlySecret::new(hash, &one.key));
         let schedule = Schedule::new(hash, early.as_ref(), &shared.secret);
         let traffic = schedule.handshake_traffic(&transcript.digest());
         traffic.tell(around.keys, HANDSHAKE_LABELS, &random);
@@ -197,9 +197,10 @@ impl ExpectHello {
             schedule,
             traffic,
             awaited: Awaited::Extensions,
-            resumes: key.is_some(),
+            resumes: resumed.is_some(),
             asked: None,
             own: Vec::new(),
+            until: resumed.map_or(0, |one| one.until),
         })))
     }
 }

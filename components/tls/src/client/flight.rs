@@ -31,6 +31,9 @@ pub(super) struct Flighted {
     pub(super) asked: Option<Option<(u8, Scheme)>>,
     /// The server's own certificate, once it was found good.
     pub(super) own: Vec<u8>,
+    /// Until when the server is believed, now or since the connection that goes on, in seconds
+    /// since 1970.
+    pub(super) until: u64,
 }
 
 /// What comes next.
@@ -66,7 +69,7 @@ impl Flighted {
                 Awaited::Certificate
             }
             (Awaited::CertificateOrRequest | Awaited::Certificate, message::CERTIFICATE) => {
-                self.own = self.believe(body, client, around)?;
+                (self.own, self.until) = self.believe(body, client, around)?;
                 Awaited::Verify
             }
             (Awaited::Verify, message::CERTIFICATE_VERIFY) => {
@@ -85,13 +88,14 @@ impl Flighted {
         Ok(State::Flight(self))
     }
 
-    /// Whether the server is who it should be, if it has the key: its own certificate.
+    /// Whether the server is who it should be, if it has the key: its own certificate, and until
+    /// when that is believed.
     fn believe(
         &self,
         body: &[u8],
         client: &mut Client,
         around: &Surroundings<'_>,
-    ) -> Result<Vec<u8>, Fault> {
+    ) -> Result<(Vec<u8>, u64), Fault> {
         let chain = certificates(body, true)?;
         //= RFC 8446 4.4.2.4: a server has a certificate
         let own = chain.first().ok_or(Fault::NoCertificate)?.to_vec();
@@ -99,7 +103,7 @@ impl Flighted {
         let now = around.unix_secs.ok_or(Fault::NoClock)?;
         let chain = Presented(chain.into_iter().map(Into::into).collect());
         match client.anchors.check(&chain, &self.target.name, now) {
-            Ok(()) => Ok(own),
+            Ok(until) => Ok((own, until.min(now + proof::BELIEVED_MAX))),
             Err(why) => Err(proof::fault_of(why, &mut client.detail)),
         }
     }
@@ -142,8 +146,8 @@ impl Flighted {
         flight.step(Step::WriteKeys(Level::Application, self.suite, application.client))?;
         flight.step(Step::ReadKeys(Level::Application, self.suite, application.server))?;
         flight.step(Step::Complete(self.resumes))?;
-        let (target, suite) = (self.target, self.suite);
-        Ok(State::Late(Box::new(Late { target, suite, resumption, tickets: 0 })))
+        let (target, suite, until) = (self.target, self.suite, self.until);
+        Ok(State::Late(Box::new(Late { target, suite, resumption, until, tickets: 0 })))
     }
 
     /// Shows the certificate that was chosen, and that its key is here.

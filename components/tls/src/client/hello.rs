@@ -33,7 +33,7 @@ impl Said {
             session_id: around.random.bytes(),
             keys: Keys::new(&shown, around.random),
             shown,
-            remembered: client.sessions.take(target, around.now),
+            remembered: client.sessions.take(target, around),
         }
     }
 

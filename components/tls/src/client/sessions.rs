@@ -2,6 +2,7 @@
 
 use super::Target;
 use crate::crypto::{Secret, Suite};
+use crate::handshake::Surroundings;
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use waitless::{Duration, Instant};
@@ -22,13 +23,15 @@ pub(super) struct Remembered {
     pub(super) age_add: u32,
     pub(super) received: Instant,
     pub(super) lifetime: Duration,
+    /// Until when the server is believed without showing its certificate, in seconds since 1970.
+    pub(super) until: u64,
 }
 
 /// The longest ticket that is remembered, in bytes.
 pub(super) const TICKET_MAX: usize = 4096;
 /// Tickets of one server.
 const EACH: usize = 2;
-/// A certificate is looked at again at least as often.
+/// How long a ticket is kept at most, whatever the server says.
 pub(super) const LIFETIME_MAX: Duration = Duration::from_secs(86_400);
 
 impl Sessions {
@@ -54,9 +57,16 @@ impl Sessions {
         self.all.push_back((target.clone(), remembered));
     }
 
-    /// The newest of `target` that is still good at `now`. It is forgotten by this.
-    pub(super) fn take(&mut self, target: &Target, now: Instant) -> Option<Remembered> {
-        self.all.retain(|(_, remembered)| now.since(remembered.received) < remembered.lifetime);
+    /// The newest of `target` that is still good now. It is forgotten by this.
+    pub(super) fn take(
+        &mut self,
+        target: &Target,
+        around: &Surroundings<'_>,
+    ) -> Option<Remembered> {
+        self.all.retain(|(_, one)| {
+            around.now.since(one.received) < one.lifetime
+                && around.unix_secs.is_some_and(|now| now < one.until)
+        });
         let newest = self.all.iter().rposition(|(other, _)| other == target)?;
         self.all.remove(newest).map(|(_, remembered)| remembered)
     }

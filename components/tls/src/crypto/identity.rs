@@ -46,9 +46,8 @@ impl Identity {
     /// # Errors
     /// [`Distrust::Unsupported`] when it does not say, or says too much.
     pub fn of(certificate: &EndEntityCert<'_>) -> Result<Self, Distrust> {
-        let der = certificate.der();
         let unsupported = |why| Distrust::Unsupported(String::from(why));
-        let until = not_after(&der).ok_or_else(|| unsupported("its end cannot be read"))?;
+        let until = end_of(certificate)?;
         let mut subject = String::new();
         if certificate.subject().is_empty() {
             let uri = certificate.valid_uri_names().next().map(|name| ("URI", name));
@@ -88,6 +87,12 @@ impl Identity {
         let subject = core::str::from_utf8(subject).ok()?;
         Some(Self { subject: subject.into(), until: u64::from_be_bytes(*until) })
     }
+}
+
+/// When `certificate` ends, in seconds since 1970.
+pub(super) fn end_of(certificate: &EndEntityCert<'_>) -> Result<u64, Distrust> {
+    let unreadable = || Distrust::Unsupported(String::from("its end cannot be read"));
+    not_after(&certificate.der()).ok_or_else(unreadable)
 }
 
 /// When the certificate in `der` ends, in seconds since 1970.

@@ -2,6 +2,7 @@
 //! certificates are `webpki`'s to check; the primitives are those of the rest.
 
 use super::certificate::{DIGITAL_SIGNATURE, KEY_CERT_SIGN, may, subject};
+use super::identity::end_of;
 use super::{Identity, Scheme};
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -64,15 +65,16 @@ impl Anchors {
     }
 
     /// Whether one of them vouches for `presented` at `now`, in seconds since 1970, and its
-    /// certificate is for `name`, a host name or an address.
-    pub fn check(&self, presented: &Presented<'_>, name: &str, now: u64) -> Result<(), Distrust> {
+    /// certificate is for `name`, a host name or an address: until when that is so.
+    pub fn check(&self, presented: &Presented<'_>, name: &str, now: u64) -> Result<u64, Distrust> {
         let own = self.vouches(presented, now, KeyUsage::server_auth())?;
         let nothing = |_| Distrust::OtherName(String::from("what was dialled is no name"));
         let subject = ServerName::try_from(name).map_err(nothing)?;
         own.verify_is_valid_for_subject_name(&subject).map_err(|error| match error {
             Error::CertNotValidForName(context) => other_name(name, &context.presented),
             error => Distrust::of(error),
-        })
+        })?;
+        end_of(&own)
     }
 
     /// Whether one of them vouches for `presented`, a client's, at `now`, in seconds since 1970:

@@ -32,9 +32,6 @@ pub(super) struct Shown {
 /// Bytes of the names of those who may vouch that are told to clients, to choose by. With more of
 /// them, clients choose without.
 const AUTHORITIES_MAX: usize = 4096;
-/// How long somebody is believed without showing the certificate again, in seconds (section
-/// 4.6.1: also when each connection resumes the one before).
-const BELIEVED_MAX: u64 = 86_400;
 
 impl Clients {
     /// Those whom one of `trust` vouches for, each in DER.
@@ -86,7 +83,7 @@ impl Clients {
         let chain = Presented(chain.into_iter().map(Into::into).collect());
         let mut identity =
             self.anchors.check_client(&chain, now).map_err(|why| proof::fault_of(why, detail))?;
-        identity.until = identity.until.min(now + BELIEVED_MAX);
+        identity.until = identity.until.min(now + proof::BELIEVED_MAX);
         Ok(State::Proof(Box::new(Shown { expected, own, identity })))
     }
 

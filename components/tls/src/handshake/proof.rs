@@ -14,6 +14,10 @@ pub(crate) const SERVER_CONTEXT: &[u8; 34] = b"TLS 1.3, server CertificateVerify
 /// What tells a client's.
 pub(crate) const CLIENT_CONTEXT: &[u8; 34] = b"TLS 1.3, client CertificateVerify\0";
 
+/// How long somebody is believed without showing the certificate again, in seconds (section
+/// 4.6.1: also when each connection resumes the one before).
+pub(crate) const BELIEVED_MAX: u64 = 86_400;
+
 /// rsa_pkcs1_sha256, rsa_pkcs1_sha384, rsa_pkcs1_sha512: of certificates only (section 4.2.3).
 const RSA_PKCS1: [u16; 3] = [0x0401, 0x0501, 0x0601];
 

@@ -4,6 +4,7 @@ use super::line::World;
 use super::rustls_client::rsa_key;
 use super::script::message_of;
 use super::{certificate, certificate_of, config, trusting, until_2030, usual};
+use crate::Config;
 use crate::client::Client;
 use crate::crypto::{Group, Scheme, Suite};
 use crate::handshake::Server;
@@ -152,6 +153,39 @@ fn the_first_hello_alone_says_the_version_of_old() {
     ends.client.say(wire, &asked);
     let second = versions(&ends.client.heard(wire));
     assert!(second.len() >= 2 && second.iter().all(|version| *version == [3, 3]), "{second:?}");
+}
+
+/// However many connections go on from the first, the certificate is looked at again.
+#[test]
+fn a_server_is_believed_for_a_day_and_not_longer_than_its_certificate_is_good() {
+    let ticket_lifetime = Duration::from_secs(604_800);
+    let mut ends = Ends::new(Config { ticket_lifetime, ..usual() });
+    let visit = |ends: &mut Ends| {
+        let before = ends.client.tls.counters.resumed.get();
+        let pair = ends.connect("localhost");
+        ends.hang_up(pair);
+        ends.client.tls.counters.resumed.get() > before
+    };
+    for (turn, resumes) in [false, true, true, false, true].into_iter().enumerate() {
+        assert_eq!(visit(&mut ends), resumes, "{turn}");
+        ends.client.pass(Duration::from_secs(30_000));
+        ends.server.pass(Duration::from_secs(30_000));
+    }
+    // The certificate ends while its ticket would be good for long.
+    let (chain, key) = until_2030();
+    let config = Config { ticket_lifetime, ..config(vec![chain], vec![key]) };
+    let trust = trusting(config.certificate);
+    // The first of January in 2030.
+    let end = 1_893_456_000;
+    let client = World::client_at(trust, Some(end - 100));
+    let mut ends = Ends { client, server: World::new(config) };
+    assert_eq!([visit(&mut ends), visit(&mut ends)], [false, true]);
+    ends.client.pass(Duration::from_secs(101));
+    let (stream, wire) = ends.client.dial("localhost");
+    let peer = ends.server.connect();
+    ends.exchange(wire, peer);
+    let why = ends.client.tls.failure(stream);
+    assert!(why.is_some_and(|why| why.contains("not good any more")), "{why:?}");
 }
 
 #[test]
