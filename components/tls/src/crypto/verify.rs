@@ -194,6 +194,12 @@ impl Distrust {
 
     fn of_rest(error: &Error, text: String) -> Self {
         match error {
+            //= RFC 8446 4.4.2.4: what is signed by MD5 or SHA-1 is bad, and no question of kind
+            Error::UnsupportedSignatureAlgorithmContext(context)
+                if is_weak(&context.signature_algorithm_id) =>
+            {
+                Self::Broken(text)
+            }
             Error::CaUsedAsEndEntity
             | Error::EndEntityUsedAsCa
             | Error::EmptyEkuExtension
@@ -208,6 +214,18 @@ impl Distrust {
             _ => Self::Broken(text),
         }
     }
+}
+
+/// How identifiers of signatures begin whose hash is MD2, MD5 or SHA-1: of RSA, and of ECDSA.
+const WEAK: [&[u8]; 4] = [
+    &[6, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 2],
+    &[6, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 4],
+    &[6, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 5],
+    &[6, 7, 0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 1],
+];
+
+fn is_weak(algorithm: &[u8]) -> bool {
+    WEAK.iter().any(|weak| algorithm.starts_with(weak))
 }
 
 /// A time for a person.

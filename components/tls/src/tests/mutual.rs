@@ -36,7 +36,10 @@ impl Authority {
         params.distinguished_name = rcgen::DistinguishedName::new();
         params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let key = KeyPair::generate().unwrap();
+        Self::with(params, KeyPair::generate().unwrap())
+    }
+
+    fn with(params: CertificateParams, key: KeyPair) -> Self {
         Self(CertifiedIssuer::self_signed(params, key).unwrap())
     }
 
@@ -440,6 +443,29 @@ fn keys_are_used_for_what_they_are_for() {
     let not_allowed = |result| matches!(result, Err(Distrust::NotAllowed(_)));
     assert!(not_allowed(check(vec![KeyEncipherment, KeyAgreement], vec![])));
     assert!(not_allowed(check(vec![DigitalSignature], vec![CrlSign])));
+}
+
+/// RSA with these hashes, where a certificate says that of SHA-256.
+#[test]
+fn hashes_that_are_broken_make_certificates_bad() {
+    let mut params = CertificateParams::new(Vec::new()).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let authority = Authority::with(params, rsa_key());
+    let anchors = Anchors::new(&[authority.der()]).unwrap();
+    let chain = authority.issue("alice", &KeyPair::generate().unwrap(), |_| {});
+    for (hash, is_bad) in [(4, true), (5, true), (14, false)] {
+        let mut der = chain.certificates[0].to_vec();
+        let with_sha256 = [0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 11];
+        let at = |start: &usize| der[*start..].starts_with(&with_sha256);
+        let places: Vec<_> = (0..der.len()).filter(at).collect();
+        assert_eq!(places.len(), 2);
+        places.iter().for_each(|start| der[start + 8] = hash);
+        let found = anchors.check_client(&Presented(vec![der.into()]), NOW);
+        match is_bad {
+            true => assert!(matches!(found, Err(Distrust::Broken(_))), "{found:?}"),
+            false => assert!(matches!(found, Err(Distrust::Unsupported(_))), "{found:?}"),
+        }
+    }
 }
 
 #[test]
