@@ -167,7 +167,7 @@ faults! {
     BinderCount => ILLEGAL_PARAMETER,
     /// A binder that the pre-shared key did not make.
     BadBinder => DECRYPT_ERROR,
-    /// The second hello lacks the cookie, or has none of ours.
+    /// A cookie is missing, none of ours, or too long.
     BadCookie => ILLEGAL_PARAMETER,
     /// The second hello differs from the first in what may not differ.
     ChangedHello => ILLEGAL_PARAMETER,

@@ -22,6 +22,11 @@ pub(super) struct ExpectHello {
     asked: Asked,
 }
 
+/// Bytes of a cookie that is sent back: what a server keeps with its client is far less. A longer
+/// one is legal, but the extensions of a hello with it may be too long, which no alert is for: that
+/// of a value that does not do comes nearest.
+const COOKIE_MAX: usize = 4096;
+
 /// How far the question has got.
 enum Asked {
     /// This is the first hello. What its transcript is made with is the server's to choose.
@@ -129,6 +134,10 @@ impl ExpectHello {
             //= RFC 8446 4.1.4: a request that changes nothing is refused
             None if chosen.cookie.is_empty() => return Err(Fault::UselessRetry),
             None => {}
+        }
+        // What is longer leaves no room for the rest of a hello.
+        if chosen.cookie.len() > COOKIE_MAX {
+            return Err(Fault::BadCookie);
         }
         let hash = suite.hash();
         //= RFC 8446 4.1.4: a key whose hash is not the suite's is not offered again

@@ -71,6 +71,11 @@ fn hellos_of_servers_are_checked() {
         ("another hello for nothing", |it| it.retry(None), 47),
         ("another hello of a group shown", |it| it.retry(Some(0x1d)), 47),
         ("another hello of a group of nobody", |it| it.retry(Some(0x1234)), 47),
+        (
+            "a cookie that is too long",
+            |it| it.retry(None).with(ext::COOKIE, [&[0x10, 1][..], &[7; 0x1001]].concat()),
+            47,
+        ),
         ("an empty cookie", |it| it.retry(None).with(ext::COOKIE, [0, 0]), 50),
         ("another hello and an unknown extension", |it| it.retry(Some(0x17)).with(0x1234, []), 110),
     ];
