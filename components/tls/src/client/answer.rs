@@ -11,7 +11,7 @@ use crate::key_schedule::{EarlySecret, HANDSHAKE_LABELS, Schedule};
 use crate::wire::Reader;
 use crate::wire::codes::message::MESSAGE_HASH;
 use crate::wire::codes::{DOWNGRADE, RETRY_RANDOM, SSL30, TLS12, TLS13, extension};
-use crate::wire::server::ServerHello;
+use crate::wire::server::{ServerHello, place, unexpected};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
@@ -103,7 +103,8 @@ impl ExpectHello {
                 (extension::PRE_SHARED_KEY, false) if self.said.remembered.is_some() => {
                     chosen.index = Some(content.u16()?);
                 }
-                _ => return Err(misplaced(kind)),
+                (_, true) => return Err(unexpected(kind, place::RETRY_REQUEST)),
+                (_, false) => return Err(unexpected(kind, place::SERVER_HELLO)),
             }
             content.end()?;
         }
@@ -211,23 +212,6 @@ impl ExpectHello {
             own: Vec::new(),
             until: resumed.map_or(0, |one| one.until),
         })))
-    }
-}
-
-/// An extension that may not stand where it does.
-pub(super) fn misplaced(kind: u16) -> Fault {
-    match kind {
-        extension::SERVER_NAME
-        | extension::STATUS_REQUEST
-        | extension::SUPPORTED_GROUPS
-        | extension::SIGNATURE_ALGORITHMS
-        | extension::ALPN
-        | extension::RECORD_SIZE_LIMIT
-        | extension::SUPPORTED_VERSIONS
-        | extension::COOKIE
-        | extension::PSK_KEY_EXCHANGE_MODES
-        | extension::KEY_SHARE => Fault::ExtensionMisplaced,
-        _ => Fault::ExtensionNotOffered,
     }
 }
 

@@ -1,14 +1,13 @@
 //! What a server says under the keys of the handshake, and the client's answer
 //! (RFC 8446 sections 4.3 and 4.4).
 
-use super::answer::misplaced;
 use super::{Client, Late, State, Target};
 use crate::alert::Fault;
 use crate::crypto::{Presented, Scheme, Secret, Suite, Transcript, equal};
 use crate::handshake::{Flight, Level, Step, Surroundings, messages, proof};
 use crate::key_schedule::{APPLICATION_LABELS, Schedule, Traffic};
 use crate::wire::codes::{extension, message};
-use crate::wire::server::{Extensions, certificate_request, certificates};
+use crate::wire::server::{Extensions, certificate_request, certificates, place, unexpected};
 use crate::wire::{Reader, Writer};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -222,8 +221,7 @@ fn encrypted_extensions(
                 }
                 flight.step(Step::RecordLimit(limit))?;
             }
-            extension::SERVER_NAME | extension::ALPN => return Err(Fault::ExtensionNotOffered),
-            _ => return Err(misplaced(kind)),
+            _ => return Err(unexpected(kind, place::ENCRYPTED_EXTENSIONS)),
         }
         content.end()?;
     }

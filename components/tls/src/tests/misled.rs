@@ -59,6 +59,7 @@ fn hellos_of_servers_are_checked() {
         ("the protocol in clear", |it| it.with(ext::ALPN, *b"\0\x03\x02h2"), 47),
         ("a cookie", |it| it.with(ext::COOKIE, [0, 1, 1]), 47),
         ("a key that was not offered", |it| it.with(ext::PRE_SHARED_KEY, [0, 0]), 110),
+        ("a key to ask again", |it| it.retry(Some(0x17)).with(ext::PRE_SHARED_KEY, [0, 0]), 47),
         ("bytes behind", |it| Answer { trailing: vec![0], ..it }, 50),
         (
             "an extension twice",
@@ -169,7 +170,9 @@ fn only_what_was_asked_for_is_taken() {
         (ext::SIGNATURE_ALGORITHMS, &[0, 2, 4, 3], Some(47)),
         (ext::EARLY_DATA, b"", Some(110)),
         (ext::QUIC_TRANSPORT_PARAMETERS, b"", Some(110)),
-        (ext::PRE_SHARED_KEY, &[0, 0], Some(110)),
+        (ext::PRE_SHARED_KEY, &[0, 0], Some(47)),
+        (ext::COOKIE, &[0, 1, 7], Some(47)),
+        (ext::CERTIFICATE_AUTHORITIES, b"", Some(47)),
         (0x1234, b"", Some(110)),
     ];
     for (kind, content, expected) in cases {
@@ -224,6 +227,8 @@ fn certificates_and_signatures_are_checked() {
         (certificate_message(&[], &[&[]], &[0, 0]), 50),
         (certificate_message(&[], &[own], &[]), 50),
         (certificate_message(&[], &[own], &[0, 4, 0, 18, 0, 0]), 110),
+        (certificate_message(&[], &[own], &[0, 6, 0, 51, 0, 2, 0, 29]), 47),
+        (certificate_message(&[], &[own], &[0, 4, 0, 0, 0, 0]), 47),
         // A status without a kind, of another kind, of no bytes, and with bytes behind it.
         (certificate_message(&[], &[own], &[0, 4, 0, 5, 0, 0]), 50),
         (certificate_message(&[], &[own], &[0, 9, 0, 5, 0, 5, 2, 0, 0, 1, 9]), 113),
@@ -309,13 +314,15 @@ fn who_is_asked_for_a_certificate_says_that_there_is_none() {
         (request(&[1], core::slice::from_ref(&schemes)), 47),
         (request(&[], &[(ext::SIGNATURE_ALGORITHMS, vec![0, 1, 4])]), 50),
         (request(&[], &[schemes.clone(), schemes.clone()]), 47),
+        (request(&[], &[schemes.clone(), (ext::KEY_SHARE, vec![0, 29])]), 47),
+        (request(&[], &[schemes.clone(), (ext::ALPN, vec![0, 3, 2, 104, 50])]), 47),
     ] {
         let mut it = Impostor::new().until(1);
         it.tell(&bytes);
         assert_eq!(it.alert(), expected);
     }
     let mut it = Impostor::new().until(1);
-    it.tell(&request(&[], &[(0x1234, vec![]), schemes]));
+    it.tell(&request(&[], &[(0x1234, vec![]), (ext::STATUS_REQUEST, vec![]), schemes]));
     for next in [Impostor::certificate, Impostor::verify, Impostor::finished] {
         let next = next(&it);
         it.tell(&next);
@@ -422,6 +429,9 @@ fn later_messages_are_few() {
         ([message(24, |body| body.u8(0)), ticket(9, b"x", &[])].concat(), 10),
         (ticket(9, b"", &[]), 50),
         (ticket(9, b"x", &[early.clone(), early.clone()]), 47),
+        (ticket(9, b"x", &[(ext::EARLY_DATA, vec![0, 0, 9])]), 50),
+        (ticket(9, b"x", &[(ext::EARLY_DATA, vec![0, 0, 0, 9, 9])]), 50),
+        (ticket(9, b"x", &[(ext::KEY_SHARE, vec![0, 29])]), 47),
         (message(4, |body| body.bytes(&[0; 9])), 50),
     ] {
         let mut it = Impostor::open();

@@ -78,6 +78,52 @@ impl<'a> Extensions<'a> {
     }
 }
 
+/// What of a server's may have extensions, a bit each.
+#[allow(missing_docs, reason = "the names are the RFC's")]
+pub mod place {
+    pub const SERVER_HELLO: u8 = 1;
+    pub const RETRY_REQUEST: u8 = 2;
+    pub const ENCRYPTED_EXTENSIONS: u8 = 4;
+    pub const CERTIFICATE_REQUEST: u8 = 8;
+    pub const CERTIFICATE: u8 = 16;
+    pub const TICKET: u8 = 32;
+}
+
+/// Where an extension may stand; `None` for one that is not known here.
+const fn places(kind: u16) -> Option<u8> {
+    use place::{
+        CERTIFICATE, CERTIFICATE_REQUEST, ENCRYPTED_EXTENSIONS, RETRY_REQUEST, SERVER_HELLO, TICKET,
+    };
+    Some(match kind {
+        extension::SERVER_NAME
+        | extension::SUPPORTED_GROUPS
+        | extension::ALPN
+        | extension::RECORD_SIZE_LIMIT => ENCRYPTED_EXTENSIONS,
+        extension::STATUS_REQUEST => CERTIFICATE_REQUEST | CERTIFICATE,
+        extension::SIGNATURE_ALGORITHMS | extension::CERTIFICATE_AUTHORITIES => CERTIFICATE_REQUEST,
+        extension::PRE_SHARED_KEY => SERVER_HELLO,
+        extension::EARLY_DATA => ENCRYPTED_EXTENSIONS | TICKET,
+        extension::SUPPORTED_VERSIONS | extension::KEY_SHARE => SERVER_HELLO | RETRY_REQUEST,
+        extension::COOKIE => RETRY_REQUEST,
+        extension::PSK_KEY_EXCHANGE_MODES => 0,
+        _ => return None,
+    })
+}
+
+/// Whether an extension stands where it may not. Others may stand there, or nobody here knows them.
+fn is_misplaced(kind: u16, place: u8) -> bool {
+    places(kind).is_some_and(|places| places & place == 0)
+}
+
+/// What is wrong with an extension that was not asked for, or not there.
+//= RFC 8446 4.2: what is known, and may not stand there, is told from what nobody asked for
+pub fn unexpected(kind: u16, place: u8) -> Fault {
+    match is_misplaced(kind, place) {
+        true => Fault::ExtensionMisplaced,
+        false => Fault::ExtensionNotOffered,
+    }
+}
+
 fn next<'a>(extensions: &mut Reader<'a>) -> Result<(u16, &'a [u8]), Fault> {
     Ok((extensions.u16()?, extensions.vector16(0..=0xffff)?))
 }
@@ -97,7 +143,7 @@ pub fn certificates(body: &[u8], asked: bool) -> Result<Vec<&[u8]>, Fault> {
         //= RFC 8446 4.4.2: extensions answer the other end's, which has asked for no others
         for (kind, content) in Extensions::parse(&mut list)?.iter() {
             if kind != extension::STATUS_REQUEST || !asked {
-                return Err(Fault::ExtensionNotOffered);
+                return Err(unexpected(kind, place::CERTIFICATE));
             }
             status(content)?;
         }
@@ -122,6 +168,10 @@ pub fn certificate_request(body: &[u8]) -> Result<List<'_>, Fault> {
     }
     let extensions = Extensions::parse(&mut reader)?;
     reader.end()?;
+    //= RFC 8446 4.3.2: what is not known is ignored, but not what belongs elsewhere
+    if extensions.iter().any(|(kind, _)| is_misplaced(kind, place::CERTIFICATE_REQUEST)) {
+        return Err(Fault::ExtensionMisplaced);
+    }
     let mut schemes =
         extensions.find(extension::SIGNATURE_ALGORITHMS).ok_or(Fault::MissingExtension)?;
     let list = List::new(schemes.vector16(2..=0xfffe)?)?;
@@ -149,9 +199,18 @@ impl<'a> NewSessionTicket<'a> {
         let (lifetime_secs, age_add) = (reader.u32()?, reader.u32()?);
         let nonce = reader.vector8(0..=255)?;
         let ticket = reader.vector16(1..=0xffff)?;
-        // Early data is all that they could allow; there is none.
-        Extensions::parse(&mut reader)?;
+        let extensions = Extensions::parse(&mut reader)?;
         reader.end()?;
+        for (kind, mut content) in extensions.iter() {
+            if is_misplaced(kind, place::TICKET) {
+                return Err(Fault::ExtensionMisplaced);
+            }
+            // That is all that they could allow; none is sent.
+            if kind == extension::EARLY_DATA {
+                content.u32()?;
+                content.end()?;
+            }
+        }
         Ok(Self { lifetime_secs, age_add, nonce, ticket })
     }
 }
