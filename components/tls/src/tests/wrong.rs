@@ -114,6 +114,16 @@ fn extensions_are_checked() {
             new().with(ext::SIGNATURE_ALGORITHMS, codes(&[0x0804, 0x0503])),
             HANDSHAKE_FAILURE,
         ),
+        (
+            "half a signature of certificates",
+            new().with(ext::SIGNATURE_ALGORITHMS_CERT, [0, 3, 4, 3, 5]),
+            DECODE_ERROR,
+        ),
+        (
+            "signatures of certificates",
+            new().with(ext::SIGNATURE_ALGORITHMS_CERT, codes(&[9])),
+            None,
+        ),
         ("protocols", new().with(ext::ALPN, [0, 3, 2, b'h', b'2']), NO_APPLICATION_PROTOCOL),
         ("no protocol", new().with(ext::ALPN, [0, 0]), DECODE_ERROR),
         ("empty protocol", new().with(ext::ALPN, [0, 1, 0]), DECODE_ERROR),

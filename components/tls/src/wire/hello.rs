@@ -109,8 +109,12 @@ impl<'a> ClientHello<'a> {
             extension::SUPPORTED_GROUPS => {
                 self.groups = Some(List::new(content.vector16(2..=0xffff)?)?);
             }
-            extension::SIGNATURE_ALGORITHMS => {
-                self.signatures = Some(List::new(content.vector16(2..=0xfffe)?)?);
+            extension::SIGNATURE_ALGORITHMS | extension::SIGNATURE_ALGORITHMS_CERT => {
+                let list = List::new(content.vector16(2..=0xfffe)?)?;
+                // Those of certificates are not chosen by: there is one chain for each key.
+                if kind == extension::SIGNATURE_ALGORITHMS {
+                    self.signatures = Some(list);
+                }
             }
             extension::ALPN => self.protocols = Some(Protocols::parse(&mut content)?),
             extension::RECORD_SIZE_LIMIT => self.record_size_limit = Some(content.u16()?),

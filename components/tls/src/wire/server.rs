@@ -100,7 +100,9 @@ const fn places(kind: u16) -> Option<u8> {
         | extension::ALPN
         | extension::RECORD_SIZE_LIMIT => ENCRYPTED_EXTENSIONS,
         extension::STATUS_REQUEST => CERTIFICATE_REQUEST | CERTIFICATE,
-        extension::SIGNATURE_ALGORITHMS | extension::CERTIFICATE_AUTHORITIES => CERTIFICATE_REQUEST,
+        extension::SIGNATURE_ALGORITHMS
+        | extension::SIGNATURE_ALGORITHMS_CERT
+        | extension::CERTIFICATE_AUTHORITIES => CERTIFICATE_REQUEST,
         extension::PRE_SHARED_KEY => SERVER_HELLO,
         extension::EARLY_DATA => ENCRYPTED_EXTENSIONS | TICKET,
         extension::SUPPORTED_VERSIONS | extension::KEY_SHARE => SERVER_HELLO | RETRY_REQUEST,
