@@ -159,7 +159,7 @@ impl Answer<'_> {
             schedule,
             client_handshake: traffic.client,
             client_application: application.client,
-            certificate: self.choice.mark,
+            certificate: resumed.as_ref().map_or(self.choice.mark, |resumed| resumed.mark),
             resumes,
             bound: if EARLY { early::bound(&self.hello, &self.choice) } else { [0; 16] },
             client: resumed.and_then(|resumed| resumed.client),

@@ -148,9 +148,8 @@ impl Certificates {
     /// The first certificate that is for `name` and that the client can check; where none is
     /// for it, the first that the client can check.
     pub(crate) fn choose(&self, name: Option<&[u8]>, signatures: Option<List<'_>>) -> Chosen {
-        let name = name.map(|name| name.strip_suffix(b".").unwrap_or(name));
-        let is_named = name.is_some_and(|name| self.0.iter().any(|entry| entry.is_for(name)));
-        let fits = |entry: &Entry| !is_named || name.is_some_and(|name| entry.is_for(name));
+        let name = self.known(name);
+        let fits = |entry: &Entry| name.is_none_or(|name| entry.is_for(name));
         let mut fitting = (0..).zip(&self.0).filter(|(_, entry)| fits(entry));
         let first = fitting.clone().next().map_or(0, |(index, _)| index);
         let signs = |(index, entry): (u8, &Entry)| {
@@ -164,7 +163,20 @@ impl Certificates {
             None => (first, None),
         };
         let mark = self.get(index).map_or([0; 4], |entry| entry.mark);
-        Chosen { index, mark, is_named, scheme }
+        Chosen { index, mark, is_named: name.is_some(), scheme }
+    }
+
+    /// Whether the certificate that has the mark `mark` is in service for `name`.
+    pub(super) fn has(&self, mark: Mark, name: Option<&[u8]>) -> bool {
+        let name = self.known(name);
+        self.0.iter().any(|entry| entry.mark == mark && name.is_none_or(|name| entry.is_for(name)))
+    }
+
+    /// `name` without the dot at its end, where a certificate is for it.
+    #[inline(never)]
+    fn known<'a>(&self, name: Option<&'a [u8]>) -> Option<&'a [u8]> {
+        let name = name.map(|name| name.strip_suffix(b".").unwrap_or(name));
+        name.filter(|name| self.0.iter().any(|entry| entry.is_for(name)))
     }
 }
 

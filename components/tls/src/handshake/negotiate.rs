@@ -30,6 +30,8 @@ pub(super) struct Choice<'a> {
 pub(super) struct Resumed {
     /// The place of its key among those that were offered.
     pub(super) index: u16,
+    /// The certificate that the client saw then.
+    pub(super) mark: Mark,
     /// What the key schedule begins with.
     pub(super) secret: EarlySecret,
     /// Who the client was then.
@@ -154,9 +156,11 @@ pub(super) fn resume<const ASKS: bool, const EARLY: bool>(
         let Some(mut contents) = server.tickets.open(identity, around.now) else { continue };
         let grant = if EARLY { Grant::take(&mut contents.said) } else { None };
         //= RFC 8446 4.2.11: the key's hash is that of the suite; and a name keeps its certificate
-        // for as long as that is in service.
-        let fits =
-            contents.suite.hash() == choice.suite.hash() && contents.certificate == choice.mark;
+        // for as long as that is in service, also where others are for it, or the client does not
+        // say what signatures it takes.
+        let mark = contents.certificate;
+        let fits = contents.suite.hash() == choice.suite.hash()
+            && server.certificates.has(mark, hello.server_name);
         if !fits {
             continue;
         }
@@ -175,7 +179,7 @@ pub(super) fn resume<const ASKS: bool, const EARLY: bool>(
         }
         let (suite, made) = (contents.suite, contents.made);
         let offer = grant.and_then(|grant| Offer::new(grant, suite, made, binder));
-        return Ok(Some(Resumed { index: index as u16, secret, client, offer }));
+        return Ok(Some(Resumed { index: index as u16, mark, secret, client, offer }));
     }
     may_sign(hello, choice)
 }

@@ -155,6 +155,22 @@ fn the_first_hello_alone_says_the_version_of_old() {
     assert!(second.len() >= 2 && second.iter().all(|version| *version == [3, 3]), "{second:?}");
 }
 
+/// Whichever certificate the server would show now.
+#[test]
+fn a_ticket_is_good_while_the_certificate_that_it_comes_from_is_in_service() {
+    let (one, one_key) = certificate(&rcgen::PKCS_ECDSA_P256_SHA256, &["localhost"]);
+    let (two, two_key) = certificate(&rcgen::PKCS_ED25519, &["localhost"]);
+    let mut ends = Ends::new(config(vec![one, two], vec![one_key, two_key]));
+    for (resumed, schemes) in
+        [&[Scheme::Ed25519][..], &Scheme::ALL, &[Scheme::EcdsaP256Sha256]].into_iter().enumerate()
+    {
+        ends.client.role().schemes = schemes;
+        let pair = ends.connect("localhost");
+        ends.hang_up(pair);
+        assert_eq!(ends.server.tls.counters.resumed.get(), resumed as u64);
+    }
+}
+
 /// However many connections go on from the first, the certificate is looked at again.
 #[test]
 fn a_server_is_believed_for_a_day_and_not_longer_than_its_certificate_is_good() {
