@@ -56,16 +56,14 @@ impl AeadKey {
     /// The key of `cipher` whose bytes are the first of `bytes`.
     pub fn new(cipher: Cipher, bytes: &[u8; 32]) -> Self {
         Self(match cipher {
+            // Nothing is copied but by the ciphers, which wipe what they keep.
             Cipher::Aes128Gcm => {
-                let (key, _) = bytes.split_at(16);
-                let mut short = [0; 16];
-                short.copy_from_slice(key);
-                Key::Aes128Gcm(Aes128Gcm::new(&short.into()))
+                // There are so many.
+                let key: &[u8; 16] = bytes.first_chunk().unwrap_or(&[0; 16]);
+                Key::Aes128Gcm(Aes128Gcm::new(key.into()))
             }
-            Cipher::Aes256Gcm => Key::Aes256Gcm(Aes256Gcm::new(&(*bytes).into())),
-            Cipher::ChaCha20Poly1305 => {
-                Key::ChaCha20Poly1305(ChaCha20Poly1305::new(&(*bytes).into()))
-            }
+            Cipher::Aes256Gcm => Key::Aes256Gcm(Aes256Gcm::new(bytes.into())),
+            Cipher::ChaCha20Poly1305 => Key::ChaCha20Poly1305(ChaCha20Poly1305::new(bytes.into())),
         })
     }
 

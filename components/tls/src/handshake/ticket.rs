@@ -122,7 +122,9 @@ impl Tickets {
         self.rotate(around.now);
         let nonce: [u8; NONCE] = around.random.bytes();
         let key = &self.current;
-        let mut ticket = Vec::with_capacity(128);
+        // As long as it gets: what it holds in clear is not left where it was before it grew.
+        let length = NAME + NONCE + 2 + 4 + 8 + contents.key.bytes().len() + contents.said.len();
+        let mut ticket = Vec::with_capacity(length + TAG);
         ticket.extend_from_slice(&key.name);
         ticket.extend_from_slice(&nonce);
         let start = ticket.len();
@@ -232,6 +234,7 @@ mod tests {
             for (later, good) in [(0, true), (3599, true), (3600, false), (7200, false)] {
                 let then = now + Duration::from_secs(later);
                 other.rotate(then);
+                assert_eq!(ticket.capacity(), ticket.len(), "it has moved");
                 let opened = other.open(&ticket, then);
                 assert_eq!(opened.is_some(), good, "after {hours} h and {later} s");
                 assert!(opened.is_none_or(|it| it.key.bytes() == [7; 32]
