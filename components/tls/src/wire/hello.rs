@@ -135,10 +135,13 @@ impl<'a> ClientHello<'a> {
     //= RFC 8446 4.2.8: no two shares of a group, and only of groups that are supported
     fn check_shares(&self) -> Result<(), Fault> {
         let (Some(shares), Some(groups)) = (self.key_shares, self.groups) else { return Ok(()) };
-        let mut seen = Seen::default();
+        // Both may be long, so that no share is looked for among all groups.
+        let (mut offered, mut seen) = (Seen::default(), Seen::default());
+        for group in groups.iter() {
+            let _ = offered.insert(group);
+        }
         for (group, _) in shares.iter() {
-            let first = seen.insert(group).is_ok();
-            if !first || !groups.contains(group) {
+            if seen.insert(group).is_err() || offered.insert(group).is_ok() {
                 return Err(Fault::BadKeyShare);
             }
         }
