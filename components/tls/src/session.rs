@@ -85,6 +85,8 @@ const SKIP_MAX: usize = 64 << 10;
 const SKIP_MIN: usize = 8;
 /// change_cipher_spec records that are borne; a client sends one or two.
 const CHANGE_CIPHER_SPECS_MAX: u8 = 4;
+/// Bytes of the message with a client's certificates, where the limit for hellos is shorter.
+const CERTIFICATES_MAX: usize = 32 << 10;
 /// Records without content, and key updates without data, that are borne in a row.
 const IDLE_MAX: u8 = 32;
 /// A change_cipher_spec.
@@ -294,7 +296,7 @@ impl<R: Role> Session<R> {
         while let Some([kind, length @ ..]) = rest.first_chunk::<4>() {
             let [a, b, c] = *length;
             let length = u32::from_be_bytes([0, a, b, c]) as usize;
-            if length > shared.hello_limit {
+            if length > self.length_max(*kind, shared) {
                 return Err(Fault::HandshakeTooLong);
             }
             // What can only be wrong is not waited for, and takes no memory.
@@ -320,6 +322,14 @@ impl<R: Role> Session<R> {
             self.partial.extend_from_slice(rest);
         }
         Ok(received)
+    }
+
+    /// The most bytes of a message of this kind. What vouches for a client may be longer than any
+    /// hello; it comes when there are keys.
+    fn length_max(&self, kind: u8, shared: &Shared<R>) -> usize {
+        let shows = R::VERIFIES && !R::DIALS && self.read.is_some();
+        let limit = if shows && kind == message::CERTIFICATE { CERTIFICATES_MAX } else { 0 };
+        limit.max(shared.hello_limit)
     }
 
     fn message(
