@@ -6,8 +6,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use x509_cert::der;
-use x509_cert::ext::pkix::SubjectAltName;
 use x509_cert::ext::pkix::name::GeneralName;
+use x509_cert::ext::pkix::{KeyUsage, SubjectAltName};
 use x509_cert::spki::SubjectPublicKeyInfoOwned;
 
 /// A certificate with those that vouch for it, as a file holds them.
@@ -19,6 +19,8 @@ pub struct Chain {
     pub names: Vec<String>,
     /// Whether it is for anything that has a name or an address.
     pub is_named: bool,
+    /// Whether its key may sign, as every handshake wants it.
+    pub signs: bool,
     /// How long it is still good for.
     pub remaining: Duration,
     /// Its public key, as a SubjectPublicKeyInfo in DER.
@@ -116,8 +118,10 @@ impl Chain {
         let names = names(first)?;
         let is_named = names.is_some();
         let names = names.unwrap_or_default();
+        let usage = first.get_extension::<KeyUsage>().map_err(|why| why.to_string())?;
+        let signs = usage.is_none_or(|(_, usage)| usage.digital_signature());
         let public = first.subject_public_key_info().to_der().map_err(|why| why.to_string())?;
-        Ok(Self { certificates, names, is_named, remaining, public })
+        Ok(Self { certificates, names, is_named, signs, remaining, public })
     }
 
     /// The certificate's serial number, as DER has it.
@@ -178,6 +182,12 @@ impl PrivateKey {
             _ => return Err(NO_KEY.to_owned()),
         };
         let public = public_of(&pkcs8).ok_or(NO_KEY)?;
+        // The image would not start.
+        if let Some(bits) = rsa_bits(&pkcs8).filter(|bits| !RSA_BITS.contains(bits)) {
+            return Err(format!(
+                "holds a key of RSA with {bits} bits: it must have 2,048 to 8,192"
+            ));
+        }
         Ok(Self { pkcs8, public })
     }
 }
@@ -203,6 +213,17 @@ fn public_of(pkcs8: &[u8]) -> Option<Vec<u8>> {
     let bits = tlv(3, &[&[0], &public[..]].concat());
     let info = tlv(0x30, &[algorithm, bits].concat());
     SubjectPublicKeyInfoOwned::from_der(&info).ok()?.to_der().ok()
+}
+
+/// What keys of RSA may have, as the component `tls` has it.
+const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=8192;
+
+/// Bits of the modulus, where the key is one of RSA.
+fn rsa_bits(pkcs8: &[u8]) -> Option<usize> {
+    let info = PrivateKeyInfoRef::from_der(pkcs8).ok()?;
+    let key = pkcs1::RsaPrivateKeyRef::from_der(info.private_key.as_bytes()).ok()?;
+    let modulus = key.modulus.as_bytes();
+    Some(modulus.len() * 8 - modulus.first()?.leading_zeros() as usize)
 }
 
 /// SEC1 as PKCS#8: the curve stands in the key, and belongs in front of it.

@@ -57,6 +57,24 @@ fn one_that_expires_soon_is_warned_of() {
 }
 
 #[test]
+fn one_whose_key_is_not_for_signatures_is_warned_of() {
+    let keys = "certificate = \"certs/one.pem\"\nkey = \"certs/one.key\"";
+    let graph = said("usage", keys, |folder| {
+        files(folder, "one", SystemTime::now(), 90);
+        let path = folder.join("one.pem");
+        let chain = Chain::read(&fs::read(&path).unwrap(), SystemTime::now()).unwrap();
+        let mut der = chain.certificates[0].clone();
+        // Bits of a KeyUsage: digitalSignature becomes keyEncipherment.
+        let at = der.windows(4).position(|bits| bits == [3, 2, 7, 0x80]).unwrap();
+        der[at..at + 4].copy_from_slice(&[3, 2, 5, 0x20]);
+        fs::write(path, der).unwrap();
+    });
+    let warnings = graph.unwrap().warnings;
+    assert_eq!(warnings.len(), 1);
+    assert!(warnings[0].contains("digitalSignature"), "{}", warnings[0]);
+}
+
+#[test]
 fn what_is_wrong_is_said() {
     let one = "certificate = \"certs/one.pem\"\nkey = \"certs/one.key\"";
     let two = "certificate = [\"certs/one.pem\"]\nkey = [\"certs/one.key\", \"certs/one.key\"]";
@@ -338,6 +356,24 @@ fn keys_are_read_in_all_their_forms() {
     assert!(PrivateKey::read(&pkcs8).unwrap().pkcs8 == pkcs8);
     for wrong in ["", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "x"] {
         assert!(PrivateKey::read(wrong.as_bytes()).is_err());
+    }
+    // Of RSA, what its modulus is long, and nothing else, is looked at.
+    let rsa = |bytes: usize, first: u8| {
+        // A number whose first bit is set has a zero in front.
+        let zero: &[u8] = if first >= 0x80 { &[0] } else { &[] };
+        let modulus = [zero, &[first], &vec![1; bytes - 1]].concat();
+        let small = tlv(2, &[&[1]]);
+        let rest = small.repeat(7);
+        let der = tlv(0x30, &[&tlv(2, &[&[0]]), &tlv(2, &[&modulus]), &rest]);
+        let ending = pem_rfc7468::LineEnding::LF;
+        let pem = pem_rfc7468::encode_string("RSA PRIVATE KEY", ending, &der).unwrap();
+        PrivateKey::read(pem.as_bytes()).map(drop)
+    };
+    assert_eq!(rsa(256, 0x80), Ok(()));
+    assert_eq!(rsa(1024, 0xff), Ok(()));
+    for (bytes, first, bits) in [(256, 0x7f, "2047"), (255, 0x80, "2040"), (1025, 1, "8193")] {
+        let why = rsa(bytes, first).unwrap_err();
+        assert!(why.contains(bits), "{why}");
     }
     let encrypted = pem.replace("PRIVATE KEY", "ENCRYPTED PRIVATE KEY");
     let why = PrivateKey::read(encrypted.as_bytes()).err().unwrap();

@@ -278,6 +278,13 @@ impl Check<'_> {
             self.report(report.note(at, of).help("name the key that the certificate was made for"));
             return None;
         }
+        if !chain.signs {
+            let shown = self.shown(certificate);
+            self.warnings.push(format!(
+                "`{shown}` has a key that is not for signatures, so that others refuse it: its \
+                 KeyUsage lacks digitalSignature"
+            ));
+        }
         if chain.remaining < SOON {
             let hours = chain.remaining.as_secs() / 3600;
             let (days, shown) = (hours / 24, self.shown(certificate));
