@@ -306,11 +306,8 @@ impl crate::HttpPort for Endless {
 #[test]
 fn a_port_that_is_always_busy_leaves_the_others_their_turn() {
     let mut cx = testing::context(400, 1);
-    let config = ServerConfig {
-        tasks: 64,
-        patience: crate::Duration::from_secs(1),
-        files: Files::new(&[]),
-    };
+    let config =
+        ServerConfig { tasks: 64, patience: crate::Duration::from_secs(1), files: Files::new(&[]) };
     let config = alloc::boxed::Box::leak(alloc::boxed::Box::new(config));
     let mut server = Server::new(config, async |_: Request| Status::OK, &mut cx);
     let mut ports = [Endless::default(), Endless::default(), Endless::default()];
