@@ -214,8 +214,8 @@ impl New {
              {SITE}\n[dependencies]\nwaitless = {{ {} }}\n\n\
              [build-dependencies]\nbuild = {{ {}, default-features = false }}\n\n\
              # A workspace of its own.\n[workspace]\n\n\
-             # What cryptography asks for the processor's instructions; that of the registry knows\n\
-             # none on bare metal.\n[patch.crates-io]\ncpufeatures = {{ {} }}\n\n{profiles}",
+             # What cryptography asks for the processor's instructions; that of the registry\n\
+             # knows none on bare metal.\n[patch.crates-io]\ncpufeatures = {{ {} }}\n\n{profiles}",
             from("core"),
             from("build"),
             from("platforms/cpufeatures")

@@ -1,9 +1,9 @@
 //! Records that span packets, messages that span records, and what all of them may take together.
 //!
 //! Who sends the beginning of one may keep it waiting for as long as the connection is open, and
-//! it is long. At the limit, another connection with the beginning of one gives way: the
-//! next around the table, so that one that just began is not likely to be it; and first of those
-//! whose handshake is not complete, so that who has not shown anything ends none of those that work.
+//! it is long. At the limit, another connection with the beginning of one gives way: the next
+//! around the table, so that one that just began is not likely to be it; and first of those whose
+//! handshake is not complete, so that who has not shown anything ends none of those that work.
 
 use crate::Tls;
 use crate::alert::Fault;

@@ -99,8 +99,6 @@ fn extensions_are_checked() {
     };
     let name = |name: &[u8]| [&[0], &vector(&[name])[..]].concat();
     let names = |names: &[&[u8]]| vector(names);
-    let with_modes = || new().with(ext::PSK_KEY_EXCHANGE_MODES, [1, 1]);
-    let good = keys(&[b"ticket"], &[&[0; 32]]);
     for (what, hello, expected) in [
         ("unknown twice", twice(0x1234), ILLEGAL_PARAMETER),
         ("no groups", new().without(ext::SUPPORTED_GROUPS), MISSING_EXTENSION),
@@ -141,6 +139,17 @@ fn extensions_are_checked() {
             new().with(ext::SERVER_NAME, names(&[&name(b"a"), &name(b"b")])),
             ILLEGAL_PARAMETER,
         ),
+    ] {
+        answered(what, &hello, expected);
+    }
+}
+
+#[test]
+fn what_is_said_of_earlier_keys_is_checked() {
+    let new = Hello::new;
+    let with_modes = || new().with(ext::PSK_KEY_EXCHANGE_MODES, [1, 1]);
+    let good = keys(&[b"ticket"], &[&[0; 32]]);
+    for (what, hello, expected) in [
         (
             "no modes",
             new().without(ext::PSK_KEY_EXCHANGE_MODES).with(ext::PRE_SHARED_KEY, good.clone()),
