@@ -275,17 +275,23 @@ fn blocks(bytes: &[u8]) -> Result<Vec<(String, Vec<u8>)>, String> {
 }
 
 /// The certificate for development in `folder` and its key, made when there are none or when
-/// they are not good for long. Processes that want it at once get the same one.
+/// they are not good for long. Processes that want it at once get the same one. A folder that is
+/// made for them is one that git ignores.
 ///
 /// # Errors
 /// One line that says what could not be written.
 pub fn development(folder: &Path, now: SystemTime) -> Result<(PathBuf, PathBuf), String> {
     let [certificate, key] = ["development.pem", "development.key"].map(|name| folder.join(name));
+    let fresh = !folder.exists();
     fs::create_dir_all(folder).map_err(|why| format!("cannot make {}: {why}", folder.display()))?;
     // Whoever comes second waits, and finds what the first made. Without locks both make one,
     // and at worst the build says that they do not belong together.
     let lock = fs::File::open(folder);
     let _locked = lock.as_ref().is_ok_and(|folder| folder.lock().is_ok());
+    if fresh {
+        // A key is not for version control, whatever the repository around this ignores.
+        put(&folder.join(".gitignore"), "*\n", 0o644)?;
+    }
     let chain = fs::read(&certificate).ok().and_then(|bytes| Chain::read(&bytes, now).ok());
     let private = fs::read(&key).ok().and_then(|bytes| PrivateKey::read(&bytes).ok());
     let good = chain.zip(private).is_some_and(|(chain, private)| {

@@ -340,6 +340,7 @@ fn all_who_want_the_certificate_for_development_get_the_same() {
         threads.into_iter().map(|thread| thread.join().unwrap()).collect()
     });
     assert!(all.windows(2).all(|pair| pair[0] == pair[1]));
+    assert_eq!(fs::read_to_string(root.join(".gitignore")).unwrap(), "*\n");
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;

@@ -2,9 +2,9 @@
 
 use crate::cli::{self, add::depend};
 use crate::project::Project;
-use crate::report::{Missing, render};
+use crate::report::{Missing, list, render};
 use crate::workspace::{Workspace, relative};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::{env, fs};
 
 /// What to make.
@@ -26,6 +26,20 @@ pub struct New {
 
 /// The platforms that a new app is made for.
 const PLATFORMS: [&str; 4] = ["qemu", "native", "native-tap", "simulation"];
+
+/// What every app gets.
+const FILES: [&str; 4] = ["Cargo.toml", "build.rs", "src/main.rs", "waitless.toml"];
+
+/// What one in a repository of its own has besides, as the tree has it.
+const TAKEN_OVER: [&str; 4] = [
+    ".cargo/config.toml",
+    "platforms/targets/aarch64-waitless.json",
+    "platforms/targets/x86_64-waitless.json",
+    "rustfmt.toml",
+];
+
+/// What is written for it.
+const OWN: [&str; 2] = [".gitignore", "README.md"];
 
 /// Names that a package cannot have, or that its crate could not be called by.
 const TAKEN: &str = "abstract alloc as async await become box break build const continue core \
@@ -114,21 +128,29 @@ impl New {
             Some(path) => env::current_dir().unwrap_or_default().join(path),
             None => home.join("apps").join(&self.name),
         };
+        let folder = settled(&folder);
         if folder.join("Cargo.toml").exists() {
             return Err(format!("there is a package in {} already", folder.display()));
         }
+        self.is_free(&folder)?;
         if own && !home.join("core/Cargo.toml").is_file() {
             return Err(format!(
                 "{} is no Waitless tree; say where one is by --waitless",
                 home.display()
             ));
         }
-        self.name_is_good(&Workspace::load(&home)?)?;
+        let tree = Workspace::load(&home)?;
+        if own {
+            self.is_outside(&folder, &tree)?;
+        }
+        self.name_is_good(&tree)?;
         let fresh = !folder.exists();
         if let Err(why) = self.make(&folder, &home) {
             // Half an app would spoil the workspace for every other command.
             if fresh {
                 let _ = fs::remove_dir_all(&folder);
+            } else {
+                self.targets().for_each(|file| _ = fs::remove_file(folder.join(file)));
             }
             return Err(why);
         }
@@ -144,6 +166,47 @@ impl New {
             ),
         }
         Ok(())
+    }
+
+    /// The files that are made, in the app's folder.
+    fn targets(&self) -> impl Iterator<Item = &'static str> {
+        let own = if self.path.is_some() { &OWN[..] } else { &[] };
+        FILES.iter().chain(TAKEN_OVER.iter().filter(|_| self.path.is_some())).chain(own).copied()
+    }
+
+    /// Refuses a folder with files that would be written over.
+    fn is_free(&self, folder: &Path) -> Result<(), String> {
+        let there = |file: &&str| folder.join(file).symlink_metadata().is_ok();
+        let there: Vec<_> = self.targets().filter(there).collect();
+        if there.is_empty() {
+            return Ok(());
+        }
+        let (files, folder) = (list(&there), folder.display());
+        Err(format!("{folder} has {files} already; name another folder, or move what is there"))
+    }
+
+    /// Refuses a folder inside of this workspace or of the tree's: cargo takes no workspace in
+    /// another one.
+    fn is_outside(&self, folder: &Path, tree: &Workspace) -> Result<(), String> {
+        let here = env::current_dir().unwrap_or_default();
+        let package = here.ancestors().find(|folder| folder.join("Cargo.toml").is_file());
+        let current = package.and_then(|package| Workspace::load(package).ok());
+        let holds = |workspace: &&Workspace| {
+            let root = settled(&workspace.root);
+            let target = settled(&workspace.target);
+            // What is built is nobody's member.
+            let is_built = target.starts_with(&root) && folder.starts_with(&target);
+            folder.starts_with(&root) && !is_built
+        };
+        let Some(around) = [Some(tree), current.as_ref()].into_iter().flatten().find(holds) else {
+            return Ok(());
+        };
+        let (name, root) = (&self.name, around.root.display());
+        let next = match around.root.join("core/Cargo.toml").is_file() {
+            true => format!("`new {name}` makes it in apps/"),
+            false => "name a folder outside of it".to_owned(),
+        };
+        Err(format!("{} is inside of the workspace {root}; {next}", folder.display()))
     }
 
     /// Refuses what cargo or rustc would, and what would be another package's.
@@ -224,17 +287,13 @@ impl New {
 
     /// What a repository of its own needs besides: how images are built, and a README.
     fn repository(&self, folder: &Path, home: &Path) -> Result<(), String> {
-        for file in [
-            ".cargo/config.toml",
-            "platforms/targets/aarch64-waitless.json",
-            "platforms/targets/x86_64-waitless.json",
-            "rustfmt.toml",
-        ] {
+        for file in TAKEN_OVER {
             let text = fs::read_to_string(home.join(file));
             let text = text.map_err(|why| format!("cannot read {file} of the tree: {why}"))?;
             put(&folder.join(file), &text)?;
         }
-        put(&folder.join(".gitignore"), "/target\n")?;
+        // The key that `certificate = "development"` makes is nobody else's.
+        put(&folder.join(".gitignore"), "/target\n/certs\n")?;
         let (name, tree) = (&self.name, home.display());
         let (install, setup) = match &self.git {
             Some(git) => (
@@ -313,6 +372,19 @@ fn profiles(home: &Path) -> String {
 
 fn canonical(path: &Path) -> Result<PathBuf, String> {
     path.canonicalize().map_err(|why| format!("cannot find {}: {why}", path.display()))
+}
+
+/// `path` without links and `..`, though its end need not be there yet.
+fn settled(path: &Path) -> PathBuf {
+    let there = path.ancestors().find_map(|start| Some((start, start.canonicalize().ok()?)));
+    let Some((start, mut settled)) = there else { return path.to_owned() };
+    for part in path.strip_prefix(start).unwrap_or(Path::new("")).components() {
+        match part {
+            Component::ParentDir => _ = settled.pop(),
+            part => settled.push(part),
+        }
+    }
+    settled
 }
 
 fn put(path: &Path, text: &str) -> Result<(), String> {
