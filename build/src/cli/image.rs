@@ -26,6 +26,11 @@ pub fn build(project: &Project, app: &str, platform: &PlatformFile) -> Result<Pa
     built(command, app, what)
 }
 
+/// What is said where there is no file at `path`, which was to be the image.
+pub fn is_not(path: &Path) -> String {
+    format!("there is no image {}; without --image, one is built", path.display())
+}
+
 /// Builds a program of the Waitless tree that runs on this machine, and gives its path.
 ///
 /// # Errors

@@ -7,7 +7,8 @@ use crate::cli::{self, Which, image};
 use crate::project::PlatformFile;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::{env, fs};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::{env, fs, io};
 
 /// Which ISO to make.
 #[derive(clap::Args, Debug)]
@@ -61,8 +62,10 @@ impl Iso {
     pub fn run(&self) -> Result<(), String> {
         let (project, graph) = cli::load(&self.which)?;
         let app = &graph.app.package;
+        let loader = self.loader()?;
         let program = match &self.image {
-            Some(path) => path.clone(),
+            Some(path) if path.is_file() => path.clone(),
+            Some(path) => return Err(image::is_not(path)),
             None => {
                 let platform = project.platform(&graph.platform.name)?;
                 is_for_pcs(&platform)?;
@@ -71,7 +74,6 @@ impl Iso {
         };
         let usual = || project.workspace.target.join("iso").join(format!("{app}.iso"));
         let output = self.output.clone().unwrap_or_else(usual);
-        let loader = self.loader()?;
         make(&loader, &program, app, &self.command_line, &output)?;
         eprintln!("{}: loaded by {}", output.display(), loader.name());
         Ok(())
@@ -155,23 +157,48 @@ pub fn make(
     command_line: &str,
     output: &Path,
 ) -> Result<(), String> {
-    let fail = |what: &str, why: std::io::Error| format!("cannot {what}: {why}");
-    let folder = output.with_extension("files");
-    // What an older version left must not be in it.
-    let _ = fs::remove_dir_all(&folder);
-    fs::create_dir_all(folder.join("boot")).map_err(|why| fail("make a folder", why))?;
+    let fail = |what: &str, why: io::Error| format!("cannot {what}: {why}");
     let bytes = fs::read(program).map_err(|why| fail("read the image", why))?;
     if bytes.starts_with(b"\x7fELF") && bytes.get(18..20) != Some(&X86_64) {
         return Err("the image is not for x86-64, which is what an ISO boots".to_owned());
     }
     let stripped = without_debugging(bytes).ok_or("the image is no ELF file of 64 bits")?;
-    fs::write(folder.join("boot/kernel"), stripped).map_err(|why| fail("write", why))?;
-    let made = match loader {
-        Loader::Grub => grub(&folder, name, command_line, output),
-        Loader::Limine(files) => limine(files, &folder, name, command_line, output),
-    };
-    let _ = fs::remove_dir_all(&folder);
-    made
+    if let Some(place) = output.parent() {
+        fs::create_dir_all(place).map_err(|why| fail("make the folder of the ISO", why))?;
+    }
+    let contents = Contents::new().map_err(|why| fail("make a temporary folder", why))?;
+    let folder = contents.0.as_path();
+    put(&folder.join("boot/kernel"), &stripped)?;
+    match loader {
+        Loader::Grub => grub(folder, name, command_line, output),
+        Loader::Limine(files) => limine(files, folder, name, command_line, output),
+    }
+}
+
+/// A folder for what an ISO is to hold. It is a new one, and goes with this value: what was there
+/// before, wherever the ISO is to be, is somebody's.
+struct Contents(PathBuf);
+
+impl Contents {
+    fn new() -> io::Result<Self> {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let process = std::process::id();
+        loop {
+            let number = NEXT.fetch_add(1, Ordering::Relaxed);
+            let folder = env::temp_dir().join(format!("waitless-iso-{process}-{number}"));
+            match fs::create_dir(&folder) {
+                // What an older process with this number left.
+                Err(why) if why.kind() == io::ErrorKind::AlreadyExists && number < 1000 => {}
+                made => return made.map(|()| Self(folder)),
+            }
+        }
+    }
+}
+
+impl Drop for Contents {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
 }
 
 fn grub(folder: &Path, name: &str, command_line: &str, output: &Path) -> Result<(), String> {
@@ -313,6 +340,22 @@ mod tests {
         assert_eq!(stripped.len(), 136);
         assert_eq!((stripped[40], stripped[60], stripped[62]), (0, 0, 0), "no sections");
         assert_eq!((stripped[32], stripped[56]), (64, 1), "the segments stay");
+    }
+
+    #[test]
+    fn what_is_beside_the_iso_stays() {
+        let folder = Contents::new().unwrap();
+        let [image, output] = ["image", "mine.iso"].map(|name| folder.0.join(name));
+        let mine = folder.0.join("mine.files/letter");
+        put(&mine, b"dear").unwrap();
+        put(&image, &elf()).unwrap();
+        // There is no Limine, so none is made.
+        let _ = make(&Loader::Limine(folder.0.join("none")), &image, "web", "", &output);
+        assert_eq!(fs::read(&mine).unwrap(), b"dear");
+        let (path, other) = (folder.0.clone(), Contents::new().unwrap());
+        assert_ne!(path, other.0);
+        drop(folder);
+        assert!(!path.exists() && other.0.is_dir());
     }
 
     #[test]

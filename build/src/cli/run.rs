@@ -119,10 +119,7 @@ impl Run {
         }
         let program = match &self.image {
             Some(path) if path.is_file() => path.clone(),
-            Some(path) => {
-                let path = path.display();
-                return Err(format!("there is no image {path}; without --image, one is built"));
-            }
+            Some(path) => return Err(image::is_not(path)),
             None => image::build(&project, &graph.app.package, &platform)?,
         };
         self.fits_into_memory(&program, &graph)?;
