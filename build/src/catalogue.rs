@@ -1,8 +1,9 @@
 //! Every component that an instance can be, as the crates' metadata declares them.
 
+use crate::manifest::RESERVED_KEYS;
 use crate::report::{Report, list, nearest};
 use crate::source::{Key, Node, Sources, Span, Table, Value, get, parse};
-use crate::types::{Field, Type};
+use crate::types::{Field, Type, is_word};
 use crate::workspace::Workspace;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -45,6 +46,8 @@ pub struct Component {
     pub when_set: Vec<String>,
     /// Whether one instance alone may stand on it; by its port's kind when absent.
     pub exclusive: Option<bool>,
+    /// How many instances it may stand on, of those that stand on one or more.
+    pub most: Option<usize>,
     /// Its keys, in the order of the metadata.
     pub config: Vec<Field>,
 }
@@ -212,7 +215,7 @@ impl Component {
 pub fn read(path: &Path, sources: &mut Sources, reports: &mut Vec<Report>) -> Vec<Component> {
     // Most packages are no components, and their manifests need not be kept.
     let Ok(text) = fs::read_to_string(path) else { return Vec::new() };
-    if !text.contains("metadata.waitless") {
+    if !["metadata", "waitless"].iter().all(|word| text.contains(word)) {
         return Vec::new();
     }
     let file = sources.read(path).unwrap_or_else(|_| sources.add(path, text));
@@ -265,7 +268,8 @@ struct Reader<'a> {
     reports: &'a mut Vec<Report>,
 }
 
-const KEYS: [&str; 13] = [
+/// The keys of a component's metadata.
+pub const KEYS: [&str; 14] = [
     "brings",
     "component",
     "config",
@@ -273,6 +277,7 @@ const KEYS: [&str; 13] = [
     "doc",
     "exclusive",
     "handler",
+    "most",
     "needs",
     "per-core",
     "provides",
@@ -280,7 +285,8 @@ const KEYS: [&str; 13] = [
     "variant-of",
     "when-set",
 ];
-const FIELD_KEYS: [&str; 10] =
+/// The keys of a key's metadata.
+pub const FIELD_KEYS: [&str; 10] =
     ["boot", "default", "doc", "memory", "not-with", "optional", "range", "rust", "secret", "type"];
 
 impl Reader<'_> {
@@ -323,7 +329,11 @@ impl Reader<'_> {
                 self.reports.push(Report::new(field.at, message));
             }
         }
+        let requires = self.requires(table);
+        let mut most = self.most(table, &requires);
         if matches!(code, Code::Handler(..)) {
+            most = Some(most.unwrap_or(HTTP_PORTS).min(HTTP_PORTS));
+            self.handler_stands(table, at, &requires);
             let taken = |field: &Field| SERVER_KEYS.contains(&field.name.as_str());
             for field in config.iter().filter(|field| taken(field)) {
                 let message = format!("every handler has a key `{}`", field.name);
@@ -341,13 +351,14 @@ impl Reader<'_> {
             at,
             code,
             provides: self.strings(table, "provides"),
-            requires: self.requires(table),
+            requires,
             per_core: self.per_core(table),
             needs: self.strings(table, "needs"),
             brings: self.strings(table, "brings"),
             variant_of: text("variant-of").map(str::to_owned),
             when_set: self.strings(table, "when-set"),
             exclusive: get(table, "exclusive").map(|node| node.value == Value::Bool(true)),
+            most,
             config,
         })
     }
@@ -384,6 +395,30 @@ impl Reader<'_> {
         }
     }
 
+    /// How many instances it may stand on, where the metadata says so.
+    fn most(&mut self, table: &Table, requires: &Requires) -> Option<usize> {
+        let node = get(table, "most")?;
+        let most = match (&node.value, requires) {
+            (Value::Integer(most @ 1..), Requires::Many(_)) => usize::try_from(*most).ok(),
+            _ => None,
+        };
+        if most.is_none() {
+            let message = "`most` is a number from 1 on, of what `requires` as \"Port+\"";
+            self.reports.push(Report::new(node.at, message));
+        }
+        most
+    }
+
+    /// Reports a handler that does not stand as what runs it does.
+    fn handler_stands(&mut self, table: &Table, at: Span, requires: &Requires) {
+        if *requires == Requires::Many("HttpPort".to_owned()) {
+            return;
+        }
+        let at = get(table, "requires").map_or(at, |node| node.at);
+        let report = Report::new(at, "a handler stands on one or more services of HTTP");
+        self.reports.push(report.help("write `requires = \"HttpPort+\"`"));
+    }
+
     fn per_core(&mut self, table: &Table) -> PerCore {
         let Some(node) = get(table, "per-core") else { return PerCore::Replicate };
         match node.str() {
@@ -399,7 +434,24 @@ impl Reader<'_> {
         }
     }
 
+    /// Reports a name that no key can have, since it is another thing in a manifest or in Rust.
+    fn name_of_key(&mut self, key: &Key) {
+        let name = key.name.as_str();
+        let why = if RESERVED_KEYS.contains(&name) {
+            "every instance has such a key of its own"
+        } else if WORDS.split_whitespace().any(|word| word == name) {
+            "it is a word of Rust, where it would be a field"
+        } else if !is_word(name) {
+            "use lower-case letters, digits and hyphens, a letter first"
+        } else {
+            return;
+        };
+        let report = Report::new(key.at, format!("`{name}` is no name for a key")).label(why);
+        self.reports.push(report.help("give it another name"));
+    }
+
     fn field(&mut self, key: &Key, node: &Node) -> Option<Field> {
+        self.name_of_key(key);
         let Some(table) = node.table() else {
             let report = Report::new(node.at, format!("the key `{}` is no table", key.name));
             self.reports.push(report.help("such as { type = \"u16\", default = 7, doc = \"…\" }"));
@@ -469,6 +521,15 @@ impl Reader<'_> {
         }
     }
 }
+
+/// Words of Rust that no field can be called by.
+const WORDS: &str = "abstract as async await become box break const continue crate do dyn else \
+    enum extern false final fn for gen if impl in let loop macro match mod move mut override priv \
+    pub ref return self static struct super trait true try type typeof unsafe unsized use virtual \
+    where while yield";
+
+/// How many services of HTTP a handler can stand on: what `waitless::http::Server` is made for.
+pub const HTTP_PORTS: usize = 6;
 
 /// The keys of every component that runs an app's handlers, which come before those of its own.
 pub const SERVER_KEYS: [&str; 3] = ["tasks", "patience", "files"];

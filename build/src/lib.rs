@@ -15,6 +15,7 @@ pub mod certificates;
 pub mod check;
 #[cfg(feature = "cli")]
 pub mod cli;
+mod conditions;
 pub mod emit;
 pub mod files;
 mod generate;

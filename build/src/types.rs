@@ -292,6 +292,33 @@ impl Field {
         Ok(if self.is_option() { format!("Some({inner})") } else { inner })
     }
 
+    /// Whether its value names files, which are read elsewhere.
+    pub fn is_of_files(&self) -> bool {
+        matches!(
+            self.kind,
+            Type::Certificates(_)
+                | Type::Folder
+                | Type::PrivateKeys
+                | Type::Staples(_)
+                | Type::Trust
+        )
+    }
+
+    /// The expression for a value that is written without quotes, as in `when`; `at` is where.
+    ///
+    /// # Errors
+    /// As [`Field::expression`].
+    pub fn of_word(&self, word: &str, at: Span) -> Result<String, Misfit> {
+        let number = word.replace('_', "").parse().map(Value::Integer).ok();
+        let switch = word.parse().map(Value::Bool).ok();
+        let text = Value::String(word.to_owned());
+        let fit = [number, switch]
+            .into_iter()
+            .flatten()
+            .find_map(|value| self.expression(&Node { value, at }, "").ok());
+        fit.map_or_else(|| self.expression(&Node { value: text, at }, ""), Ok)
+    }
+
     /// What reads a value that is said at boot, in the generated code; `None` for types of which
     /// none can be.
     pub fn boot_parser(&self) -> Option<String> {
@@ -547,7 +574,8 @@ fn is_hex(text: &str) -> bool {
     text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
-fn is_word(text: &str) -> bool {
+/// Whether `text` is a word of manifests: lower-case letters, digits and hyphens.
+pub(crate) fn is_word(text: &str) -> bool {
     text.starts_with(|letter: char| letter.is_ascii_lowercase())
         && text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
 }

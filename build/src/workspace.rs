@@ -1,5 +1,6 @@
 //! What cargo knows: the packages around an app, and where the Waitless tree is.
 
+use crate::conditions;
 use crate::source::{self, Node, Sources};
 use serde_json::Value;
 use std::env;
@@ -61,12 +62,7 @@ impl Workspace {
                 version: text(&package["version"]),
                 manifest: text(&package["manifest_path"]).into(),
                 member: members.contains(&package["id"]),
-                dependencies: package["dependencies"]
-                    .as_array()
-                    .into_iter()
-                    .flatten()
-                    .filter_map(dependency)
-                    .collect(),
+                dependencies: dependencies(package),
             })
             .collect();
         packages.sort_by(|a, b| (!a.member, &a.name).cmp(&(!b.member, &b.name)));
@@ -87,9 +83,14 @@ impl Package {
         self.manifest.parent().unwrap_or(Path::new("."))
     }
 
-    /// The dependency on the package `name`.
-    pub fn dependency(&self, name: &str) -> Option<&Dependency> {
-        self.dependencies.iter().find(|dependency| dependency.package == name)
+    /// The dependency on the package `name`, of images for `target` or, for `host`, of programs of
+    /// this machine. Where a condition cannot be told, it counts.
+    pub fn dependency(&self, name: &str, target: &str) -> Option<&Dependency> {
+        let counts = |dependency: &Dependency| match &dependency.target {
+            Some(condition) => conditions::holds(condition, target) != Some(false),
+            None => true,
+        };
+        self.dependencies.iter().find(|it| it.package == name && counts(it))
     }
 }
 
@@ -97,13 +98,42 @@ fn text(value: &Value) -> String {
     value.as_str().unwrap_or_default().to_owned()
 }
 
-fn dependency(dependency: &Value) -> Option<Dependency> {
+/// What a package depends on to run, as it is without being told of features.
+fn dependencies(package: &Value) -> Vec<Dependency> {
+    let features = by_default(&package["features"]);
+    let all = package["dependencies"].as_array().into_iter().flatten();
+    all.filter_map(|it| dependency(it, &features)).collect()
+}
+
+/// The features that are there by themselves, and the optional dependencies that are with them.
+fn by_default(features: &Value) -> Vec<String> {
+    let mut all = vec!["default".to_owned()];
+    let mut next = 0;
+    while let Some(feature) = all.get(next) {
+        let more: Vec<_> = features[feature.as_str()].as_array().into_iter().flatten().collect();
+        let words = more.into_iter().map(text).filter(|word| !word.contains('?'));
+        for word in words {
+            let word = word.trim_start_matches("dep:").split('/').next().unwrap_or_default();
+            if !all.iter().any(|known| known == word) {
+                all.push(word.to_owned());
+            }
+        }
+        next += 1;
+    }
+    all
+}
+
+fn dependency(dependency: &Value, features: &[String]) -> Option<Dependency> {
     let package = text(&dependency["name"]);
+    let called = dependency["rename"].as_str().unwrap_or(&package);
+    if dependency["optional"] == true && !features.iter().any(|feature| feature == called) {
+        return None;
+    }
     // A kind is given only to dependencies of tests and of build scripts.
     dependency["kind"].is_null().then(|| Dependency {
-        ident: dependency["rename"].as_str().unwrap_or(&package).replace('-', "_"),
+        ident: called.replace('-', "_"),
         target: dependency["target"].as_str().map(str::to_owned),
-        package,
+        package: package.clone(),
     })
 }
 
@@ -209,4 +239,26 @@ pub fn relative(path: &Path, folder: &Path) -> String {
 /// The Waitless tree that this program was built from.
 pub fn own_tree() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new(".")).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn an_optional_dependency_is_one_where_a_default_feature_has_it() {
+        let on = |name: &str, optional: bool| json!({ "name": name, "optional": optional });
+        let mut package = json!({
+            "features": { "default": ["more"], "more": ["dep:a", "b/std", "c?/std"], "d": ["dep:d"] },
+            "dependencies": [on("a", true), on("b", true), on("c", true), on("d", true)],
+        });
+        let names = |package: &Value| {
+            let all = dependencies(package).into_iter();
+            all.map(|it| it.package).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(names(&package), "a b");
+        package["dependencies"] = json!([on("a", false), on("e", false)]);
+        assert_eq!(names(&package), "a e");
+    }
 }

@@ -2,6 +2,7 @@
 
 mod common;
 
+use build::graph::Graph;
 use common::{cases, golden, platform, project};
 
 #[test]
@@ -65,4 +66,52 @@ fn code_is_generated_as_expected() {
         })
         .collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// What follows the usual head of a manifest, on `platform`.
+fn graph_of(name: &str, platform: &str, app: &str, rest: &str) -> Result<Graph, String> {
+    let manifest = format!("[app]\ncrate = \"web\"\n{app}\n{rest}");
+    project(name, &manifest).graph("web", platform)
+}
+
+#[test]
+fn what_an_app_says_of_an_edge_is_for_platforms_that_have_it() {
+    let rest = "[stack.mine.udp]\non = \"ip4\"\n[udp]\ncore = 0\nvia = \"ring\"\n\
+        [tcp]\non = \"ip4\"\n[echo]\non = \"udp\"\n[echo-tcp]\non = \"tcp\"\n";
+    for platform in ["native", "qemu"] {
+        let stacks = "stacks = [\"tcp\", \"mine\"]";
+        graph_of("edges-of-others", platform, stacks, rest).unwrap_or_else(|e| panic!("{e}"));
+    }
+}
+
+#[test]
+fn an_app_for_more_cores_than_there_are_runs_on_those() {
+    let rest = "[echo]\non = \"udp\"\ncore = 9\n[udp]\ncore = 8\n[ip4]\ncore = 8\n[eth]\ncore = 8\n\
+        [nic]\ncore = 8\n[tcp]\ncore = 8\n[icmp]\ncore = 8\n[dhcp]\ncore = 8\n";
+    for (platform, cores, core) in [("many", 4, Some(3)), ("qemu", 1, None)] {
+        let stacks = "stacks = [\"tcp\"]\ncores = 16";
+        let graph = graph_of("fewer-cores", platform, stacks, rest);
+        let graph = graph.unwrap_or_else(|e| panic!("{e}"));
+        let echo = graph.instances.iter().find(|it| it.name == "echo").unwrap();
+        assert_eq!((graph.app.cores, echo.core), (cores, core), "{platform}");
+    }
+}
+
+#[test]
+fn a_dependency_counts_where_its_condition_holds() {
+    let manifest = "[app]\ncrate = \"web\"\nstacks = [\"tcp\"]\n[echo]\non = \"udp\"\n";
+    for (condition, is_there) in [("cfg(unix)", false), ("cfg(target_os = \"none\")", true)] {
+        let mut project = project("conditions", manifest);
+        let packages = &mut project.workspace.packages;
+        let web = packages.iter_mut().find(|package| package.name == "web").unwrap();
+        let echo = web.dependencies.iter_mut().find(|it| it.package == "echo").unwrap();
+        echo.target = Some(condition.to_owned());
+        match project.graph("web", "qemu") {
+            Ok(_) => assert!(is_there, "{condition}"),
+            Err(why) => {
+                assert!(!is_there && why.contains("does not depend on `echo`"), "{why}");
+                assert!(why.contains("a condition that does not hold on `qemu`"), "{why}");
+            }
+        }
+    }
 }

@@ -163,12 +163,33 @@ impl Check<'_> {
             self.report(report.help("paths are relative to the manifest's folder"));
             return None;
         }
+        if let Some(inside) = self.kept_private(&path, manifest) {
+            let message = format!("the files of `{}` are not for everybody", node.str()?);
+            let report = Report::new(node.at, message).label(format!("among them is {inside}"));
+            self.report(
+                report.help("name a folder of its own for what is served, such as \"www\""),
+            );
+            return None;
+        }
         let name = format!("{}.files", entry.name.name);
         let expression = format!("include!(concat!(env!(\"OUT_DIR\"), \"/{name}.rs\"))");
         if required {
             self.folders.push(Folder { name, path });
         }
         Some(expression)
+    }
+
+    /// What would be published with a folder and is nobody else's.
+    fn kept_private(&self, folder: &Path, manifest: &Path) -> Option<String> {
+        let whole = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        let (workspace, folder) = (self.around.workspace, whole(folder));
+        let certificates = whole(&workspace.root.join("certs"));
+        if folder.starts_with(&certificates) {
+            return Some("what `certs` holds".to_owned());
+        }
+        let private = [manifest, &workspace.root, &workspace.target, &certificates];
+        let found = private.into_iter().find(|path| whole(path).starts_with(&folder))?;
+        Some(format!("`{}`", workspace.shown(found)))
     }
 
     pub(super) fn missing_key(&mut self, entry: &Entry, field: &Field) {

@@ -26,6 +26,8 @@ impl<'a> Check<'a> {
                     );
                 }
                 (_, Some(_)) => {}
+                // What it says is for platforms with the stack's own.
+                (Some(_), None) if self.is_bottom_instead(index) => {}
                 (None, None) => self.missing_on(index, component),
                 (Some(on), None) => {
                     let links = self.links(index, component, on);
@@ -35,6 +37,13 @@ impl<'a> Check<'a> {
         }
         self.dead_providers();
         self.insertions();
+    }
+
+    /// Whether the platform has it instead of a stack's instance, and it stands on nothing.
+    pub(super) fn is_bottom_instead(&self, index: usize) -> bool {
+        let slot = &self.slots[index];
+        let nothing = slot.component.is_some_and(|it| it.requires == Requires::Nothing);
+        nothing && self.draft.hidden.iter().any(|it| it.name.name == slot.entry.name.name)
     }
 
     fn missing_on(&mut self, index: usize, component: &Component) {
@@ -127,6 +136,9 @@ impl<'a> Check<'a> {
                 names.into_iter().map(|(name, at)| (None, port.as_str(), name, at)).collect()
             }
             (Requires::Many(port), _, Some(names)) if !names.is_empty() => {
+                if let Some(most) = component.most.filter(|most| names.len() > *most) {
+                    self.too_many_below(&name, most, names[most].1);
+                }
                 names.into_iter().map(|(name, at)| (None, port.as_str(), name, at)).collect()
             }
             (Requires::Named(ports), Value::Array(_), Some(names))
@@ -177,6 +189,14 @@ impl<'a> Check<'a> {
                 Vec::new()
             }
         }
+    }
+
+    fn too_many_below(&mut self, name: &str, most: usize, at: Span) {
+        let report = Report::new(at, format!("`{name}` stands on more instances than it can"));
+        let report = report.label(format!("takes {most} at most"));
+        self.report(report.help(format!(
+            "let another instance of its component stand on those after the first {most}"
+        )));
     }
 
     fn unknown_instance(&mut self, name: &str, at: Span) {

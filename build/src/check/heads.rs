@@ -4,7 +4,7 @@ use super::Check;
 use crate::graph::{App, Platform};
 use crate::manifest::{Head, Layer};
 use crate::report::{Missing, Report, list, nearest};
-use crate::source::{Node, Span, Value, get};
+use crate::source::{Node, Value, get};
 use crate::types::size;
 
 /// The keys of `[app]`: name, what it may be, what it is for.
@@ -64,12 +64,13 @@ impl Check<'_> {
         };
         let package = self.text(platform, "crate", true).unwrap_or_default();
         let has = get(&platform.keys, "has").and_then(Node::strings).unwrap_or_default();
-        let dependency = found.and_then(|found| found.dependency(&package));
+        let target = self.text(platform, "target", true).unwrap_or_default();
+        let dependency = found.and_then(|found| found.dependency(&package, &target));
         self.platform = Platform {
             name: self.around.platform.to_owned(),
             ident: dependency.map_or(package.replace('-', "_"), |found| found.ident.clone()),
             package,
-            target: self.text(platform, "target", true).unwrap_or_default(),
+            target,
             has: has.into_iter().map(|(name, _)| name.to_owned()).collect(),
         };
     }
@@ -80,14 +81,10 @@ impl Check<'_> {
         if let Value::Integer(count) = node.value
             && count.unsigned_abs() > most
         {
-            self.too_many(node.at, count, most, "give it fewer");
+            let (name, plural) = (self.around.platform, if most == 1 { "" } else { "s" });
+            let message = format!("{count} cores do not fit: `{name}` runs {most} core{plural}");
+            self.report(Report::new(node.at, message).help("give it fewer"));
         }
-    }
-
-    fn too_many(&mut self, at: Span, count: i64, most: u64, help: &str) {
-        let (name, plural) = (self.around.platform, if most == 1 { "" } else { "s" });
-        let message = format!("{count} cores do not fit: `{name}` runs {most} core{plural}");
-        self.report(Report::new(at, message).help(help));
     }
 
     fn core_count(&mut self, most: u64) -> u64 {
@@ -97,12 +94,8 @@ impl Check<'_> {
             return most;
         }
         match node.value {
-            Value::Integer(count @ 1..=64) if count.unsigned_abs() <= most => count.unsigned_abs(),
-            Value::Integer(count @ 1..=64) => {
-                let help = "use cores = \"all\" for as many as there are";
-                self.too_many(node.at, count, most, help);
-                1
-            }
+            // As many at most, and the same manifest is for platforms that run fewer.
+            Value::Integer(count @ 1..=64) => count.unsigned_abs().min(most),
             _ => {
                 let report = Report::new(node.at, "bad value for `cores`");
                 self.report(report.label("expected \"all\" or a number in 1..=64"));
@@ -218,7 +211,8 @@ impl Check<'_> {
             .unwrap_or_else(|| workspace.home.join("platforms").join(guess).join("Cargo.toml"));
         let platform = std::iter::once((self.platform.package.as_str(), &manifest, Some(boots)));
         for (package, manifest, own) in platform.chain(components) {
-            let known = app.name == package || app.dependency(package).is_some();
+            let target = &self.platform.target;
+            let known = app.name == package || app.dependency(package, target).is_some();
             if known || missing.contains(&package) || package.is_empty() {
                 continue;
             }
@@ -249,7 +243,17 @@ impl Check<'_> {
                 lines.for_each(|(_, line)| help += &format!("\n{line}"));
             }
         }
-        let report = Report::new(at, message).label("this package").help(help);
+        let elsewhere =
+            missing.iter().filter(|it| app.dependencies.iter().any(|d| d.package == **it));
+        let elsewhere: Vec<_> = elsewhere.collect();
+        let mut report = Report::new(at, message).label("this package").help(help);
+        if !elsewhere.is_empty() {
+            let name = &self.platform.name;
+            report = report.help(format!(
+                "its lines for {} are below a condition that does not hold on `{name}`",
+                list(&elsewhere)
+            ));
+        }
         self.report(Report { missing: wanted, ..report });
     }
 }

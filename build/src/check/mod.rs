@@ -74,6 +74,7 @@ pub fn check(draft: &Draft, around: &Surroundings<'_>, reports: &mut Vec<Report>
     check.everybody_needs();
     check.dependencies();
     check.memory();
+    check.something();
     if check.reports.is_empty() { Some(check.finish()) } else { None }
 }
 
@@ -237,11 +238,21 @@ impl<'a> Check<'a> {
             return None;
         };
         let is = get(&slot.entry.keys, key).or(field.default.as_ref());
-        let is = is.map_or(String::new(), |node| match node.str() {
-            Some(text) => text.to_owned(),
-            None => node.value.to_string(),
-        });
-        Some((is == value) == equal)
+        if field.is_of_files() {
+            return Some((is.and_then(Node::str) == Some(value)) == equal);
+        }
+        let wanted = match field.of_word(value, when.at) {
+            Ok(wanted) => wanted,
+            Err(why) => {
+                let message = format!("`{instance}.{key}` is never `{value}`");
+                let report = Report::new(when.at, message);
+                self.report(report.label(format!("expected {}", why.expected)).help(why.help));
+                return None;
+            }
+        };
+        // One that does not fit is reported where it stands.
+        let is = is.and_then(|node| field.expression(node, "").ok());
+        Some((is.as_ref() == Some(&wanted)) == equal)
     }
 
     /// Leaves out what nothing in the app's graph stands on. What an app declares itself must
@@ -271,6 +282,17 @@ impl<'a> Check<'a> {
                 let warning = format!("`{name}` is not in the image, as `{under}` above it is not");
                 self.warnings.push(warning);
             }
+        }
+    }
+
+    /// Reports a graph with nothing in it, where nothing else is wrong.
+    fn something(&mut self) {
+        if self.reports.is_empty() && !self.slots.iter().any(|slot| slot.alive) {
+            let report = Report::new(self.draft.app.key.at, "nothing is in the image");
+            self.report(report.label("no service stands in this graph").help(
+                "add a service, such as `[echo]` with `on = \"udp\"`; `cargo run -p build -- \
+                 components` lists what there is",
+            ));
         }
     }
 
@@ -360,7 +382,8 @@ impl<'a> Check<'a> {
             return "crate".to_owned();
         }
         let app = self.around.workspace.package(&self.app.package);
-        let dependency = app.and_then(|app| app.dependency(&component.package));
+        let dependency =
+            app.and_then(|app| app.dependency(&component.package, &self.platform.target));
         match (&component.code, dependency) {
             (Code::Handler(..), _) => "crate".to_owned(),
             (_, Some(dependency)) => dependency.ident.clone(),

@@ -35,15 +35,14 @@ impl Check<'_> {
             let core = get(&slot.entry.keys, "core");
             self.slots[index].core = match core.map(|node| (&node.value, node.at)) {
                 None => (one && cores > 1).then_some(0),
-                Some((Value::Integer(core), _)) if (0..cores.cast_signed()).contains(core) => {
-                    // With one core there is nothing to choose.
-                    (cores > 1).then_some(core.unsigned_abs())
+                Some((Value::Integer(core @ 0..=63), _)) => {
+                    // With one core there is nothing to choose; with fewer, it is the last one.
+                    (cores > 1).then(|| core.unsigned_abs().min(cores - 1))
                 }
                 Some((_, at)) => {
                     let report = Report::new(at, "bad value for `core`");
-                    let label = format!("expected a number in 0..={}", cores - 1);
-                    let help = "`cores` in [app] says how many there are";
-                    self.report(report.label(label).help(help));
+                    let help = "where there are fewer, the last one is meant";
+                    self.report(report.label("expected a number in 0..=63").help(help));
                     None
                 }
             };
@@ -88,6 +87,8 @@ impl Check<'_> {
             match (via, crossings.first()) {
                 (None, None) => {}
                 (None, Some((link, crossing))) => self.undeclared(index, *link, *crossing),
+                // What the platform has instead stands on nothing.
+                (Some(_), None) if self.is_bottom_instead(index) => {}
                 // With one core nothing crosses, and the manifest is good for more.
                 (Some(_), None) if self.app.cores == 1 => {}
                 // Its core was bad, which is reported.
