@@ -115,3 +115,16 @@ fn a_dependency_counts_where_its_condition_holds() {
         }
     }
 }
+
+#[test]
+fn one_that_is_put_under_another_may_come_before_it() {
+    let rest = "[echo]\non = \"udp\"\n[upper]\nis = \"pcap\"\nunder = \"lower\"\n\
+        [lower]\nis = \"netem\"\nunder = \"eth\"\n";
+    let graph = graph_of("taps-before", "qemu", "stacks = [\"tcp\"]", rest);
+    let graph = graph.unwrap_or_else(|e| panic!("{e}"));
+    let below = |name: &str| {
+        let instance = graph.instances.iter().find(|it| it.name == name).unwrap();
+        graph.instances[instance.below[0].to].name.as_str()
+    };
+    assert_eq!([below("eth"), below("lower"), below("upper")], ["lower", "upper", "nic"]);
+}

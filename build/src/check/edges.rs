@@ -303,7 +303,7 @@ impl<'a> Check<'a> {
     fn insertions(&mut self) {
         // For each edge that was cut: upper instance, number of its edge, lowest inserted so far.
         let mut cut: Vec<(usize, usize, usize)> = Vec::new();
-        for index in 0..self.slots.len() {
+        for index in self.insertion_order() {
             let slot = &self.slots[index];
             let (entry, Some(component)) = (slot.entry, slot.component) else { continue };
             let Some(under) = get(&entry.keys, "under").filter(|_| !slot.gone) else { continue };
@@ -324,6 +324,27 @@ impl<'a> Check<'a> {
                 None => cut.push((upper, edge, index)),
             }
         }
+    }
+
+    /// All instances in the manifest's order, but what goes under an instance that is put into an
+    /// edge itself comes after that one, which has no edge before.
+    fn insertion_order(&self) -> Vec<usize> {
+        let mut waiting: Vec<_> = (0..self.slots.len()).collect();
+        let above = |index: &usize| {
+            let under = get(&self.slots[*index].entry.keys, "under").and_then(Node::str)?;
+            self.slot(under.split('.').next().unwrap_or(under))
+        };
+        let above: Vec<_> = waiting.iter().map(above).collect();
+        let mut is_done = vec![false; waiting.len()];
+        let mut order = Vec::new();
+        while !waiting.is_empty() {
+            let ready = |index: &usize| above[*index].is_none_or(|upper| is_done[upper]);
+            // Those that wait for each other are reported, whichever comes first.
+            let next = waiting.remove(waiting.iter().position(ready).unwrap_or(0));
+            is_done[next] = true;
+            order.push(next);
+        }
+        order
     }
 
     /// The edge that `under` names: the instance above it, and which of its edges.
