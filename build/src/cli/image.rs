@@ -22,7 +22,13 @@ pub fn build(project: &Project, app: &str, platform: &PlatformFile) -> Result<Pa
         command.args(["--target", &platform.target]);
     }
     command.env("WAITLESS_PLATFORM", &platform.name);
-    let what = || format!("`{app}` was not built for {}; see above", platform.name);
+    let what = || {
+        let next = match platform.target != "host" && lacks_toolchain() {
+            true => "; images need the toolchain `waitless`, next: make setup",
+            false => "; see above",
+        };
+        format!("`{app}` was not built for {}{next}", platform.name)
+    };
     built(command, app, what)
 }
 
@@ -104,9 +110,18 @@ fn cargo(target: &str) -> Command {
 }
 
 fn has_toolchain() -> bool {
+    toolchains().is_some_and(|all| all.iter().any(|name| name == "waitless"))
+}
+
+/// Whether rustup is here and has none for images. Without it, one in the path may be.
+fn lacks_toolchain() -> bool {
+    toolchains().is_some_and(|all| all.iter().all(|name| name != "waitless"))
+}
+
+/// What rustup has; nothing where it is not here.
+fn toolchains() -> Option<Vec<String>> {
     let output = Command::new("rustup").args(["toolchain", "list"]).stderr(Stdio::null()).output();
-    output.is_ok_and(|output| {
-        let text = String::from_utf8_lossy(&output.stdout);
-        text.lines().any(|line| line.split_whitespace().next() == Some("waitless"))
-    })
+    let text = String::from_utf8_lossy(&output.ok()?.stdout).into_owned();
+    let names = text.lines().filter_map(|line| line.split_whitespace().next());
+    Some(names.map(str::to_owned).collect())
 }

@@ -96,6 +96,9 @@ const SILENCE: Duration = Duration::from_secs(10);
 const SILENT: &str = "the image has said nothing for 10 s; it may have too little memory to print \
     (--memory), or be on a machine that it does not know (--machine)";
 
+/// The platform that `sim` runs.
+const SIMULATION: &str = "simulation";
+
 /// How often ports are asked whether they answer.
 const PROBE: Duration = Duration::from_millis(50);
 
@@ -107,7 +110,14 @@ impl Run {
     pub fn run(&self) -> Result<ExitCode, String> {
         let (project, graph) = cli::load_for(&self.meant()?, &self.given)?;
         let platform = project.platform(&graph.platform.name)?;
+        if platform.name == SIMULATION {
+            let app = &graph.app.package;
+            return Err(format!("the platform `{SIMULATION}` is many hosts; use `sim {app}`"));
+        }
         let runner = self.runner(&graph)?;
+        if runner == Runner::Qemu {
+            qemu::fits(self, &graph)?;
+        }
         if graph.platform.name == "hvf" && !self.dry_run {
             hvf::is_on(hvf::HERE)?;
         }
@@ -135,7 +145,7 @@ impl Run {
         let made = taps.iter().enumerate().map(|(number, name)| {
             // On the first one there is a DHCP server, on the others an address beside the image's.
             match cards.get(number).and_then(Card::host).filter(|_| number > 0) {
-                Some(host) => Tap::with_address(name, host),
+                Some((host, prefix)) => Tap::with_address(name, host, prefix),
                 None => Tap::ready(name, self.tap_address),
             }
         });
@@ -186,7 +196,42 @@ impl Run {
         if is_hvf {
             hvf::fits(self, runner == Runner::Qemu)?;
         }
+        self.applies(graph, runner)?;
         Ok(runner)
+    }
+
+    /// Reports an option that this way to run an image takes no notice of.
+    fn applies(&self, graph: &Graph, runner: Runner) -> Result<(), String> {
+        let machine = [
+            ("--machine", self.machine.machine.is_some()),
+            ("--nic", self.machine.nic.is_some()),
+            ("--cpu", self.cpu.is_some()),
+            ("--qemu-arg", !self.qemu_arg.is_empty()),
+            ("--kvm", self.kvm),
+            ("--memory", self.given.memory.is_some()),
+            ("--cores", self.given.cores.is_some()),
+        ];
+        let given = machine.iter().find(|(_, given)| *given);
+        if let (Some((option, _)), Runner::Nothing) = (given, runner) {
+            let name = &graph.platform.name;
+            return Err(format!(
+                "{option} is for a virtual machine, and `{name}` is a process: choose another \
+                 platform by --platform (PLATFORM=qemu with make), or leave it out"
+            ));
+        }
+        if self.machine.firmware.is_some() && graph.platform.name != "iso" {
+            return Err("--firmware is for the platform iso: add --platform iso (PLATFORM=iso \
+                        with make), or leave it out"
+                .to_owned());
+        }
+        let is_tap = self.net == "tap" && runner == Runner::Qemu;
+        match self.ports.chosen().first().filter(|_| is_tap) {
+            Some((option, _)) => Err(format!(
+                "{option} is for QEMU's own network, and on a TAP device the image has an address \
+                 of its own: leave it out"
+            )),
+            None => Ok(()),
+        }
     }
 
     /// Whether the image, as it was linked, ends where there still is memory.
@@ -209,8 +254,13 @@ impl Run {
     /// How many cores and how much memory a virtual machine gets.
     fn size(&self, graph: &Graph) -> (u64, String) {
         let bytes = graph.app.memory.unwrap_or(128 << 20);
-        let memory =
-            self.given.memory.clone().unwrap_or_else(|| format!("{}M", bytes.div_ceil(1 << 20)));
+        // QEMU takes fewer ways to write a size than a command line here.
+        let given = self.given.memory.as_deref().and_then(memory_size);
+        let bytes = given.unwrap_or_else(|| bytes.next_multiple_of(1 << 20));
+        let memory = match bytes.is_multiple_of(1 << 20) {
+            true => format!("{}M", bytes >> 20),
+            false => format!("{}K", bytes.div_ceil(1 << 10)),
+        };
         let meant = if graph.app.all_cores { 1 } else { graph.app.cores };
         (self.given.cores.unwrap_or(meant), memory)
     }
@@ -272,7 +322,8 @@ impl Run {
         let _ = ctrlc::set_handler(move || flag.store(true, Ordering::Relaxed));
         let news = listen(child);
         let start = Instant::now();
-        let limit = self.timeout.map(|seconds| start + Duration::from_secs(seconds));
+        // One that no clock reaches is none.
+        let limit = self.timeout.and_then(|it| start.checked_add(Duration::from_secs(it)));
         let own_stack =
             graph.instances.iter().any(|i| i.component.provides.iter().any(|p| p == "IpPort"));
         let mut symbols = Symbols::new(program);
@@ -438,10 +489,14 @@ fn end(child: &mut Child, news: &mpsc::Receiver<News>) {
 fn start_error(command: &Command, why: &std::io::Error) -> String {
     let program = command.get_program().to_string_lossy();
     if why.kind() == std::io::ErrorKind::NotFound && program.starts_with("qemu") {
-        let next = if cfg!(target_os = "macos") { "brew install qemu" } else { "make setup" };
-        return format!("{program} is not installed; `{next}` installs it");
+        return not_installed(&program);
     }
     format!("cannot start {program}: {why}")
+}
+
+fn not_installed(program: &str) -> String {
+    let next = if cfg!(target_os = "macos") { "brew install qemu" } else { "make setup" };
+    format!("{program} is not installed; `{next}` installs it")
 }
 
 /// A command as a shell would take it.

@@ -23,18 +23,19 @@ impl Tap {
     /// # Errors
     /// What a person should do first.
     pub fn ready(name: &str, host: Ipv4Addr) -> Result<Self, String> {
-        let mut tap = Self::with_address(name, host)?;
+        let mut tap = Self::with_address(name, host, 24)?;
         if tap.made.is_some() {
             tap.server = serve(name, host);
         }
         Ok(tap)
     }
 
-    /// The same without a DHCP server, for an image that has an address beside `host`.
+    /// The same without a DHCP server, for an image that has an address beside `host` in a network
+    /// with a `prefix` of so many bits.
     ///
     /// # Errors
     /// What a person should do first.
-    pub fn with_address(name: &str, host: Ipv4Addr) -> Result<Self, String> {
+    pub fn with_address(name: &str, host: Ipv4Addr, prefix: u8) -> Result<Self, String> {
         let mut tap = Self { made: None, server: None };
         if !cfg!(target_os = "linux") {
             return Ok(tap);
@@ -45,17 +46,17 @@ impl Tap {
             return Ok(tap);
         }
         if !is_root() {
-            return Err(instructions(name, host));
+            return Err(instructions(name, host, prefix));
         }
         if there.exists() {
             ip(&["link", "del", name])?;
         } else {
-            is_free(host)?;
+            is_free(host, prefix)?;
         }
         ip(&["tuntap", "add", name, "mode", "tap"])?;
         tap.made = Some(name.to_owned());
         ip(&["link", "set", name, "alias", ALIAS])?;
-        ip(&["addr", "add", &format!("{host}/24"), "dev", name])?;
+        ip(&["addr", "add", &format!("{host}/{prefix}"), "dev", name])?;
         ip(&["link", "set", name, "up"])?;
         Ok(tap)
     }
@@ -81,9 +82,9 @@ fn is_root() -> bool {
 }
 
 /// Whether no other network here has these addresses.
-fn is_free(host: Ipv4Addr) -> Result<(), String> {
-    let [a, b, c, _] = host.octets();
-    let network = format!("{a}.{b}.{c}.0/24");
+fn is_free(host: Ipv4Addr, prefix: u8) -> Result<(), String> {
+    let mask = u32::MAX.checked_shl(32_u32.saturating_sub(prefix.into())).unwrap_or(0);
+    let network = format!("{}/{prefix}", Ipv4Addr::from_bits(host.to_bits() & mask));
     let route = Command::new("ip").args(["-4", "route", "show", "to", "root", &network]).output();
     let route = route.map_err(|why| format!("cannot start ip: {why}; `make setup` installs it"))?;
     let route = String::from_utf8_lossy(&route.stdout);
@@ -128,13 +129,13 @@ fn serve(name: &str, host: Ipv4Addr) -> Option<Child> {
     server.ok()
 }
 
-fn instructions(name: &str, host: Ipv4Addr) -> String {
+fn instructions(name: &str, host: Ipv4Addr, prefix: u8) -> String {
     let [a, b, c, _] = host.octets();
     format!(
         "there is no TAP device `{name}`, and only root can make one: run this as root, or \
          once\n\n  \
          sudo ip tuntap add {name} mode tap user $USER\n  \
-         sudo ip addr add {host}/24 dev {name}\n  \
+         sudo ip addr add {host}/{prefix} dev {name}\n  \
          sudo ip link set {name} up\n  \
          sudo dnsmasq --port=0 --interface={name} --bind-interfaces --except-interface=lo \
          --conf-file=/dev/null --dhcp-range={a}.{b}.{c}.15,{a}.{b}.{c}.99\n"

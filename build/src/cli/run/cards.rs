@@ -11,12 +11,12 @@ pub(super) struct Card {
 }
 
 impl Card {
-    /// An address for this machine beside the image's own.
-    pub(super) fn host(&self) -> Option<Ipv4Addr> {
+    /// An address for this machine beside the image's own, with the length of its prefix.
+    pub(super) fn host(&self) -> Option<(Ipv4Addr, u8)> {
         let (address, prefix) = self.address.filter(|(_, prefix)| (1..=30).contains(prefix))?;
         let network = address.to_bits() & (u32::MAX << (32 - prefix));
         let host = if address.to_bits() == network + 1 { network + 2 } else { network + 1 };
-        Some(Ipv4Addr::from_bits(host))
+        Some((Ipv4Addr::from_bits(host), prefix))
     }
 }
 

@@ -34,9 +34,9 @@ pub(super) struct Options {
     /// Where the network card is [default: what the machine has]
     #[arg(long, value_name = "TRANSPORT", value_parser = ["virtio-pci", "virtio-mmio"])]
     pub(super) nic: Option<String>,
-    /// The firmware that boots an ISO
-    #[arg(long, value_name = "KIND", default_value = "bios", value_parser = ["bios", "uefi"])]
-    firmware: String,
+    /// The firmware that boots an ISO [default: bios]
+    #[arg(long, value_name = "KIND", value_parser = ["bios", "uefi"])]
+    pub(super) firmware: Option<String>,
 }
 
 /// Where QEMU keeps its smallest firmware, which enters an image in half the time of the usual.
@@ -55,6 +55,55 @@ pub(crate) const OVMF: [&str; 4] = [
     "/usr/share/edk2/x64/OVMF.4m.fd",
 ];
 
+impl Arch {
+    fn of(graph: &Graph) -> Self {
+        match graph.platform.target.split('-').next() {
+            Some("aarch64") => Self::Aarch64,
+            _ => Self::X86_64,
+        }
+    }
+
+    fn program(self) -> &'static str {
+        match self {
+            Self::Aarch64 => "qemu-system-aarch64",
+            Self::X86_64 => "qemu-system-x86_64",
+        }
+    }
+}
+
+/// What can be said of the machine before there is an image for it, which takes a while.
+///
+/// # Errors
+/// One line with the next step.
+pub(super) fn fits(run: &Run, graph: &Graph) -> Result<(), String> {
+    let arch = Arch::of(graph);
+    let name = machine(run.machine.machine.as_deref(), arch)?;
+    network(run, name, graph, &[])?;
+    let is_iso = graph.platform.name == "iso";
+    if is_iso {
+        boots_iso(name)?;
+    }
+    if run.dry_run {
+        return Ok(());
+    }
+    if is_iso {
+        firmware(&run.machine)?;
+        Loader::find()?;
+    }
+    match iso::in_path(arch.program()) {
+        true => Ok(()),
+        false => Err(super::not_installed(arch.program())),
+    }
+}
+
+/// Whether the machine has what an ISO is booted from.
+fn boots_iso(machine: &str) -> Result<(), String> {
+    if machine == "microvm" {
+        return Err("a microvm has nothing to boot an ISO from; use another machine".into());
+    }
+    Ok(())
+}
+
 /// The command that boots `program` as `run` says.
 pub(super) fn command(
     run: &Run,
@@ -62,15 +111,9 @@ pub(super) fn command(
     graph: &Graph,
     services: &[Service],
 ) -> Result<Command, String> {
-    let arch = match graph.platform.target.split('-').next() {
-        Some("aarch64") => Arch::Aarch64,
-        _ => Arch::X86_64,
-    };
+    let arch = Arch::of(graph);
     let name = machine(run.machine.machine.as_deref(), arch)?;
-    let mut command = Command::new(match arch {
-        Arch::Aarch64 => "qemu-system-aarch64",
-        Arch::X86_64 => "qemu-system-x86_64",
-    });
+    let mut command = Command::new(arch.program());
     let hvf = graph.platform.name == "hvf";
     let (accelerator, usual) = match (run.kvm, arch) {
         _ if hvf => ("hvf", "host"),
@@ -130,9 +173,7 @@ fn iso(run: &Run, machine: &str, program: &Path, graph: &Graph) -> Result<Option
     if graph.platform.name != "iso" {
         return Ok(None);
     }
-    if machine == "microvm" {
-        return Err("a microvm has nothing to boot an ISO from; use another machine".into());
-    }
+    boots_iso(machine)?;
     let path = program.with_extension("iso");
     if !run.dry_run {
         let loader = Loader::find()?;
@@ -144,7 +185,7 @@ fn iso(run: &Run, machine: &str, program: &Path, graph: &Graph) -> Result<Option
 
 /// What makes QEMU start with the firmware that is asked for.
 fn firmware(options: &Options) -> Result<Vec<&'static str>, String> {
-    if options.firmware == "bios" {
+    if options.firmware.as_deref() != Some("uefi") {
         return Ok(Vec::new());
     }
     let found = OVMF.iter().find(|path| Path::new(path).exists());
@@ -193,7 +234,7 @@ fn netdev(run: &Run, services: &[Service], number: usize, card: &Card) -> String
     // The first network is QEMU's usual one, where an image gets the usual address.
     let own = card.address.filter(|_| number > 0).zip(card.host());
     let (network, to) = match own {
-        Some(((address, prefix), host)) => {
+        Some(((address, prefix), (host, _))) => {
             (format!(",net={address}/{prefix},host={host}"), address.to_string())
         }
         None => (String::new(), String::new()),
@@ -249,6 +290,18 @@ mod tests {
         assert_eq!(machine(Some("pc"), Arch::X86_64), Ok("pc"));
         let error = "the image is not for the machine `virt`; it is for `q35`, `pc` and `microvm`";
         assert_eq!(machine(Some("virt"), Arch::X86_64), Err(error.to_owned()));
+    }
+
+    #[test]
+    fn the_firmware_is_bios_unless_said_otherwise() {
+        let options = |kind: Option<&str>| Options {
+            machine: None,
+            nic: None,
+            firmware: kind.map(str::to_owned),
+        };
+        assert_eq!(firmware(&options(None)), Ok(Vec::new()));
+        assert_eq!(firmware(&options(Some("bios"))), Ok(Vec::new()));
+        assert_ne!(firmware(&options(Some("uefi"))), Ok(Vec::new()));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use super::cards::card_of;
 use crate::catalogue::Component;
 use crate::graph::{Graph, Instance, Setting};
+use std::io::ErrorKind;
 use std::net::{TcpListener, TcpStream, UdpSocket};
 
 /// The ports of this machine, where somebody chooses them.
@@ -45,6 +46,18 @@ pub(super) enum Kind {
     Udp,
 }
 
+impl Ports {
+    /// The options that were given, and their ports.
+    pub(super) fn chosen(&self) -> Vec<(&'static str, u16)> {
+        let all = [
+            ("--http-port", self.http_port),
+            ("--https-port", self.https_port),
+            ("--udp-port", self.udp_port),
+        ];
+        all.into_iter().filter_map(|(option, port)| Some((option, port?))).collect()
+    }
+}
+
 impl Service {
     /// `tcp` or `udp`.
     pub(super) fn protocol(&self) -> &'static str {
@@ -78,7 +91,8 @@ impl Service {
 /// chosen, it is the same outside, or 8000 higher where it belongs to root.
 ///
 /// # Errors
-/// One line when two services would have the same port of the host.
+/// One line when two services would have the same port of the host, or when one that was chosen
+/// leads to none.
 pub(super) fn services(
     graph: &Graph,
     ports: &Ports,
@@ -110,7 +124,13 @@ pub(super) fn services(
         match services.iter().find(same) {
             None => services.push(service),
             // Instances on several cores may listen on one port.
-            Some(other) if other.inside == inside => {}
+            Some(other) if other.inside == inside && other.card == card => {}
+            // The same service in another network is beside it.
+            Some(other) if other.inside == inside => {
+                let taken = |port: &u16| services.iter().any(|it| it.outside == *port);
+                let outside = (outside..=u16::MAX).find(|port| !taken(port)).unwrap_or(outside);
+                services.push(Service { outside, ..service });
+            }
             Some(other) => {
                 let (first, protocol) = (other.inside, service.protocol().to_uppercase());
                 return Err(format!(
@@ -119,6 +139,14 @@ pub(super) fn services(
                     if option.is_some() { service.advice() } else { other.advice() }
                 ));
             }
+        }
+    }
+    for (option, port) in ports.chosen() {
+        if !services.iter().any(|service| service.option == Some(option)) {
+            return Err(format!(
+                "{option} {port} leads to nothing in this image: leave it out, or see \
+                 `run --help` for the service that it is for"
+            ));
         }
     }
     Ok(services)
@@ -160,21 +188,42 @@ fn kind(graph: &Graph, index: usize, component: &Component) -> Option<Kind> {
 pub(super) fn free(services: &[Service]) -> Result<(), String> {
     for service in services {
         let at = ("127.0.0.1", service.outside);
-        let taken = match service.kind {
-            Kind::Udp => UdpSocket::bind(at).is_err(),
-            _ => TcpListener::bind(at).is_err(),
+        let bound = match service.kind {
+            Kind::Udp => UdpSocket::bind(at).map(drop),
+            _ => TcpListener::bind(at).map(drop),
         };
-        if taken {
+        if let Err(why) = bound {
             let (protocol, port) = (service.protocol().to_uppercase(), service.outside);
-            let advice = service.advice();
-            return Err(format!("{protocol} port {port} of this machine is in use; {advice}"));
+            let (advice, why) = (service.advice(), unavailable(why.kind()));
+            return Err(format!("{protocol} port {port} of this machine is {why}; {advice}"));
         }
     }
     Ok(())
+}
+
+/// Why a port cannot be had.
+fn unavailable(why: ErrorKind) -> String {
+    match why {
+        ErrorKind::AddrInUse => "in use".to_owned(),
+        ErrorKind::PermissionDenied => "root's alone".to_owned(),
+        other => format!("not to be had ({other})"),
+    }
 }
 
 /// Whether all TCP services take connections.
 pub(super) fn answer(services: &[Service]) -> bool {
     let mut streams = services.iter().filter(|service| service.kind != Kind::Udp);
     streams.all(|service| TcpStream::connect(("127.0.0.1", service.outside)).is_ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_that_is_not_to_be_had_is_told_from_one_in_use() {
+        assert_eq!(unavailable(ErrorKind::AddrInUse), "in use");
+        assert_eq!(unavailable(ErrorKind::PermissionDenied), "root's alone");
+        assert!(unavailable(ErrorKind::OutOfMemory).starts_with("not to be had ("));
+    }
 }

@@ -135,7 +135,7 @@ fn a_machine_has_a_card_for_each_of_the_graph() {
     let taps = run.taps(&graph, Runner::Nothing, &cards::cards(&graph));
     assert_eq!(taps.unwrap(), ["waitless0", "waitless1"], "the components'");
     let hosts: Vec<_> = cards.iter().map(Card::host).collect();
-    assert_eq!(hosts, [None, Some(Ipv4Addr::new(192, 168, 77, 2))]);
+    assert_eq!(hosts, [None, Some((Ipv4Addr::new(192, 168, 77, 2), 24))]);
 }
 
 #[test]
@@ -162,6 +162,13 @@ fn what_does_not_go_together_is_said_before_anything_is_built() {
         ("--platform hvf --runner qemu --nic virtio-pci", "has no virtio-pci here"),
         ("--platform hvf --runner qemu --machine q35", "it is for `virt`"),
         ("--runner qemu", "add --platform hvf"),
+        ("--platform native --machine pc", "--machine is for a virtual machine, and `native`"),
+        ("--platform native --kvm", "--kvm is for a virtual machine"),
+        ("--platform native --memory 64M", "--memory is for a virtual machine"),
+        ("--firmware uefi", "--firmware is for the platform iso"),
+        ("--platform hvf --firmware bios", "--firmware is for the platform iso"),
+        ("--net tap --http-port 8081", "leave it out"),
+        ("--app hello --https-port 8081", "--https-port 8081 leads to nothing"),
         ("--platform native --runner hvf-runner", "add --platform hvf"),
         ("--http-port 7777 --set http.port=81 --udp-port 7777", ""),
     ] {
@@ -170,6 +177,48 @@ fn what_does_not_go_together_is_said_before_anything_is_built() {
             Err(why) => assert!(!part.is_empty() && why.contains(part), "{arguments}: {why}"),
         }
     }
+}
+
+#[test]
+fn what_is_known_of_a_machine_is_said_without_an_image() {
+    let mut tree = Tree::open();
+    for (arguments, part) in [
+        ("--dry-run", ""),
+        ("--dry-run --machine virt", "is not for the machine `virt`"),
+        ("--dry-run --machine q35 --nic virtio-mmio", "has no virtio-mmio here"),
+        ("--dry-run --platform iso --machine microvm", "has nothing to boot an ISO from"),
+    ] {
+        let run = parse(arguments);
+        let graph = tree.0.graph("webserver", &run.which.platform).unwrap();
+        let said = qemu::fits(&run, &graph).err().unwrap_or_default();
+        assert!(said.contains(part) && said.is_empty() == part.is_empty(), "{arguments}: {said}");
+    }
+}
+
+#[test]
+fn memory_is_given_as_qemu_takes_it() {
+    let mut tree = Tree::open();
+    for (given, memory) in [("64MiB", "64M"), ("64", "64M"), ("65537K", "65537K"), ("1g", "1024M")]
+    {
+        let line = tree.last(&format!("--memory {given}"));
+        assert!(line.contains(&format!(" -m {memory} ")), "{given}: {line}");
+    }
+}
+
+#[test]
+fn services_of_two_networks_have_a_port_of_this_machine_each() {
+    let mut tree = Tree::open();
+    let mut graph = tree.0.graph("router", "qemu").unwrap();
+    let http = graph.instances.iter().position(|it| it.name == "http").unwrap();
+    let mut again = graph.instances[http].clone();
+    again.name = "other".to_owned();
+    let first = graph.instances.iter().position(|it| cards::is_card(it)).unwrap();
+    // It need not be sound: only what it stands on is looked at, and the port.
+    again.below[0].to = first;
+    graph.instances.push(again);
+    let found = services::services(&graph, &Ports::default(), &[]).unwrap();
+    let ports: Vec<_> = found.iter().map(|it| (it.inside, it.outside, it.card)).collect();
+    assert_eq!(ports, [(80, 8080, 1), (80, 8081, 0)]);
 }
 
 #[test]
