@@ -102,7 +102,8 @@ impl Options {
                     options.part = true;
                     continue;
                 }
-                _ => {}
+                known if OWN.contains(&known) || SETTINGS.contains(&known) => {}
+                _ => return Err(format!("there is no option `{name}`; --help lists them")),
             }
             if value.is_none() {
                 value = arguments.next_if(|next| !next.starts_with("--"));
@@ -192,6 +193,25 @@ impl Options {
         Some(())
     }
 }
+
+/// What says which seeds are run, and is no part of the command that runs one again.
+const OWN: [&str; 3] = ["--pcap", "--seed", "--seeds"];
+
+/// What [`Options::set`] knows.
+const SETTINGS: [&str; 12] = [
+    "--corrupt",
+    "--delay",
+    "--duplicate",
+    "--hosts",
+    "--loss",
+    "--partition",
+    "--path",
+    "--patience",
+    "--post",
+    "--rate",
+    "--reorder",
+    "--visits",
+];
 
 /// `2%` or `0.5%`, in a thousand.
 fn share(text: &str) -> Option<u16> {

@@ -15,6 +15,17 @@ fn options(words: &[&str]) -> Options {
 }
 
 #[test]
+fn a_name_that_is_not_known_is_told_from_a_value_that_does_not_fit() {
+    let said = |words: &[&str]| {
+        Options::parse(words.iter().map(|word| (*word).to_owned())).err().unwrap_or_default()
+    };
+    assert!(said(&["--ports", "80/tcp=8080"]).contains("no option `--ports`"));
+    assert!(said(&["8080"]).contains("no option `8080`"));
+    assert!(said(&["--loss", "much"]).contains("`much` does not fit `--loss`"));
+    assert!(said(&["--loss"]).contains("`--loss` needs a value"));
+}
+
+#[test]
 fn the_command_line_says_how_the_wire_is_and_can_be_said_again() {
     let words = "--seeds 7 --loss=2% --reorder --delay 40ms±10 --partition 5s..8s --post /e=9";
     let words: Vec<&str> = words.split(' ').collect();
