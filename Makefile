@@ -132,7 +132,7 @@ iso: arch-of-iso ## makes a bootable ISO and says where it is
 image: ## builds an image and says where it is
 	@$(call set-up,build)
 	@cargo build --release $(if $(APP),--package $(APP)) --target $(TARGET)
-	@ls -l target/$(TARGET)/release/$(or $(APP),webserver)
+	@ls -l '$(or $(CARGO_TARGET_DIR),target)/$(TARGET)/release/$(or $(APP),webserver)'
 
 ##@ To work on it
 
@@ -241,7 +241,7 @@ stage = tests/stage $(summary)
 # Tests that this machine could not run.
 skipped = target/skipped
 summed-up = printf '\n'; cat $(summary); ! test -s $(skipped) || cat $(skipped)
-skipping = env WAITLESS_TEST_SKIPPED=$(abspath $(skipped))
+skipping = env WAITLESS_TEST_SKIPPED='$(CURDIR)/$(skipped)'
 # With one package alone, cargo would choose other features of what it depends on, and build that
 # anew.
 make-tool = $(unwinding) cargo build --quiet --workspace --bin waitless-build
