@@ -51,6 +51,32 @@ pub enum Type {
     Unsigned(u32),
 }
 
+/// The types that are called by one word.
+pub const NAMES: [&str; 22] = [
+    "bool",
+    "certificates",
+    "cidr4",
+    "cidr6",
+    "duration",
+    "folder",
+    "ip",
+    "ipv4",
+    "ipv6",
+    "mac",
+    "private-keys",
+    "route4",
+    "sha256",
+    "size",
+    "staples",
+    "string",
+    "trust",
+    "u16",
+    "u32",
+    "u64",
+    "u8",
+    "[T]",
+];
+
 /// A key of a component's configuration.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Field {

@@ -104,3 +104,32 @@ fn the_schema_knows_the_keys_of_instances_in_stacks_and_of_those_called_otherwis
     let keys = &schema["definitions"]["ipv4"]["properties"];
     assert_eq!(keys["ttl"]["type"], "integer");
 }
+
+#[test]
+fn every_key_is_in_the_documents() {
+    let (root, _) = tree();
+    let text = fs::read_to_string(root.join("docs/manifest.md")).unwrap();
+    let section = |name: &str| {
+        let from = text.find(&format!("\n## {name}\n")).unwrap_or_else(|| panic!("no {name}"));
+        let rest = &text[from + 4..];
+        &rest[..rest.find("\n## ").unwrap_or(rest.len())]
+    };
+    let heads = |keys: &[(&'static str, &str, &str)]| keys.iter().map(|it| it.0).collect();
+    let all: [(&str, Vec<&str>); 5] = [
+        ("Instances", build::manifest::RESERVED_KEYS.to_vec()),
+        ("The app", heads(&build::check::APP_KEYS)),
+        ("Architectures", heads(&build::check::PLATFORM_KEYS)),
+        ("Metadata of a component", build::catalogue::KEYS.to_vec()),
+        ("Metadata of a component", build::catalogue::FIELD_KEYS.to_vec()),
+    ];
+    for (name, keys) in all {
+        // In a table or between other words of code.
+        let words = section(name).split(|c: char| !c.is_ascii_alphanumeric() && c != '-');
+        let words: Vec<_> = words.collect();
+        let missing: Vec<_> = keys.iter().filter(|key| !words.contains(key)).collect();
+        assert!(missing.is_empty(), "{name}: {missing:?}");
+    }
+    for kind in build::types::NAMES {
+        assert!(section("Types of values").contains(&format!("`{kind}`")), "{kind}");
+    }
+}
