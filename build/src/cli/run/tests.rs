@@ -212,7 +212,7 @@ fn services_of_two_networks_have_a_port_of_this_machine_each() {
     let http = graph.instances.iter().position(|it| it.name == "http").unwrap();
     let mut again = graph.instances[http].clone();
     again.name = "other".to_owned();
-    let first = graph.instances.iter().position(|it| cards::is_card(it)).unwrap();
+    let first = graph.instances.iter().position(cards::is_card).unwrap();
     // It need not be sound: only what it stands on is looked at, and the port.
     again.below[0].to = first;
     graph.instances.push(again);
