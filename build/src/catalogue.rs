@@ -286,8 +286,10 @@ pub const KEYS: [&str; 14] = [
     "when-set",
 ];
 /// The keys of a key's metadata.
-pub const FIELD_KEYS: [&str; 10] =
-    ["boot", "default", "doc", "memory", "not-with", "optional", "range", "rust", "secret", "type"];
+pub const FIELD_KEYS: [&str; 11] = [
+    "boot", "default", "doc", "memory", "not-with", "optional", "range", "rust", "secret", "type",
+    "unique",
+];
 
 impl Reader<'_> {
     fn component(&mut self, name: &str, table: &Table, more: &[&str]) -> Option<Component> {
@@ -493,6 +495,7 @@ impl Reader<'_> {
                 _ => None,
             }),
             not_with: text("not-with").map(str::to_owned),
+            unique: get(table, "unique").is_some_and(|n| n.value == Value::Bool(true)),
             secret: get(table, "secret").is_some_and(|n| n.value == Value::Bool(true)),
         };
         if let (Some(node), true, None) = (get(table, "boot"), field.boot, field.boot_parser()) {
@@ -551,6 +554,7 @@ fn tasks(at: Span) -> Field {
         boot: false,
         memory: None,
         not_with: None,
+        unique: false,
         secret: false,
     }
 }
@@ -573,6 +577,7 @@ fn patience(at: Span) -> Field {
         boot: false,
         memory: None,
         not_with: None,
+        unique: false,
         secret: false,
     }
 }
@@ -594,6 +599,7 @@ fn files(at: Span) -> Field {
         boot: false,
         memory: None,
         not_with: None,
+        unique: false,
         secret: false,
     }
 }

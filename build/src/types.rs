@@ -104,6 +104,8 @@ pub struct Field {
     pub memory: Option<u64>,
     /// The key that is not true where it is, both being of type bool.
     pub not_with: Option<String>,
+    /// Whether each instance of the component and its forms has a value of its own.
+    pub unique: bool,
     /// Whether its value is shown to nobody: not in pictures, nor in what an image says of itself.
     pub secret: bool,
 }

@@ -131,6 +131,33 @@ impl Check<'_> {
         settings
     }
 
+    /// Reports instances with the same value of a key of which each has its own.
+    pub(super) fn unique(&mut self) {
+        let mut seen: Vec<(&str, &str, &Setting, Span, &str)> = Vec::new();
+        let mut reports = Vec::new();
+        for slot in self.slots.iter().filter(|slot| slot.alive) {
+            let (name, Some(component)) = (&slot.entry.name, slot.component) else { continue };
+            for setting in slot.settings.iter().filter(|setting| setting.field.unique) {
+                let key = setting.field.name.as_str();
+                let at = get(&slot.entry.keys, key).map_or(name.at, |node| node.at);
+                let same = seen.iter().find(|(package, other, value, ..)| {
+                    (*package, *other, &value.expression)
+                        == (component.package.as_str(), key, &setting.expression)
+                });
+                let Some((.., first, other)) = same else {
+                    seen.push((&component.package, key, setting, at, &name.name));
+                    continue;
+                };
+                let (other, name) = (*other, &name.name);
+                let message = format!("`{other}` and `{name}` have the same `{key}`");
+                let report = Report::new(at, message).label(setting.shown.clone());
+                let report = report.note(*first, format!("`{other}` has it"));
+                reports.push(report.help(format!("give `{name}` another one by `{key} = …`")));
+            }
+        }
+        self.reports.extend(reports);
+    }
+
     /// Reports keys that are both true where not both may be.
     fn contradictions(&mut self, entry: &Entry, settings: &[Setting]) {
         let trues = || settings.iter().filter(|it| it.expression == "true");

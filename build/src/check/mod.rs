@@ -70,6 +70,7 @@ pub fn check(draft: &Draft, around: &Surroundings<'_>, reports: &mut Vec<Report>
     check.sharing();
     check.cores();
     check.listening();
+    check.unique();
     check.needs();
     check.everybody_needs();
     check.dependencies();
