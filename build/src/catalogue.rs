@@ -322,15 +322,7 @@ impl Reader<'_> {
         let config = get(table, "config").and_then(Node::table);
         let config = config.into_iter().flatten();
         let mut config: Vec<_> = config.filter_map(|(key, node)| self.field(key, node)).collect();
-        let switch = |name: &str| config.iter().any(|it| it.name == name && it.kind == Type::Bool);
-        for field in &config {
-            if field.not_with.as_deref().is_some_and(|other| !switch(other) || !switch(&field.name))
-            {
-                let message =
-                    format!("`not-with` of `{}` is for two keys of type bool", field.name);
-                self.reports.push(Report::new(field.at, message));
-            }
-        }
+        self.switches(&config);
         let requires = self.requires(table);
         let mut most = self.most(table, &requires);
         if matches!(code, Code::Handler(..)) {
@@ -363,6 +355,19 @@ impl Reader<'_> {
             most,
             config,
         })
+    }
+
+    /// Reports `not-with` where the two keys are no switches.
+    fn switches(&mut self, config: &[Field]) {
+        let switch = |name: &str| config.iter().any(|it| it.name == name && it.kind == Type::Bool);
+        for field in config {
+            if field.not_with.as_deref().is_some_and(|other| !switch(other) || !switch(&field.name))
+            {
+                let message =
+                    format!("`not-with` of `{}` is for two keys of type bool", field.name);
+                self.reports.push(Report::new(field.at, message));
+            }
+        }
     }
 
     fn strings(&mut self, table: &Table, key: &str) -> Vec<String> {

@@ -28,8 +28,8 @@ pub fn generate() {
             for path in files.chain(more).chain(graph.read).chain(folders) {
                 println!("cargo::rerun-if-changed={}", path.display());
             }
-            // An app that the root's manifest is for may get one of its own. Cargo takes a path that
-            // is not there for one that has changed, but notices what is new in a folder.
+            // An app that the root's manifest is for may get one of its own. Cargo takes a path
+            // that is not there for one that has changed, but notices what is new in a folder.
             let own = if Path::new("waitless.toml").exists() { "Cargo.toml" } else { "." };
             println!("cargo::rerun-if-changed={own}");
             for variable in ["WAITLESS_PLATFORM", "SOURCE_DATE_EPOCH"] {

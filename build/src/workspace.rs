@@ -250,7 +250,11 @@ mod tests {
     fn an_optional_dependency_is_one_where_a_default_feature_has_it() {
         let on = |name: &str, optional: bool| json!({ "name": name, "optional": optional });
         let mut package = json!({
-            "features": { "default": ["more"], "more": ["dep:a", "b/std", "c?/std"], "d": ["dep:d"] },
+            "features": {
+                "default": ["more"],
+                "more": ["dep:a", "b/std", "c?/std"],
+                "d": ["dep:d"],
+            },
             "dependencies": [on("a", true), on("b", true), on("c", true), on("d", true)],
         });
         let names = |package: &Value| {

@@ -124,8 +124,7 @@ impl<'a> Check<'a> {
         on: &'a Node,
     ) -> Vec<(Option<&'a str>, &'a str, &'a str, Span)> {
         let name = self.slots[index].entry.name.name.clone();
-        let plain = on.strings();
-        match (&component.requires, &on.value, plain) {
+        match (&component.requires, &on.value, on.strings()) {
             (Requires::Nothing, ..) => {
                 let report = Report::new(on.at, format!("`{name}` stands on nothing"));
                 let label = format!("`{}` requires no port", component.name);
@@ -136,9 +135,7 @@ impl<'a> Check<'a> {
                 names.into_iter().map(|(name, at)| (None, port.as_str(), name, at)).collect()
             }
             (Requires::Many(port), _, Some(names)) if !names.is_empty() => {
-                if let Some(most) = component.most.filter(|most| names.len() > *most) {
-                    self.too_many_below(&name, most, names[most].1);
-                }
+                self.most(&name, component, &names);
                 names.into_iter().map(|(name, at)| (None, port.as_str(), name, at)).collect()
             }
             (Requires::Named(ports), Value::Array(_), Some(names))
@@ -191,8 +188,11 @@ impl<'a> Check<'a> {
         }
     }
 
-    fn too_many_below(&mut self, name: &str, most: usize, at: Span) {
-        let report = Report::new(at, format!("`{name}` stands on more instances than it can"));
+    /// Reports more instances below than the component can stand on.
+    fn most(&mut self, name: &str, component: &Component, names: &[(&str, Span)]) {
+        let Some(most) = component.most else { return };
+        let Some((_, at)) = names.get(most) else { return };
+        let report = Report::new(*at, format!("`{name}` stands on more instances than it can"));
         let report = report.label(format!("takes {most} at most"));
         self.report(report.help(format!(
             "let another instance of its component stand on those after the first {most}"

@@ -6,6 +6,7 @@ use crate::manifest::{Head, Layer};
 use crate::report::{Missing, Report, list, nearest};
 use crate::source::{Node, Value, get};
 use crate::types::size;
+use crate::workspace::Package;
 
 /// The keys of `[app]`: name, what it may be, what it is for.
 pub const APP_KEYS: [(&str, &str, &str); 8] = [
@@ -243,17 +244,19 @@ impl Check<'_> {
                 lines.for_each(|(_, line)| help += &format!("\n{line}"));
             }
         }
-        let elsewhere =
-            missing.iter().filter(|it| app.dependencies.iter().any(|d| d.package == **it));
-        let elsewhere: Vec<_> = elsewhere.collect();
-        let mut report = Report::new(at, message).label("this package").help(help);
-        if !elsewhere.is_empty() {
-            let name = &self.platform.name;
-            report = report.help(format!(
-                "its lines for {} are below a condition that does not hold on `{name}`",
-                list(&elsewhere)
-            ));
-        }
+        let report = Report::new(at, message).label("this package").help(help);
+        let report = self.elsewhere(report, app, &missing);
         self.report(Report { missing: wanted, ..report });
+    }
+
+    /// Says which of the `missing` packages there are lines for, whose condition does not hold.
+    fn elsewhere(&self, report: Report, app: &Package, missing: &[&str]) -> Report {
+        let named = |name: &&&str| app.dependencies.iter().any(|it| it.package == **name);
+        let there: Vec<_> = missing.iter().filter(named).collect();
+        if there.is_empty() {
+            return report;
+        }
+        let (there, name) = (list(&there), &self.platform.name);
+        report.help(format!("there is a line for {there}, but not one that counts on `{name}`"))
     }
 }
