@@ -149,8 +149,11 @@ impl Component<()> for VirtioMmio {
     /// Lets go of all lines. Drivers stand above, so they look at their queues later than this, but
     /// not at the configuration: where that changed there is another sweep.
     fn arm(&mut self) -> bool {
-        let slots = self.devices.iter_mut().filter(|slot| slot.core.is_some());
-        slots.fold(true, |settled, slot| !slot.device.release_line() && settled)
+        let mut settled = true;
+        for slot in self.devices.iter_mut().filter(|slot| slot.core.is_some()) {
+            settled &= !slot.device.release_line();
+        }
+        settled
     }
 }
 
