@@ -213,7 +213,7 @@ clean: ## removes everything that was built here
 # --- Details -----------------------------------------------------------------------------------
 
 # In a folder of their own, so that lints and tests need not wait for each other's compilers.
-apart = --target-dir $(or $(CARGO_TARGET_DIR),target)/lints
+apart = --target-dir "$(or $(CARGO_TARGET_DIR),target)/lints"
 # Cargo has the panics of tests unwind always, and would build what programs and tests share twice
 # where those of programs do not.
 unwinding = env CARGO_PROFILE_DEV_PANIC=unwind
@@ -244,8 +244,8 @@ summed-up = printf '\n'; cat $(summary); ! test -s $(skipped) || cat $(skipped)
 skipping = env WAITLESS_TEST_SKIPPED='$(CURDIR)/$(skipped)'
 # With one package alone, cargo would choose other features of what it depends on, and build that
 # anew.
-make-tool = $(unwinding) cargo build --quiet --workspace --bin waitless-build
-tool = $(or $(CARGO_TARGET_DIR),target)/debug/waitless-build
+make-tool = $(unwinding) cargo build $(if $(built),--quiet) --workspace --bin waitless-build
+tool = "$(or $(CARGO_TARGET_DIR),target)/debug/waitless-build"
 # Tests that run when they are named.
 named = baseline image kernel peers soak
 tests = $(unwinding) cargo test --workspace
@@ -255,15 +255,17 @@ image-tests = $(skipping) WAITLESS_TEST_ARCH=$(one-arch) \
 
 .PHONY: test-everything test-variant beside what-is-exact with-others what-it-does
 # Two lanes, because one leaves a core idle half of the time, while it links or waits for a guest.
-# What cannot be disturbed goes beside, and stands back; its output is shown where it failed.
+# What cannot be disturbed goes beside and stands back; then, as nothing of the host's is its own, what
+# meets others does. The output of what is beside is shown where it failed.
 test-everything:
 	@WAITLESS_STAGES=$(summary).d $(MAKE) beside & beside=$$!; failed=0; \
 	  trap 'kill $$beside 2>/dev/null; exit 130' INT TERM; \
 	  $(MAKE) what-it-does || failed=$$?; wait $$beside || failed=$$?; exit $$failed
 
 beside:
-	@failed=0; nice $(MAKE) what-is-exact || failed=$$?; $(MAKE) with-others || failed=$$?; \
-	  exit $$failed
+	@failed=0; trap 'kill $$lane 2>/dev/null; exit 143' TERM; \
+	  nice $(MAKE) what-is-exact & lane=$$!; wait $$lane || failed=$$?; \
+	  $(MAKE) with-others & lane=$$!; wait $$lane || failed=$$?; exit $$failed
 
 what-is-exact:
 	@$(stage) formatting cargo fmt --all --check

@@ -98,16 +98,25 @@ fn text(value: &Value) -> String {
     value.as_str().unwrap_or_default().to_owned()
 }
 
-/// What a package depends on to run, as it is without being told of features.
+/// What a package depends on to run: as it is without being told of features, but for the package
+/// whose build script this is, of which cargo says which are on.
 fn dependencies(package: &Value) -> Vec<Dependency> {
-    let features = by_default(&package["features"]);
+    let own = env::var("CARGO_PKG_NAME").is_ok_and(|name| package["name"] == name.as_str());
+    let is_on = |name: &str| {
+        let variable = name.to_uppercase().replace('-', "_");
+        own && env::var_os(format!("CARGO_FEATURE_{variable}")).is_some()
+    };
+    let features = with_features(&package["features"], is_on);
     let all = package["dependencies"].as_array().into_iter().flatten();
     all.filter_map(|it| dependency(it, &features)).collect()
 }
 
-/// The features that are there by themselves, and the optional dependencies that are with them.
-fn by_default(features: &Value) -> Vec<String> {
+/// The features that are there by themselves or because they are on, and the optional dependencies
+/// that are with them.
+fn with_features(features: &Value, is_on: impl Fn(&str) -> bool) -> Vec<String> {
     let mut all = vec!["default".to_owned()];
+    let known = features.as_object().into_iter().flatten();
+    all.extend(known.map(|(name, _)| name.clone()).filter(|name| is_on(name)));
     let mut next = 0;
     while let Some(feature) = all.get(next) {
         let more: Vec<_> = features[feature.as_str()].as_array().into_iter().flatten().collect();

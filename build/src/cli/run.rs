@@ -224,11 +224,12 @@ impl Run {
                         with make), or leave it out"
                 .to_owned());
         }
-        let is_tap = self.net == "tap" && runner == Runner::Qemu;
+        // The runner of hvf has refused one before.
+        let is_tap = self.net == "tap";
         match self.ports.chosen().first().filter(|_| is_tap) {
             Some((option, _)) => Err(format!(
-                "{option} is for QEMU's own network, and on a TAP device the image has an address \
-                 of its own: leave it out"
+                "{option} is a port of this machine that leads to the image, and on a TAP device \
+                 the image has an address of its own: leave it out"
             )),
             None => Ok(()),
         }

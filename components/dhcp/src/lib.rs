@@ -225,7 +225,6 @@ impl Dhcp {
         cx: &mut Context,
     ) {
         //= RFC 2131 4.4.1: the lease counts from the request
-        // RFC 2131 section 4.4.1: the lease counts from the request.
         match Lease::new(answer, server, self.asked, &mut cx.random) {
             Some(lease) => {
                 self.counters.acks.add(1);
@@ -400,7 +399,7 @@ impl State {
     }
 }
 
-/// Half of what is left, at least a minute, at most until the end (RFC 2131 section 4.4.5).
+/// Half of what is left, at least a minute, at most until the end.
 //= RFC 2131 4.4.5: half of what is left, at least a minute
 fn next_renewal(now: Instant, end: Instant) -> Instant {
     (now + end.since(now).divided_by(2).max(RENEW_WAIT_MIN)).min(end)

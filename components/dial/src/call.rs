@@ -111,10 +111,11 @@ impl Call {
         while now >= self.next {
             let Some(address) = self.take() else { break };
             let remote = SocketAddr::new(address, self.port);
-            self.make_room(tcp, counters);
             counters.tried.add(1);
             match tcp.connect_to(service, remote, &self.name) {
                 Ok(stream) => {
+                    // Not before: an attempt that may succeed is not given up for none.
+                    self.make_room(tcp, counters);
                     tcp.set_tag(stream, tag);
                     // There is room: it was just made.
                     let _ = self.attempts.push(stream);

@@ -111,7 +111,9 @@ impl Query {
         if word(0) != self.id || flags & ANSWER == 0 || flags & OPCODE != 0 {
             return Meaning::Foreign;
         }
-        // A server may not repeat a question that it did not understand.
+        // A server may not repeat a question that it did not understand. What the case of the name
+        // adds to the id and the port is missing then; all that somebody who guesses those wins is
+        // that this server's turn ends.
         if word(4) == 0 {
             return self.failure(code(message, HEADER, header)).unwrap_or(Meaning::Foreign);
         }

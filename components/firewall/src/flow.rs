@@ -187,7 +187,7 @@ impl Flows {
 }
 
 /// Whether a packet of this host goes to everybody, or to many.
-fn is_for_all(key: &Key) -> bool {
+pub fn is_for_all(key: &Key) -> bool {
     key.protocol == Protocol::UDP.0
         && (key.remote.is_multicast() || key.remote == IpAddr::V4(Ipv4Addr::BROADCAST))
 }

@@ -36,7 +36,7 @@ mod rule;
 mod tests;
 
 use alloc::vec::Vec;
-use flow::{Flows, Found, Key, Signs};
+use flow::{Flows, Found, Key, Signs, is_for_all};
 use packet::{Seen, Way, see};
 use rule::Rule;
 use waitless::relay::{LinkRelay, Relay, RelayOver, Relaying};
@@ -144,7 +144,9 @@ impl Firewall {
             }
             Seen::Packet(key, signs) => {
                 let found = self.flows.find(&key, Some((way, signs)), now);
-                let passes = found != Found::None || self.decide(&key, way);
+                // One to everybody says nothing of whom this is for: rules may tell them apart.
+                let known = found != Found::None && (way == Way::In || !is_for_all(&key));
+                let passes = known || self.decide(&key, way);
                 if found == Found::None && passes {
                     self.counters.flows.add(1);
                     let evicted = self.flows.begin(&key, way, signs, now);

@@ -331,6 +331,15 @@ fn what_is_asked_of_everybody_is_answered_by_whoever_does() {
 }
 
 #[test]
+fn what_goes_to_many_is_judged_by_where_it_goes() {
+    let mut bench = Bench::rules(&["drop out udp to 239.2.2.2/32"]);
+    let to = |host| v4(US, Ipv4Addr::new(239, host, host, host), UDP, &udp(5000, 5000));
+    assert!(bench.goes(&to(1)) && bench.goes(&to(3)));
+    assert!(!bench.goes(&to(2)));
+    assert_eq!(bench.wall.counters.flows.get(), 1, "answers come from anybody");
+}
+
+#[test]
 fn ipv6_is_filtered_through_its_extension_headers() {
     let mut bench = Bench::rules(&["accept in tcp port 80", "accept in icmp from 2001:db8::/32"]);
     let syn = tcp(4000, 80, SYN);

@@ -53,6 +53,10 @@ pub struct Sntp {
     addresses: Addresses,
     turn: usize,
     family: Family,
+    /// Whether one of the server's addresses was asked.
+    asked: bool,
+    /// Whether those of one version of IP all want to be left alone.
+    spurned: bool,
     /// When each server may be asked.
     allowed: [Instant; SERVERS],
     /// The latest addresses that do not want to be asked.
@@ -143,6 +147,8 @@ impl Sntp {
             addresses: Addresses::new(),
             turn: 0,
             family: Family::V4,
+            asked: false,
+            spurned: false,
             allowed: [Instant::ZERO; SERVERS],
             denied: [None; DENIED],
             pause: PAUSE_MIN,
@@ -212,6 +218,7 @@ impl Sntp {
     fn next_server(&mut self, now: Instant) -> Instant {
         self.addresses.clear();
         (self.turn, self.family) = (0, Family::V4);
+        (self.asked, self.spurned) = (false, false);
         let servers = self.servers();
         let others = (1..=servers).map(|step| (self.server + step) % servers.max(1));
         let allowed = |server| self.allowed.get(server).map_or(now, |at| now.max(*at));
@@ -259,7 +266,14 @@ impl Sntp {
                 self.addresses = addresses.into_iter().filter(may).collect();
                 self.turn = 0;
                 if self.addresses.is_empty() {
-                    return self.deny(None, cx);
+                    self.spurned = true;
+                    return match self.family {
+                        Family::V4 => {
+                            self.family = Family::V6;
+                            self.look(names, cx);
+                        }
+                        Family::V6 => self.end_turns("it does not answer", cx),
+                    };
                 }
                 (self.stage, self.at) = (Stage::Pausing, cx.now());
             }
@@ -272,11 +286,18 @@ impl Sntp {
                 self.family = Family::V6;
                 self.look(names, cx);
             }
+            (Some(Err(_)), Family::V6) if self.spurned => self.end_turns("it does not answer", cx),
             (Some(Err(why)), Family::V6) => {
                 self.counters.unreachable.add(1);
                 self.fail(why, cx);
             }
         }
+    }
+
+    /// No address of the server is left to ask. Where one was asked, and just did not answer, that
+    /// is no reason to leave the server alone for long; where none wants to be, it is.
+    fn end_turns(&mut self, why: &str, cx: &mut Context) {
+        if self.asked { self.fail(why, cx) } else { self.deny(None, cx) }
     }
 
     fn ask<U: UdpPort>(&mut self, address: IpAddr, udp: &mut U, cx: &mut Context) {
@@ -298,6 +319,7 @@ impl Sntp {
             return self.pass_over("it cannot be asked now", cx);
         };
         self.counters.sent.add(1);
+        self.asked = true;
         self.stage = Stage::Asked { socket, number, at: cx.now() };
         self.at = cx.now() + self.config.timeout;
     }

@@ -301,8 +301,33 @@ fn an_address_that_says_so_is_not_asked_again() {
         bench.pass(1_000_000_000);
         assert!(bench.sent().is_none());
         let looked = bench.names.asked.len();
-        assert!((11..=14).contains(&looked), "about once a day: {looked}");
+        assert!((22..=28).contains(&looked), "about once a day, for both versions: {looked}");
     }
+}
+
+#[test]
+fn an_answer_that_is_lost_is_no_reason_to_wait_a_day() {
+    let third = IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1));
+    let names = Names { found_v6: Some([third].into()), ..Names::default() };
+    let mut bench = Bench::with(Config { servers: &["time.example"], ..CONFIG }, names);
+    assert_eq!(bench.sent().unwrap().0, FIRST);
+    bench.pass(5_000);
+    bench.answer(|number| kiss(number, b"DENY"));
+    bench.pass(90_000_000);
+    assert_eq!(bench.sent().unwrap().0, FIRST, "a day later");
+    bench.udp.sent.clear();
+    bench.pass(600_000);
+    assert_eq!(bench.sent().unwrap().0, FIRST, "and again, as it just did not answer");
+}
+
+#[test]
+fn an_address_of_the_other_version_is_asked_where_those_of_one_want_to_be_left_alone() {
+    let third = IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1));
+    let names = Names { found_v6: Some([third].into()), ..Names::default() };
+    let mut bench = Bench::with(Config { servers: &["time.example"], ..CONFIG }, names);
+    bench.answer(|number| kiss(number, b"DENY"));
+    bench.pass(90_000_000);
+    assert_eq!(bench.sent().unwrap().0, third);
 }
 
 #[test]

@@ -46,11 +46,17 @@ impl<R: Role> Tls<R> {
 
     /// Whether there is memory for so many bytes more, where others have given way.
     fn has_room(&mut self, place: u32, bytes: usize, cx: &mut Context) -> bool {
-        let most = cx.pool().count() * SHARE;
+        let all = cx.pool().count() * SHARE;
+        // A quarter is for handshakes: who has completed one must not keep all others from it.
+        let most = if self.is_complete(place) { all - all / 4 } else { all };
         while self.gathered + bytes > most && self.gives_way(place, cx) {}
         let room = self.gathered + bytes <= most;
         self.counters.crowded.add((!room).into());
         room
+    }
+
+    fn is_complete(&self, place: u32) -> bool {
+        self.connections.get(place as usize).is_some_and(|it| it.session.is_complete())
     }
 
     /// Adds `bytes` to the record that a connection puts together. `false` where there is no memory
@@ -77,17 +83,17 @@ impl<R: Role> Tls<R> {
     /// Ends a connection other than `place` that waits for the rest of something, if one is found.
     #[cold]
     fn gives_way(&mut self, place: u32, cx: &mut Context) -> bool {
-        let is_complete = |connection: &Connection<R>| connection.session.is_complete();
-        let all = self.connections.get(place as usize).is_some_and(|it| is_complete(it));
-        for complete in [false, true] {
+        // Those that have completed it give way to their like alone, and behind the others.
+        let ranks: &[bool] = if self.is_complete(place) { &[false, true] } else { &[false] };
+        for &complete in ranks {
             for _ in 0..LOOKS.min(self.connections.len()) {
                 self.hand = (self.hand + 1) % self.connections.len();
                 let waits = self.connections.get(self.hand).is_some_and(|connection| {
                     matches!(connection.stage, Stage::Handshake | Stage::Open)
                         && connection.waits()
-                        && is_complete(connection) == complete
+                        && connection.session.is_complete() == complete
                 });
-                if waits && self.hand != place as usize && (all || !complete) {
+                if waits && self.hand != place as usize {
                     self.counters.crowded.add(1);
                     self.fail(self.hand as u32, Fault::Internal, cx);
                     return true;

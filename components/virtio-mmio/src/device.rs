@@ -164,15 +164,18 @@ impl Device {
         let mut all = 0;
         for _ in 0..REASONS_MAX {
             let reasons = self.read(register::INTERRUPT_STATUS);
-            if reasons == 0 {
-                break;
+            // All ones: it is gone, and holds nothing.
+            if reasons == 0 || reasons == u32::MAX {
+                let changed = all & CONFIG_CHANGED != 0;
+                self.changed |= changed;
+                return changed;
             }
             all |= reasons;
             self.write(register::INTERRUPT_ACKNOWLEDGE, reasons);
         }
-        let changed = all & CONFIG_CHANGED != 0;
-        self.changed |= changed;
-        changed
+        // It does not come to rest. That it changed is looked at some time, and is no reason to.
+        self.changed |= all & CONFIG_CHANGED != 0;
+        false
     }
 
     /// Some devices tell by an interrupt alone, others by the generation, many by both.

@@ -157,7 +157,7 @@ impl Model for Card {
                         self.fault.set(Fault::None);
                         2
                     }
-                    Fault::NeverQuiet => 1,
+                    Fault::NeverQuiet => 3,
                     _ => 0,
                 };
                 self.set(register::INTERRUPT_STATUS, left | more);
@@ -382,6 +382,8 @@ fn a_line_is_let_go_also_when_another_reason_comes_meanwhile() {
     card.fault.set(Fault::NeverQuiet);
     card.interrupt(1);
     assert!(Component::<()>::arm(&mut virtio), "it is not asked for ever");
+    card.fault.set(Fault::Gone);
+    assert!(Component::<()>::arm(&mut virtio), "nor is one that is gone");
 }
 
 #[test]

@@ -43,8 +43,8 @@ pub struct Dialer {
     /// Lines for which there is something to do, by bit.
     work: Box<[Cell<u64>]>,
     waiting: Cell<u32>,
-    /// The word of `work` that is looked at first: not always that of the first lines, or others
-    /// would wait for as long as these have something to do.
+    /// The line that is looked at first: not always the first of all, or the last would wait for as
+    /// long as the others have something to do.
     next: Cell<usize>,
 }
 
@@ -142,10 +142,14 @@ impl Dialer {
             return None;
         }
         let (count, next) = (self.lines.len(), self.next.get());
-        let is_due = |line: &usize| {
-            self.work.get(line / 64).is_some_and(|word| word.get() & 1 << (line % 64) != 0)
-        };
-        let line = (next..count).chain(0..next).find(is_due)?;
+        // The word of `next` twice: its end first, and its beginning last.
+        let (words, end) = (self.work.len(), u64::MAX << (next % 64));
+        let line = (0..=words).find_map(|step| {
+            let at = (next / 64 + step) % words;
+            let those = if step == 0 { end } else { u64::MAX };
+            let due = self.work.get(at)?.get() & those;
+            (due != 0).then(|| at * 64 + due.trailing_zeros() as usize)
+        })?;
         let word = self.work.get(line / 64)?;
         word.set(word.get() & !(1 << (line % 64)));
         self.waiting.set(self.waiting.get() - 1);

@@ -121,7 +121,8 @@ impl<R> Router<R> {
         self.route(Methods::of(Method::Delete), pattern, handler)
     }
 
-    /// Adds a route for all `methods`, and for `HEAD` where `GET` is among them.
+    /// Adds a route for all `methods`, and for `HEAD` where `GET` is among them. A route of its own
+    /// for `HEAD` stands before the one for `GET`: of two routes for one path, the first counts.
     ///
     /// # Panics
     /// When `pattern` does not begin with a slash.

@@ -118,13 +118,15 @@ pub(super) fn services(
             _ => inside,
         });
         let card = card_of(graph, index);
+        // Instances on several cores may listen on one port.
+        if services.iter().any(|it| (it.kind, it.inside, it.card) == (kind, inside, card)) {
+            continue;
+        }
         let service = Service { kind, inside, outside, card, option };
         let same =
             |other: &&Service| other.outside == outside && other.protocol() == service.protocol();
         match services.iter().find(same) {
             None => services.push(service),
-            // Instances on several cores may listen on one port.
-            Some(other) if other.inside == inside && other.card == card => {}
             // The same service in another network is beside it.
             Some(other) if other.inside == inside => {
                 let taken = |port: &u16| services.iter().any(|it| it.outside == *port);

@@ -810,7 +810,6 @@ fn sessions_survive_what_clients_say_early() {
     nothing_is_left(&mut world, None);
 }
 
-/// The service has answered and gone before the client has got any answer.
 /// Whoever is on the way could say in clear that early data ends where he likes.
 #[test]
 fn nobody_without_keys_says_where_early_data_ends() {
@@ -839,6 +838,7 @@ fn nobody_without_keys_says_where_early_data_ends() {
     assert_eq!(peer.alert(&mut world), UNEXPECTED_MESSAGE);
 }
 
+/// The service has answered and gone before the client has got any answer.
 #[test]
 fn the_end_is_agreed_although_the_handshake_is_not_complete() {
     for releases in [false, true] {

@@ -351,8 +351,13 @@ struct Waits {
 
 impl Drop for Waits {
     fn drop(&mut self) {
-        if let Some(task) = self.task {
-            self.client.waiting.borrow_mut().retain(|other| !core::ptr::eq(*other, task));
+        let Some(task) = self.task else { return };
+        let mut waiting = self.client.waiting.borrow_mut();
+        let before = waiting.len();
+        waiting.retain(|other| !core::ptr::eq(*other, task));
+        // The task may wait for another connection beside this one, and then enters itself again.
+        if waiting.len() != before {
+            task.wake();
         }
     }
 }
