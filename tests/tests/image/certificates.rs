@@ -43,7 +43,7 @@ pub fn replaced_under_load(lab: &Lab) {
     assert_eq!(before.len(), 1, "one certificate: {before:?}");
     let mut load = Command::new("wrk");
     let url = format!("https://localhost:{https}/health");
-    load.args(["-t1", "-c16", "-d8s", "--timeout", "60s", &url]);
+    load.args(["-t1", "-c16", "-d10m", "--timeout", "60s", &url]);
     let mut load = Running::start(load);
     site.refusals();
     let mut known = before;
@@ -56,6 +56,7 @@ pub fn replaced_under_load(lab: &Lab) {
         known = vec![serial];
     }
     assert!(load.status().is_none(), "the load was on until the end");
+    load.signal("INT");
     assert!(load.expect_end(PATIENCE).success());
     let said = load.output();
     let served = said.contains("Requests/sec") && !said.contains("errors");

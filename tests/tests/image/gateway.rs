@@ -3,12 +3,12 @@
 use crate::runner::free_port;
 use std::fs;
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::process::Command;
 use std::thread;
 use std::time::{Duration, SystemTime};
 use waitless_tests::lab::{
-    Edit, Folder, Lab, Native, PATIENCE, Running, checkout, curl, run, run_in, tool,
+    Edit, Folder, Lab, Native, PATIENCE, Running, checkout, curl, run, run_in, tool, wait_for,
 };
 
 /// Bytes of a long file.
@@ -83,7 +83,7 @@ pub fn before_nginx_by_tls(lab: &Lab) {
         folder.path().display(),
         servers.concat()
     );
-    let _nginx = nginx_with(&folder, "secure", &text);
+    let _nginx = nginx_with(&folder, "secure", &text, ports[0]);
     let to = |path: &str, port: u16| format!("{path}=https://127.0.0.1:{port}");
     let routes = [
         to("/once", ports[1]),
@@ -269,12 +269,13 @@ fn nginx(folder: &Folder, name: &str, port: u16) -> Running {
          location /one/small/ {{ client_max_body_size 1k; dav_methods PUT; }}\n\
          location /one/put/ {{ dav_methods PUT; }}\n}}\n"
     );
-    nginx_with(folder, name, &server)
+    nginx_with(folder, name, &server, port)
 }
 
-/// nginx called `name` with the servers that `servers` describes.
+/// nginx called `name` with the servers that `servers` describes, one of them at `port`, when it
+/// listens.
 #[track_caller]
-fn nginx_with(folder: &Folder, name: &str, servers: &str) -> Running {
+fn nginx_with(folder: &Folder, name: &str, servers: &str, port: u16) -> Running {
     let path = folder.path().display();
     let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
         .map(|kind| format!("{kind}_temp_path {path}/{name}-{kind};"))
@@ -288,5 +289,7 @@ fn nginx_with(folder: &Folder, name: &str, servers: &str) -> Running {
     fs::write(&file, text).expect("a configuration");
     let mut command = Command::new(tool("nginx").expect("nginx is there"));
     command.arg("-p").arg(folder.path()).arg("-c").arg(&file).args(["-e", "stderr"]);
-    Running::start(command)
+    let nginx = Running::start(command);
+    wait_for("nginx", PATIENCE, || TcpStream::connect((Ipv4Addr::LOCALHOST, port)).ok());
+    nginx
 }
