@@ -7,7 +7,7 @@
 
 use crate::Tls;
 use crate::alert::Fault;
-use crate::connection::{Connection, Stage};
+use crate::connection::Stage;
 use crate::receive::{Progress, must_wait, surroundings};
 use crate::role::Role;
 use crate::session::Received;
