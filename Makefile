@@ -255,8 +255,8 @@ image-tests = $(skipping) WAITLESS_TEST_ARCH=$(one-arch) \
 
 .PHONY: test-everything test-variant beside what-is-exact with-others what-it-does
 # Two lanes, because one leaves a core idle half of the time, while it links or waits for a guest.
-# What cannot be disturbed goes beside and stands back; then, as nothing of the host's is its own, what
-# meets others does. The output of what is beside is shown where it failed.
+# What cannot be disturbed goes beside and stands back, and behind it what meets others. The output
+# of what is beside is shown where it failed.
 test-everything:
 	@WAITLESS_STAGES=$(summary).d $(MAKE) beside & beside=$$!; failed=0; \
 	  trap 'kill $$beside 2>/dev/null; exit 130' INT TERM; \

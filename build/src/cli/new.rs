@@ -185,20 +185,28 @@ impl New {
         Err(format!("{folder} has {files} already; name another folder, or move what is there"))
     }
 
-    /// Refuses a folder inside of the tree: its workspace takes in what lies there, and no workspace
-    /// is a member of another one.
+    /// Refuses a folder inside of this workspace or of the tree's: cargo takes no workspace in
+    /// another one.
     fn is_outside(&self, folder: &Path, tree: &Workspace) -> Result<(), String> {
-        let (root, target) = (settled(&tree.root), settled(&tree.target));
-        // What is built is nobody's member.
-        let is_built = target.starts_with(&root) && folder.starts_with(&target);
-        if !folder.starts_with(&root) || is_built {
+        let here = env::current_dir().unwrap_or_default();
+        let package = here.ancestors().find(|folder| folder.join("Cargo.toml").is_file());
+        let current = package.and_then(|package| Workspace::load(package).ok());
+        let holds = |workspace: &&Workspace| {
+            let root = settled(&workspace.root);
+            let target = settled(&workspace.target);
+            // What is built is nobody's member.
+            let is_built = target.starts_with(&root) && folder.starts_with(&target);
+            folder.starts_with(&root) && !is_built
+        };
+        let Some(around) = [Some(tree), current.as_ref()].into_iter().flatten().find(holds) else {
             return Ok(());
-        }
-        let (name, root) = (&self.name, tree.root.display());
-        Err(format!(
-            "{} is inside of the workspace {root}; `new {name}` makes it in apps/",
-            folder.display()
-        ))
+        };
+        let (name, root) = (&self.name, around.root.display());
+        let next = match around.root.join("core/Cargo.toml").is_file() {
+            true => format!("`new {name}` makes it in apps/"),
+            false => "name a folder outside of it".to_owned(),
+        };
+        Err(format!("{} is inside of the workspace {root}; {next}", folder.display()))
     }
 
     /// Refuses what cargo or rustc would, and what would be another package's.
