@@ -258,7 +258,6 @@ impl Dhcp {
             State::Requesting(..) if self.tries >= REQUESTS => self.enter(State::Init, now),
             State::Rebooting(lease) if self.tries >= REBOOT_REQUESTS => {
                 //= RFC 2131 3.2: a lease is used for the rest of its time where nobody answers
-                // RFC 2131 section 3.2, 4: the lease may be used for the rest of its time.
                 self.enter(State::Bound(lease), lease.renew);
             }
             State::Bound(lease) => {
@@ -350,7 +349,7 @@ impl Dhcp {
                 question.broadcast = false;
             }
             //= RFC 2131 4.4.1: there are zeros
-            // RFC 2131 table 5: it is not answered, and so it says neither since when nor how.
+            // As nobody answers it, it says neither since when nor how.
             State::Declining(lease) => {
                 question.ask = Ask::Decline;
                 (question.secs, question.broadcast) = (0, false);

@@ -219,7 +219,6 @@ impl Answer {
         }
         //= RFC 8415 16.3: an offer names its server and is for this client
         //= RFC 8415 16.10: so does an answer
-        // Sections 16.3 and 16.10: both must be there.
         if !ours || answer.server.is_empty() {
             return Err(NoAnswer::Foreign);
         }
@@ -260,7 +259,6 @@ impl Answer {
         }
         (self.renew, self.rebind) = (number(head.get(4..)?)?, number(head.get(8..)?)?);
         //= RFC 8415 21.4: a group whose times contradict each other is none
-        // Section 21.4: such a group is to be discarded.
         if self.rebind != 0 && self.renew > self.rebind {
             return Some(());
         }

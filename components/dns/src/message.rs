@@ -228,9 +228,9 @@ fn code(message: &[u8], at: usize, header: &[u8; HEADER]) -> u16 {
     let before = u32::from(word(6)) + u32::from(word(8));
     let records = Records { message, at, left: before + u32::from(word(10)), part: false };
     // Bounded: each takes some bytes of the message.
-    let further = records.flatten().skip(before as usize);
-    let upper = further.filter(|it| it.kind == OPT).map(|it| (it.seconds >> 24) as u16).next();
-    upper.unwrap_or(0) << 4 | word(2) & 15
+    let mut further = records.flatten().skip(before as usize);
+    let upper = further.find(|it| it.kind == OPT).map_or(0, |it| (it.seconds >> 24) as u16);
+    upper << 4 | word(2) & 15
 }
 
 /// The records of a section, one after the other; an item is `None` where they make no sense.

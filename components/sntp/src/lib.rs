@@ -267,13 +267,7 @@ impl Sntp {
                 self.turn = 0;
                 if self.addresses.is_empty() {
                     self.spurned = true;
-                    return match self.family {
-                        Family::V4 => {
-                            self.family = Family::V6;
-                            self.look(names, cx);
-                        }
-                        Family::V6 => self.end_turns("it does not answer", cx),
-                    };
+                    return self.look_further("it does not want to be asked", names, cx);
                 }
                 (self.stage, self.at) = (Stage::Pausing, cx.now());
             }
@@ -282,22 +276,31 @@ impl Sntp {
                 self.counters.unreachable.add(1);
                 self.wait(NETWORK_WAIT, cx);
             }
-            (Some(Err(_)), Family::V4) => {
+            (Some(Err(why)), _) => self.look_further(why, names, cx),
+        }
+    }
+
+    /// There is no address of this version of IP to ask: perhaps there is one of the other. Where
+    /// there is none either, and one was asked and just did not answer, that is no reason to leave
+    /// the server alone for long; where none wants to be asked, it is.
+    fn look_further<N: ResolverPort>(
+        &mut self,
+        why: impl fmt::Display,
+        names: &mut N,
+        cx: &mut Context,
+    ) {
+        match self.family {
+            Family::V4 => {
                 self.family = Family::V6;
                 self.look(names, cx);
             }
-            (Some(Err(_)), Family::V6) if self.spurned => self.end_turns("it does not answer", cx),
-            (Some(Err(why)), Family::V6) => {
+            Family::V6 if self.spurned && !self.asked => self.deny(None, cx),
+            Family::V6 if self.spurned => self.fail("it does not answer", cx),
+            Family::V6 => {
                 self.counters.unreachable.add(1);
                 self.fail(why, cx);
             }
         }
-    }
-
-    /// No address of the server is left to ask. Where one was asked, and just did not answer, that
-    /// is no reason to leave the server alone for long; where none wants to be, it is.
-    fn end_turns(&mut self, why: &str, cx: &mut Context) {
-        if self.asked { self.fail(why, cx) } else { self.deny(None, cx) }
     }
 
     fn ask<U: UdpPort>(&mut self, address: IpAddr, udp: &mut U, cx: &mut Context) {

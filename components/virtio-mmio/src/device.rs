@@ -161,21 +161,21 @@ impl Device {
     /// another look: whoever waits for an edge would wait in vain. `true` when it has told that the
     /// configuration changed.
     pub(crate) fn release_line(&mut self) -> bool {
-        let mut all = 0;
+        let (mut all, mut rests) = (0, false);
         for _ in 0..REASONS_MAX {
             let reasons = self.read(register::INTERRUPT_STATUS);
             // All ones: it is gone, and holds nothing.
-            if reasons == 0 || reasons == u32::MAX {
-                let changed = all & CONFIG_CHANGED != 0;
-                self.changed |= changed;
-                return changed;
+            rests = reasons == 0 || reasons == u32::MAX;
+            if rests {
+                break;
             }
             all |= reasons;
             self.write(register::INTERRUPT_ACKNOWLEDGE, reasons);
         }
-        // It does not come to rest. That it changed is looked at some time, and is no reason to.
-        self.changed |= all & CONFIG_CHANGED != 0;
-        false
+        let changed = all & CONFIG_CHANGED != 0;
+        self.changed |= changed;
+        // What a device says that does not come to rest is looked at some time, and at no other.
+        changed && rests
     }
 
     /// Some devices tell by an interrupt alone, others by the generation, many by both.
