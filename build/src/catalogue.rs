@@ -3,7 +3,7 @@
 use crate::manifest::RESERVED_KEYS;
 use crate::report::{Report, list, nearest};
 use crate::source::{Key, Node, Sources, Span, Table, Value, get, parse};
-use crate::types::{Field, Type, is_word};
+use crate::types::{Field, Type, is_keyword, is_word};
 use crate::workspace::Workspace;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -446,7 +446,7 @@ impl Reader<'_> {
         let name = key.name.as_str();
         let why = if RESERVED_KEYS.contains(&name) {
             "every instance has such a key of its own"
-        } else if WORDS.split_whitespace().any(|word| word == name) {
+        } else if is_keyword(name) {
             "it is a word of Rust, where it would be a field"
         } else if !is_word(name) {
             "use lower-case letters, digits and hyphens, a letter first"
@@ -529,12 +529,6 @@ impl Reader<'_> {
         }
     }
 }
-
-/// Words of Rust that no field can be called by.
-const WORDS: &str = "abstract as async await become box break const continue crate do dyn else \
-    enum extern false final fn for gen if impl in let loop macro match mod move mut override priv \
-    pub ref return self static struct super trait true try type typeof unsafe unsized use virtual \
-    where while yield";
 
 /// How many services of HTTP a handler can stand on: what `waitless::http::Server` is made for.
 pub const HTTP_PORTS: usize = 6;

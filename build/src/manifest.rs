@@ -3,6 +3,7 @@
 
 use crate::report::{Report, list, nearest};
 use crate::source::{Key, Node, Span, Table, Value, get};
+use crate::types::is_keyword;
 
 /// Where an instance was declared first.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -74,12 +75,27 @@ pub const INSTANCES_MAX: usize = 1000;
 /// Names of tables that are no instances.
 const TABLES: [&str; 3] = ["app", "platform", "stack"];
 
-/// Names that would be something else in the generated code.
-const TAKEN: &str = "abstract alloc as async await become box break component const context \
-    continue core crate cx do dyn else enum extern false final fn for gen graph if image impl in \
-    init-error inspect instant last let loop macro main match mod move mut override pool priv pub \
-    ref return self static std struct super sweep system trait true try type typeof unsafe unsized \
-    use virtual waitless watch where while yield";
+/// Names that would be something else in the generated code, besides Rust's own words.
+const TAKEN: [&str; 18] = [
+    "alloc",
+    "component",
+    "context",
+    "core",
+    "cx",
+    "graph",
+    "image",
+    "init-error",
+    "inspect",
+    "instant",
+    "last",
+    "main",
+    "pool",
+    "std",
+    "sweep",
+    "system",
+    "waitless",
+    "watch",
+];
 
 /// The manifests as one.
 pub fn merge(layers: &Layers<'_>, reports: &mut Vec<Report>) -> Draft {
@@ -184,7 +200,7 @@ impl Merge<'_> {
         let report = if TABLES.contains(&name) {
             report(format!("`{name}` is reserved: no instance can be called so"))
                 .help(format!("`[{name}]` belongs into another manifest; see docs/manifest.md"))
-        } else if TAKEN.split_whitespace().any(|taken| taken == name) {
+        } else if is_keyword(name) || TAKEN.contains(&name) {
             report(format!("`{name}` is reserved: the generated code uses it"))
                 .help(format!("call the instance `{name}-1`, say, and name its component by `is`"))
         } else if !good {

@@ -608,6 +608,17 @@ pub(crate) fn is_word(text: &str) -> bool {
         && text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
 }
 
+/// Whether no name in Rust can be `word`.
+pub(crate) fn is_keyword(word: &str) -> bool {
+    KEYWORDS.split(' ').any(|keyword| keyword == word)
+}
+
+/// Rust's own words, and those that it keeps for itself.
+const KEYWORDS: &str = "abstract as async await become box break const continue crate do dyn else \
+    enum extern false final fn for gen if impl in let loop macro match mod move mut override priv \
+    pub ref return self static struct super trait true try type typeof unsafe unsized use virtual \
+    where while yield";
+
 /// `new-reno` as `NewReno`.
 pub fn camel(word: &str) -> String {
     let part = |part: &str| {

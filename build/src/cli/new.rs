@@ -3,6 +3,7 @@
 use crate::cli::{self, add::depend};
 use crate::project::Project;
 use crate::report::{Missing, list, render};
+use crate::types::is_keyword;
 use crate::workspace::{Workspace, relative};
 use std::path::{Component, Path, PathBuf};
 use std::{env, fs};
@@ -41,12 +42,21 @@ const TAKEN_OVER: [&str; 4] = [
 /// What is written for it.
 const OWN: [&str; 2] = [".gitignore", "README.md"];
 
-/// Names that a package cannot have, or that its crate could not be called by.
-const TAKEN: &str = "abstract alloc as async await become box break build const continue core \
-    crate deps do dyn else enum examples extern false final fn for gen if impl in incremental let \
-    loop macro main match mod move mut override priv proc-macro pub ref return self static std \
-    struct super test trait true try type typeof union unsafe unsized use virtual where while \
-    yield";
+/// Names that a package cannot have, or that its crate could not be called by, besides Rust's own
+/// words.
+const TAKEN: [&str; 11] = [
+    "alloc",
+    "build",
+    "core",
+    "deps",
+    "examples",
+    "incremental",
+    "main",
+    "proc-macro",
+    "std",
+    "test",
+    "union",
+];
 
 const MANIFEST: &str = r#"# The graph of `NAME`: a table for each instance. See docs/manifest.md in
 # Waitless, or `HELP components` and `HELP explain http`.
@@ -219,7 +229,7 @@ impl New {
                  letter first"
             ));
         }
-        if TAKEN.split_whitespace().any(|taken| taken == name) {
+        if is_keyword(name) || TAKEN.contains(&name.as_str()) {
             return Err(format!(
                 "`{name}` is no name for an app: it is a word of Rust or of cargo; try `my-{name}`"
             ));
